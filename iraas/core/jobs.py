@@ -1,0 +1,100 @@
+"""A job: what was sent together, and the manifest that lists its images.
+
+The manifest is written before the first request is sent. From then on the job is fully defined,
+and whoever was interrupted can send what is still missing, and nothing else.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from iraas.core.messages import MAX_NAME_CHARACTERS
+from iraas.errors import MessageError
+
+PAGE_SIZE = 1000
+"""Images on one page of a manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The requests that were sent together.
+
+    Attributes:
+        job_id: A ULID: sorts by time, cannot be guessed.
+        created_at: Seconds since the epoch.
+        total: How many images the manifest lists by now.
+        sealed: True once the manifest is complete.
+        sources: What the requester named: paths as typed, or ``upload``.
+        cancelled: True once nobody wants the rest of it.
+    """
+
+    job_id: str
+    created_at: float
+    total: int
+    sealed: bool
+    sources: tuple[str, ...] = ()
+    cancelled: bool = False
+
+    def encode(self) -> bytes:
+        """The job as JSON, for the records."""
+        return json.dumps(asdict(self), indent=1).encode()
+
+
+def decode_job(data: bytes) -> Job:
+    """Read a job's record.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    try:
+        value: dict[str, Any] = json.loads(data)
+        value["sources"] = tuple(value["sources"])
+        return Job(**value)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise MessageError(f"a job's record is mangled: {exc}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One image of a job.
+
+    Attributes:
+        index: Its place in the job, from zero.
+        name: What people call it.
+        path: Where the requester's machine has it; empty if it came another way (an upload, which
+            is in the input store).
+    """
+
+    index: int
+    name: str
+    path: str = ""
+
+
+def encode_page(entries: list[ManifestEntry]) -> bytes:
+    """Write a page of a manifest: one JSON array a line, in ASCII."""
+    lines = (json.dumps([entry.index, entry.name, entry.path]) for entry in entries)
+    return ("\n".join(lines) + "\n").encode()
+
+
+def decode_page(data: bytes) -> Iterator[ManifestEntry]:
+    """Read a page of a manifest.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    try:
+        for line in data.splitlines():
+            index, name, path = json.loads(line)
+            yield ManifestEntry(int(index), str(name), str(path))
+    except (ValueError, TypeError) as exc:
+        raise MessageError(f"a job's manifest is mangled: {exc}") from exc
+
+
+def clean_name(text: str) -> str:
+    """Make any text a picture's name: what cannot be stored is replaced, what is too long is cut.
+
+    File names may hold bytes that are no text (Python shows them as lone surrogates): each becomes
+    U+FFFD. Everything else stays, so whoever shows a name escapes it for the medium.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")[-MAX_NAME_CHARACTERS:]

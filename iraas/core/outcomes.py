@@ -1,0 +1,160 @@
+"""What became of a request: a prediction, or a failure with its reason.
+
+The JSON form is one flat object, the same in the output store, in replies, in
+``iraas submit --json`` and in the HTTP API:
+
+``request_id, job_id, name, status ("ok"|"failed"), label, score, top (up to 5 of {label, score}),
+reason, model, worker, attempts, submitted_at, completed_at``. Times are seconds since the epoch.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from iraas.errors import MessageError
+
+MAX_TOP = 5
+OutcomeJson = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """A class's name and its probability, in 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one image: one to five classes, best first."""
+
+    top: tuple[LabelScore, ...]
+
+    @property
+    def label(self) -> str:
+        """The best class's name."""
+        return self.top[0].label
+
+    @property
+    def score(self) -> float:
+        """The best class's probability, in 0..1."""
+        return self.top[0].score
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request. Exactly one is stored for each accepted request.
+
+    Attributes:
+        request_id: The request, and by it the place in the job.
+        job_id: The job it was sent with.
+        name: The picture's name as the requester gave it: for people only, never a path.
+        prediction: What the model said; None for a failure.
+        reason: Why it failed; empty for a prediction.
+        model: The bundle that was asked, as ``name@hash``; empty if none was.
+        worker: Who wrote this: a worker's id, or ``submit`` for an image refused before sending.
+        attempts: How often the request had been received by then; 0 if it was never sent.
+        submitted_at: Seconds since the epoch.
+        completed_at: Seconds since the epoch.
+    """
+
+    request_id: str
+    job_id: str
+    name: str
+    prediction: Prediction | None
+    reason: str
+    model: str
+    worker: str
+    attempts: int
+    submitted_at: float
+    completed_at: float
+
+    @property
+    def status(self) -> Literal["ok", "failed"]:
+        """``ok`` with a prediction, ``failed`` without."""
+        return "failed" if self.prediction is None else "ok"
+
+    def to_json(self) -> OutcomeJson:
+        """The flat JSON object that the module's text describes; scores have six decimals."""
+        top = self.prediction.top if self.prediction else ()
+        return {
+            "request_id": self.request_id,
+            "job_id": self.job_id,
+            "name": self.name,
+            "status": self.status,
+            "label": top[0].label if top else None,
+            "score": round(top[0].score, 6) if top else None,
+            "top": [{"label": one.label, "score": round(one.score, 6)} for one in top],
+            "reason": self.reason or None,
+            "model": self.model or None,
+            "worker": self.worker or None,
+            "attempts": self.attempts,
+            "submitted_at": round(self.submitted_at, 6),
+            "completed_at": round(self.completed_at, 6),
+        }
+
+    def encode(self) -> bytes:
+        """The outcome as one line of JSON in UTF-8, for the output store."""
+        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode_outcome(data: bytes) -> Outcome:
+    """Read an outcome as `Outcome.encode` wrote it.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    try:
+        value = json.loads(data)
+    except ValueError as exc:
+        raise MessageError(f"a stored outcome is not JSON: {exc}") from exc
+    return outcome_from_json(value)
+
+
+def outcome_from_json(value: object) -> Outcome:
+    """Read an outcome from its JSON object.
+
+    Raises:
+        MessageError: If a field is missing or has a wrong type.
+    """
+    if not isinstance(value, Mapping):
+        raise MessageError("an outcome is not a JSON object")
+    try:
+        return _outcome(value)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise MessageError(f"an outcome's fields are wrong: {exc}") from exc
+
+
+def _outcome(value: Mapping[str, Any]) -> Outcome:
+    top = tuple(
+        LabelScore(_text(one["label"]), _number(one["score"])) for one in value["top"][:MAX_TOP]
+    )
+    if (value["status"] == "ok") != bool(top):
+        raise ValueError("status and top disagree")
+    return Outcome(
+        request_id=_text(value["request_id"]),
+        job_id=_text(value["job_id"]),
+        name=_text(value["name"]),
+        prediction=Prediction(top) if top else None,
+        reason=_text(value["reason"] or ""),
+        model=_text(value["model"] or ""),
+        worker=_text(value["worker"] or ""),
+        attempts=int(value["attempts"]),
+        submitted_at=_number(value["submitted_at"]),
+        completed_at=_number(value["completed_at"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)

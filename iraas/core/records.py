@@ -1,0 +1,104 @@
+"""What workers and the controller write of themselves, for `iraas status` and for each other."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from iraas.errors import MessageError
+
+WorkerState = Literal["starting", "running", "draining", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """What a worker last said of itself.
+
+    Attributes:
+        worker_id: Its id, which is its instance's id in the fleet.
+        state: ``starting`` until the model is loaded, ``draining`` once it takes no more work.
+        started_at: Seconds since the epoch.
+        beat_at: When it said this, in seconds since the epoch.
+        processes: How many classifier processes it runs.
+        done: Outcomes it stored, failures included, since it started.
+        failed: Failures among them.
+        images_per_s: Its rate since its last record.
+        model: The bundle it runs, as ``name@hash``; empty until it is loaded.
+        reason: Why it left, or why it is draining.
+    """
+
+    worker_id: str
+    state: WorkerState
+    started_at: float
+    beat_at: float
+    processes: int = 1
+    done: int = 0
+    failed: int = 0
+    images_per_s: float = 0.0
+    model: str = ""
+    reason: str = ""
+
+    def encode(self) -> bytes:
+        """The record as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One decision of the controller, with what it saw.
+
+    Attributes:
+        at: Seconds since the epoch.
+        visible: Requests that wait.
+        in_flight: Requests that a worker holds.
+        delayed: Requests that are not to be seen yet.
+        booting: Instances that have not reported.
+        running: Instances whose worker works.
+        wanted: How many workers the policy wants.
+        launched: How many instances were launched.
+        removed: Instances that were ended, with the reason of each.
+        reason: Why the policy wants that many, and what stood in the way.
+    """
+
+    at: float
+    visible: int
+    in_flight: int
+    delayed: int
+    booting: int
+    running: int
+    wanted: int
+    launched: int
+    reason: str
+    removed: dict[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The record as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
+def decode_worker(data: bytes) -> WorkerRecord:
+    """Read a worker's record.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    return WorkerRecord(**_fields(data, WorkerRecord))
+
+
+def decode_decision(data: bytes) -> DecisionRecord:
+    """Read a decision's record.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    return DecisionRecord(**_fields(data, DecisionRecord))
+
+
+def _fields(data: bytes, kind: type) -> dict[str, Any]:
+    """The record's fields that this version knows; a newer version may have written more."""
+    try:
+        value = json.loads(data)
+        known = {name: value[name] for name in kind.__dataclass_fields__ if name in value}  # type: ignore[attr-defined]
+        kind(**known)
+    except (ValueError, TypeError) as exc:
+        raise MessageError(f"a {kind.__name__} is mangled: {exc}") from exc
+    return known

@@ -1,0 +1,127 @@
+"""Every error that iraas raises on purpose, in one tree.
+
+::
+
+    IraasError                      exit code
+    ├── UsageError                  2   the command was given something it cannot use
+    ├── ConfigurationError          4   a setting is missing or wrong
+    │   ├── NotProvisionedError         the deployment has no resources yet
+    │   ├── MissingExtraError           a package of an optional extra is not installed
+    │   ├── CredentialsError            the backend does not know who asks
+    │   ├── PermissionDeniedError       the backend knows, and says no
+    │   └── QuotaError                  an account limit is in the way
+    ├── BackendError                1   a queue, a store or the fleet failed
+    │   ├── BackendUnavailableError     for now: the same call may succeed later
+    │   ├── ObjectNotFoundError         the store has nothing under that key
+    │   ├── QueueNotFoundError          the queue does not exist (any more)
+    │   └── MessageTooLargeError        a body is over the queue's limit
+    ├── MessageError                1   a message body cannot be read
+    │   └── UnknownVersionError         it was written by another version
+    ├── ImageError                  -   an image cannot be classified: becomes its failure outcome
+    │   ├── NotAnImageError             the bytes are of no format that we read
+    │   ├── BrokenImageError            the format is right, the content is not
+    │   └── ImageTooLargeError          over the limit of bytes or pixels
+    ├── BundleError                 1   a model bundle is missing, mangled or not the one promised
+    ├── JobNotFoundError            1   no job of that id in this deployment
+    └── WaitTimeoutError            5   the bound on a wait was reached
+
+``str(error)`` is one or two sentences for a person: what failed, and why. ``error.remedy`` says
+what to do next, or is empty. Errors of an SDK or of the standard library are translated to these
+once, where the backend or the decoder is called, with ``raise … from exc``.
+"""
+
+
+class IraasError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        remedy: What the person can do next; empty when there is nothing to say.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class UsageError(IraasError):
+    """The command was given something it cannot use."""
+
+
+class ConfigurationError(IraasError):
+    """A setting is missing or wrong."""
+
+
+class NotProvisionedError(ConfigurationError):
+    """The deployment has no resources yet."""
+
+
+class MissingExtraError(ConfigurationError):
+    """A package of an optional extra is not installed."""
+
+
+class CredentialsError(ConfigurationError):
+    """The backend does not know who asks."""
+
+
+class PermissionDeniedError(ConfigurationError):
+    """The backend knows who asks, and says no."""
+
+
+class QuotaError(ConfigurationError):
+    """An account limit is in the way."""
+
+
+class BackendError(IraasError):
+    """A queue, a store or the fleet failed."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend failed for now: the same call may succeed later."""
+
+
+class ObjectNotFoundError(BackendError):
+    """The store has nothing under that key."""
+
+
+class QueueNotFoundError(BackendError):
+    """The queue does not exist, or no longer."""
+
+
+class MessageTooLargeError(BackendError):
+    """A message body is over the queue's limit."""
+
+
+class MessageError(IraasError):
+    """A message body cannot be read."""
+
+
+class UnknownVersionError(MessageError):
+    """A message was written by a version that this one does not know."""
+
+
+class ImageError(IraasError):
+    """An image cannot be classified; the text is the reason in its failure outcome."""
+
+
+class NotAnImageError(ImageError):
+    """The bytes are of no format that we read."""
+
+
+class BrokenImageError(ImageError):
+    """The format is right, the content is not."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image is over the limit of bytes or of pixels."""
+
+
+class BundleError(IraasError):
+    """A model bundle is missing, mangled, or not the one that was promised."""
+
+
+class JobNotFoundError(IraasError):
+    """No job of that id exists in this deployment."""
+
+
+class WaitTimeoutError(IraasError):
+    """The bound on a wait was reached."""
