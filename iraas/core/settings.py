@@ -1,0 +1,186 @@
+"""The settings, and the one resolver that finds them: flag > environment > profile > default.
+
+Pure: the caller reads the flags, the environment and the file, and passes them in. Every value
+knows where it came from; ``iraas config show`` prints both.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from iraas.core.ids import is_plain_name
+from iraas.errors import ConfigurationError
+
+BackendName = Literal["local", "aws"]
+ENVIRONMENT_PREFIX = "IRAAS_"
+MAX_FLEET = 19
+"""Workers at most: twenty instances with the web tier's one."""
+
+
+def _deployment(text: str) -> str:
+    if not is_plain_name(text) or len(text) > 32:  # noqa: PLR2004 - bucket names have 63 characters
+        raise ValueError("use lower-case letters, digits and inner hyphens, at most 32")
+    return text
+
+
+def _backend(text: str) -> BackendName:
+    if text not in {"local", "aws"}:
+        raise ValueError("it is either local or aws")
+    return cast("BackendName", text)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text.replace("_", ""))
+        if not minimum <= number <= maximum:
+            raise ValueError(f"it is a whole number in {minimum}..{maximum}")
+        return number
+
+    return parse
+
+
+def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        number = float(text)
+        if not minimum <= number <= maximum:
+            raise ValueError(f"it is a number of seconds in {minimum:g}..{maximum:g}")
+        return number
+
+    return parse
+
+
+def _setting(parse: Callable[[str], object], default: object, text: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in `iraas.toml`."""
+
+    home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
+    cache: Path = field(metadata={"parse": _path, "help": "Where model bundles are kept."})
+    deployment: str = _setting(_deployment, "iraas", "The deployment to work with.")
+    backend: BackendName = _setting(_backend, "local", "Where it runs: local or aws.")
+    model: str = _setting(
+        _text, "efficientnet-lite0", "A model's name, or the folder of a model bundle."
+    )
+    max_workers: int | None = _setting(
+        _whole(1, MAX_FLEET), None, "Workers at most; by default 19, and locally one a core."
+    )
+    images_per_worker: int = _setting(_whole(1, 10**6), 1, "Images that justify one more worker.")
+    processes: int | None = _setting(
+        _whole(1, 256), None, "Classifier processes of one worker; by default one a core."
+    )
+    lease_s: float = _setting(
+        _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
+    )
+    grace_s: float = _setting(
+        _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
+    )
+    stall_s: float = _setting(
+        _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
+    )
+    max_attempts: int = _setting(
+        _whole(1, 10), 3, "How often an image may end its process when tried alone."
+    )
+    max_image_bytes: int = _setting(
+        _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
+    )
+    max_pixels: int = _setting(
+        _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The settings, with where each came from.
+
+    Attributes:
+        settings: The values.
+        sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
+            ``default``.
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a settings file says: texts and numbers by field name, and what to call the place."""
+
+    values: Mapping[str, object]
+    place: str
+
+
+def resolve(
+    *,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    profile: Profile | None = None,
+    defaults: Mapping[str, object],
+) -> Resolved:
+    """Find every setting.
+
+    Args:
+        flags: Values given on the command line, by field name; None means not given.
+        environment: The process's environment.
+        profile: What the settings file says.
+        defaults: Defaults that depend on the machine: `home` and `cache`.
+
+    Raises:
+        ConfigurationError: If a value cannot be used, or the file has an unknown name.
+    """
+    known = {one.name for one in fields(Settings)}
+    if profile is not None and (unknown := sorted(set(profile.values) - known)):
+        raise ConfigurationError(
+            f"{profile.place} has a setting that iraas does not know: {unknown[0]}",
+            remedy="The names are listed by: iraas config show",
+        )
+    values: dict[str, Any] = dict(defaults)
+    sources = dict.fromkeys(known, "default")
+    for one in fields(Settings):
+        found = _find(one.name, flags, environment, profile)
+        if found is not None:
+            raw, sources[one.name] = found
+            values[one.name] = _parse(one.name, one.metadata["parse"], raw, sources[one.name])
+    return Resolved(Settings(**values), sources)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def _find(
+    name: str,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    profile: Profile | None,
+) -> tuple[object, str] | None:
+    if flags.get(name) is not None:
+        return flags[name], "flag"
+    if environment.get(variable(name), "") != "":
+        return environment[variable(name)], f"environment {variable(name)}"
+    if profile is not None and name in profile.values:
+        return profile.values[name], profile.place
+    return None
+
+
+def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
+    try:
+        return parse(str(raw))
+    except ValueError as exc:
+        raise ConfigurationError(
+            f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
+            remedy=f"Give another --{name.replace('_', '-')} or {variable(name)}.",
+        ) from exc
