@@ -135,5 +135,5 @@ class Names:
         return f"{self.stem}-web"
 
     def tags(self, role: str) -> dict[str, str]:
-        """The tags of a resource; `role` says what it is for: ``request-queue``, ``worker`` …"""
+        """The tags of a resource; `role` says what it is for, such as ``worker``."""
         return {DEPLOYMENT_TAG: self.deployment, ROLE_TAG: role}
