@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from iraas.errors import MessageError
 
-WorkerState = Literal["starting", "running", "draining", "gone"]
+WorkerState = Literal["starting", "running", "draining", "gone", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class WorkerRecord:
 
     Attributes:
         worker_id: Its id, which is its instance's id in the fleet.
-        state: ``starting`` until the model is loaded, ``draining`` once it takes no more work.
+        state: ``starting`` until the model is loaded, ``draining`` once it takes no more work,
+            ``gone`` when it has left in order, ``broken`` when it left because it could not work.
         started_at: Seconds since the epoch.
         beat_at: When it said this, in seconds since the epoch.
         processes: How many classifier processes it runs.

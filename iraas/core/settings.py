@@ -69,7 +69,9 @@ class Settings:
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
     cache: Path = field(metadata={"parse": _path, "help": "Where model bundles are kept."})
     deployment: str = _setting(_deployment, "iraas", "The deployment to work with.")
-    backend: BackendName = _setting(_backend, "local", "Where it runs: local or aws.")
+    backend: BackendName = _setting(  # noqa: RUF009 - it makes a field
+        _backend, "local", "Where it runs: local or aws."
+    )
     model: str = _setting(
         _text, "efficientnet-lite0", "A model's name, or the folder of a model bundle."
     )

@@ -1,0 +1,1 @@
+"""The loops of the product, over ports alone: submission, worker, controller, status."""
