@@ -1,0 +1,28 @@
+"""What tests of several parts share: the model's bundle and the example photographs."""
+
+import csv
+import os
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "images"
+
+
+@pytest.fixture(scope="session")
+def bundle_path() -> Path:
+    """The default model's bundle, made once per machine in the cache that users have too."""
+    cache = os.environ.get("IRAAS_CACHE")
+    cache_dir = Path(cache) if cache else Path(platformdirs.user_cache_dir("iraas")) / "bundles"
+    return ensure_bundle(DEFAULT_MODEL, cache_dir)
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[tuple[Path, str, int]]:
+    """The example photographs: path, label, ImageNet index."""
+    with (EXAMPLES / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [(EXAMPLES / row["file"], row["label"], int(row["imagenet_index"])) for row in rows]
