@@ -92,8 +92,7 @@ class Finisher:
             [(outcome_key(one.request.request_id), one.outcome.encode()) for one in batch]
         )
         return [
-            one.outcome if new else self._truth(one)
-            for one, new in zip(batch, stored, strict=True)
+            one.outcome if new else self._truth(one) for one, new in zip(batch, stored, strict=True)
         ]
 
     def _truth(self, one: Finished) -> Outcome:
