@@ -1,0 +1,1 @@
+"""The local backend: SQLite queues, directory stores and worker subprocesses."""
