@@ -15,6 +15,7 @@ class Beat:
         empty_polls: Receives that brought nothing, since the last that did.
         held: The receipts of the messages in its hands: its supervisor releases them if it dies.
         draining: Whether it takes no more.
+        error: Why it cannot work at all; it leaves after saying so.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Beat:
     empty_polls: int = 0
     held: tuple[str, ...] = ()
     draining: bool = False
+    error: str = ""
 
     def encode(self) -> bytes:
         """The beat as one line."""

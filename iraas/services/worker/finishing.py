@@ -66,6 +66,20 @@ class Finisher:
         self._pass(batch, "deleted")
         return outcomes
 
+    def settle(self, request: Request, outcome: Outcome) -> Outcome:
+        """Store a request's outcome unless it has one, and reply; give back the stored one.
+
+        For whoever holds no message of the request queue. Idempotent.
+
+        Raises:
+            BackendError: A store failed.
+        """
+        batch = [Finished(request, outcome, receipt="")]
+        self._store_inputs(batch)
+        outcomes = self._store_outcomes(batch)
+        self._reply([request.reply_to], outcomes)
+        return outcomes[0]
+
     def stored_outcome(self, request: Request) -> Outcome | None:
         """The outcome that a request has already, if any."""
         try:

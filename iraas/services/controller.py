@@ -1,0 +1,232 @@
+"""The controller: observe, decide, act, and write down why.
+
+It holds no state that matters. A restart observes again what the queue, the records and the fleet
+say; workers do not notice. Two controllers at once are kept apart by the lease, and where that
+fails by the fleet's slots, which can be filled only once.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from iraas.core.ids import new_ulid
+from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
+from iraas.core.ports import Backend, Instance
+from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
+from iraas.core.scaling import Observation, Policy
+from iraas.errors import BackendError, MessageError, ObjectNotFoundError
+from iraas.services.dead_letters import DeadLetterSweep
+
+log = logging.getLogger(__name__)
+LOST_INSTANCE = "its worker never reported"
+SILENT_INSTANCE = "its worker fell silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a controller does what.
+
+    Attributes:
+        tick_s: Time between two looks.
+        boot_s: How long an instance may take until its worker reports.
+        silence_s: How long a worker may say nothing.
+        sweep_s: Time between two rounds of tidying up: dead letters, queues nobody reads.
+        unused_s: How long a response queue stays that nobody reads.
+        note_s: How often the same decision is written down again.
+    """
+
+    tick_s: float = 0.25
+    boot_s: float = 60.0
+    silence_s: float = 60.0
+    sweep_s: float = 30.0
+    unused_s: float = 86_400.0
+    note_s: float = 60.0
+
+
+class Controller:
+    """Starts just enough workers and removes orphans. Not thread-safe.
+
+    Args:
+        backend: The deployment.
+        policy: Says how many workers there should be.
+        cap: The most workers there may be.
+        timing: When to do what.
+        clock: Gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        policy: Policy,
+        *,
+        cap: int,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._backend = backend
+        self._policy = policy
+        self._cap = min(cap, backend.fleet.capacity)
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._dead_letters = DeadLetterSweep(backend, clock)
+        self._swept_at = 0.0
+        self._noted: DecisionRecord | None = None
+        self._known: set[str] = set()
+        self._broken_in_a_row = 0
+        self._broken_reason = ""
+        self._launch_after = 0.0
+
+    def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
+        """Look again and again until told to stop. A failing backend is asked again.
+
+        Args:
+            stop: Ends it at the next look.
+            until_idle: Also ends once no request is left and no worker is there.
+        """
+        try:
+            while not stop.is_set():
+                decision = self._try_tick()
+                if until_idle and decision is not None and _is_idle(decision):
+                    return
+                stop.wait(self._timing.tick_s)
+        finally:
+            self._backend.lease.release()
+
+    def tick(self) -> DecisionRecord | None:
+        """Observe, decide and act once; None when another controller acts.
+
+        Raises:
+            BackendError: Something failed; the next tick observes afresh.
+        """
+        if not self._backend.lease.hold():
+            return None
+        instances = self._backend.fleet.instances()
+        records = {one.instance_id: self._record_of(one.instance_id) for one in instances}
+        self._learn_from_the_gone({one.instance_id for one in instances})
+        removed = self._remove_orphans(instances, records)
+        observation = self._observe(instances, records, removed)
+        decision = self._policy.decide(observation)
+        launched, hindrance = self._launch(decision.wanted - observation.workers)
+        record = DecisionRecord(
+            at=observation.at,
+            **asdict(observation.queue),
+            booting=observation.booting,
+            running=observation.running,
+            wanted=decision.wanted,
+            launched=launched,
+            removed=removed,
+            reason=f"{decision.reason}; {hindrance}" if hindrance else decision.reason,
+        )
+        self._note(record)
+        self._sweep()
+        return record
+
+    def _try_tick(self) -> DecisionRecord | None:
+        try:
+            return self.tick()
+        except BackendError as exc:
+            log.warning("could not look after the workers: %s", exc)
+            return None
+
+    def _record_of(self, instance_id: str) -> WorkerRecord | None:
+        try:
+            return decode_worker(self._backend.records.get(worker_key(instance_id)))
+        except ObjectNotFoundError:
+            return None
+        except MessageError as exc:
+            log.warning("%s", exc)
+            return None
+
+    def _observe(
+        self,
+        instances: list[Instance],
+        records: dict[str, WorkerRecord | None],
+        removed: dict[str, str],
+    ) -> Observation:
+        states = [
+            record.state if (record := records[one.instance_id]) else "starting"
+            for one in instances
+            if one.instance_id not in removed
+        ]
+        working = [one for one in records.values() if one and one.state == "running"]
+        return Observation(
+            at=self._clock(),
+            queue=self._backend.requests.depth(),
+            booting=states.count("starting"),
+            running=states.count("running"),
+            cap=self._cap,
+            images_per_s=sum(one.images_per_s for one in working),
+        )
+
+    def _remove_orphans(
+        self, instances: list[Instance], records: dict[str, WorkerRecord | None]
+    ) -> dict[str, str]:
+        now = self._clock()
+        removed = {}
+        for one in instances:
+            record = records[one.instance_id]
+            if record is None:
+                if now - one.launched_at > self._timing.boot_s:
+                    removed[one.instance_id] = LOST_INSTANCE
+            elif now - max(record.beat_at, one.launched_at) > self._timing.silence_s:
+                removed[one.instance_id] = SILENT_INSTANCE
+        if removed:
+            self._backend.fleet.terminate(list(removed))
+        return removed
+
+    def _learn_from_the_gone(self, present: set[str]) -> None:
+        """After workers that could not work, launch ever more slowly."""
+        for instance_id in self._known - present:
+            record = self._record_of(instance_id)
+            if record and record.state == "broken":
+                self._broken_in_a_row += 1
+                self._broken_reason = record.reason
+                pause_s = min(2.0**self._broken_in_a_row, 60.0)
+                self._launch_after = self._clock() + pause_s
+            elif record and record.done:
+                self._broken_in_a_row = 0
+        self._known = present
+
+    def _launch(self, count: int) -> tuple[int, str]:
+        if count <= 0:
+            return 0, ""
+        if self._clock() < self._launch_after:
+            return 0, f"waiting before the next launch, for a worker broke: {self._broken_reason}"
+        launch = self._backend.fleet.launch(count)
+        self._known.update(launch.launched)
+        return len(launch.launched), launch.shortfall
+
+    def _note(self, record: DecisionRecord) -> None:
+        """Write a decision down if it says something new."""
+        last = self._noted
+        if last is not None:
+            same = replace(record, at=last.at) == last
+            if same and record.at - last.at < self._timing.note_s:
+                return
+        self._noted = record
+        self._backend.records.put(LAST_DECISION, record.encode())
+        if last is None or _decided(record) != _decided(last):
+            key = f"{DECISIONS}{new_ulid(record.at)}.json"
+            self._backend.records.put(key, record.encode())
+            log.info("%s", json.dumps(asdict(record)))
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        if now - self._swept_at < self._timing.sweep_s:
+            return
+        self._swept_at = now
+        self._dead_letters.run()
+        self._backend.responses.sweep(self._timing.unused_s)
+
+
+def _decided(record: DecisionRecord) -> tuple[object, ...]:
+    """What a decision comes to; the counts that it mentions on the way left out."""
+    return record.wanted, record.launched, tuple(record.removed), record.booting, record.running
+
+
+def _is_idle(decision: DecisionRecord) -> bool:
+    left = decision.visible + decision.in_flight + decision.delayed
+    return left + decision.booting + decision.running + decision.launched == 0

@@ -1,0 +1,74 @@
+"""Giving an outcome to the requests that a queue moved to the dead letters by itself.
+
+A worker that gives a request up stores its outcome first and says why in the message's note. A
+message without a note was moved by the queue, after more receives than it allows: nobody has
+stored an outcome for it yet.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from iraas.core.messages import Request, decode_request
+from iraas.core.outcomes import Outcome
+from iraas.core.ports import MAX_BATCH, Backend, OutboundMessage, ReceivedMessage
+from iraas.errors import MessageError
+from iraas.services.worker.finishing import Finisher
+
+log = logging.getLogger(__name__)
+LOOK_S = 60.0
+REASON = "it was received more often than the queue allows, and never finished"
+
+
+class DeadLetterSweep:
+    """Looks through new dead letters. Idempotent; several at once do no harm."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._finisher = Finisher(backend)
+        self._seen = 0
+
+    def run(self) -> int:
+        """Give outcomes to the dead letters that have none; tell to how many.
+
+        Raises:
+            BackendError: A queue or a store failed.
+        """
+        letters = self._backend.dead_letters.depth().total
+        if letters == self._seen:
+            return 0
+        self._seen = letters
+        concluded = 0
+        for _ in range(letters // MAX_BATCH + 1):
+            messages = self._backend.dead_letters.receive(MAX_BATCH, lease_s=LOOK_S)
+            if not messages:
+                break
+            concluded += sum(self._conclude(one) for one in messages if not one.note)
+        return concluded
+
+    def _conclude(self, message: ReceivedMessage) -> bool:
+        note = REASON
+        try:
+            request = decode_request(message.body)
+            self._finisher.settle(request, self._outcome(request, message))
+        except MessageError as exc:
+            note = str(exc)
+        letter = OutboundMessage(message.body, note=note[:1024])
+        self._backend.dead_letters.send([letter])
+        self._backend.dead_letters.delete([message.receipt])
+        return note == REASON
+
+    def _outcome(self, request: Request, message: ReceivedMessage) -> Outcome:
+        return Outcome(
+            request_id=request.request_id,
+            job_id=request.job_id,
+            name=request.name,
+            prediction=None,
+            reason=REASON,
+            model="",
+            worker="controller",
+            attempts=message.receive_count,
+            submitted_at=request.submitted_at,
+            completed_at=self._clock(),
+        )
