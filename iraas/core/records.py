@@ -58,6 +58,7 @@ class DecisionRecord:
         launched: How many instances were launched.
         removed: Instances that were ended, with the reason of each.
         reason: Why the policy wants that many, and what stood in the way.
+        broken_in_a_row: Workers that left because they could not work, since one last worked.
     """
 
     at: float
@@ -70,6 +71,7 @@ class DecisionRecord:
     launched: int
     reason: str
     removed: dict[str, str] = field(default_factory=dict)
+    broken_in_a_row: int = 0
 
     def encode(self) -> bytes:
         """The record as JSON."""

@@ -118,6 +118,7 @@ class Controller:
             wanted=decision.wanted,
             launched=launched,
             removed=removed,
+            broken_in_a_row=self._broken_in_a_row,
             reason=f"{decision.reason}; {hindrance}" if hindrance else decision.reason,
         )
         self._note(record)

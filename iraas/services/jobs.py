@@ -1,0 +1,134 @@
+"""Making jobs, finding them again, and reading what became of them."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from iraas.core.ids import MAX_JOB_SIZE, new_ulid, request_id
+from iraas.core.jobs import (
+    PAGE_SIZE,
+    Job,
+    ManifestEntry,
+    decode_job,
+    decode_page,
+    encode_page,
+)
+from iraas.core.keys import (
+    JOBS,
+    index_of_outcome,
+    job_key,
+    manifest_key,
+    manifest_prefix,
+    outcome_key,
+    outcomes_of,
+)
+from iraas.core.outcomes import Outcome, decode_outcome
+from iraas.core.ports import Backend
+from iraas.errors import JobNotFoundError, ObjectNotFoundError, UsageError
+from iraas.services.sources import Picture
+
+
+def create_job(
+    backend: Backend,
+    pictures: Iterable[Picture],
+    *,
+    sources: tuple[str, ...],
+    clock: Callable[[], float],
+    counted: Callable[[int], None] = lambda _: None,
+) -> Job:
+    """Write a job's manifest and then its record: from then on it is fully defined.
+
+    Args:
+        backend: The deployment.
+        pictures: What to send; read as a stream, a page at a time in memory.
+        sources: What the person named, for people.
+        clock: Gives seconds since the epoch.
+        counted: Told how many pictures there are so far, after each page.
+
+    Raises:
+        UsageError: If there are no pictures, or more than one job can have.
+        BackendError: A store failed; nothing of this job will be seen.
+    """
+    job = Job(new_ulid(clock()), clock(), 0, sealed=False, sources=sources)
+    remaining = iter(pictures)
+    for page in itertools.count():
+        found = itertools.islice(remaining, PAGE_SIZE)
+        entries = [
+            ManifestEntry(job.total + place, one.name, one.path) for place, one in enumerate(found)
+        ]
+        if not entries:
+            break
+        job = replace(job, total=job.total + len(entries))
+        if job.total > MAX_JOB_SIZE:
+            raise UsageError(f"a job has at most {MAX_JOB_SIZE:,} pictures")
+        backend.records.put(manifest_key(job.job_id, page), encode_page(entries))
+        counted(job.total)
+    if job.total == 0:
+        raise UsageError(
+            "no picture was found",
+            remedy="Folders are searched for .jpg, .png, .webp, .gif, .bmp and .tif files.",
+        )
+    job = replace(job, sealed=True)
+    backend.records.put(job_key(job.job_id), job.encode())
+    return job
+
+
+def open_job(backend: Backend, job_id: str) -> Job:
+    """Find a job.
+
+    Raises:
+        JobNotFoundError: If this deployment has none of that id.
+    """
+    try:
+        return decode_job(backend.records.get(job_key(job_id)))
+    except ObjectNotFoundError as exc:
+        raise JobNotFoundError(
+            f"there is no job {job_id} in this deployment", remedy="List the jobs with: iraas jobs"
+        ) from exc
+
+
+def manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
+    """The images of a job in their order, read page by page."""
+    for page in backend.records.list(manifest_prefix(job.job_id)):
+        yield from decode_page(backend.records.get(page.key))
+
+
+def stored_indexes(backend: Backend, job: Job) -> Iterator[int]:
+    """The places in a job of the requests that have an outcome, in order."""
+    for one in backend.outputs.list(outcomes_of(job.job_id)):
+        index = index_of_outcome(one.key)
+        if index is not None:
+            yield index
+
+
+def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
+    """The stored outcome of a request.
+
+    Raises:
+        ObjectNotFoundError: If it has none.
+    """
+    return decode_outcome(backend.outputs.get(outcome_key(request_id(job.job_id, index))))
+
+
+def outcomes(backend: Backend, job: Job) -> Iterator[Outcome]:
+    """The stored outcomes of a job in their order; those missing are left out."""
+    for index in stored_indexes(backend, job):
+        yield stored_outcome(backend, job, index)
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """A job, and how many of its requests have an outcome."""
+
+    job: Job
+    done: int
+
+
+def list_jobs(backend: Backend) -> Iterator[JobProgress]:
+    """The jobs of a deployment, the oldest first."""
+    for one in backend.records.list(JOBS):
+        try:
+            job = decode_job(backend.records.get(one.key))
+        except ObjectNotFoundError:
+            continue
+        yield JobProgress(job, sum(1 for _ in stored_indexes(backend, job)))

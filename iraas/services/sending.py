@@ -1,0 +1,182 @@
+"""Sending images: check, make the request, put it on the request queue.
+
+An image that fits travels inside its message; a larger one is put in the input store first and its
+message carries the key. What cannot be an image is not sent: its failure outcome is stored at once.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from iraas.core.formats import SNIFF_BYTES, sniff_format
+from iraas.core.ids import request_id
+from iraas.core.jobs import Job, ManifestEntry
+from iraas.core.keys import input_key, outcome_key
+from iraas.core.messages import Request, encode_request, fits_inline
+from iraas.core.outcomes import Outcome, decode_outcome
+from iraas.core.ports import Backend, OutboundMessage
+from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
+
+SENDER = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingImage:
+    """An image on its way: its place in the job, its name, its bytes."""
+
+    index: int
+    name: str
+    data: bytes
+
+
+def check_image(data: bytes, max_image_bytes: int) -> None:
+    """Refuse what cannot be classified, as far as can be told without decoding.
+
+    Raises:
+        ImageError: The text says why.
+    """
+    if not data:
+        raise NotAnImageError("the file is empty")
+    if len(data) > max_image_bytes:
+        raise _too_large(len(data), max_image_bytes)
+    if sniff_format(data[:SNIFF_BYTES]) is None:
+        raise NotAnImageError("it is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
+
+
+def find_input(backend: Backend, request: str) -> str | None:
+    """The key of a request's image in the input store, if it is there."""
+    stem = input_key(request, "x")[:-1]
+    folder = stem.rpartition("/")[0] + "/"
+    found = next(iter(backend.inputs.list(folder, after=stem)), None)
+    return found.key if found and found.key.startswith(stem) else None
+
+
+def read_image(path: str, max_image_bytes: int) -> bytes:
+    """Read a file and check it.
+
+    Raises:
+        ImageError: It is not there, cannot be read, or is no image; the text says why.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: PTH123 - Path.open takes no opener
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise NotAnImageError("it is not a regular file")
+            if status.st_size > max_image_bytes:
+                raise _too_large(status.st_size, max_image_bytes)
+            data = file.read(max_image_bytes + 1)
+    except (OSError, ValueError) as exc:
+        raise BrokenImageError(f"it cannot be read: {_plain(exc)}") from exc
+    check_image(data, max_image_bytes)
+    return data
+
+
+class Sender:
+    """Sends the images of one job. Thread-safe as far as the backend is.
+
+    Args:
+        backend: The deployment.
+        job: The job that the images belong to.
+        reply_to: The requester whose response queue is told; empty for nobody.
+        clock: Gives seconds since the epoch.
+    """
+
+    def __init__(
+        self, backend: Backend, job: Job, *, reply_to: str, clock: Callable[[], float]
+    ) -> None:
+        self.job_id = job.job_id
+        self._backend = backend
+        self._reply_to = reply_to
+        self._clock = clock
+
+    def send(self, images: Sequence[OutgoingImage]) -> None:
+        """Send images that were checked. Idempotent: a second sending leads to no second outcome.
+
+        Raises:
+            BackendError: A store or the queue failed; send all of them again.
+        """
+        queue = self._backend.requests
+        inline = [fits_inline(len(one.data), one.name, queue.max_body_bytes) for one in images]
+        large = [
+            (self._input_key(one), one.data)
+            for one, fits in zip(images, inline, strict=True)
+            if not fits
+        ]
+        if large:
+            self._backend.inputs.put_if_absent(large)
+        queue.send(
+            [self._message(one, inside=fits) for one, fits in zip(images, inline, strict=True)]
+        )
+
+    def send_stored(self, entry: ManifestEntry, key: str) -> None:
+        """Send a request whose image is in the input store already. Idempotent.
+
+        Raises:
+            BackendError: The queue failed.
+        """
+        request = self._request(entry.index, entry.name, key=key)
+        body = encode_request(request)
+        self._backend.requests.send([OutboundMessage(body, group=self.job_id)])
+
+    def refuse(self, entry: ManifestEntry, error: ImageError) -> Outcome:
+        """Store the failure outcome of an image that is not sent; give back the stored one."""
+        now = self._clock()
+        outcome = Outcome(
+            request_id=request_id(self.job_id, entry.index),
+            job_id=self.job_id,
+            name=entry.name,
+            prediction=None,
+            reason=str(error),
+            model="",
+            worker=SENDER,
+            attempts=0,
+            submitted_at=now,
+            completed_at=now,
+        )
+        key = outcome_key(outcome.request_id)
+        if self._backend.outputs.put_if_absent([(key, outcome.encode())]) == [True]:
+            return outcome
+        return decode_outcome(self._backend.outputs.get(key))
+
+    def _message(self, image: OutgoingImage, *, inside: bool) -> OutboundMessage:
+        if inside:
+            request = self._request(image.index, image.name, image=image.data)
+        else:
+            request = self._request(image.index, image.name, key=self._input_key(image))
+        return OutboundMessage(encode_request(request), group=self.job_id)
+
+    def _request(
+        self, index: int, name: str, *, image: bytes | None = None, key: str | None = None
+    ) -> Request:
+        return Request(
+            request_id=request_id(self.job_id, index),
+            name=name,
+            submitted_at=self._clock(),
+            reply_to=self._reply_to,
+            image=image,
+            input_key=key,
+        )
+
+    def _input_key(self, image: OutgoingImage) -> str:
+        found = sniff_format(image.data[:SNIFF_BYTES])
+        extension = found.extension if found else "bin"
+        return input_key(request_id(self.job_id, image.index), extension)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file without waiting for a writer, if it should be a named pipe."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _too_large(size_bytes: int, max_image_bytes: int) -> ImageTooLargeError:
+    return ImageTooLargeError(
+        f"it has {size_bytes:,} bytes, more than the {max_image_bytes:,} allowed"
+    )
+
+
+def _plain(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.errno:
+        return f"{exc.strerror} ({errno.errorcode.get(exc.errno, exc.errno)})"
+    return str(exc)
