@@ -19,6 +19,9 @@ from iraas.core.ids import split_request_id
 
 SHARD_SIZE = 1000
 JOBS = "jobs/"
+MAX_ATTEMPTS = 10
+"""Attempts that may be noted for one request."""
+
 WORKERS = "workers/"
 DECISIONS = "controller/decisions/"
 LAST_DECISION = "controller/last-decision.json"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from iraas.core.ids import is_plain_name
+from iraas.core.keys import MAX_ATTEMPTS
 from iraas.errors import ConfigurationError
 
 BackendName = Literal["local", "aws"]
@@ -92,7 +93,7 @@ class Settings:
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )
     max_attempts: int = _setting(
-        _whole(1, 10), 3, "How often an image may end its process when tried alone."
+        _whole(1, MAX_ATTEMPTS), 3, "How often an image may end its process when tried alone."
     )
     max_image_bytes: int = _setting(
         _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."

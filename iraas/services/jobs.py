@@ -15,6 +15,8 @@ from iraas.core.jobs import (
 )
 from iraas.core.keys import (
     JOBS,
+    MAX_ATTEMPTS,
+    attempt_key,
     index_of_outcome,
     job_key,
     manifest_key,
@@ -132,3 +134,19 @@ def list_jobs(backend: Backend) -> Iterator[JobProgress]:
         except ObjectNotFoundError:
             continue
         yield JobProgress(job, sum(1 for _ in stored_indexes(backend, job)))
+
+
+def forget_failures(backend: Backend, job: Job) -> int:
+    """Remove the failure outcomes of a job, so that its images can be sent again; tell how many.
+
+    The notes on what an image did to its process go too: it starts afresh. Idempotent; when it is
+    interrupted, what it removed is sent again by resuming the job.
+    """
+    count = 0
+    for outcome in outcomes(backend, job):
+        if outcome.status == "failed":
+            notes = [attempt_key(outcome.request_id, n) for n in range(1, MAX_ATTEMPTS + 1)]
+            backend.records.delete(notes)
+            backend.outputs.delete([outcome_key(outcome.request_id)])
+            count += 1
+    return count

@@ -60,7 +60,7 @@ def read_image(path: str, max_image_bytes: int) -> bytes:
         ImageError: It is not there, cannot be read, or is no image; the text says why.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: PTH123 - Path.open takes no opener
+        with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise NotAnImageError("it is not a regular file")

@@ -111,12 +111,13 @@ class Submission:
         """
         replies = self._backend.responses.create(self._requester_id)
         try:
-            for outcome in self._follower.stored():
-                yield outcome
+            yield from self._follower.stored()
             self._dispatch.start(manifest(self._backend, self.job))
             while not self._is_over():
                 news = self._look(replies)
-                yield from news or [None]
+                if not news:
+                    yield None
+                yield from news
         finally:
             self._dispatch.stop()
             self._dispatch.join(JOIN_S)

@@ -1,0 +1,144 @@
+"""The state of a deployment, rebuilt from its queues, its records and its fleet at each call."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from iraas.core.keys import WORKERS
+from iraas.core.ports import Backend, Instance, InstanceState, QueueDepth
+from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
+from iraas.errors import MessageError, ObjectNotFoundError
+from iraas.services.submission import last_decision
+
+FRESH_S = 60.0
+"""A worker outside the fleet that said nothing for longer is not counted as being there."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker that is there, or on its way.
+
+    Attributes:
+        worker_id: Its id.
+        state: ``booting``, ``starting``, ``running``, ``draining`` or ``stopping``.
+        age_s: Since its launch, or its start if nobody launched it.
+        kind: What it runs on: an instance type, ``process``, or ``by hand``.
+        pricing: ``on-demand``, ``spot`` or ``free``.
+        done: Outcomes it stored.
+        images_per_s: Its rate of late.
+    """
+
+    worker_id: str
+    state: str
+    age_s: float
+    kind: str
+    pricing: str
+    done: int
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A deployment at one moment. Times are seconds since the epoch.
+
+    Attributes:
+        deployment: Its name.
+        backend: Its backend.
+        at: When this was seen.
+        queue: The request queue.
+        dead_letters: Messages in the dead-letter queue.
+        workers: The workers, the oldest first.
+        done: Outcomes stored by all workers on record, those included that left.
+        failed: Failures among them.
+        images_per_s: What all workers do together.
+        controller: Who acts as the controller; empty if nobody does.
+        decision: What the controller decided last; None if it never did.
+    """
+
+    deployment: str
+    backend: str
+    at: float
+    queue: QueueDepth
+    dead_letters: int
+    workers: tuple[WorkerStatus, ...]
+    done: int
+    failed: int
+    images_per_s: float
+    controller: str
+    decision: DecisionRecord | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as a JSON object."""
+        return asdict(self)
+
+
+def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -> Status:
+    """Look at a deployment.
+
+    Raises:
+        BackendError: A part of it could not be asked.
+    """
+    now = clock()
+    records = _worker_records(backend)
+    instances = {one.instance_id: one for one in backend.fleet.instances()}
+    workers = [_in_fleet(one, records.get(name), now) for name, one in instances.items()]
+    workers += [
+        _by_hand(record, now)
+        for name, record in records.items()
+        if name not in instances and _is_there(record, now)
+    ]
+    return Status(
+        deployment=deployment,
+        backend=backend.name,
+        at=now,
+        queue=backend.requests.depth(),
+        dead_letters=backend.dead_letters.depth().total,
+        workers=tuple(sorted(workers, key=lambda one: -one.age_s)),
+        done=sum(record.done for record in records.values()),
+        failed=sum(record.failed for record in records.values()),
+        images_per_s=round(sum(one.images_per_s for one in workers), 2),
+        controller=backend.lease.holder(),
+        decision=last_decision(backend),
+    )
+
+
+def _worker_records(backend: Backend) -> dict[str, WorkerRecord]:
+    records = {}
+    for one in backend.records.list(WORKERS):
+        try:
+            record = decode_worker(backend.records.get(one.key))
+        except (MessageError, ObjectNotFoundError):
+            continue
+        records[record.worker_id] = record
+    return records
+
+
+def _is_there(record: WorkerRecord, now: float) -> bool:
+    return record.state not in {"gone", "broken"} and now - record.beat_at < FRESH_S
+
+
+def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> WorkerStatus:
+    state = instance.state.value
+    if instance.state is not InstanceState.STOPPING:
+        state = record.state if record else InstanceState.BOOTING.value
+    return WorkerStatus(
+        worker_id=instance.instance_id,
+        state=state,
+        age_s=round(max(0.0, now - instance.launched_at), 1),
+        kind=instance.kind,
+        pricing=instance.pricing,
+        done=record.done if record else 0,
+        images_per_s=record.images_per_s if record else 0.0,
+    )
+
+
+def _by_hand(record: WorkerRecord, now: float) -> WorkerStatus:
+    return WorkerStatus(
+        worker_id=record.worker_id,
+        state=record.state,
+        age_s=round(max(0.0, now - record.started_at), 1),
+        kind="by hand",
+        pricing="free",
+        done=record.done,
+        images_per_s=record.images_per_s,
+    )
