@@ -1,0 +1,246 @@
+"""An object store in folders that a person can read: an object is a file of its key's name.
+
+What is stored is written to a nameless file first, synced, and only then given its name, so that a
+killed writer leaves nothing behind and a reader never sees half an object. Where nameless files
+cannot be had (they are Linux's own), drafts lie in a folder that no key can name.
+"""
+
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iraas.backends.local.directory_tree import NOTHING_THERE, DirectoryTree, is_plain_file
+from iraas.backends.local.files import make_folder, os_errors_translated
+from iraas.core.keys import check_key
+from iraas.core.ports import StoredObject
+from iraas.errors import ObjectNotFoundError
+
+_DRAFTS = ".drafts"
+_DRAFT_LIFE_S = 3600.0
+_OPEN_DRAFTS = 32
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
+_NOT_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+_PROC = "/proc/self/fd"
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A written file that has no key yet: its open descriptor, and a path that leads to it."""
+
+    descriptor: int
+    path: str
+    named: bool
+
+    def discard(self) -> None:
+        os.close(self.descriptor)
+        if self.named:
+            Path(self.path).unlink(missing_ok=True)
+
+
+class DirectoryStore:
+    """The `ObjectStore` port on a directory. Threads, processes and forks may share it.
+
+    The directory is made when something is first stored. Objects are synced to the disk, and so
+    are the folders that list them, before a method returns.
+
+    Two keys of which one is a folder of the other (``a`` and ``a/b``) cannot both be stored, nor a
+    key with a segment longer than the filesystem's names (255 bytes): BackendError.
+    """
+
+    def __init__(self, root: Path, *, nameless_files: bool = True) -> None:
+        """Name the directory; nothing is touched yet.
+
+        Args:
+            root: The directory. It may be a link; links inside it are not followed.
+            nameless_files: False to do without them even where they can be had.
+        """
+        self.root = root
+        self._tree = DirectoryTree(root)
+        self._nameless = bool(_NAMELESS) and nameless_files and Path(_PROC).is_dir()
+        self._swept = False
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store an object, replacing what is there. See `iraas.core.ports.ObjectStore.put`."""
+        folder, _, name = check_key(key).rpartition("/")
+        with os_errors_translated(self.root / key):
+            draft = self._draft(data, named=True)
+            try:
+                os.fsync(draft.descriptor)
+                self._tree.inside(
+                    folder, lambda there: os.replace(draft.path, name, dst_dir_fd=there)
+                )
+            finally:
+                draft.discard()
+            self._tree.sync(folder)
+
+    def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """Store what is not there. See `iraas.core.ports.ObjectStore.put_if_absent`."""
+        for key, _ in objects:
+            check_key(key)
+        stored: list[bool] = []
+        for start in range(0, len(objects), _OPEN_DRAFTS):
+            with os_errors_translated(self.root):
+                stored += self._put_some(objects[start : start + _OPEN_DRAFTS])
+        with os_errors_translated(self.root):
+            for folder in {key.rpartition("/")[0] for key, _ in objects}:
+                self._tree.sync(folder)
+        return stored
+
+    def _put_some(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        drafts: dict[int, _Draft] = {}
+        try:
+            for place, (key, data) in enumerate(objects):
+                if not self._is_there(key):
+                    drafts[place] = self._draft(data, named=False)
+            for draft in drafts.values():
+                os.fsync(draft.descriptor)
+            return [
+                place in drafts and self._publish(drafts[place], key)
+                for place, (key, _) in enumerate(objects)
+            ]
+        finally:
+            for draft in drafts.values():
+                draft.discard()
+
+    def get(self, key: str) -> bytes:
+        """Read an object. See `iraas.core.ports.ObjectStore.get`."""
+        folder, _, name = check_key(key).rpartition("/")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not stop us
+        with os_errors_translated(self.root / key):
+            try:
+                with self._tree.opened(folder) as there:
+                    descriptor = os.open(name, flags, dir_fd=there)
+            except OSError as exc:
+                if exc.errno not in NOTHING_THERE:
+                    raise
+                raise ObjectNotFoundError(f"{self.root} has nothing under {key}") from exc
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise ObjectNotFoundError(f"{self.root} has no plain file under {key}")
+                return _read(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """List objects by key. See `iraas.core.ports.ObjectStore.list`.
+
+        Lists a folder at a time, as it is when its turn comes.
+        """
+        if prefix:
+            if not prefix.endswith("/"):
+                raise ValueError(f"prefix {prefix[:80]!r} does not end with /")
+            check_key(prefix[:-1])
+        return self._list(prefix[:-1], after)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, and the folders that are empty then."""
+        for key in keys:
+            check_key(key)
+        with os_errors_translated(self.root):
+            for key in keys:
+                folder, _, name = key.rpartition("/")
+                try:
+                    with self._tree.opened(folder) as there:
+                        os.unlink(name, dir_fd=there)
+                except OSError as exc:
+                    if exc.errno not in NOTHING_THERE | {errno.EISDIR}:
+                        raise
+            for folder in {key.rpartition("/")[0] for key in keys}:
+                self._tree.remove_empty(folder)
+
+    def _list(self, folder: str, after: str) -> Iterator[StoredObject]:
+        with os_errors_translated(self.root):
+            yield from self._tree.walk(folder, after)
+
+    def _is_there(self, key: str) -> bool:
+        folder, _, name = key.rpartition("/")
+        try:
+            with self._tree.opened(folder) as there:
+                return is_plain_file(name, there)
+        except FileNotFoundError:
+            return False
+
+    def _publish(self, draft: _Draft, key: str) -> bool:
+        """Give a draft its key unless somebody has it; the system lets exactly one have it."""
+        folder, _, name = key.rpartition("/")
+
+        def link(there: int) -> bool:
+            try:
+                # With descriptors and follow_symlinks this is linkat(AT_SYMLINK_FOLLOW), which
+                # alone can name a nameless file by its path in /proc.
+                os.link(draft.path, name, src_dir_fd=there, dst_dir_fd=there, follow_symlinks=True)
+            except FileExistsError:
+                return not is_plain_file(name, there) and link(there)
+            return True
+
+        return self._tree.inside(folder, link)
+
+    def _draft(self, data: bytes, *, named: bool) -> _Draft:
+        while True:
+            try:
+                draft = self._named_draft() if named else self._new_draft()
+                break
+            except FileNotFoundError:
+                make_folder(self.root)
+        try:
+            _write(draft.descriptor, data)
+        except BaseException:
+            draft.discard()
+            raise
+        return draft
+
+    def _new_draft(self) -> _Draft:
+        if self._nameless:
+            try:
+                descriptor = os.open(self.root, os.O_WRONLY | _NAMELESS, 0o600)
+            except OSError as exc:
+                if exc.errno not in _NOT_NAMELESS:
+                    raise
+                self._nameless = False
+            else:
+                return _Draft(descriptor, f"{_PROC}/{descriptor}", named=False)
+        return self._named_draft()
+
+    def _named_draft(self) -> _Draft:
+        folder = self.root / _DRAFTS
+        if not self._swept:
+            self._swept = True
+            _sweep_drafts(folder)
+        path = folder / secrets.token_hex(10)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            make_folder(folder)
+            descriptor = os.open(path, flags, 0o600)
+        return _Draft(descriptor, str(path), named=True)
+
+
+def _sweep_drafts(folder: Path) -> None:
+    """Remove what writers left there who were killed long ago."""
+    oldest = time.time() - _DRAFT_LIFE_S
+    for path in folder.glob("*"):
+        try:
+            if path.lstat().st_mtime < oldest:
+                path.unlink()
+        except OSError:
+            continue  # another sweeper was quicker, or it is not ours
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _read(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    parts = []
+    while part := os.read(descriptor, size + 1):
+        parts.append(part)
+    return b"".join(parts)

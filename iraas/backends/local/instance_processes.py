@@ -1,0 +1,58 @@
+"""Find and end all processes of an instance, by the mark in their environment."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+
+MARK = "IRAAS_INSTANCE_ID"
+"""Names the instance in the environment of its worker; the worker's own processes inherit it."""
+
+_PAUSE_S = 0.02
+_FORCE_S = 5.0
+
+
+def processes_of(instance_ids: set[str]) -> Iterator[psutil.Process]:
+    """The processes of instances that this user may see. Reads each process's environment."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) in instance_ids:
+                yield process
+        except psutil.Error:
+            continue  # it is gone, or another user's: not one that we started
+
+
+def end_processes(instance_ids: set[str], *, grace_s: float, is_over: Callable[[], bool]) -> None:
+    """Ask the processes of instances to leave, and kill those that are there after the grace.
+
+    A process that is stopped is continued, so that it can leave. One that is just being started
+    is found at a later look. psutil checks a process's start time before it sends a signal, so
+    that none is sent to a process that got the pid of another.
+
+    Args:
+        instance_ids: Whose processes.
+        grace_s: Seconds between the polite signal and the kill.
+        is_over: Tells that nothing of the instances is left.
+    """
+    asked: set[psutil.Process] = set()
+    start = time.monotonic()
+    while not is_over():
+        waited_s = time.monotonic() - start
+        if waited_s > grace_s + _FORCE_S:
+            return
+        for process in processes_of(instance_ids):
+            if waited_s >= grace_s:
+                _send(process, signal.SIGKILL)
+            elif process not in asked:
+                asked.add(process)
+                _send(process, signal.SIGTERM)
+                _send(process, signal.SIGCONT)
+        time.sleep(_PAUSE_S)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        return  # it is gone

@@ -1,0 +1,185 @@
+"""A fleet of worker processes on this machine, one a slot.
+
+A slot is a lock file. The launcher takes the lock and passes the open descriptor on to the worker,
+and the system frees the lock when the last process that holds a copy is gone, however it died: no
+book is kept that could be wrong. A file beside the lock, written before the process is started,
+names the instance; it means nothing while the lock is free. Every process of an instance is found
+by a mark in its environment, which is there from its first moment and is no pid that the system
+could have given to somebody else.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from iraas.backends.local.controller_lease import is_locked, try_lock
+from iraas.backends.local.files import make_folder, os_errors_translated, write_whole
+from iraas.backends.local.instance_processes import MARK, end_processes
+from iraas.core.ids import ALPHABET, is_plain_name
+from iraas.core.ports import Instance, InstanceState, Launch
+
+SLOT_DESCRIPTOR = "IRAAS_SLOT_FD"
+"""Names, in a worker's environment, the descriptor that holds its slot. A worker that passes it on
+to its own processes keeps the slot taken until they are gone too."""
+_KEPT_LOGS = 50
+
+
+class SubprocessFleet:
+    """The `Fleet` port on subprocesses. Any number of processes may launch into the same folder.
+
+    The workers are on their own: they outlive their launcher. `close` forgets them.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        capacity: int,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        grace_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Name the fleet's folder; nothing is touched yet.
+
+        Args:
+            root: The folder of the slots and of the workers' logs.
+            capacity: The number of slots, at least 1.
+            command: What starts a worker; ``--worker-id`` and the instance's id are appended.
+            environment: The workers' environment; this process's own if None.
+            grace_s: Seconds that `terminate` gives a worker to leave by itself.
+            clock: Tells the time in seconds since the epoch.
+        """
+        if capacity < 1:
+            raise ValueError(f"a fleet of {capacity} slots")
+        self._root = root
+        self._capacity = capacity
+        self._command = tuple(command)
+        self._environment = environment
+        self._grace_s = grace_s
+        self._clock = clock
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._stopping: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def capacity(self) -> int:
+        """The number of slots."""
+        return self._capacity
+
+    def launch(self, count: int) -> Launch:
+        """Launch instances into free slots. See `iraas.core.ports.Fleet.launch`."""
+        launched: list[str] = []
+        if count < 1:
+            return Launch(())
+        with self._lock, os_errors_translated(self._root):
+            self._reap()
+            make_folder(self._logs)
+            for slot in self._slots():
+                if len(launched) == count:
+                    break
+                descriptor = try_lock(slot)
+                if descriptor is None:
+                    continue
+                try:
+                    launched.append(self._start(slot, descriptor))
+                finally:
+                    os.close(descriptor)
+            self._sweep_logs()
+        shortfall = ""
+        if len(launched) < count:
+            shortfall = f"all {self._capacity} slots of this machine are taken"
+        return Launch(tuple(launched), shortfall)
+
+    def instances(self) -> list[Instance]:
+        """The instances that exist: those that hold a slot."""
+        with self._lock, os_errors_translated(self._root):
+            self._reap()
+            found = [self._instance(slot) for slot in sorted(self._root.glob("slot-*.lock"))]
+        instances = [instance for instance in found if instance is not None]
+        self._stopping &= {instance.instance_id for instance in instances}
+        return instances
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """End instances: politely first, by force after `grace_s` seconds.
+
+        See `iraas.core.ports.Fleet.terminate`. Returns when they are gone, or a few seconds after
+        the use of force.
+        """
+        wanted = set(instance_ids)
+        there = {instance.instance_id for instance in self.instances()} & wanted
+        if there:
+            self._stopping |= there
+            end_processes(there, grace_s=self._grace_s, is_over=lambda: self._gone(there))
+
+    def close(self) -> None:
+        """Forget the workers, which go on. Idempotent."""
+        with self._lock:
+            self._reap()
+            for child in self._children:
+                child.returncode = 0  # it is nobody's child now: its end is not waited for
+            self._children.clear()
+
+    @property
+    def _logs(self) -> Path:
+        return self._root / "logs"
+
+    def _slots(self) -> list[Path]:
+        return [self._root / f"slot-{slot:02d}.lock" for slot in range(1, self._capacity + 1)]
+
+    def _start(self, slot: Path, descriptor: int) -> str:
+        instance_id = f"w-{''.join(secrets.choice(ALPHABET) for _ in range(8))}"
+        said = {"instance_id": instance_id, "launched_at": self._clock()}
+        write_whole(_note(slot), json.dumps(said).encode())
+        environment = dict(os.environ if self._environment is None else self._environment)
+        environment |= {MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
+        with (self._logs / f"{instance_id}.log").open("ab") as log:
+            child = subprocess.Popen(
+                [*self._command, "--worker-id", instance_id],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(descriptor,),
+            )
+        self._children.append(child)
+        return instance_id
+
+    def _instance(self, slot: Path) -> Instance | None:
+        if not is_locked(slot):
+            return None
+        try:
+            said = json.loads(_note(slot).read_bytes())
+            instance_id, launched_at = str(said["instance_id"]), float(said["launched_at"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None  # its launcher has the lock and has not named it yet
+        if not is_plain_name(instance_id):
+            return None
+        stopping = instance_id in self._stopping
+        state = InstanceState.STOPPING if stopping else InstanceState.RUNNING
+        return Instance(instance_id, state, launched_at, "process", "free")
+
+    def _gone(self, instance_ids: set[str]) -> bool:
+        return not instance_ids & {instance.instance_id for instance in self.instances()}
+
+    def _reap(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def _sweep_logs(self) -> None:
+        found = [self._instance(slot) for slot in self._slots()]
+        in_use = {f"{instance.instance_id}.log" for instance in found if instance is not None}
+        logs = [log for log in self._logs.glob("w-*.log") if log.name not in in_use]
+        if len(logs) > _KEPT_LOGS:
+            logs.sort(key=lambda log: log.stat().st_mtime)
+            for log in logs[:-_KEPT_LOGS]:
+                log.unlink(missing_ok=True)
+
+
+def _note(slot: Path) -> Path:
+    return slot.with_suffix(".json")
