@@ -20,9 +20,10 @@ from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
 from iraas.errors import ObjectNotFoundError
 
-_DRAFTS = ".drafts"
+DRAFTS = ".drafts"
+"""The folder, under the root, of drafts that need a name."""
 _DRAFT_LIFE_S = 3600.0
-_OPEN_DRAFTS = 32
+_OPENDRAFTS = 32
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _NOT_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 _PROC = "/proc/self/fd"
@@ -83,9 +84,9 @@ class DirectoryStore:
         for key, _ in objects:
             check_key(key)
         stored: list[bool] = []
-        for start in range(0, len(objects), _OPEN_DRAFTS):
+        for start in range(0, len(objects), _OPENDRAFTS):
             with os_errors_translated(self.root):
-                stored += self._put_some(objects[start : start + _OPEN_DRAFTS])
+                stored += self._put_some(objects[start : start + _OPENDRAFTS])
         with os_errors_translated(self.root):
             for folder in {key.rpartition("/")[0] for key, _ in objects}:
                 self._tree.sync(folder)
@@ -207,7 +208,7 @@ class DirectoryStore:
         return self._named_draft()
 
     def _named_draft(self) -> _Draft:
-        folder = self.root / _DRAFTS
+        folder = self.root / DRAFTS
         if not self._swept:
             self._swept = True
             _sweep_drafts(folder)

@@ -10,6 +10,7 @@ MARK = "IRAAS_INSTANCE_ID"
 """Names the instance in the environment of its worker; the worker's own processes inherit it."""
 
 _PAUSE_S = 0.02
+_LOOK_EVERY_S = 0.5
 _FORCE_S = 5.0
 
 
@@ -35,24 +36,26 @@ def end_processes(instance_ids: set[str], *, grace_s: float, is_over: Callable[[
         grace_s: Seconds between the polite signal and the kill.
         is_over: Tells that nothing of the instances is left.
     """
-    asked: set[psutil.Process] = set()
     start = time.monotonic()
+    look_at = start
     while not is_over():
-        waited_s = time.monotonic() - start
-        if waited_s > grace_s + _FORCE_S:
+        now = time.monotonic()
+        if now > start + grace_s + _FORCE_S:
             return
-        for process in processes_of(instance_ids):
-            if waited_s >= grace_s:
-                _send(process, signal.SIGKILL)
-            elif process not in asked:
-                asked.add(process)
-                _send(process, signal.SIGTERM)
-                _send(process, signal.SIGCONT)
+        if now >= look_at:
+            by_force = now >= start + grace_s
+            for process in processes_of(instance_ids):
+                _end(process, by_force=by_force)
+            look_at = now + (_LOOK_EVERY_S if by_force else min(_LOOK_EVERY_S, grace_s))
         time.sleep(_PAUSE_S)
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
+def _end(process: psutil.Process, *, by_force: bool) -> None:
     try:
-        process.send_signal(number)
+        if by_force:
+            process.send_signal(signal.SIGKILL)
+        else:
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
     except psutil.Error:
         return  # it is gone

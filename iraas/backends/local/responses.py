@@ -1,4 +1,4 @@
-"""The response queues: a folder each, which comes and goes as a whole, with a SQLite queue in it."""
+"""The response queues: a folder each, which comes and goes as a whole, with a queue in it."""
 
 import os
 import secrets
@@ -43,7 +43,7 @@ class ResponseQueue(SqliteQueue):
         return super().receive(max_messages, lease_s=lease_s, wait_s=wait_s)
 
 
-class ResponseQueues:
+class SqliteResponseQueues:
     """The `ResponseQueues` port on a folder of folders. Threads and processes may share it."""
 
     def __init__(

@@ -57,7 +57,7 @@ class SubprocessFleet:
         """
         if capacity < 1:
             raise ValueError(f"a fleet of {capacity} slots")
-        self._root = root
+        self.root = root
         self._capacity = capacity
         self._command = tuple(command)
         self._environment = environment
@@ -77,30 +77,26 @@ class SubprocessFleet:
         launched: list[str] = []
         if count < 1:
             return Launch(())
-        with self._lock, os_errors_translated(self._root):
+        shortfall = f"all {self._capacity} slots of this machine are taken"
+        with self._lock, os_errors_translated(self.root):
             self._reap()
             make_folder(self._logs)
-            for slot in self._slots():
-                if len(launched) == count:
-                    break
-                descriptor = try_lock(slot)
-                if descriptor is None:
-                    continue
-                try:
-                    launched.append(self._start(slot, descriptor))
-                finally:
-                    os.close(descriptor)
+            try:
+                for slot in self._slots():
+                    if len(launched) < count:
+                        launched += self._fill(slot)
+            except OSError as exc:
+                if not launched:
+                    raise
+                shortfall = f"{exc.filename or self._command[0]}: {exc.strerror or exc}"
             self._sweep_logs()
-        shortfall = ""
-        if len(launched) < count:
-            shortfall = f"all {self._capacity} slots of this machine are taken"
-        return Launch(tuple(launched), shortfall)
+        return Launch(tuple(launched), shortfall if len(launched) < count else "")
 
     def instances(self) -> list[Instance]:
         """The instances that exist: those that hold a slot."""
-        with self._lock, os_errors_translated(self._root):
+        with self._lock, os_errors_translated(self.root):
             self._reap()
-            found = [self._instance(slot) for slot in sorted(self._root.glob("slot-*.lock"))]
+            found = [self._instance(slot) for slot in sorted(self.root.glob("slot-*.lock"))]
         instances = [instance for instance in found if instance is not None]
         self._stopping &= {instance.instance_id for instance in instances}
         return instances
@@ -127,10 +123,20 @@ class SubprocessFleet:
 
     @property
     def _logs(self) -> Path:
-        return self._root / "logs"
+        return self.root / "logs"
 
     def _slots(self) -> list[Path]:
-        return [self._root / f"slot-{slot:02d}.lock" for slot in range(1, self._capacity + 1)]
+        return [self.root / f"slot-{slot:02d}.lock" for slot in range(1, self._capacity + 1)]
+
+    def _fill(self, slot: Path) -> list[str]:
+        """Start an instance in a slot; give back its id, or nothing if the slot is taken."""
+        descriptor = try_lock(slot)
+        if descriptor is None:
+            return []
+        try:
+            return [self._start(slot, descriptor)]
+        finally:
+            os.close(descriptor)
 
     def _start(self, slot: Path, descriptor: int) -> str:
         instance_id = f"w-{''.join(secrets.choice(ALPHABET) for _ in range(8))}"

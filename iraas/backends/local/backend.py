@@ -1,0 +1,109 @@
+"""The local backend as a whole: everything of a deployment lies in one folder.
+
+::
+
+    <home>/<deployment>/queues/requests.db, dead-letters.db     SQLite queues
+                        queues/responses/<requester>/           a queue per requester
+                        inputs/  outputs/  records/             directory stores, see core.keys
+                        fleet/slot-NN.lock, slot-NN.json        the workers' slots
+                        fleet/logs/<worker>.log                 what workers said
+                        controller.lock, controller.json        the controller's lease
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from iraas.backends.local.controller_lease import FileLease
+from iraas.backends.local.directory_store import DirectoryStore
+from iraas.backends.local.responses import SqliteResponseQueues
+from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
+from iraas.backends.local.stack import LocalStack
+from iraas.backends.local.subprocess_fleet import SubprocessFleet
+from iraas.core.ids import is_plain_name
+
+MAX_RECEIVES = 20
+"""How often a request is handed out. Workers give up on an image much sooner, with a failure
+outcome; this only ends what never gets that far."""
+
+
+class LocalBackend:
+    """The `Backend` port on one machine. Opening one touches nothing; whatever is written first
+    makes the folder it needs, so that a deployment works without being provisioned.
+
+    Threads may share an object; processes and forks may each open their own on the same folder.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        home: Path,
+        deployment: str,
+        *,
+        capacity: int = 1,
+        worker_command: Sequence[str] = (),
+        worker_environment: Mapping[str, str] | None = None,
+        max_receives: int = MAX_RECEIVES,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Compose the backend of a deployment.
+
+        Args:
+            home: The folder of all deployments.
+            deployment: The deployment's name; a plain name.
+            capacity: The number of workers there may be, at least 1.
+            worker_command: What starts a worker; ``--worker-id`` and its id are appended.
+            worker_environment: The workers' environment; this process's own if None.
+            max_receives: How often a request is handed out before it is a dead letter.
+            max_body_bytes: The longest message body, in bytes of UTF-8.
+            clock: Tells the time in seconds since the epoch.
+        """
+        if not is_plain_name(deployment):
+            raise ValueError(f"{deployment[:80]!r} is not a deployment's name")
+        self.folder = folder = home / deployment
+        queues = folder / "queues"
+        self.dead_letters = SqliteQueue(
+            queues / "dead-letters.db", max_body_bytes=max_body_bytes, clock=clock
+        )
+        self.requests = SqliteQueue(
+            queues / "requests.db",
+            max_receives=max_receives,
+            dead_letters=self.dead_letters,
+            max_body_bytes=max_body_bytes,
+            clock=clock,
+        )
+        self.responses = SqliteResponseQueues(
+            queues / "responses", max_body_bytes=max_body_bytes, clock=clock
+        )
+        self.inputs = DirectoryStore(folder / "inputs")
+        self.outputs = DirectoryStore(folder / "outputs")
+        self.records = DirectoryStore(folder / "records")
+        self.fleet = SubprocessFleet(
+            folder / "fleet",
+            capacity=capacity,
+            command=worker_command,
+            environment=worker_environment,
+            clock=clock,
+        )
+        self.lease = FileLease(folder / "controller.lock", clock=clock)
+        self.stack = LocalStack(
+            folder=folder,
+            queues={"requests": self.requests, "dead-letters": self.dead_letters},
+            responses=self.responses,
+            stores={"inputs": self.inputs, "outputs": self.outputs, "records": self.records},
+            fleet=self.fleet,
+            lease=self.lease,
+            close=self._close_queues,
+        )
+
+    def close(self) -> None:
+        """Let go of connections, files, workers and the lease. Idempotent."""
+        self._close_queues()
+        self.fleet.close()
+        self.lease.release()
+
+    def _close_queues(self) -> None:
+        self.requests.close()
+        self.dead_letters.close()
