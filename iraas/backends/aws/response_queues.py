@@ -1,0 +1,283 @@
+"""The `ResponseQueues` port on SQS: one queue a requester, made on demand, swept when abandoned.
+
+A queue keeps replies for an hour: a reply only wakes somebody up, the stored outcome is the truth.
+
+Life is a tag, ``iraas:alive-at``, that the owner's queue object writes at most every five minutes,
+and only while it receives: one call in five minutes for a requester, one `ListQueues` and one
+`ListQueueTags` a queue for a sweep. Attributes would not do: SQS counts neither who polls nor when.
+Sweeping with less than ten minutes may take a living requester's queue.
+
+A worker's object never makes a queue. It remembers for half a minute that one is missing, so that
+replies to a requester who is gone cost one call in half a minute, and not one each.
+
+Untried on the real service: this was built on its documentation and tested on emulators.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from iraas.backends.aws import error_codes
+from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
+from iraas.backends.aws.retries import Retries
+from iraas.backends.aws.session import AwsSession
+from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
+from iraas.backends.aws.sqs_queue import SqsQueue
+from iraas.backends.aws.translation import code_of, translating
+from iraas.core.ports import OutboundMessage, Queue, QueueDepth, ReceivedMessage
+from iraas.errors import BackendError, BackendUnavailableError, QueueNotFoundError
+
+RETENTION_S = 3600
+ALIVE_EVERY_S = 300.0
+REMEMBER_MISSING_S = 30.0
+SETTLING_S = 10.0
+"""A new queue may not be found everywhere for a second or so
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html)."""
+MAX_REMEMBERED = 512
+"""Requesters whose queues' URLs a worker remembers."""
+
+REQUESTER_TAG = "iraas:requester"
+ALIVE_TAG = "iraas:alive-at"
+ROLE = "response-queue"
+
+
+class OwnedResponseQueue:
+    """A requester's own response queue: receiving from it shows that the requester lives."""
+
+    def __init__(
+        self,
+        queue: SqsQueue,
+        session: AwsSession,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        """Own a queue that was just made and tagged.
+
+        Args:
+            queue: The queue.
+            session: Makes the calls.
+            clock: Seconds since the epoch.
+            sleep: Waits that many seconds.
+        """
+        self._queue = queue
+        self._session = session
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._made_at = self._alive_at = clock()
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The longest body, in bytes of UTF-8."""
+        return self._queue.max_body_bytes
+
+    def send(self, messages: Sequence[OutboundMessage]) -> None:
+        """Send messages. See `iraas.core.ports.Queue.send`."""
+        self._queue.send(messages)
+
+    def receive(
+        self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
+    ) -> list[ReceivedMessage]:
+        """Receive messages, and show life now and then. See `iraas.core.ports.Queue.receive`."""
+        self._show_life()
+        try:
+            return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
+        except QueueNotFoundError:
+            if not 0 <= self._clock() - self._made_at < SETTLING_S:
+                raise
+            self._sleep(min(wait_s, 1.0))
+            return []
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete messages. See `iraas.core.ports.Queue.delete`."""
+        self._queue.delete(receipts)
+
+    def extend(self, receipts: Sequence[str], lease_s: float) -> None:
+        """Extend leases. See `iraas.core.ports.Queue.extend`."""
+        self._queue.extend(receipts, lease_s)
+
+    def release(self, receipts: Sequence[str]) -> None:
+        """End leases. See `iraas.core.ports.Queue.release`."""
+        self._queue.release(receipts)
+
+    def depth(self) -> QueueDepth:
+        """Count the messages. See `iraas.core.ports.Queue.depth`."""
+        return self._queue.depth()
+
+    def _show_life(self) -> None:
+        now = self._clock()
+        with self._lock:
+            if abs(now - self._alive_at) < ALIVE_EVERY_S:
+                return
+            self._alive_at = now
+        try:
+            tag_alive(self._session, self._queue, now)
+        except BackendUnavailableError:
+            with self._lock:  # the next receive tries again; a sweep allows for more than one miss
+                self._alive_at = now - ALIVE_EVERY_S
+
+
+class SqsResponseQueues:
+    """The response queues of a deployment. Thread-safe; makes no call before it is used."""
+
+    def __init__(
+        self,
+        session: AwsSession,
+        names: Names,
+        *,
+        retries: Retries | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Say whose they are.
+
+        Args:
+            session: Makes the calls.
+            names: The deployment's names.
+            retries: How often, and how fast, entries that failed alone are tried again.
+            clock: Seconds since the epoch.
+            sleep: Waits that many seconds, while a new queue settles.
+        """
+        self._session = session
+        self._names = names
+        self._retries = retries
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._found: OrderedDict[str, SqsQueue] = OrderedDict()
+
+    def create(self, requester_id: str) -> Queue:
+        """Make a requester's queue. See `iraas.core.ports.ResponseQueues.create`.
+
+        Raises:
+            BackendUnavailableError: Besides the usual: a queue of that name was deleted within the
+                last 60 s. Ids are made once, so that only who reuses one meets this.
+        """
+        name = self._names.reply(requester_id)
+        tags = {**self._names.tags(ROLE), REQUESTER_TAG: requester_id}
+        try:
+            with translating("sqs", f"the queue {name}", provisioned=False):
+                self._session.sqs.create_queue(
+                    QueueName=name,
+                    Attributes={
+                        "MessageRetentionPeriod": str(RETENTION_S),
+                        "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
+                    },
+                    tags=tags,
+                )
+        except BackendError as exc:
+            if code_of(exc.__cause__ or exc) not in error_codes.QUEUE_EXISTS:
+                raise
+        queue = self._queue(name, remember_missing_s=0.0)
+        owned = OwnedResponseQueue(queue, self._session, self._clock, self._sleep)
+        self._settle(queue)
+        return owned
+
+    def find(self, requester_id: str) -> Queue:
+        """A requester's queue, to reply to. See `iraas.core.ports.ResponseQueues.find`."""
+        name = self._names.reply(requester_id)
+        with self._lock:
+            queue = self._found.pop(name, None)
+            if queue is None:
+                queue = self._queue(name, remember_missing_s=REMEMBER_MISSING_S)
+            self._found[name] = queue
+            while len(self._found) > MAX_REMEMBERED:
+                self._found.popitem(last=False)
+            return queue
+
+    def delete(self, requester_id: str) -> None:
+        """Remove a requester's queue. See `iraas.core.ports.ResponseQueues.delete`."""
+        self._delete(self._queue(self._names.reply(requester_id), remember_missing_s=0.0))
+
+    def sweep(self, unused_s: float) -> list[str]:
+        """Remove abandoned queues. See `iraas.core.ports.ResponseQueues.sweep`.
+
+        Touches only queues that carry the deployment's name and its tag. With `unused_s` under
+        600, that of a living requester may be among them.
+        """
+        now = self._clock()
+        swept = []
+        for name in list(self._listed()):
+            queue = self._queue(name, remember_missing_s=0.0)
+            try:
+                tags = self._tags(queue)
+                owned = tags.get(DEPLOYMENT_TAG) == self._names.deployment
+                if owned and now - self._alive_at(queue, tags) > unused_s:
+                    self._delete(queue)
+                    swept.append(tags.get(REQUESTER_TAG) or name[len(self._names.reply_prefix) :])
+            except QueueNotFoundError:
+                continue
+        return swept
+
+    def _queue(self, name: str, *, remember_missing_s: float) -> SqsQueue:
+        return SqsQueue(
+            self._session,
+            name,
+            provisioned=False,
+            remember_missing_s=remember_missing_s,
+            retries=self._retries,
+        )
+
+    def _settle(self, queue: SqsQueue) -> None:
+        """Tag a new queue as alive, once it can be found."""
+        deadline = self._clock() + SETTLING_S
+        while True:
+            try:
+                tag_alive(self._session, queue, self._clock())
+            except QueueNotFoundError:
+                if self._clock() >= deadline:
+                    raise
+                self._sleep(1.0)
+            else:
+                return
+
+    def _listed(self) -> Iterator[str]:
+        more: dict[str, Any] = {}
+        while True:
+            with translating("sqs", f"the queues {self._names.reply_prefix}*", provisioned=False):
+                page = self._session.sqs.list_queues(
+                    QueueNamePrefix=self._names.reply_prefix, MaxResults=1000, **more
+                )
+            for url in page.get("QueueUrls", ()):
+                yield url.rsplit("/", 1)[-1]
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
+    def _tags(self, queue: SqsQueue) -> dict[str, str]:
+        url = queue.url()
+        with translating("sqs", f"the queue {queue.name}", provisioned=False):
+            return self._session.sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+
+    def _alive_at(self, queue: SqsQueue, tags: dict[str, str]) -> float:
+        """When the owner last showed life; its making, if it did not live to show any."""
+        try:
+            return float(tags[ALIVE_TAG])
+        except (KeyError, ValueError):
+            url = queue.url()
+            with translating("sqs", f"the queue {queue.name}", provisioned=False):
+                answer = self._session.sqs.get_queue_attributes(
+                    QueueUrl=url, AttributeNames=["CreatedTimestamp"]
+                )
+            return float(answer["Attributes"]["CreatedTimestamp"])
+
+    def _delete(self, queue: SqsQueue) -> None:
+        try:
+            url = queue.url()
+            with translating("sqs", f"the queue {queue.name}", provisioned=False):
+                self._session.sqs.delete_queue(QueueUrl=url)
+        except QueueNotFoundError:
+            return
+
+
+def tag_alive(session: AwsSession, queue: SqsQueue, now_s: float) -> None:
+    """Note on a queue that its owner lives.
+
+    Raises:
+        QueueNotFoundError: It is gone.
+    """
+    url = queue.url()
+    with translating("sqs", f"the queue {queue.name}", provisioned=False):
+        session.sqs.tag_queue(QueueUrl=url, Tags={ALIVE_TAG: f"{now_s:.0f}"})
