@@ -49,7 +49,9 @@ def _plain(region: Image.Image, image: Image.Image) -> Image.Image:
         return Image.fromarray(_eight_bits(np.asarray(region), image))
     if region.has_transparency_data:
         straight = {"La": "LA", "RGBa": "RGBA"}.get(region.mode)
-        visible = (region.convert(straight) if straight else region).convert("RGBA")
+        visible = region.convert(straight) if straight else region
+        if visible.mode != "RGBA":
+            visible = visible.convert("RGBA")
         page = Image.new("RGB", visible.size, "white")
         page.paste(visible, mask=visible.getchannel("A"))
         return page
@@ -58,15 +60,18 @@ def _plain(region: Image.Image, image: Image.Image) -> Image.Image:
 
 def _eight_bits(values: "NDArray[np.generic]", image: Image.Image) -> "NDArray[np.uint8]":
     tags = getattr(image, "tag_v2", {})
+    numbers = values.astype(np.float32)
     if values.dtype.kind == "u":
         bits = tags.get(BITS_PER_SAMPLE_TAG, (16,))[0]
         black, white = 0.0, float((1 << min(bits, 16)) - 1)
-        numbers = values.astype(np.float32)
     else:
-        numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        np.nan_to_num(numbers, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         black, white = _range_of(numbers, whole=values.dtype.kind == "i")
-    numbers = (numbers - np.float32(black)) * np.float32(255 / ((white - black) or 1))
-    grey = np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+    # In place: these arrays are as large as the picture, with 4 bytes a pixel.
+    numbers -= np.float32(black)
+    numbers *= np.float32(255 / ((white - black) or 1))
+    np.clip(np.rint(numbers, out=numbers), 0, 255, out=numbers)
+    grey = numbers.astype(np.uint8)
     return 255 - grey if tags.get(PHOTOMETRIC_TAG) == MIN_IS_WHITE else grey
 
 

@@ -9,6 +9,8 @@ little smaller than the picture, resized in one step. EXIF orientation turns the
 which costs nothing and comes to the same, since the square is in the middle.
 """
 
+from __future__ import annotations
+
 import struct
 import warnings
 from io import BytesIO
@@ -54,7 +56,7 @@ _TRANSPOSITIONS: Final = {
 
 def prepare_pixels(
     data: bytes, preprocessing: Preprocessing, *, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> "NDArray[np.uint8]":
+) -> NDArray[np.uint8]:
     """Decode one image and bring it into the model's form.
 
     For one thread at a time, since warnings are silenced meanwhile. A truncated file raises,
@@ -79,7 +81,8 @@ def prepare_pixels(
             # Pillow warns of odd metadata and of large pictures: neither is news to anybody, and
             # where warnings are errors they would fail a good picture.
             warnings.simplefilter("ignore")
-            return _prepare(data, image_format, preprocessing, max_pixels)
+            image = decode_image(data, image_format, preprocessing, max_pixels)
+            return fit_pixels(image, preprocessing)
     except ImageError:
         raise
     except Image.DecompressionBombError as exc:
@@ -100,9 +103,15 @@ def _format_of(data: bytes) -> ImageFormat:
     return image_format
 
 
-def _prepare(
+def decode_image(
     data: bytes, image_format: ImageFormat, preprocessing: Preprocessing, max_pixels: int
-) -> "NDArray[np.uint8]":
+) -> Image.Image:
+    """Decode an image, no larger than the model needs it; `prepare_pixels` is the safe way in.
+
+    Raises:
+        ImageError: By the header.
+        Exception: Whatever the decoder raises for broken bytes.
+    """
     if image_format is ImageFormat.WEBP:
         # Pillow allocates a WebP's whole canvas when it opens the file.
         _check_pixels(_webp_size(data), max_pixels)
@@ -112,11 +121,14 @@ def _prepare(
         # libjpeg shrinks by 2, 4 or 8 while it decodes, at a fraction of the cost.
         image.draft(None, (preprocessing.size + preprocessing.crop_padding,) * 2)
         image.load()
-        turned = _TRANSPOSITIONS.get(_orientation(image))
-        pixels = _middle_square(image, preprocessing)
-    if turned is not None:
-        pixels = pixels.transpose(turned)
-    return np.asarray(pixels)
+        return image
+
+
+def fit_pixels(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """A decoded image in the model's form: uint8 RGB of shape (size, size, 3)."""
+    pixels = _middle_square(image, preprocessing)
+    turned = _TRANSPOSITIONS.get(_orientation(image))
+    return np.asarray(pixels if turned is None else pixels.transpose(turned))
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
@@ -167,7 +179,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     raise BrokenImageError("broken WEBP: unknown first chunk")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1..8; 1 when there is none or it cannot be read."""
     try:
         value = image.getexif().get(ORIENTATION_TAG, 1)
@@ -176,7 +188,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _middle_square(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Image.Image:
+def _middle_square(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     width, height = image.size
     size = preprocessing.size
     side = min(width, height) * size / (size + preprocessing.crop_padding)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from iraas.classifier.bundle import load_bundle
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from iraas.classifier.bundle import Bundle
+    from iraas.classifier.bundle import Bundle, Preprocessing
 
 DEFAULT_MAX_PIXELS: Final = 64_000_000
 """As `iraas.classifier.imaging.DEFAULT_MAX_PIXELS`, without importing it."""
@@ -73,13 +75,18 @@ class OnnxClassifier:
         """1: batching gains nothing on a CPU."""
         return 1
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the model wants its pixels."""
+        return self._bundle.facts.preprocessing
+
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
         """Decode an image to the model's pixels: uint8, (size, size, 3), RGB.
 
         Raises:
             ImageError: With the reason, if it cannot be done.
         """
-        return self._prepare(data, self._bundle.facts.preprocessing, max_pixels=self._max_pixels)
+        return self._prepare(data, self.preprocessing, max_pixels=self._max_pixels)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Classify prepared images: one prediction each, in order; none for none."""
@@ -127,6 +134,10 @@ def load_classifier(
         BundleError: If the bundle is missing, mangled, or cannot be run.
         MissingExtraError: If onnxruntime, numpy or Pillow is not installed.
     """
+    if "numpy" not in sys.modules:
+        # numpy's BLAS starts a thread a core when it is imported, in every one of a machine's
+        # worker processes, and nothing here uses it.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     bundle = load_bundle(bundle_path, verify=verify)
     return OnnxClassifier(bundle, threads=threads, max_pixels=max_pixels)
 
