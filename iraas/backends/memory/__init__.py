@@ -1,0 +1,20 @@
+"""The memory backend: every port inside one process, for tests and for the simulation.
+
+It keeps the same promises as the others, as the contract suite shows, except that nothing outlives
+the process. Clocks are passed in; faults are made by telling it (`MemoryFleet.room`).
+"""
+
+from iraas.backends.memory.memory_backend import MemoryBackend, MemoryStack
+from iraas.backends.memory.memory_fleet import MemoryFleet, MemoryLease
+from iraas.backends.memory.memory_queue import MemoryQueue, MemoryResponseQueues
+from iraas.backends.memory.memory_store import MemoryStore
+
+__all__ = [
+    "MemoryBackend",
+    "MemoryFleet",
+    "MemoryLease",
+    "MemoryQueue",
+    "MemoryResponseQueues",
+    "MemoryStack",
+    "MemoryStore",
+]

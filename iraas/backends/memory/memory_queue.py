@@ -1,0 +1,295 @@
+"""Queues in memory, with the delivery semantics and the fairness of the real ones."""
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from iraas.core.ids import is_plain_name
+from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
+from iraas.errors import MessageTooLargeError, QueueNotFoundError
+
+_PAUSE_S = 0.02
+"""The longest wait between two looks at a clock that may be anybody's."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    message: OutboundMessage
+    rank: int
+    due: float | None
+    receive_count: int = 0
+    claim: str = ""
+
+
+@dataclass(slots=True)
+class _Messages:
+    """What a queue holds. `visible` and `hidden` are heaps that may hold outdated places."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    entries: dict[int, _Entry] = field(default_factory=dict)
+    visible: list[tuple[int, int]] = field(default_factory=list)
+    hidden: list[tuple[float, int]] = field(default_factory=list)
+    delayed: int = 0
+    leased: int = 0
+    virtual_time: int = 0
+    last_ranks: dict[str, int] = field(default_factory=dict)
+    received_at: float = 0.0
+
+    def add(self, message: OutboundMessage, now: float) -> None:
+        rank = max(self.virtual_time, self.last_ranks.get(message.group, 0)) + 1
+        self.last_ranks[message.group] = rank
+        number = next(self.numbers)
+        self.entries[number] = _Entry(message, rank, None)
+        if message.delay_s:
+            self.hide(number, now + message.delay_s)
+        else:
+            heapq.heappush(self.visible, (rank, number))
+
+    def hide(self, number: int, due: float) -> None:
+        entry = self.entries[number]
+        self.count(entry, -1)
+        entry.due = due
+        self.count(entry, 1)
+        heapq.heappush(self.hidden, (due, number))
+
+    def show(self, number: int) -> None:
+        entry = self.entries[number]
+        self.count(entry, -1)
+        entry.due = None
+        heapq.heappush(self.visible, (entry.rank, number))
+
+    def count(self, entry: _Entry, change: int) -> None:
+        if entry.due is not None and entry.receive_count:
+            self.leased += change
+        elif entry.due is not None:
+            self.delayed += change
+
+    def drop(self, number: int) -> None:
+        self.count(self.entries.pop(number), -1)
+
+    def end_due(self, now: float) -> None:
+        """Show messages whose lease or delay is over."""
+        while self.hidden and self.hidden[0][0] <= now:
+            due, number = heapq.heappop(self.hidden)
+            if number in self.entries and self.entries[number].due == due:
+                self.show(number)
+
+    def pop(self) -> int | None:
+        """The visible message of the lowest rank."""
+        while self.visible:
+            rank, number = heapq.heappop(self.visible)
+            entry = self.entries.get(number)
+            if entry is not None and entry.due is None:
+                self.virtual_time = max(self.virtual_time, rank)
+                if self.last_ranks.get(entry.message.group, 0) <= self.virtual_time:
+                    self.last_ranks.pop(entry.message.group, None)
+                return number
+        return None
+
+    def find(self, receipt: str) -> int | None:
+        """The message of a receipt that is not stale."""
+        number = receipt.partition("-")[0]
+        entry = self.entries.get(int(number)) if number.isdecimal() else None
+        return int(number) if entry is not None and entry.claim == receipt else None
+
+
+class MemoryQueue:
+    """The `Queue` port in memory. Threads may share it."""
+
+    def __init__(
+        self,
+        *,
+        max_receives: int | None = None,
+        dead_letters: "MemoryQueue | None" = None,
+        max_body_bytes: int = 2**20,
+        clock: Callable[[], float] = time.time,
+        messages: Callable[[], _Messages] | None = None,
+    ) -> None:
+        """Make an empty queue.
+
+        Args:
+            max_receives: How often a message is handed out before it is a dead letter, at least 1.
+            dead_letters: Where it goes then; set both or none.
+            max_body_bytes: The longest body, in bytes of UTF-8.
+            clock: Tells the time in seconds; leases and delays end by it.
+            messages: Where the messages are kept, for queues that share them.
+        """
+        if (max_receives is None) != (dead_letters is None) or max_receives == 0:
+            raise ValueError("max_receives (at least 1) and dead_letters go together")
+        own = _Messages()
+        self._messages = messages or (lambda: own)
+        self._max_receives = max_receives
+        self._dead_letters = dead_letters
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The longest body, in bytes of UTF-8."""
+        return self._max_body_bytes
+
+    def send(self, messages: Sequence[OutboundMessage]) -> None:
+        """Send messages. See `iraas.core.ports.Queue.send`."""
+        for message in messages:
+            _check_range("delay_s", message.delay_s, 900.0)
+            if len(message.body.encode()) > self._max_body_bytes:
+                raise MessageTooLargeError(
+                    f"a message of {len(message.body.encode()):,} bytes is over the queue's limit "
+                    f"of {self._max_body_bytes:,} bytes"
+                )
+        held = self._messages()
+        with held.changed:
+            for message in messages:
+                held.add(message, self._clock())
+            held.changed.notify_all()
+
+    def receive(
+        self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
+    ) -> list[ReceivedMessage]:
+        """Receive messages under lease. See `iraas.core.ports.Queue.receive`."""
+        if not 1 <= max_messages <= MAX_BATCH:
+            raise ValueError(f"max_messages is {max_messages}, not in 1..{MAX_BATCH}")
+        _check_range("lease_s", lease_s, 43_200.0)
+        _check_range("wait_s", wait_s, 20.0)
+        deadline = time.monotonic() + wait_s
+        while True:
+            held = self._messages()
+            with held.changed:
+                held.received_at = self._clock()
+                received = self._claim(held, max_messages, lease_s)
+                left_s = deadline - time.monotonic()
+                if received or left_s <= 0:
+                    return received
+                held.changed.wait(min(left_s, _PAUSE_S))
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
+        held = self._messages()
+        with held.changed:
+            for receipt in receipts:
+                number = held.find(receipt)
+                if number is not None:
+                    held.drop(number)
+
+    def extend(self, receipts: Sequence[str], lease_s: float) -> None:
+        """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
+        _check_range("lease_s", lease_s, 43_200.0)
+        held = self._messages()
+        with held.changed:
+            for receipt in receipts:
+                number = held.find(receipt)
+                if number is not None:
+                    held.hide(number, self._clock() + lease_s)
+
+    def release(self, receipts: Sequence[str]) -> None:
+        """End leases now. See `iraas.core.ports.Queue.release`."""
+        held = self._messages()
+        with held.changed:
+            for receipt in receipts:
+                number = held.find(receipt)
+                if number is not None and held.entries[number].due is not None:
+                    held.show(number)
+            held.changed.notify_all()
+
+    def depth(self) -> QueueDepth:
+        """Count the messages, exactly. See `iraas.core.ports.Queue.depth`."""
+        held = self._messages()
+        with held.changed:
+            held.end_due(self._clock())
+            visible = len(held.entries) - held.leased - held.delayed
+            return QueueDepth(visible, held.leased, held.delayed)
+
+    def clear(self) -> None:
+        """Remove all messages."""
+        held = self._messages()
+        with held.changed:
+            for number in list(held.entries):
+                held.drop(number)
+
+    def _claim(self, held: _Messages, count: int, lease_s: float) -> list[ReceivedMessage]:
+        now = self._clock()
+        held.end_due(now)
+        received: list[ReceivedMessage] = []
+        while len(received) < count and (number := held.pop()) is not None:
+            entry = held.entries[number]
+            message = entry.message
+            if self._dead_letters and entry.receive_count >= (self._max_receives or 0):
+                note = message.note or f"received {entry.receive_count} times in vain"
+                self._dead_letters.send([OutboundMessage(message.body, message.group, 0.0, note)])
+                held.drop(number)
+                continue
+            entry.receive_count += 1
+            entry.claim = f"{number}-{entry.receive_count}"
+            held.hide(number, now + lease_s)
+            received.append(
+                ReceivedMessage(message.body, entry.claim, entry.receive_count, message.note)
+            )
+        return received
+
+
+class MemoryResponseQueues:
+    """The `ResponseQueues` port in memory. Threads may share it."""
+
+    def __init__(
+        self, *, max_body_bytes: int = 2**20, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Start with no queue.
+
+        Args:
+            max_body_bytes: The longest body of a reply, in bytes of UTF-8.
+            clock: Tells the time in seconds.
+        """
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._held: dict[str, _Messages] = {}
+
+    def create(self, requester_id: str) -> MemoryQueue:
+        """Make a requester's queue, or find it. Idempotent."""
+        _check_requester(requester_id)
+        self._held.setdefault(requester_id, _Messages()).received_at = self._clock()
+        return self.find(requester_id)
+
+    def find(self, requester_id: str) -> MemoryQueue:
+        """The queue of a requester; its methods raise QueueNotFoundError if there is none."""
+        _check_requester(requester_id)
+
+        def messages() -> _Messages:
+            try:
+                return self._held[requester_id]
+            except KeyError as exc:
+                raise QueueNotFoundError(f"{requester_id} has no response queue") from exc
+
+        return MemoryQueue(
+            max_body_bytes=self._max_body_bytes, clock=self._clock, messages=messages
+        )
+
+    def delete(self, requester_id: str) -> None:
+        """Remove a requester's queue with all in it. Idempotent."""
+        _check_requester(requester_id)
+        self._held.pop(requester_id, None)
+
+    def sweep(self, unused_s: float) -> list[str]:
+        """Remove queues that nobody received from for so long. Gives back whose they were."""
+        now = self._clock()
+        swept = [one for one, held in self._held.items() if now - held.received_at >= unused_s]
+        for requester_id in swept:
+            self._held.pop(requester_id, None)
+        return sorted(swept)
+
+    def requesters(self) -> list[str]:
+        """Whose queues there are, sorted."""
+        return sorted(self._held)
+
+
+def _check_requester(requester_id: str) -> None:
+    if not is_plain_name(requester_id):
+        raise ValueError(f"{requester_id[:80]!r} is not a requester's id")
+
+
+def _check_range(name: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {value}, not in 0..{most:g}")
