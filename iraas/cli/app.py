@@ -1,0 +1,72 @@
+"""The command line as a whole."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import iraas
+from iraas.cli.config_command import config_app
+from iraas.cli.controller_command import controller
+from iraas.cli.doctor_command import doctor
+from iraas.cli.exits import exit_code, tell
+from iraas.cli.jobs_command import jobs
+from iraas.cli.provision_command import provision
+from iraas.cli.results_command import results
+from iraas.cli.retry_command import retry
+from iraas.cli.status_command import status
+from iraas.cli.submit_command import submit
+from iraas.cli.teardown_command import teardown
+from iraas.cli.up_command import up
+from iraas.cli.worker_command import worker
+from iraas.errors import IraasError
+
+EPILOG = "Start with:  iraas submit ./images"
+CLIENT_PANEL = "Label pictures"
+OPERATE_PANEL = "Run a deployment"
+
+app = typer.Typer(
+    name="iraas",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+for command in (submit, results, jobs, retry, status):
+    app.command(rich_help_panel=CLIENT_PANEL)(command)
+for command in (up, controller, worker, provision, teardown, doctor):
+    app.command(rich_help_panel=OPERATE_PANEL)(command)
+app.add_typer(config_app, name="config", rich_help_panel=OPERATE_PANEL)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"iraas {iraas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Image recognition as a service that you own.
+
+    Send pictures, get their labels, leave nothing running.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="iraas")
+    except IraasError as error:
+        tell(error)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # Whoever read our output left: say nothing more, also not while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,93 @@
+"""Where everything is put together: from settings to an open backend, a model, a controller."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iraas.cli.options import settings_environment
+from iraas.core.settings import MAX_FLEET, Settings
+
+if TYPE_CHECKING:
+    from iraas.core.ports import Backend
+    from iraas.services.controller import Controller
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def max_workers(settings: Settings) -> int:
+    """The most workers: as set, or 19, or locally one a core."""
+    if settings.max_workers is not None:
+        return settings.max_workers
+    return MAX_FLEET if settings.backend == "aws" else min(cores(), MAX_FLEET)
+
+
+@contextmanager
+def open_backend(settings: Settings) -> Iterator["Backend"]:
+    """Open the deployment's backend, and let go of it at the end.
+
+    Raises:
+        ConfigurationError: If it cannot be used as it is set up.
+    """
+    backend = _local(settings) if settings.backend == "local" else _aws(settings)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
+    """The folder of the model's bundle; made on first use, which `report` is told of.
+
+    Raises:
+        MissingExtraError: If it has to be made and what makes it is not installed.
+        BundleError: If it cannot be made.
+    """
+    from iraas.classifier.zoo import ensure_bundle  # noqa: PLC0415 - only for those who need it
+
+    return ensure_bundle(settings.model, settings.cache, report=report)
+
+
+def make_controller(settings: Settings, backend: "Backend") -> "Controller":
+    """The controller of a deployment, not started."""
+    from iraas.core.scaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
+    from iraas.services.controller import Controller  # noqa: PLC0415 - as above
+
+    policy = BacklogPolicy(settings.images_per_worker)
+    return Controller(backend, policy, cap=max_workers(settings), clock=time.time)
+
+
+def new_requester_id(role: str) -> str:
+    """A name for a response queue of one's own."""
+    return f"{role}-{secrets.token_hex(8)}"
+
+
+def iraas_command(*arguments: str) -> list[str]:
+    """The command line that runs this very iraas again."""
+    return [sys.executable, "-m", "iraas", *arguments]
+
+
+def _local(settings: Settings) -> "Backend":
+    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
+
+    # One classifier process a worker: locally the fleet itself is as large as the machine.
+    worker = replace(settings, processes=settings.processes or 1)
+    return LocalBackend(
+        settings.home,
+        settings.deployment,
+        capacity=max_workers(settings),
+        worker_command=iraas_command("worker"),
+        worker_environment={**os.environ, **settings_environment(worker)},
+    )
+
+
+def _aws(settings: Settings) -> "Backend":
+    raise NotImplementedError

@@ -1,0 +1,28 @@
+"""``iraas config``: the settings."""
+
+import typer
+
+from iraas.cli.options import JsonOption, with_settings
+from iraas.core.settings import Resolved
+
+config_app = typer.Typer(no_args_is_help=True, help="The settings.")
+
+
+@config_app.command("show")
+@with_settings("model", "max_workers", "processes", "lease_s", "grace_s")
+def show(resolved: Resolved, as_json: JsonOption = False) -> None:
+    """Show each setting, and where its value came from.
+
+    A flag wins over IRAAS_<SETTING> in the environment, that over the profile in iraas.toml, that
+    over the default.
+
+    Example:  IRAAS_MAX_WORKERS=4 iraas config show
+    """
+    from rich.console import Console  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.render import print_json, settings_json, settings_table  # noqa: PLC0415
+
+    if as_json:
+        print_json(settings_json(resolved))
+    else:
+        Console().print(settings_table(resolved))

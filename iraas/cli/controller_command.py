@@ -1,0 +1,35 @@
+"""``iraas controller``: starts just enough workers."""
+
+from typing import Annotated
+
+import typer
+
+from iraas.cli.options import with_settings
+from iraas.core.settings import Resolved
+
+
+@with_settings("model", "max_workers", "images_per_worker")
+def controller(
+    resolved: Resolved,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Leave once no image and no worker is left.")
+    ] = False,
+) -> None:
+    """Start just enough workers for what waits, until told to stop.
+
+    Stopping it stops no worker: they leave by themselves when nothing is left. Each decision is on
+    record with its reason: see iraas status.
+
+    Example:  iraas controller --max-workers 4
+    """
+    from iraas.cli.composition import (  # noqa: PLC0415 - not for --help
+        ensure_model,
+        make_controller,
+        open_backend,
+    )
+    from iraas.cli.stopping import stop_on_signals  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    ensure_model(settings, lambda text: typer.echo(text, err=True))
+    with open_backend(settings) as backend, stop_on_signals() as stop:
+        make_controller(settings, backend).run(stop, until_idle=until_idle)

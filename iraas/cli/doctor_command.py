@@ -1,0 +1,30 @@
+"""``iraas doctor``: is everything here that iraas needs?"""
+
+import typer
+
+from iraas.cli.exits import ExitCode
+from iraas.cli.options import JsonOption, with_settings
+from iraas.core.settings import Resolved
+
+
+@with_settings("model", "max_workers")
+def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
+    """Check the installation, the model and the deployment, and say what to do about trouble.
+
+    Example:  iraas doctor
+    """
+    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+
+    from rich.console import Console  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.checks import run_checks  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import check_table, print_json  # noqa: PLC0415 - not for --help
+
+    checks = list(run_checks(resolved.settings))
+    if as_json:
+        for one in checks:
+            print_json(asdict(one))
+    else:
+        Console().print(check_table(checks))
+    if not all(one.passed for one in checks):
+        raise typer.Exit(ExitCode.FAILURE)

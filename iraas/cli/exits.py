@@ -1,0 +1,38 @@
+"""The exit codes, and how an error is told to a person."""
+
+import sys
+from enum import IntEnum
+
+from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeoutError
+
+
+class ExitCode(IntEnum):
+    """What ``iraas`` exits with."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    CONFIGURATION = 4
+    TIMED_OUT = 5
+    INTERRUPTED = 130
+
+
+_CODES = (
+    (UsageError, ExitCode.USAGE),
+    (ConfigurationError, ExitCode.CONFIGURATION),
+    (WaitTimeoutError, ExitCode.TIMED_OUT),
+)
+
+
+def exit_code(error: IraasError) -> ExitCode:
+    """The exit code of an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
+
+
+def tell(error: IraasError) -> None:
+    """Print what failed, why, and what to do next, on stderr."""
+    text = str(error)
+    sys.stderr.write(f"iraas: {text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}\n")
+    if error.remedy:
+        sys.stderr.write(f"       {error.remedy}\n")

@@ -1,0 +1,170 @@
+"""Sending a job and following it on a terminal or in a pipe, for the commands that do."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from iraas.cli.composition import iraas_command, make_controller, new_requester_id
+from iraas.cli.exits import ExitCode
+from iraas.cli.options import settings_environment
+from iraas.cli.progress import JobProgress, job_progress
+from iraas.cli.render import print_json
+from iraas.cli.reporting import Report
+from iraas.cli.saving import saving
+from iraas.core.jobs import Job
+from iraas.core.ports import Backend
+from iraas.core.settings import Settings
+from iraas.errors import IraasError
+from iraas.services.dispatch import Dispatch
+from iraas.services.jobs import manifest, stored_indexes
+from iraas.services.ledger import OutcomeLedger
+from iraas.services.sending import Sender
+from iraas.services.submission import Pace, Submission
+
+
+def follow_job(
+    settings: Settings,
+    backend: Backend,
+    job: Job,
+    *,
+    save: Path | None,
+    timeout_s: float | None,
+    as_json: bool,
+) -> None:
+    """Send what a job still misses, follow it to its end, and exit by what became of it."""
+    submission = Submission(
+        backend,
+        job,
+        requester_id=new_requester_id("submit"),
+        max_image_bytes=settings.max_image_bytes,
+        pace=Pace() if timeout_s is None else Pace(timeout_s=timeout_s),
+    )
+    report = Report(as_json=as_json)
+    progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
+    try:
+        with (
+            saving(save) as write,
+            running_controller(settings, backend),
+            _interrupts(submission, progress) as interrupted,
+            progress,
+        ):
+            for outcome in submission.outcomes():
+                if outcome is not None:
+                    report.count(outcome)
+                    report.show(outcome)
+                    write(outcome)
+                progress.update(submission.done, report.failed)
+    except (IraasError, KeyboardInterrupt):
+        _tell_how_to_resume(submission)
+        raise
+    report.close(save, missing=job.total - submission.done)
+    if not submission.is_complete and interrupted.is_set():
+        _tell_how_to_resume(submission)
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if report.failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: bool) -> None:
+    """Send what a job still misses, see to it that a controller runs, print the job's id."""
+    concluded = OutcomeLedger(job.total)
+    for index in stored_indexes(backend, job):
+        concluded.mark(index)
+    dispatch = Dispatch(
+        backend,
+        Sender(backend, job, reply_to="", clock=time.time),
+        concluded,
+        window=job.total,
+        max_image_bytes=settings.max_image_bytes,
+    )
+    start_controller(settings, backend)
+    progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
+    sent = concluded.concluded
+
+    def count(images: int) -> None:
+        nonlocal sent
+        sent += images
+        progress.update(sent, 0)
+
+    with progress:
+        dispatch.send_all(manifest(backend, job), count)
+    if as_json:
+        print_json({"job_id": job.job_id, "images": job.total})
+    else:
+        typer.echo(job.job_id)
+        typer.echo(f"See how it goes with: iraas results {job.job_id} --follow", err=True)
+
+
+@contextmanager
+def running_controller(settings: Settings, backend: Backend) -> Iterator[None]:
+    """Act as the deployment's controller for as long as this lasts, unless another one does."""
+    stop = threading.Event()
+    controller = make_controller(settings, backend)
+    thread = threading.Thread(target=controller.run, args=(stop,), name="controller", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+
+
+def start_controller(settings: Settings, backend: Backend) -> None:
+    """Start a controller that stays until the queue is empty, if the deployment has none.
+
+    Only on this machine's own backend: elsewhere it would depend on this machine staying on.
+    """
+    if backend.lease.holder():
+        return
+    if backend.name != "local":
+        typer.echo("No controller is running: start one with iraas controller.", err=True)
+        return
+    subprocess.Popen(
+        iraas_command("controller", "--until-idle"),
+        env={**os.environ, **settings_environment(settings)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@contextmanager
+def _interrupts(submission: Submission, progress: JobProgress) -> Iterator[threading.Event]:
+    """The first Ctrl-C drains, the second leaves."""
+    interrupted = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        submission.drain()
+        progress.say("Waiting for what was sent; Ctrl-C again leaves at once.")
+
+    with _handler(signal.SIGINT, handle), _handler(signal.SIGTERM, handle):
+        yield interrupted
+
+
+@contextmanager
+def _handler(number: signal.Signals, handle: Callable[[int, object], None]) -> Iterator[None]:
+    before = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _tell_how_to_resume(submission: Submission) -> None:
+    job = submission.job
+    sys.stderr.write(
+        f"{submission.done:,} of {job.total:,} images are done. "
+        f"Resume with: iraas submit --resume {job.job_id}\n"
+    )

@@ -1,0 +1,24 @@
+"""``iraas jobs``: the jobs of a deployment."""
+
+from iraas.cli.options import JsonOption, with_settings
+from iraas.core.settings import Resolved
+
+
+@with_settings()
+def jobs(resolved: Resolved, as_json: JsonOption = False) -> None:
+    """List the jobs, the oldest first.
+
+    Example:  iraas jobs --json
+    """
+    from rich.console import Console  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import job_json, job_table, print_json  # noqa: PLC0415 - not for --help
+    from iraas.services.jobs import list_jobs  # noqa: PLC0415 - not for --help
+
+    with open_backend(resolved.settings) as backend:
+        if as_json:
+            for one in list_jobs(backend):
+                print_json(job_json(one))
+        else:
+            Console().print(job_table(list_jobs(backend)))

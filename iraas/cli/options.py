@@ -1,0 +1,144 @@
+"""The options that every command shares, and how a command gets its settings."""
+
+import functools
+import inspect
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from iraas.core.settings import Profile, Resolved, Settings, resolve, variable
+from iraas.errors import ConfigurationError
+
+SETTINGS_FILE = "iraas.toml"
+DEPLOYMENT_PANEL = "Deployment"
+_SHORT = {"deployment": ("-d",), "backend": ("-b",)}
+_SHARED = ("deployment", "backend", "home")
+_METAVARS = {"deployment": "NAME", "backend": "local|aws", "home": "DIR", "model": "NAME|DIR"}
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Give a command its settings as the first argument, and the options to set them by.
+
+    Args:
+        names: The settings that this command has options for, beside those that all have.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
+        flags = (*names, *_SHARED)
+
+        @functools.wraps(function)
+        def command(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in flags}
+            _start_logging(verbose=arguments.pop("verbose"))
+            profile = arguments.pop("profile")
+            function(resolve_settings(given, profile), **arguments)
+
+        own = list(inspect.signature(function).parameters.values())[1:]
+        shared = [_parameter(name) for name in flags] + [_profile(), _verbose()]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        del command.__wrapped__
+        return command
+
+    return decorate
+
+
+def resolve_settings(flags: dict[str, object], profile: str | None) -> Resolved:
+    """Find the settings from the flags, the environment and the settings file.
+
+    Raises:
+        ConfigurationError: If one cannot be used.
+    """
+    import platformdirs  # noqa: PLC0415 - not for --help
+
+    return resolve(
+        flags=flags,
+        environment=os.environ,
+        profile=_read_profile(profile or os.environ.get(variable("profile")) or None),
+        defaults={
+            "home": Path(platformdirs.user_data_dir("iraas")),
+            "cache": Path(platformdirs.user_cache_dir("iraas")) / "bundles",
+        },
+    )
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives another iraas process these very settings."""
+    values = {one.name: getattr(settings, one.name) for one in fields(Settings)}
+    return {variable(name): str(value) for name, value in values.items() if value is not None}
+
+
+def _read_profile(name: str | None) -> Profile | None:
+    path = Path(SETTINGS_FILE)
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if name is None:
+            return None
+        tables = {}
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc}") from exc
+    values = tables.get(name or "default")
+    if isinstance(values, dict):
+        return Profile(values, f"{path} [{name or 'default'}]")
+    if name is None:
+        return None
+    raise ConfigurationError(
+        f"there is no profile {name!r} in {path.absolute()}",
+        remedy=f"Write a table [{name}] with its settings.",
+    )
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    setting = next(one for one in fields(Settings) if one.name == name)
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        *_SHORT.get(name, ()),
+        help=f"{setting.metadata['help']} [{variable(name)}]",
+        metavar=_METAVARS.get(name, "N"),
+        rich_help_panel=DEPLOYMENT_PANEL,
+        show_default=False,
+    )
+    return _keyword(name, Annotated[str | None, option], None)
+
+
+def _profile() -> inspect.Parameter:
+    option = typer.Option(
+        "--profile",
+        help=f"The table of {SETTINGS_FILE} to read. [{variable('profile')}]",
+        rich_help_panel=DEPLOYMENT_PANEL,
+        show_default=False,
+    )
+    return _keyword("profile", Annotated[str | None, option], None)
+
+
+def _verbose() -> inspect.Parameter:
+    option = typer.Option("--verbose", "-v", help="Tell more, on stderr.")
+    return _keyword("verbose", Annotated[bool, option], default=False)
+
+
+def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _start_logging(*, verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )

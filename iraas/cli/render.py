@@ -1,0 +1,187 @@
+"""What people see: tables for a terminal, plain lines for a pipe, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from iraas.cli.checks import Check
+from iraas.core.jobs import Job
+from iraas.core.outcomes import Outcome
+from iraas.core.ports import Resource
+from iraas.core.settings import Resolved
+from iraas.services.jobs import JobProgress
+from iraas.services.status import Status
+
+
+def printable(text: str) -> str:
+    """A text that cannot steer a terminal: what is not printable is shown by its number."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
+def cell(text: str) -> str:
+    """A text for a table's cell: printable, and no markup."""
+    return escape(printable(text))
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_outcome_line(outcome: Outcome) -> None:
+    """Print an outcome as name, label and score between tabs; a failure as its reason."""
+    if outcome.prediction is None:
+        fields = [outcome.name, "failed", outcome.reason]
+    else:
+        fields = [outcome.name, outcome.prediction.label, f"{outcome.prediction.score:.4f}"]
+    sys.stdout.write("\t".join(printable(one) for one in fields) + "\n")
+    sys.stdout.flush()
+
+
+def outcome_table(outcomes: Iterable[Outcome], *, left_out: int = 0) -> Table:
+    """The outcomes of a job, for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", overflow="fold")
+    table.add_column("label", overflow="fold")
+    table.add_column("score", justify="right")
+    for one in outcomes:
+        if one.prediction is None:
+            table.add_row(cell(one.name), f"[red]failed:[/red] {cell(one.reason)}", "")
+        else:
+            score = one.prediction.score
+            table.add_row(cell(one.name), cell(one.prediction.label), f"{score:.1%}")
+    if left_out:
+        table.add_row(f"… {left_out:,} more", "", "")
+    return table
+
+
+def job_table(jobs: Iterable[JobProgress]) -> Table:
+    """The jobs of a deployment, for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("job", "sent", "images", "done", "from"):
+        table.add_column(title, justify="right" if title in {"images", "done"} else "left")
+    for one in jobs:
+        table.add_row(
+            one.job.job_id,
+            _moment(one.job.created_at),
+            f"{one.job.total:,}",
+            f"{one.done:,}",
+            cell(" ".join(one.job.sources))[:60],
+        )
+    return table
+
+
+def job_json(one: JobProgress) -> dict[str, Any]:
+    """A job as a JSON object."""
+    return {**_job(one.job), "done": one.done}
+
+
+def status_view(status: Status) -> Table:
+    """A deployment's status, for a terminal."""
+    view = Table.grid(padding=(0, 2))
+    view.add_column(style="bold")
+    view.add_column()
+    queue = status.queue
+    view.add_row("deployment", f"{status.deployment} ({status.backend})")
+    view.add_row(
+        "request queue",
+        f"{queue.visible:,} waiting, {queue.in_flight:,} in flight, {queue.delayed:,} delayed",
+    )
+    view.add_row("dead letters", f"{status.dead_letters:,}")
+    view.add_row(
+        "images",
+        f"{status.done:,} done, {status.failed:,} of them failed; {status.images_per_s:g} images/s",
+    )
+    view.add_row("controller", cell(status.controller) or "none")
+    view.add_row("last decision", _decision(status))
+    view.add_row("workers", _worker_table(status) if status.workers else "none")
+    return view
+
+
+def resource_table(resources: Sequence[Resource], absent: str) -> Table:
+    """What a deployment is made of, for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("what", "name", "state", "detail"):
+        table.add_column(title, overflow="fold")
+    for one in resources:
+        state = "there" if one.exists else absent
+        table.add_row(one.kind, cell(one.name), state, cell(one.detail))
+    return table
+
+
+def resource_json(resources: Sequence[Resource]) -> list[dict[str, Any]]:
+    """What a deployment is made of, as JSON."""
+    return [asdict(one) for one in resources]
+
+
+def settings_table(resolved: Resolved) -> Table:
+    """The settings and where each came from, for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("setting", "value", "from"):
+        table.add_column(title, overflow="fold")
+    for name, value in sorted(asdict(resolved.settings).items()):
+        text = "[dim]automatic[/dim]" if value is None else cell(str(value))
+        table.add_row(name, text, cell(resolved.sources[name]))
+    return table
+
+
+def settings_json(resolved: Resolved) -> dict[str, Any]:
+    """The settings and where each came from, as JSON."""
+    return {
+        name: {
+            "value": value if isinstance(value, int | float | None) else str(value),
+            "source": resolved.sources[name],
+        }
+        for name, value in sorted(asdict(resolved.settings).items())
+    }
+
+
+def check_table(checks: Sequence[Check]) -> Table:
+    """What was tried and found, for a terminal."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for one in checks:
+        mark = "[green]ok[/green]" if one.passed else "[red]no[/red]"
+        table.add_row(mark, one.name, cell(one.finding))
+    return table
+
+
+def _worker_table(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("id", "state", "age", "done", "images/s", "on"):
+        table.add_column(title, justify="right" if title in {"age", "done", "images/s"} else "left")
+    for one in status.workers:
+        table.add_row(
+            cell(one.worker_id),
+            one.state,
+            f"{one.age_s:,.0f} s",
+            f"{one.done:,}",
+            f"{one.images_per_s:.1f}",
+            one.kind if one.pricing == "free" else f"{one.kind}, {one.pricing}",
+        )
+    return table
+
+
+def _decision(status: Status) -> str:
+    decision = status.decision
+    if decision is None:
+        return "none"
+    ago = max(0.0, status.at - decision.at)
+    launched = f", {decision.launched} launched" if decision.launched else ""
+    removed = f", {len(decision.removed)} removed" if decision.removed else ""
+    wanted = f"{decision.wanted} workers wanted{launched}{removed}"
+    return f"{wanted}: {cell(decision.reason)} [dim]({ago:.0f} s ago)[/dim]"
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return asdict(job)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

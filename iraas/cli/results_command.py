@@ -1,0 +1,83 @@
+"""``iraas results``: the outcomes of a job."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iraas.cli.exits import ExitCode
+from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.cli.submit_command import SaveOption, TimeoutOption
+from iraas.core.settings import Resolved
+from iraas.errors import WaitTimeoutError
+
+if TYPE_CHECKING:
+    from iraas.core.jobs import Job
+    from iraas.core.outcomes import Outcome
+    from iraas.core.ports import Backend
+
+LOOK_EVERY_S = 0.5
+
+
+@with_settings()
+def results(
+    resolved: Resolved,
+    job: JobArgument,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for those that are still missing.")
+    ] = False,
+    save: SaveOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print or save the outcomes of a job.
+
+    Exit codes: 0 all labelled, 3 some failed.
+
+    Examples:
+        iraas results 01kb3v9x4q0000000000000000 --save labels.csv
+
+        iraas results 01kb3v9x4q0000000000000000 --failed --json
+    """
+    from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.reporting import Report  # noqa: PLC0415 - not for --help
+    from iraas.cli.saving import saving  # noqa: PLC0415 - not for --help
+    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
+    from iraas.services.jobs import open_job, outcomes  # noqa: PLC0415 - not for --help
+
+    with open_backend(resolved.settings) as backend, saving(save) as write:
+        found = open_job(backend, check_job_id(job))
+        report = Report(as_json=as_json)
+        source = _followed(backend, found, timeout) if follow else outcomes(backend, found)
+        for outcome in source:
+            report.count(outcome)
+            if outcome.prediction is None or not failed:
+                report.show(outcome)
+                write(outcome)
+        missing = found.total - report.counted
+        report.close(save, missing=missing)
+    if report.failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Iterator[Outcome]":
+    from iraas.cli.progress import job_progress  # noqa: PLC0415 - not for --help
+    from iraas.services.following import Follower  # noqa: PLC0415 - not for --help
+
+    follower = Follower(backend, job)
+    until = time.monotonic() + timeout_s if timeout_s else float("inf")
+    failures = 0
+    with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
+        while True:
+            for outcome in follower.stored():
+                failures += outcome.prediction is None
+                yield outcome
+                progress.update(follower.ledger.concluded, failures)
+            progress.update(follower.ledger.concluded, failures)
+            if follower.ledger.is_complete:
+                return
+            if time.monotonic() > until:
+                raise WaitTimeoutError(f"the job was not done within {timeout_s:g} s")
+            time.sleep(LOOK_EVERY_S)

@@ -1,0 +1,39 @@
+"""``iraas retry``: send a job's failed images again."""
+
+import typer
+
+from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.cli.submit_command import NoWaitOption, SaveOption, TimeoutOption
+from iraas.core.settings import Resolved
+
+
+@with_settings("model", "max_workers", "max_image_bytes")
+def retry(
+    resolved: Resolved,
+    job: JobArgument,
+    save: SaveOption = None,
+    timeout: TimeoutOption = None,
+    no_wait: NoWaitOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the failed images of a job again, and follow the job.
+
+    Their failure outcomes are forgotten first. An image is read from where it was sent from if it
+    is there, and otherwise taken from the input store.
+
+    Example:  iraas retry 01kb3v9x4q0000000000000000
+    """
+    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
+    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
+    from iraas.services.jobs import forget_failures, open_job  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    ensure_model(settings, lambda text: typer.echo(text, err=True))
+    with open_backend(settings) as backend:
+        found = open_job(backend, check_job_id(job))
+        typer.echo(f"{forget_failures(backend, found):,} failed images are sent again", err=True)
+        if no_wait:
+            send_and_leave(settings, backend, found, as_json=as_json)
+        else:
+            follow_job(settings, backend, found, save=save, timeout_s=timeout, as_json=as_json)

@@ -1,0 +1,150 @@
+"""``iraas submit``: send images, follow them, print and save their outcomes."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from iraas.cli.options import DryRunOption, JsonOption, with_settings
+from iraas.core.settings import Resolved, Settings
+from iraas.errors import UsageError
+
+if TYPE_CHECKING:
+    from iraas.core.jobs import Job
+    from iraas.core.ports import Backend
+    from iraas.services.sources import Picture
+
+PathsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH…", help="Files, folders, patterns; - reads names from stdin."),
+]
+FilesFromOption = Annotated[
+    Path | None,
+    typer.Option("--files-from", metavar="FILE", help="Send the files named on its lines."),
+]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Save the outcomes: FILE.csv or FILE.jsonl."),
+]
+NoWaitOption = Annotated[
+    bool, typer.Option("--no-wait", help="Print the job's id and leave once all is sent.")
+]
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(metavar="JOB", help="Send what has no outcome yet, and follow the rest."),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option(min=1, metavar="S", help="Stop waiting after so many seconds.")
+]
+
+
+@with_settings("model", "max_workers", "max_image_bytes")
+def submit(
+    resolved: Resolved,
+    paths: PathsArgument = None,
+    files_from: FilesFromOption = None,
+    save: SaveOption = None,
+    resume: ResumeOption = None,
+    timeout: TimeoutOption = None,
+    no_wait: NoWaitOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send pictures and get the label of each.
+
+    Workers are started as needed and leave when nothing is left. Ctrl-C stops sending, waits for
+    what was sent, and tells how to resume; a second one leaves at once. Exit codes: 0 all
+    labelled, 3 some failed, 5 timed out, 130 interrupted.
+
+    Examples:
+        iraas submit ./images --save labels.csv
+
+        find . -name '*.jpg' | iraas submit - --json
+    """
+    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
+    from iraas.cli.saving import check_save_path  # noqa: PLC0415 - not for --help
+
+    _check(paths, files_from, resume)
+    settings = resolved.settings
+    if save is not None:
+        check_save_path(save)
+    with _pictures(paths or [], files_from) as pictures:
+        if dry_run:
+            _say_what_would_be_sent(pictures, settings, as_json=as_json)
+            return
+        ensure_model(settings, lambda text: typer.echo(text, err=True))
+        with open_backend(settings) as backend:
+            job = _job(backend, pictures, resume, [*(paths or []), *_named(files_from)])
+            if no_wait:
+                send_and_leave(settings, backend, job, as_json=as_json)
+            else:
+                follow_job(settings, backend, job, save=save, timeout_s=timeout, as_json=as_json)
+
+
+def _check(paths: list[str] | None, files_from: Path | None, resume: str | None) -> None:
+    named = bool(paths) or files_from is not None
+    if resume is None and not named:
+        raise UsageError("name what to send", remedy="For example: iraas submit ./images")
+    if resume is not None and named:
+        raise UsageError("--resume takes no paths: the job knows its images")
+
+
+def _named(files_from: Path | None) -> list[str]:
+    return [] if files_from is None else [f"--files-from {files_from}"]
+
+
+def _job(
+    backend: "Backend", pictures: Iterator["Picture"], resume: str | None, sources: list[str]
+) -> "Job":
+    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
+    from iraas.services.jobs import create_job, open_job  # noqa: PLC0415 - not for --help
+
+    if resume is not None:
+        return open_job(backend, check_job_id(resume))
+    return create_job(backend, pictures, sources=tuple(sources), clock=time.time)
+
+
+@contextmanager
+def _pictures(paths: list[str], files_from: Path | None) -> Iterator[Iterator["Picture"]]:
+    from iraas.services.sources import find_pictures  # noqa: PLC0415 - not for --help
+
+    with ExitStack() as stack:
+        lists: list[TextIO] = [sys.stdin] * paths.count("-")
+        if files_from is not None:
+            try:
+                # File names may be no text: what cannot be read so is kept as it is.
+                file = files_from.open(encoding="utf-8", errors="surrogateescape")
+            except OSError as exc:
+                raise UsageError(f"{files_from} cannot be read: {exc.strerror}") from exc
+            lists.append(stack.enter_context(file))
+        yield find_pictures([path for path in paths if path != "-"], lists)
+
+
+def _say_what_would_be_sent(
+    pictures: Iterator["Picture"], settings: Settings, *, as_json: bool
+) -> None:
+    from iraas.cli.render import print_json, printable  # noqa: PLC0415 - not for --help
+
+    count = size_bytes = 0
+    for one in pictures:
+        count += 1
+        try:
+            size_bytes += Path(one.path).stat().st_size
+        except OSError:
+            typer.echo(f"not there: {printable(one.name)}", err=True)
+        if not as_json:
+            typer.echo(printable(one.name))
+    if as_json:
+        value = {"images": count, "bytes": size_bytes, "deployment": settings.deployment}
+        print_json({**value, "backend": settings.backend})
+    else:
+        typer.echo(
+            f"{count:,} images, {size_bytes / 1e6:,.1f} MB, would be sent to the deployment "
+            f"{settings.deployment} ({settings.backend})",
+            err=True,
+        )

@@ -1,0 +1,59 @@
+"""``iraas worker``: one worker, until there is nothing left to do."""
+
+import json
+import os
+import secrets
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iraas.cli.exits import ExitCode
+from iraas.cli.options import settings_environment, with_settings
+from iraas.core.settings import Resolved
+
+if TYPE_CHECKING:
+    from iraas.services.worker.processes import ClassifierProcess
+
+
+@with_settings("model", "processes", "lease_s", "grace_s")
+def worker(
+    resolved: Resolved,
+    worker_id: Annotated[
+        str | None, typer.Option(help="Its id: its instance's id in the fleet.", hidden=True)
+    ] = None,
+) -> None:
+    """Classify what the request queue holds, then leave.
+
+    The controller starts workers by itself; start one by hand to lend a hand, or to look at it
+    work. Ctrl-C finishes what is being classified and leaves; a second one leaves at once.
+
+    Example:  iraas worker --processes 4
+    """
+    from iraas.cli.composition import cores, ensure_model, open_backend  # noqa: PLC0415 - heavy
+    from iraas.services.worker.processes import ClassifierProcess  # noqa: PLC0415 - heavy
+    from iraas.services.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
+
+    settings = resolved.settings
+    name = worker_id or f"w-{secrets.token_hex(4)}"
+    bundle = ensure_model(settings, typer.echo if sys.stderr.isatty() else lambda _: None)
+    greeting = json.dumps({"bundle": str(bundle), "worker_id": name}).encode()
+    command = [sys.executable, "-m", "iraas.cli.classifier_process"]
+    os.environ.update(settings_environment(settings))
+
+    def start() -> "ClassifierProcess":
+        return ClassifierProcess(command, greeting, time.monotonic)
+
+    with open_backend(settings) as backend:
+        supervisor = Supervisor(
+            backend,
+            name,
+            processes=settings.processes or cores(),
+            start=start,
+            rules=Rules(grace_s=settings.grace_s, stall_s=settings.stall_s),
+        )
+        record = supervisor.run()
+    typer.echo(f"worker {name} left: {record.reason} ({record.done} images)", err=True)
+    if record.state == "broken":
+        raise typer.Exit(ExitCode.FAILURE)
