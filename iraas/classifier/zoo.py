@@ -119,8 +119,11 @@ def ensure_bundle(
 
 def _bundle_of_the_user(model: str) -> Path:
     path = Path(model).absolute()
-    if (path / MANIFEST_FILE).is_file():
-        return path
+    try:
+        if model and (path / MANIFEST_FILE).is_file():
+            return path
+    except OSError:
+        pass  # a name too long for a file is the name of none
     raise ConfigurationError(
         f"no model {model!r}: it is neither the name of one nor a directory with a {MANIFEST_FILE}",
         remedy=f"known models: {', '.join(sorted(MODELS))}",

@@ -1,0 +1,297 @@
+"""Bytes that mean harm: each ends in an ImageError with a reason, quickly and in little memory."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from iraas.classifier.imaging import MAX_JPEG_SCANS, prepare_pixels
+from iraas.core.formats import ImageFormat
+from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
+
+from .conftest import SIZE, SMALL_INPUT, png_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Encode, MakePng, MakeTiff, Prepare
+
+BOMB_SIDES = (13_000, 13_077)
+QUICK_S = 0.05
+
+
+def noise(width: int = 96, height: int = 64) -> Image.Image:
+    pixels = np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def webp_canvas(width: int, height: int) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunk = b"VP8X" + struct.pack("<I", 10) + bytes(4) + sides
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize("image_format", [one.value for one in ImageFormat])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.97])
+def test_a_truncated_file_is_an_error_and_not_half_a_picture(
+    image_format: str, kept: float, encode: Encode, prepare: Prepare
+) -> None:
+    data = encode(noise(), image_format)
+
+    with pytest.raises(BrokenImageError, match=f"broken {image_format}"):
+        prepare(data[: int(len(data) * kept)])
+
+
+def test_a_truncated_large_jpeg_is_an_error_though_it_is_shrunk(
+    encode: Encode, prepare: Prepare
+) -> None:
+    data = encode(noise(1600, 1200), "JPEG")
+
+    with pytest.raises(BrokenImageError, match="truncated"):
+        prepare(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("image_format", [one.value for one in ImageFormat])
+def test_a_file_that_ends_anywhere_in_its_header_is_an_error(
+    image_format: str, encode: Encode, prepare: Prepare
+) -> None:
+    data = encode(noise(), image_format)
+
+    for length in range(60):
+        with pytest.raises(ImageError):
+            prepare(data[:length])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"", "empty"), (b"not a picture at all", "known format"), (b"\0" * 5000, "known format")],
+)
+def test_what_is_no_image_is_told_so(data: bytes, reason: str, prepare: Prepare) -> None:
+    with pytest.raises(NotAnImageError, match=reason):
+        prepare(data)
+
+
+@pytest.mark.parametrize("image_format", ["PPM", "ICO", "TGA", "PCX", "ICNS", "EPS", "JPEG2000"])
+def test_pillows_other_decoders_are_out_of_reach(
+    image_format: str, encode: Encode, prepare: Prepare
+) -> None:
+    with pytest.raises(NotAnImageError):
+        prepare(encode(noise(32, 32), image_format))
+
+
+def test_a_file_with_another_formats_head_is_broken(encode: Encode, prepare: Prepare) -> None:
+    with pytest.raises(BrokenImageError):
+        prepare(b"GIF89a" + encode(noise(), "PNG"))
+
+
+def test_a_png_bomb_is_refused_in_no_time(prepare: Prepare, make_png: MakePng) -> None:
+    width, height = BOMB_SIDES
+    bomb = make_png(width, height, bytes((width + 1) * height))
+    before = time.thread_time()
+
+    with pytest.raises(ImageTooLargeError, match=r"13,000 x 13,077.*64,000,000"):
+        prepare(bomb)
+
+    assert time.thread_time() - before < QUICK_S
+
+
+def test_a_png_bomb_takes_no_memory(tmp_path: Path, make_png: MakePng) -> None:
+    width, height = BOMB_SIDES
+    path = tmp_path / "bomb.png"
+    path.write_bytes(make_png(width, height, bytes((width + 1) * height)))
+    script = """
+        import sys
+        from pathlib import Path
+        from iraas.classifier.bundle import Preprocessing
+        from iraas.classifier.imaging import prepare_pixels
+        from iraas.errors import ImageTooLargeError
+
+        def peak_kb():
+            return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+        data = Path(sys.argv[1]).read_bytes()
+        before = peak_kb()
+        try:
+            prepare_pixels(data, Preprocessing(32, 0, "bicubic"))
+        except ImageTooLargeError:
+            print(peak_kb() - before)
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), path],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert int(done.stdout) < 10_000
+
+
+@pytest.mark.parametrize("sides", [(100_000, 100_000), (2_000_000_000, 2)])
+def test_a_picture_far_over_pillows_own_limit_is_too_large(
+    sides: tuple[int, int], prepare: Prepare, make_png: MakePng
+) -> None:
+    with pytest.raises(ImageTooLargeError, match="too many pixels"):
+        prepare(make_png(*sides, b""))
+
+
+def test_the_limit_is_the_callers(prepare: Prepare, encode: Encode) -> None:
+    data = encode(noise(100, 50), "PNG")
+
+    assert prepare(data, max_pixels=5_000).shape == (SIZE, SIZE, 3)
+    with pytest.raises(ImageTooLargeError, match="100 x 50, the limit is 4,999"):
+        prepare(data, max_pixels=4_999)
+
+
+def test_between_pillows_warning_and_our_limit_there_is_no_warning(
+    prepare: Prepare, make_png: MakePng
+) -> None:
+    with pytest.raises(BrokenImageError):
+        prepare(make_png(10_000, 10_000, b""), max_pixels=150_000_000)
+
+
+def test_a_webp_bomb_is_refused_before_its_canvas_is_allocated(prepare: Prepare) -> None:
+    before = time.thread_time()
+
+    with pytest.raises(ImageTooLargeError, match="16,000 x 16,000"):
+        prepare(webp_canvas(16_000, 16_000))
+
+    assert time.thread_time() - before < QUICK_S
+
+
+def test_every_kind_of_webp_tells_its_size(encode: Encode, prepare: Prepare) -> None:
+    lossy = encode(noise(300, 200), "WEBP")
+    lossless = encode(noise(300, 200), "WEBP", lossless=True)
+    extended = encode(noise(300, 200), "WEBP", exif=Image.Exif().tobytes())
+
+    for data in (lossy, lossless, extended):
+        with pytest.raises(ImageTooLargeError, match="300 x 200"):
+            prepare(data, max_pixels=50_000)
+
+
+def test_a_tiff_of_enormous_tiles_is_refused(make_tiff: MakeTiff, prepare: Prepare) -> None:
+    data = make_tiff(16, 16, 8, bytes(256), tag_322=60_000, tag_323=60_000)
+
+    with pytest.raises(ImageTooLargeError, match="tiles"):
+        prepare(data)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(encode: Encode, prepare: Prepare) -> None:
+    data = encode(noise(), "JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    scan, end = data[start:-2], data[-2:]
+    before = time.thread_time()
+
+    with pytest.raises(BrokenImageError, match="scans"):
+        prepare(data[:start] + scan * (MAX_JPEG_SCANS + 1) + end)
+
+    assert time.thread_time() - before < QUICK_S
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_a_text_that_unpacks_to_a_hundred_megabytes_is_not_unpacked(
+    kind: bytes, make_png: MakePng, prepare: Prepare
+) -> None:
+    bomb = png_chunk(kind, b"name\0\0" + zlib.compress(bytes(100_000_000)))
+    data = make_png(8, 8, bytes(9 * 8), bomb)
+    before = time.thread_time()
+
+    with pytest.raises(BrokenImageError):
+        prepare(data)
+
+    assert time.thread_time() - before < QUICK_S
+
+
+def test_a_reason_is_one_short_line_without_addresses(encode: Encode, prepare: Prepare) -> None:
+    with pytest.raises(BrokenImageError) as caught:
+        prepare(encode(noise(), "TIFF")[:300])
+
+    reason = str(caught.value)
+    assert "\n" not in reason
+    assert len(reason) < 200
+    assert "BytesIO" not in reason
+
+
+@pytest.fixture(scope="session")
+def originals(encode: Encode) -> dict[str, bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    small = noise(48, 40)
+    return {
+        "JPEG": encode(small, "JPEG", exif=exif),
+        "progressive": encode(small, "JPEG", progressive=True),
+        "CMYK": encode(small.convert("CMYK"), "JPEG"),
+        "PNG": encode(small, "PNG", exif=exif),
+        "palette": encode(small.convert("P"), "PNG", transparency=3),
+        "WEBP": encode(small, "WEBP", exif=exif),
+        "GIF": encode(small, "GIF"),
+        "BMP": encode(small, "BMP"),
+        "TIFF": encode(small, "TIFF"),
+        "TIFF LZW": encode(small, "TIFF", compression="tiff_lzw"),
+    }
+
+
+Damage = list[tuple[float, int]]
+
+
+def damaged(data: bytes, damage: Damage, kept: float) -> bytes:
+    broken = bytearray(data)
+    for place, value in damage:
+        # Half of the damage goes into the first 100 bytes, where the headers are.
+        reach = 100 if value % 2 else len(broken)
+        broken[int(place * (min(reach, len(broken)) - 1))] = value
+    return bytes(broken[: max(1, int(len(broken) * kept))])
+
+
+damage_lists = st.lists(
+    st.tuples(st.floats(0, 1, allow_nan=False), st.integers(0, 255)), min_size=1, max_size=12
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["JPEG", "progressive", "CMYK", "PNG", "palette", "WEBP", "GIF", "BMP", "TIFF", "TIFF LZW"],
+)
+def test_damage_gives_a_picture_or_an_image_error(kind: str, originals: dict[str, bytes]) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(damage=damage_lists, kept=st.sampled_from([1.0, 1.0, 1.0, 0.7]))
+    def try_one(damage: Damage, kept: float) -> None:
+        assert_picture_or_image_error(damaged(originals[kind], damage, kept))
+
+    run: Callable[[], None] = try_one
+    run()
+
+
+@pytest.mark.parametrize(
+    "head", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0"]
+)
+def test_garbage_after_a_known_head_is_an_image_error(head: bytes) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(rest=st.binary(max_size=300))
+    def try_one(rest: bytes) -> None:
+        assert_picture_or_image_error(head + rest)
+
+    run: Callable[[], None] = try_one
+    run()
+
+
+def assert_picture_or_image_error(data: bytes) -> None:
+    try:
+        pixels = prepare_pixels(data, SMALL_INPUT, max_pixels=1_000_000)
+    except ImageError as error:
+        assert str(error)
+    else:
+        assert pixels.shape == (SIZE, SIZE, 3)
+        assert pixels.dtype == np.uint8
