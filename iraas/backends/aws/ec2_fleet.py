@@ -1,0 +1,173 @@
+"""The fleet on EC2: numbered slots, one launch a generation of a slot, and a ledger that agrees."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from iraas.backends.aws.capacity import LaunchOptions
+from iraas.backends.aws.ec2_instances import Ec2Client, terminate_instances
+from iraas.backends.aws.launch_ledger import LaunchLedger
+from iraas.backends.aws.names import Names
+from iraas.backends.aws.slot_launcher import Filled, SlotLauncher
+from iraas.backends.aws.slot_view import SlotView, read_view
+from iraas.core.ports import Instance, Launch
+from iraas.core.settings import MAX_FLEET
+from iraas.errors import IraasError
+
+PARALLEL_LAUNCHES = 4
+"""EC2 lets an account make five RunInstances calls at once and two a second
+(https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html)."""
+
+PRUNE_EVERY_S = 3600.0
+
+
+class Ec2Fleet:
+    """`iraas.core.ports.Fleet` on EC2. Any number of controllers may use it at once.
+
+    What holds the cap: a slot is launched into only by the one who wrote its next ledger entry, and
+    a slot's generation is over only when its instance is known to be terminated or its launch
+    provably never happened. `docs/adr/0160-launch-ledger.md` has the whole argument.
+    """
+
+    def __init__(
+        self,
+        client: Ec2Client,
+        launch_client: Ec2Client,
+        ledger: LaunchLedger,
+        names: Names,
+        options: LaunchOptions,
+        *,
+        capacity: int = MAX_FLEET,
+        role: str = "worker",
+        template: str = "",
+        holder: str = "",
+        parallel: int = PARALLEL_LAUNCHES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open a fleet; makes no call yet.
+
+        Args:
+            client: An EC2 client, for listing and ending instances.
+            launch_client: One that sends each request once and has `guard_launches`.
+            ledger: The ledger of this role.
+            names: The deployment's names.
+            options: What to launch, in order.
+            capacity: Slots, 1..19.
+            role: The instances' role tag.
+            template: The launch template's name; the workers' by default.
+            holder: Who this is, in the ledger, for people.
+            parallel: Launches at once.
+            clock: Gives seconds since the epoch.
+        """
+        if not 1 <= capacity <= MAX_FLEET:
+            raise ValueError(f"a fleet has 1..{MAX_FLEET} slots, not {capacity}")
+        self._client = client
+        self._ledger = ledger
+        self._deployment = names.deployment
+        self._options = options
+        self._capacity = capacity
+        self._role = role
+        self._parallel = parallel
+        self._clock = clock
+        self._pruned_at = clock()
+        self._launcher = SlotLauncher(
+            launch_client,
+            ledger,
+            names,
+            options,
+            role=role,
+            template=template or names.worker,
+            holder=holder,
+            clock=clock,
+        )
+
+    @property
+    def capacity(self) -> int:
+        """The number of slots."""
+        return self._capacity
+
+    def launch(self, count: int) -> Launch:
+        """Launch instances into free slots, up to that many. Does not wait for their workers.
+
+        Makes no call to launch while everything it could ask for rests after a refusal; the
+        shortfall then begins with ``capacity-limited``.
+
+        Raises:
+            IraasError: Nothing was launched, and capacity is not the reason.
+        """
+        if count <= 0:
+            return Launch(())
+        view = self._view()
+        self._launcher.settle(view)
+        self._prune(view.read_at)
+        room = view.room(self._capacity)
+        free = [slot for slot in range(self._capacity) if view.is_free(slot)][: max(0, room)]
+        unanswered = [one for one in view.entries.values() if self._launcher.should_resend(one)]
+        again = unanswered[:count] if room >= 0 else []
+        tasks = [partial(self._launcher.resend, entry, view.read_at) for entry in again]
+        tasks += [
+            partial(self._launcher.fill, slot, view.entries.get(slot), view.read_at)
+            for slot in free[: count - len(again)]
+        ]
+        filled = self._do(tasks)
+        launched = tuple(one.instance_id for one in filled if one.instance_id)
+        errors = [one.error for one in filled if one.error]
+        if errors and not launched:
+            raise errors[0]
+        return Launch(launched, self._shortfall(count, launched, filled, len(free)))
+
+    def instances(self) -> list[Instance]:
+        """The instances that exist, those included that are still booting or stopping.
+
+        One that EC2 does not list yet is told of from the ledger. Changes nothing.
+
+        Raises:
+            PermissionDeniedError, BackendError: EC2 or the ledger could not be asked.
+        """
+        return self._view().instances()
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """End instances, whatever they are doing. One that EC2 does not know is no error; if it is
+        too new to be known it is still among the instances afterwards, and can be ended then.
+
+        Raises:
+            PermissionDeniedError, BackendError: Some may be ended.
+        """
+        terminate_instances(self._client, list(dict.fromkeys(instance_ids)))
+
+    def _view(self) -> SlotView:
+        now = self._clock()
+        entries = self._ledger.latest()
+        return read_view(self._client, entries, self._deployment, self._role, read_at=now)
+
+    def _do(self, tasks: Sequence[Callable[[], Filled]]) -> list[Filled]:
+        def attempt(task: Callable[[], Filled]) -> Filled:
+            try:
+                return task()
+            except IraasError as exc:
+                return Filled(error=exc)
+
+        if len(tasks) <= 1 or self._parallel <= 1:
+            return [attempt(task) for task in tasks]
+        with ThreadPoolExecutor(min(self._parallel, len(tasks)), "launch") as pool:
+            return list(pool.map(attempt, tasks))
+
+    def _prune(self, now: float) -> None:
+        if now - self._pruned_at > PRUNE_EVERY_S:
+            self._pruned_at = now
+            self._ledger.prune(now)
+
+    def _shortfall(
+        self, count: int, launched: Sequence[str], filled: Sequence[Filled], free: int
+    ) -> str:
+        if len(launched) >= count:
+            return ""
+        reasons = [self._options.shortage()]
+        unanswered = sum(one.unanswered for one in filled)
+        if unanswered:
+            reasons.append(f"{unanswered} launches have no answer yet; their slots are kept")
+        if free < count:
+            reasons.append(f"{free} of {self._capacity} slots were free")
+        reasons += sorted({str(one.error) for one in filled if one.error})
+        return "; ".join(filter(None, reasons)) or "another controller was faster"
