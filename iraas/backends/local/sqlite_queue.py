@@ -9,6 +9,7 @@ A group's last rank may be forgotten once the virtual time has passed it.
 Bodies lie in a table of their own: changing a lease rewrites a row, and rows are small this way.
 """
 
+import re
 import secrets
 import sqlite3
 import time
@@ -28,6 +29,8 @@ MAX_WAIT_S = 20.0
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.05
 _ENDED_AT_ONCE = 200
+_CLAIM_BITS = 59
+_RECEIPT = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _SHRINK_OVER_BYTES = 8 * 2**20
 
 _SCHEMA = """
@@ -246,7 +249,7 @@ class SqliteQueue:
             candidates = self._candidates(connection, max_messages)
             if not candidates:
                 return []
-            claim = secrets.randbits(62)
+            claim = secrets.randbits(_CLAIM_BITS)
             connection.executemany(
                 "UPDATE messages SET due = ?, claim = ?, receive_count = receive_count + 1 "
                 "WHERE id = ?",
@@ -286,12 +289,8 @@ def _check_range(name: str, value: float, most: float) -> None:
 
 def _handles(receipts: Iterable[str]) -> list[tuple[int, int]]:
     """Take receipts apart; what is no receipt of ours is as stale as one can be."""
-    handles = []
-    for receipt in receipts:
-        identity, _, claim = receipt.partition("-")
-        if receipt.isascii() and identity.isdecimal() and claim.isdecimal():
-            handles.append((int(identity), int(claim)))
-    return handles
+    matches = (_RECEIPT.fullmatch(receipt) for receipt in receipts)
+    return [(int(match[1]), int(match[2])) for match in matches if match is not None]
 
 
 def _last_rank(connection: sqlite3.Connection, group: str) -> int:

@@ -1,0 +1,198 @@
+"""The adapters that the contract suite holds to `iraas.core.ports`.
+
+Every test of this folder runs once per adapter. To add an adapter:
+
+1. Write a fixture ``<name>_rig`` that yields a `Rig`: a `Backend` of a fresh, provisioned
+   deployment with `CAPACITY` slots and `MAX_RECEIVES`, the same deployment opened once more (as
+   another process would), and the two things that a test cannot do through a port: let time pass,
+   and let an instance end by itself. Clean up after the yield.
+2. Put ``<name>`` into `ADAPTERS`.
+3. Where what stands behind the adapter in the tests (an emulator, say) breaks a promise that the
+   real thing keeps, name the promise in `Rig.gaps` with the reason. Tests that need it ask for it
+   with the fixture `promised` and are skipped with that reason. The names in use are
+   ``stale receipts``, ``fair groups``, ``exact depth``, ``dead letters``, ``one launch wins``.
+
+Tests use ports only, so that none knows which adapter it has. Where the answer of a distributed
+system may lag they ask `eventually`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from iraas.backends.local.backend import LocalBackend
+from iraas.backends.memory import MemoryBackend
+from iraas.core.ports import (
+    Backend,
+    ControllerLease,
+    Fleet,
+    ObjectStore,
+    Queue,
+    ResponseQueues,
+    Stack,
+)
+
+ADAPTERS = ["memory", "local"]
+CAPACITY = 3
+MAX_RECEIVES = 3
+IDLE_WORKER = [sys.executable, "-S", "-E", "-c", "import signal; signal.pause()"]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A deployment under test."""
+
+    backend: Backend
+    rival: Backend
+    pass_time: Callable[[float], None]
+    lose_instance: Callable[[str], None]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+
+class Clock:
+    """A clock that only tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(params=ADAPTERS)
+def rig(request: pytest.FixtureRequest) -> Rig:
+    """Each adapter's deployment in turn."""
+    found = request.getfixturevalue(f"{request.param}_rig")
+    assert isinstance(found, Rig)
+    return found
+
+
+@pytest.fixture
+def memory_rig() -> Rig:
+    clock = Clock()
+    backend = MemoryBackend(capacity=CAPACITY, max_receives=MAX_RECEIVES, clock=clock)
+
+    def lose(instance_id: str) -> None:
+        assert backend.fleet.end(instance_id)
+
+    return Rig(backend, backend.rival(), clock.advance, lose)
+
+
+@pytest.fixture
+def local_rig(tmp_path: Path) -> Iterator[Rig]:
+    clock = Clock()
+
+    def opened() -> LocalBackend:
+        return LocalBackend(
+            tmp_path,
+            "contract",
+            capacity=CAPACITY,
+            worker_command=IDLE_WORKER,
+            max_receives=MAX_RECEIVES,
+            clock=clock,
+        )
+
+    backend, rival = opened(), opened()
+    yield Rig(backend, rival, clock.advance, _kill_worker)
+    rival.lease.release()
+    backend.stack.teardown()
+    backend.close()
+    rival.close()
+
+
+def _kill_worker(instance_id: str) -> None:
+    for process in psutil.process_iter():
+        try:
+            if instance_id in process.cmdline():
+                process.kill()
+        except psutil.Error:
+            continue
+
+
+@pytest.fixture
+def queue(rig: Rig) -> Queue:
+    return rig.backend.requests
+
+
+@pytest.fixture
+def dead_letters(rig: Rig) -> Queue:
+    return rig.backend.dead_letters
+
+
+@pytest.fixture
+def responses(rig: Rig) -> ResponseQueues:
+    return rig.backend.responses
+
+
+@pytest.fixture
+def store(rig: Rig) -> ObjectStore:
+    return rig.backend.outputs
+
+
+@pytest.fixture
+def fleet(rig: Rig) -> Fleet:
+    return rig.backend.fleet
+
+
+@pytest.fixture
+def lease(rig: Rig) -> ControllerLease:
+    return rig.backend.lease
+
+
+@pytest.fixture
+def stack(rig: Rig) -> Stack:
+    return rig.backend.stack
+
+
+@pytest.fixture
+def backend(rig: Rig) -> Backend:
+    return rig.backend
+
+
+@pytest.fixture
+def rival(rig: Rig) -> Backend:
+    """The same deployment as another process has it open."""
+    return rig.rival
+
+
+@pytest.fixture
+def pass_time(rig: Rig) -> Callable[[float], None]:
+    return rig.pass_time
+
+
+@pytest.fixture
+def lose_instance(rig: Rig) -> Callable[[str], None]:
+    """Let an instance end by itself, as when its worker leaves or its machine breaks."""
+    return rig.lose_instance
+
+
+@pytest.fixture
+def promised(rig: Rig) -> Callable[[str], None]:
+    """Skip the test if what stands behind the adapter here does not keep that promise."""
+
+    def check(promise: str) -> None:
+        if promise in rig.gaps:
+            pytest.skip(rig.gaps[promise])
+
+    return check
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition is true, for ten seconds at most."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10.0
+        while not condition():
+            assert time.monotonic() < deadline, "it did not become true within 10 s"
+            time.sleep(0.01)
+
+    return wait

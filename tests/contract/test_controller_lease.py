@@ -1,0 +1,33 @@
+"""What `iraas.core.ports.ControllerLease` promises."""
+
+from iraas.core.ports import Backend, ControllerLease
+
+
+def test_nobody_holds_a_fresh_lease(lease: ControllerLease) -> None:
+    assert lease.holder() == ""
+
+
+def test_one_at_a_time_holds_the_lease(lease: ControllerLease, rival: Backend) -> None:
+    assert lease.hold()
+    assert not rival.lease.hold()
+    assert lease.hold()
+    assert lease.holder() != ""
+    assert rival.lease.holder() == lease.holder()
+
+
+def test_a_released_lease_goes_to_who_asks_next(lease: ControllerLease, rival: Backend) -> None:
+    assert lease.hold()
+    lease.release()
+    assert lease.holder() == ""
+    assert rival.lease.hold()
+    assert not lease.hold()
+
+
+def test_release_is_idempotent_and_takes_nothing_from_others(
+    lease: ControllerLease, rival: Backend
+) -> None:
+    lease.release()
+    assert rival.lease.hold()
+    lease.release()
+    assert not lease.hold()
+    assert rival.lease.hold()
