@@ -9,6 +9,9 @@
              attempts/<job>/<index>/<n>            an image about to be tried alone
              workers/<worker>.json                 what a worker last said of itself
              controller/…                          what the controller decided, and why
+             history/<minute>.json                 samples of the deployment, for charts
+             tickets/<ticket>                      where the outcome of one request will be
+             webhooks/<job>.json                   whom to tell when a job is done
 
 A shard holds a thousand, so that no folder grows too large to look at.
 """
@@ -25,6 +28,8 @@ MAX_ATTEMPTS = 10
 WORKERS = "workers/"
 DECISIONS = "controller/decisions/"
 LAST_DECISION = "controller/last-decision.json"
+HISTORY = "history/"
+WEBHOOKS = "webhooks/"
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 MAX_KEY_CHARACTERS = 512
@@ -96,3 +101,22 @@ def attempts_of(job_id: str) -> str:
 def worker_key(worker_id: str) -> str:
     """Where a worker's record lies."""
     return check_key(f"{WORKERS}{worker_id}.json")
+
+
+def history_key(minute: int) -> str:
+    """Where the samples of a minute lie; minutes are counted from the epoch."""
+    return f"{HISTORY}{minute:010d}.json"
+
+
+def ticket_key(ticket: str) -> str:
+    """Where a ticket's request is noted.
+
+    Raises:
+        ValueError: If it cannot be a ticket.
+    """
+    return check_key(f"tickets/{ticket}")
+
+
+def webhook_key(job_id: str) -> str:
+    """Where it is noted whom to tell when a job is done."""
+    return f"{WEBHOOKS}{job_id}.json"

@@ -97,18 +97,25 @@ class Sender:
         Raises:
             BackendError: A store or the queue failed; send all of them again.
         """
-        queue = self._backend.requests
-        inline = [fits_inline(len(one.data), one.name, queue.max_body_bytes) for one in images]
+        large, messages = self.pack(images)
+        if large:
+            self._backend.inputs.put_if_absent(large)
+        self._backend.requests.send(messages)
+
+    def pack(
+        self, images: Sequence[OutgoingImage]
+    ) -> tuple[list[tuple[str, bytes]], list[OutboundMessage]]:
+        """Make what is to be stored first, and what is to be sent then, without doing either."""
+        limit = self._backend.requests.max_body_bytes
+        inline = [fits_inline(len(one.data), one.name, limit) for one in images]
         large = [
             (self._input_key(one), one.data)
             for one, fits in zip(images, inline, strict=True)
             if not fits
         ]
-        if large:
-            self._backend.inputs.put_if_absent(large)
-        queue.send(
-            [self._message(one, inside=fits) for one, fits in zip(images, inline, strict=True)]
-        )
+        return large, [
+            self._message(one, inside=fits) for one, fits in zip(images, inline, strict=True)
+        ]
 
     def send_stored(self, entry: ManifestEntry, key: str) -> None:
         """Send a request whose image is in the input store already. Idempotent.
