@@ -290,8 +290,7 @@ def test_garbage_after_a_known_head_is_an_image_error(head: bytes) -> None:
 def assert_picture_or_image_error(data: bytes) -> None:
     try:
         pixels = prepare_pixels(data, SMALL_INPUT, max_pixels=1_000_000)
-    except ImageError as error:
-        assert str(error)
-    else:
-        assert pixels.shape == (SIZE, SIZE, 3)
-        assert pixels.dtype == np.uint8
+    except ImageError:
+        return
+    assert pixels.shape == (SIZE, SIZE, 3)
+    assert pixels.dtype == np.uint8
