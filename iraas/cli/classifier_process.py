@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 FAULTS_VARIABLE = "IRAAS_TEST_FAULTS"
 PIPE_LOST = 1
 BROKEN = 70
-LOCAL_LIMITS = Limits(batch=4, hold=8, wait_s=1.0)
-AWS_LIMITS = Limits(batch=10, hold=20, wait_s=20.0)
+LOCAL_LIMITS = Limits()
+AWS_LIMITS = Limits(batch=10, hold=30, store=10, wait_s=20.0)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iraas.core.formats import sniff_format
 from iraas.core.keys import input_key, outcome_key
@@ -20,6 +21,7 @@ from iraas.services.worker.faults import FaultHook, no_fault
 
 log = logging.getLogger(__name__)
 MAX_GONE_REQUESTERS = 1000
+MAX_OPEN_QUEUES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Finisher:
         self._backend = backend
         self._fault = fault
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._queue_of = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
 
     def finish(self, batch: Sequence[Finished]) -> list[Outcome]:
         """Finish requests together; give back the outcomes that are stored, in the same order.
@@ -138,8 +141,9 @@ class Finisher:
     def _reply_to(self, requester: str, messages: list[OutboundMessage]) -> None:
         """Wake a requester up. That it left, or that this fails, loses nothing: it looks again."""
         try:
-            self._backend.responses.find(requester).send(messages)
+            self._queue_of(requester).send(messages)
         except QueueNotFoundError:
+            self._queue_of.cache_clear()
             self._gone[requester] = None
             if len(self._gone) > MAX_GONE_REQUESTERS:
                 self._gone.popitem(last=False)

@@ -42,6 +42,7 @@ class Limits:
         batch: Messages asked for in one receive, 1..10.
         hold: Messages in hand at most; those beyond the one being classified only bridge the time
             that receiving and storing take.
+        store: Outcomes that are stored together, while there is more to classify.
         hold_bytes: Bytes of images in hand at which no more are taken.
         lease_s: The lease of a received message.
         wait_s: How long one receive waits for a message.
@@ -49,7 +50,8 @@ class Limits:
     """
 
     batch: int = 4
-    hold: int = 8
+    hold: int = 12
+    store: int = 4
     hold_bytes: int = 64_000_000
     lease_s: float = 30.0
     wait_s: float = 1.0

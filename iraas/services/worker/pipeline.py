@@ -62,6 +62,7 @@ class Pipeline:
         self._limits = limits
         self._stop = threading.Event()
         self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._concluded: list[Finished] = []
         self._finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
         self._hand = Hand(limits.hold, limits.hold_bytes)
         self._beat = Beat(classifier.model_id)
@@ -98,6 +99,7 @@ class Pipeline:
             self._update(draining=False)
             while tasks := self._next_tasks():
                 self._classify(tasks)
+                self._hand_over()
             self._leave(receiving, storing)
 
     def _next_tasks(self) -> list[Task]:
@@ -127,7 +129,18 @@ class Pipeline:
                 self._conclude(task, self._success(task, prediction))
 
     def _conclude(self, task: Task, outcome: Outcome) -> None:
-        self._finished.put(Finished(task.request, outcome, task.receipt))
+        self._concluded.append(Finished(task.request, outcome, task.receipt))
+
+    def _hand_over(self, *, at_once: bool = False) -> None:
+        """Give what is concluded to the output thread: a few together while there is more to do.
+
+        Storing a few together costs hardly more than storing one; nobody waits longer for it than
+        it takes to classify those few.
+        """
+        if at_once or self._ready.empty() or len(self._concluded) >= self._limits.store:
+            for one in self._concluded:
+                self._finished.put(one)
+            self._concluded.clear()
 
     def _success(self, task: Task, prediction: Prediction) -> Outcome:
         return self._outcome(task.request, task.attempts, prediction, "")
@@ -207,6 +220,7 @@ class Pipeline:
 
     def _leave(self, receiving: threading.Thread, storing: threading.Thread) -> None:
         self._hand.close()
+        self._hand_over(at_once=True)
         self._update(draining=True)
         self._finished.put(None)
         storing.join(JOIN_S)

@@ -1,0 +1,188 @@
+"""What a classifier process spends its CPU time on, an image: the model's share and all the rest.
+
+``python benchmarks/overhead_by_stage.py [--count 500] [--json]``
+
+Runs the worker's own pipeline in this process, over a queue filled before, with a clock of CPU time
+around each call to a port. CPU time of the thread that makes the call: other load on the machine
+hardly touches it. ``everything`` is the process's whole CPU time; what is in no stage is JSON,
+base64, threads and the interpreter.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from dataset import make_dataset
+
+from iraas.backends.local.backend import LocalBackend
+from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES
+from iraas.classifier.onnx_runtime import load_classifier
+from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
+from iraas.core.ports import Classifier
+from iraas.services.dispatch import Dispatch
+from iraas.services.jobs import create_job, manifest
+from iraas.services.ledger import OutcomeLedger
+from iraas.services.sending import Sender
+from iraas.services.sources import find_pictures
+from iraas.services.worker.beats import Beat
+from iraas.services.worker.intake import Limits
+from iraas.services.worker.pipeline import Pipeline
+
+MAX_IMAGE_BYTES = 50_000_000
+
+
+class CpuClock:
+    """Adds up the CPU time of calls, by stage. Each thread adds its own."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measuring(self, stage: str) -> Iterator[None]:
+        """Add the CPU time of what is done meanwhile to a stage."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            spent = time.thread_time() - began
+            with self._lock:
+                self.seconds[stage] += spent
+
+
+class Timed:
+    """Any port, with a clock around the methods that are named."""
+
+    def __init__(self, port: object, clock: CpuClock, stages: dict[str, str]) -> None:
+        self._port = port
+        self._clock = clock
+        self._stages = stages
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        stage = self._stages.get(name)
+        return found if stage is None else self._timed(found, stage)
+
+    def _timed(self, method: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._clock.measuring(stage):
+                return method(*arguments, **named)
+
+        return call
+
+
+class TimedBackend:
+    """A backend whose ports a worker's hot path calls are timed."""
+
+    def __init__(self, backend: LocalBackend, clock: CpuClock) -> None:
+        self.requests = Timed(
+            backend.requests,
+            clock,
+            {"receive": "receive", "delete": "delete", "extend": "extend leases"},
+        )
+        self.inputs = Timed(
+            backend.inputs, clock, {"get": "read input", "put_if_absent": "store input"}
+        )
+        self.outputs = Timed(backend.outputs, clock, {"put_if_absent": "store outcome"})
+        self.responses = _TimedResponses(backend, clock)
+        self.records = backend.records
+        self.dead_letters = backend.dead_letters
+
+
+class _TimedResponses:
+    def __init__(self, backend: LocalBackend, clock: CpuClock) -> None:
+        self._backend = backend
+        self._clock = clock
+
+    def find(self, requester_id: str) -> Any:
+        return Timed(self._backend.responses.find(requester_id), self._clock, {"send": "reply"})
+
+
+def fill(backend: LocalBackend, images: Path, clock: CpuClock) -> int:
+    pictures = find_pictures([str(images)])
+    job = create_job(backend, pictures, sources=(str(images),), clock=time.time)
+    backend.responses.create("bench")
+    sender = Sender(backend, job, reply_to="bench", clock=time.time)
+    dispatch = Dispatch(
+        backend,
+        sender,
+        OutcomeLedger(job.total),
+        window=job.total,
+        max_image_bytes=MAX_IMAGE_BYTES,
+    )
+    with clock.measuring("(requester: read and send)"):
+        dispatch.send_all(manifest(backend, job))
+    return job.total
+
+
+def work_off(backend: LocalBackend, classifier: Classifier, total: int, clock: CpuClock) -> float:
+    """Run the pipeline until all is done; give back the process's CPU seconds."""
+    finished = threading.Event()
+
+    def tell(beat: Beat) -> None:
+        if beat.done >= total:
+            finished.set()
+
+    pipeline = Pipeline(
+        TimedBackend(backend, clock),  # type: ignore[arg-type]  # the ports a worker calls
+        Timed(classifier, clock, {"prepare": "decode, preprocess", "infer": "infer"}),  # type: ignore[arg-type]
+        "w-bench",
+        limits=Limits(),
+        tell=tell,
+    )
+
+    def stop_when_done() -> None:
+        finished.wait()
+        pipeline.stop()
+
+    threading.Thread(target=stop_when_done, daemon=True).start()
+    began = time.process_time()
+    pipeline.run()
+    return time.process_time() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure where a worker's CPU time goes.")
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--megapixels", type=float)
+    parser.add_argument("--inline", action="store_true", help="send images inside the messages")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    cache_dir = Path(platformdirs.user_cache_dir("iraas"))
+    kind = "small" if options.megapixels is None else f"{options.megapixels:g}mp"
+    images = cache_dir / f"benchmark-{kind}-{options.count}"
+    make_dataset(images, options.count, options.megapixels)
+    cache = os.environ.get("IRAAS_CACHE")
+    bundle = ensure_bundle(DEFAULT_MODEL, Path(cache) if cache else cache_dir / "bundles")
+    classifier = load_classifier(bundle)
+    clock = CpuClock()
+    with tempfile.TemporaryDirectory(prefix="iraas-bench-") as home:
+        max_body_bytes = 1_048_576 if options.inline else MAX_BODY_BYTES
+        backend = LocalBackend(Path(home), "bench", max_body_bytes=max_body_bytes)
+        total = fill(backend, images, clock)
+        cpu_s = work_off(backend, classifier, total, clock)
+        backend.close()
+    report = {name: round(1000 * value / total, 3) for name, value in clock.seconds.items()}
+    report["everything"] = round(1000 * cpu_s / total, 3)
+    model = report["decode, preprocess"] + report["infer"]
+    report["overhead"] = round(report["everything"] - model, 3)
+    report["share of the limit"] = round(model / report["everything"], 4)
+    if options.json:
+        print(json.dumps(report))
+        return
+    print(f"CPU-ms an image, over {total} images:")
+    for name, value in report.items():
+        print(f"{name:32} {value:8.3f}")
+
+
+if __name__ == "__main__":
+    main()
