@@ -1,6 +1,9 @@
 """Whatever colours a picture is stored in, as plain RGB or grey of 8 bits, and opaque."""
 
-from math import ceil, floor
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,11 +19,13 @@ BITS_PER_SAMPLE_TAG: Final = 258
 PHOTOMETRIC_TAG: Final = 262
 MIN_IS_WHITE: Final = 0
 
+BAND_PIXELS: Final = 1_000_000
+"""Odd colours are converted this many pixels at a time: it takes up to 20 bytes a pixel."""
+
 _WHITE_LEVELS: Final = (1.0, 255.0, 65_535.0)
-_NO_WHITE: Final = 0.0
 
 
-def plain_region(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
+def plain_region(image: Image.Image, box: Box, shrink: int = 1) -> tuple[Image.Image, Box]:
     """The part of a loaded picture that a box touches, in mode RGB or L.
 
     Transparent parts become white: cut-out pictures are made to be seen on a page, and their
@@ -32,6 +37,8 @@ def plain_region(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
     Args:
         image: The picture, loaded; it is not changed.
         box: Within the picture.
+        shrink: How many pixels each way may be averaged into one; a picture that is plain
+            already is left as it is.
 
     Returns:
         A picture that holds the box (the one given, where nothing had to be changed), and the box
@@ -39,44 +46,75 @@ def plain_region(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
     """
     if image.mode in {"RGB", "L"} and "transparency" not in image.info:
         return image, box
-    left, top = floor(box[0]), floor(box[1])
-    region = image.crop((left, top, ceil(box[2]), ceil(box[3])))
-    return _plain(region, image), (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    levels = _levels(image, (left, top, right, bottom))
+    parts = [
+        _plain(band, image, levels).reduce(shrink)
+        for band in _bands(image, (left, top, right, bottom), shrink)
+    ]
+    whole = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    row = 0
+    for part in parts:
+        whole.paste(part, (0, row))
+        row += part.height
+    x = [(edge - left) / shrink for edge in (box[0], box[2])]
+    y = [(edge - top) / shrink for edge in (box[1], box[3])]
+    return whole, (x[0], y[0], x[1], y[1])
 
 
-def _plain(region: Image.Image, image: Image.Image) -> Image.Image:
-    if region.mode in {"I", "F"} or region.mode.startswith("I;"):
-        return Image.fromarray(_eight_bits(np.asarray(region), image))
-    if region.has_transparency_data:
-        straight = {"La": "LA", "RGBa": "RGBA"}.get(region.mode)
-        visible = region.convert(straight) if straight else region
+def _bands(
+    image: Image.Image, region: tuple[int, int, int, int], shrink: int
+) -> Iterator[Image.Image]:
+    left, top, right, bottom = region
+    rows = max(1, BAND_PIXELS // (right - left) // shrink) * shrink
+    for row in range(top, bottom, rows):
+        yield image.crop((left, row, right, min(row + rows, bottom)))
+
+
+def _plain(
+    band: Image.Image, image: Image.Image, levels: tuple[float, float] | None
+) -> Image.Image:
+    if levels:
+        return Image.fromarray(_eight_bits(_numbers(band), image, levels))
+    if band.has_transparency_data:
+        straight = {"La": "LA", "RGBa": "RGBA"}.get(band.mode)
+        visible = band.convert(straight) if straight else band
         if visible.mode != "RGBA":
             visible = visible.convert("RGBA")
         page = Image.new("RGB", visible.size, "white")
         page.paste(visible, mask=visible.getchannel("A"))
         return page
-    return region.convert("L" if region.mode == "1" else "RGB")
+    return band.convert("L" if band.mode == "1" else "RGB")
 
 
-def _eight_bits(values: "NDArray[np.generic]", image: Image.Image) -> "NDArray[np.uint8]":
-    tags = getattr(image, "tag_v2", {})
-    numbers = values.astype(np.float32)
-    if values.dtype.kind == "u":
-        bits = tags.get(BITS_PER_SAMPLE_TAG, (16,))[0]
-        black, white = 0.0, float((1 << min(bits, 16)) - 1)
-    else:
-        np.nan_to_num(numbers, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        black, white = _range_of(numbers, whole=values.dtype.kind == "i")
-    # In place: these arrays are as large as the picture, with 4 bytes a pixel.
+def _levels(image: Image.Image, region: tuple[int, int, int, int]) -> tuple[float, float] | None:
+    """The numbers that are black and white in a picture of numbers; None for one of colours."""
+    if image.mode.startswith("I;16"):
+        bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE_TAG, (16,))[0]
+        return 0.0, float((1 << min(bits, 16)) - 1)
+    if image.mode not in {"I", "F"}:
+        return None
+    low, high = inf, -inf
+    for band in _bands(image, region, shrink=1):
+        numbers = _numbers(band)
+        low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
+    whites = _WHITE_LEVELS if image.mode == "F" else _WHITE_LEVELS[1:]
+    fitting = [white for white in whites if low >= 0 and high <= white]
+    return (0.0, fitting[0]) if fitting else (low, high)
+
+
+def _numbers(band: Image.Image) -> NDArray[np.float32]:
+    numbers = np.asarray(band).astype(np.float32)
+    np.nan_to_num(numbers, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return numbers
+
+
+def _eight_bits(
+    numbers: NDArray[np.float32], image: Image.Image, levels: tuple[float, float]
+) -> NDArray[np.uint8]:
+    black, white = levels
     numbers -= np.float32(black)
     numbers *= np.float32(255 / ((white - black) or 1))
-    np.clip(np.rint(numbers, out=numbers), 0, 255, out=numbers)
-    grey = numbers.astype(np.uint8)
-    return 255 - grey if tags.get(PHOTOMETRIC_TAG) == MIN_IS_WHITE else grey
-
-
-def _range_of(numbers: "NDArray[np.float32]", *, whole: bool) -> tuple[float, float]:
-    low, high = float(numbers.min()), float(numbers.max())
-    levels = _WHITE_LEVELS[1:] if whole else _WHITE_LEVELS
-    white = next((level for level in levels if low >= 0 and high <= level), _NO_WHITE)
-    return (0.0, white) if white else (low, high)
+    grey = np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+    inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC_TAG) == MIN_IS_WHITE
+    return 255 - grey if inverted else grey

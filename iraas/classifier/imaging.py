@@ -194,7 +194,7 @@ def _middle_square(image: Image.Image, preprocessing: Preprocessing) -> Image.Im
     side = min(width, height) * size / (size + preprocessing.crop_padding)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
-    region, box = plain_region(image, box)
+    region, box = plain_region(image, box, shrink=int(side / size / REDUCING_GAP) or 1)
     resample = Image.Resampling[preprocessing.resample.upper()]
     pixels = region.resize((size, size), resample, box=box, reducing_gap=REDUCING_GAP)
     return pixels if pixels.mode == "RGB" else pixels.convert("RGB")

@@ -186,3 +186,24 @@ def test_invisible_colours_do_not_bleed_into_visible_ones(encode: Encode, prepar
     image.paste((255, 255, 255, 255), (0, 0, 32, 64))
 
     assert_colour(prepare(encode(image, "PNG")), (255, 255, 255))
+
+
+def test_a_large_cut_out_picture_looks_like_its_small_copy(
+    encode: Encode, prepare: Prepare
+) -> None:
+    small = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    small.paste((*BRICK, 255), (16, 8, 40, 56))
+    large = small.resize((1_920, 1_920), Image.Resampling.NEAREST)
+
+    difference = prepare(encode(large, "PNG")).astype(int) - prepare(encode(small, "PNG"))
+
+    assert np.abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-4_000.0, 5_000.0)])
+def test_a_large_picture_of_numbers_has_one_range(
+    low: float, high: float, encode: Encode, prepare: Prepare
+) -> None:
+    numbers = np.repeat(np.repeat(ROWS * (high - low) + low, 30, axis=0), 30, axis=1)
+
+    assert_ramp(prepare(encode(Image.fromarray(numbers.astype(np.float32)), "TIFF")))
