@@ -20,7 +20,7 @@ from iraas.backends.local.sqlite_file import SqliteFile
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError
 
-MAX_BODY_BYTES = 48 * 2**10
+MAX_BODY_BYTES = 52 * 2**10
 """Longer bodies cost more CPU in the queue than an object and its key do (ADR 0120)."""
 MAX_NOTE_CHARACTERS = 1024
 MAX_DELAY_S = 900.0
