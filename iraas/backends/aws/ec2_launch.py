@@ -51,18 +51,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """It happened earlier, and its instance is gone by now."""
-
-
-@dataclass(frozen=True, slots=True)
 class Unknown:
     """It may have happened, or may happen yet."""
 
     why: str
 
 
-Answer = Started | Refused | Finished | Unknown
+Answer = Started | Refused | Unknown
 
 
 class LaunchTooLateError(Exception):
@@ -158,11 +153,10 @@ def _answer_of_error(exc: Exception) -> Answer | None:
 def _answer_of_code(exc: Exception, response: Any) -> Answer:
     code = code_of(exc)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "IdempotentInstanceTerminated":
-        return Finished()
     if code in REFUSALS:
         return Refused(code)
-    if code == "IdempotentParameterMismatch" or status not in _CLIENT_ERRORS:
+    # These tell of an earlier send that took effect; what became of it, the listing tells.
+    if code.startswith("Idempotent") or status not in _CLIENT_ERRORS:
         return Unknown(code or str(exc))
     return Refused(code, exc)
 

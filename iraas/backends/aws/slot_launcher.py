@@ -13,7 +13,6 @@ from iraas.backends.aws.ec2_launch import (
     LATEST_EFFECT_S,
     SEND_WITHIN_S,
     Answer,
-    Finished,
     Refused,
     Started,
     Unknown,
@@ -167,9 +166,6 @@ class SlotLauncher:
             with suppress(BackendError):  # not written, it is found by its token later
                 self._append(known, entry.at)
             return Filled(answer.instance_id)
-        if isinstance(answer, Finished):
-            self._end(entry, "the instance is terminated")
-            return Filled()
         why = answer.why if isinstance(answer, Unknown) else answer.code
         _log.warning("the launch in slot %d has no answer: %s", entry.slot, why)
         return Filled(unanswered=True)

@@ -3,8 +3,7 @@
 import os
 import random
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from unittest.mock import MagicMock
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -126,18 +125,14 @@ class World:
             parallel=1,
             clock=self.clock,
         )
-        backend: Any = SimpleNamespace(
-            fleet=fleet,
-            records=self.records,
-            requests=SimpleNamespace(depth=self.images.depth),
-            lease=SimpleNamespace(hold=lambda: True),
-            dead_letters=SimpleNamespace(depth=lambda: QueueDepth(0, 0, 0)),
-            responses=SimpleNamespace(sweep=lambda _: []),
-        )
+        backend = MagicMock(spec=Backend)
+        backend.fleet = fleet
+        backend.records = self.records
+        backend.requests.depth = self.images.depth
+        backend.dead_letters.depth.return_value = QueueDepth(0, 0, 0)
+        backend.lease.hold.return_value = True
         timing = Timing(boot_s=400.0, silence_s=300.0, sweep_s=1e9)
-        return Controller(
-            cast("Backend", backend), BacklogPolicy(), cap=19, timing=timing, clock=self.clock
-        )
+        return Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=self.clock)
 
 
 def check(plan: Plan) -> None:
