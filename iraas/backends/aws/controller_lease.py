@@ -20,7 +20,7 @@ from typing import Any
 
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.session import AwsSession
-from iraas.backends.aws.translation import code_of, translating
+from iraas.backends.aws.translation import code_of, field_of, translating
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
 
 LEASE_KEY = "controller/lease.json"
@@ -156,7 +156,7 @@ class S3ControllerLease:
             # Ours, if the first reply was lost and what was refused is the SDK's second try.
             etag, found = self._read()
             return etag if found == record else ""
-        return answer["ETag"]
+        return str(field_of(answer, "ETag", "s3", self._described))
 
     def _read(self) -> tuple[str, _Record | None]:
         """The object's ETag, empty if it is not there, and what it says, if that makes sense."""
@@ -166,14 +166,18 @@ class S3ControllerLease:
                 data = answer["Body"].read()
         except ObjectNotFoundError:
             return "", None
-        return answer["ETag"], _decode(data)
+        return str(field_of(answer, "ETag", "s3", self._described)), _decode(data)
 
     def _is_valid(self, record: _Record) -> bool:
         left_s = record.expires_at + self._margin_s - self._clock()
         return bool(record.holder) and 0 < left_s <= MAX_TTL_S + 3 * self._margin_s
 
     def _translating(self) -> AbstractContextManager[None]:
-        return translating("s3", f"s3://{self._bucket_name()}/{self._key}")
+        return translating("s3", self._described)
+
+    @property
+    def _described(self) -> str:
+        return f"s3://{self._bucket_name()}/{self._key}"
 
 
 def _decode(data: bytes) -> _Record | None:

@@ -25,7 +25,7 @@ from iraas.backends.aws.retries import Retries
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.backends.aws.sqs_queue import SqsQueue
-from iraas.backends.aws.translation import code_of, translating
+from iraas.backends.aws.translation import code_of, field_of, translating
 from iraas.core.ports import OutboundMessage, Queue, QueueDepth, ReceivedMessage
 from iraas.errors import BackendError, BackendUnavailableError, QueueNotFoundError
 
@@ -261,7 +261,8 @@ class SqsResponseQueues:
                 answer = self._session.sqs.get_queue_attributes(
                     QueueUrl=url, AttributeNames=["CreatedTimestamp"]
                 )
-            return float(answer["Attributes"]["CreatedTimestamp"])
+            attributes = field_of(answer, "Attributes", "sqs", queue.name)
+            return float(field_of(attributes, "CreatedTimestamp", "sqs", queue.name))
 
     def _delete(self, queue: SqsQueue) -> None:
         try:

@@ -23,7 +23,7 @@ from typing import Any
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.retries import Retries, TryAgainError
 from iraas.backends.aws.session import AwsSession
-from iraas.backends.aws.translation import code_of, for_code, is_for_now, translating
+from iraas.backends.aws.translation import code_of, field_of, for_code, is_for_now, translating
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
@@ -137,6 +137,7 @@ class S3Store:
             answer = self._session.s3.get_object(Bucket=self._bucket_name(), Key=self._prefix + key)
         try:
             with self._translating(key), closing(answer["Body"]) as body:
+                field_of(answer, "ETag", "s3", self._described(key))
                 return body.read()
         except BackendUnavailableError as exc:  # the SDK tries calls again, but not downloads
             raise TryAgainError(str(exc), remedy=exc.remedy) from exc

@@ -32,7 +32,14 @@ from iraas.backends.aws.sqs_entries import (
     received,
     whole_seconds,
 )
-from iraas.backends.aws.translation import action_of, code_of, for_code, is_for_now, translating
+from iraas.backends.aws.translation import (
+    action_of,
+    code_of,
+    field_of,
+    for_code,
+    is_for_now,
+    translating,
+)
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import BackendError, QueueNotFoundError
 
@@ -146,8 +153,10 @@ class SqsQueue:
     def depth(self) -> QueueDepth:
         """Count the messages, about. See `iraas.core.ports.Queue.depth`."""
         answer = self._call(lambda sqs: sqs.get_queue_attributes, AttributeNames=list(_COUNTS))
-        counts = answer.get("Attributes", {})
-        return QueueDepth(*(int(counts.get(name, 0)) for name in _COUNTS))
+        counts = field_of(answer, "Attributes", "sqs", self._described)
+        return QueueDepth(
+            *(int(field_of(counts, name, "sqs", self._described)) for name in _COUNTS)
+        )
 
     def _settle_receipts(self, operation: str, receipts: Sequence[str], **more: int) -> None:
         batches = [
@@ -223,10 +232,11 @@ class SqsQueue:
     def _look_up(self) -> str:
         try:
             with self._translating():
-                return self._session.sqs.get_queue_url(QueueName=self._name)["QueueUrl"]
+                answer = self._session.sqs.get_queue_url(QueueName=self._name)
         except QueueNotFoundError:
             self._note_missing()
             raise
+        return str(field_of(answer, "QueueUrl", "sqs", self._described))
 
     def _note_missing(self) -> None:
         self._known_url = ""

@@ -3,7 +3,7 @@
 `translating` is put around every call. Nothing of botocore gets past it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +84,21 @@ def translate(
             provisioned=provisioned,
         )
     return _before_or_without_reply(exc, service, resource)
+
+
+def field_of(answer: Mapping[str, Any], field: str, service: str, resource: str) -> Any:
+    """A field that a service's answer always has.
+
+    Raises:
+        BackendUnavailableError: It is not there: something in between answered in its place.
+    """
+    try:
+        return answer[field]
+    except KeyError as exc:
+        raise BackendUnavailableError(
+            f"{service} gave no usable reply about {resource}: {field} is missing",
+            remedy="Check the network and AWS_ENDPOINT_URL.",
+        ) from exc
 
 
 def code_of(exc: BaseException) -> str:

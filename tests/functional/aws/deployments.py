@@ -1,0 +1,89 @@
+"""Fresh deployments for tests, at whatever endpoint."""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from iraas.backends.aws.controller_lease import S3ControllerLease
+from iraas.backends.aws.names import OUTCOMES_PREFIX, RECORDS_PREFIX, Names
+from iraas.backends.aws.response_queues import SqsResponseQueues
+from iraas.backends.aws.retries import Retries
+from iraas.backends.aws.s3_store import S3Store
+from iraas.backends.aws.session import AwsSession, ClientLimits
+from iraas.backends.aws.sqs_queue import SqsQueue
+
+QUICK = Retries(attempts=6, first_s=0.001, longest_s=0.01)
+MAX_RECEIVES = 3
+ENVIRONMENT: Mapping[str, str] = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment with a request queue, a dead-letter queue and the two buckets."""
+
+    session: AwsSession
+    names: Names
+
+    @property
+    def requests(self) -> SqsQueue:
+        return SqsQueue(self.session, self.names.requests, retries=QUICK)
+
+    @property
+    def dead_letters(self) -> SqsQueue:
+        return SqsQueue(self.session, self.names.dead_letters, retries=QUICK)
+
+    @property
+    def responses(self) -> SqsResponseQueues:
+        return SqsResponseQueues(self.session, self.names, retries=QUICK)
+
+    @property
+    def outputs(self) -> S3Store:
+        return S3Store(self.session, self.outputs_bucket, OUTCOMES_PREFIX, retries=QUICK)
+
+    @property
+    def records(self) -> S3Store:
+        return S3Store(self.session, self.outputs_bucket, RECORDS_PREFIX, retries=QUICK)
+
+    def outputs_bucket(self) -> str:
+        return self.names.outputs_bucket(self.session.account(), self.session.region)
+
+    def lease(self, holder_id: str) -> S3ControllerLease:
+        return S3ControllerLease(self.session, self.outputs_bucket, RECORDS_PREFIX, holder_id)
+
+    def seen_through(self, session: AwsSession) -> "Deployment":
+        """The same deployment, reached another way."""
+        return Deployment(session, self.names)
+
+
+@contextmanager
+def fresh_session(endpoint: str, limits: ClientLimits | None = None) -> Iterator[AwsSession]:
+    """A session at an endpoint, closed at the end."""
+    session = AwsSession("us-east-1", endpoint_url=endpoint, limits=limits)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def fresh_deployment(session: AwsSession) -> Deployment:
+    """Make a deployment under a name that nobody has."""
+    deployment = Deployment(session, Names(f"t{secrets.token_hex(6)}"))
+    names, sqs = deployment.names, session.sqs
+    dead_url = sqs.create_queue(QueueName=names.dead_letters)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])
+    redrive = {
+        "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+        "maxReceiveCount": MAX_RECEIVES,
+    }
+    sqs.create_queue(QueueName=names.requests, Attributes={"RedrivePolicy": json.dumps(redrive)})
+    session.s3.create_bucket(Bucket=deployment.outputs_bucket())
+    return deployment

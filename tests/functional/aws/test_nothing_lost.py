@@ -1,0 +1,120 @@
+"""The way of an image over faults of all kinds: each ends in one outcome, and the queue is empty.
+
+The steps are the worker's (DESIGN §3): receive, store the outcome if absent, reply, delete.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from iraas.core.ports import OutboundMessage
+from iraas.errors import BackendUnavailableError
+from tests.functional.aws.deployments import Deployment
+from tests.functional.aws.faults import (
+    Fault,
+    FaultProxy,
+    answer,
+    fail_entries,
+    garbage,
+    lose_reply,
+    refuse,
+)
+
+MESSAGES = 60
+ANY_CALL: list[Fault] = [
+    refuse,
+    lose_reply,
+    garbage,
+    answer(500, "InternalError"),
+    answer(500, "InternalError", took_effect=True),
+    answer(503, "SlowDown"),
+    answer(400, "RequestThrottled"),
+]
+BATCHES: list[Fault] = [fail_entries(0), fail_entries(1, 2), fail_entries(*range(10))]
+
+
+def random_faults(seed: int, share: float) -> dict[str, list[Fault | None]]:
+    """What happens to the first calls of each operation; then all is well, so that it ends."""
+    dice = random.Random(seed)
+    plans: dict[str, list[Fault | None]] = {}
+    for operation in ("ReceiveMessage", "PutObject", "SendMessageBatch", "DeleteMessageBatch"):
+        kinds = ANY_CALL + (BATCHES if operation.endswith("Batch") else [])
+        plans[operation] = [
+            dice.choice(kinds) if dice.random() < share else None for _ in range(40)
+        ]
+    return plans
+
+
+class Worker:
+    """Does the worker's steps, and starts over from the receive when one fails for now."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._requests = deployment.requests
+        self._outputs = deployment.outputs
+        self._replies = deployment.responses.find("me")
+        self.stored: list[str] = []
+
+    def work(self, done: threading.Event) -> None:
+        while not done.is_set():
+            try:
+                self._step()
+            except BackendUnavailableError:
+                continue
+
+    def _step(self) -> None:
+        messages = self._requests.receive(10, lease_s=2, wait_s=1)
+        if not messages:
+            return
+        keys = [f"job/{one.body}.json" for one in messages]
+        stored = self._outputs.put_if_absent([(key, b"outcome") for key in keys])
+        self.stored += [key for key, new in zip(keys, stored, strict=True) if new]
+        self._replies.send([OutboundMessage(one.body) for one in messages])
+        self._requests.delete([one.receipt for one in messages])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
+    shaky: Deployment, deployment: Deployment, proxy: FaultProxy, seed: int
+) -> None:
+    replies = deployment.responses.create("me")
+    plans = random_faults(seed, 0.4)
+    lock = threading.Lock()
+
+    def choose(operation: str) -> Fault | None:
+        with lock:
+            plan = plans.get(operation)
+            return plan.pop() if plan else None
+
+    proxy.plan_all(choose)
+    bodies = {str(number) for number in range(MESSAGES)}
+    while True:
+        try:
+            shaky.requests.send([OutboundMessage(body) for body in bodies])
+            break
+        except BackendUnavailableError:
+            continue
+    workers = [Worker(shaky), Worker(shaky)]
+    done = threading.Event()
+    threads = [threading.Thread(target=worker.work, args=(done,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    replied: set[str] = set()
+    deadline = time.monotonic() + 90
+    while (replied < bodies or deployment.requests.depth().total) and time.monotonic() < deadline:
+        messages = replies.receive(10, lease_s=60, wait_s=1)
+        replied |= {one.body for one in messages}
+        replies.delete([one.receipt for one in messages])
+    done.set()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert replied == bodies
+    assert deployment.requests.depth().total == 0
+    expected = {f"job/{body}.json" for body in bodies}
+    assert {one.key for one in deployment.outputs.list()} == expected
+    told_true = Counter(key for worker in workers for key in worker.stored)
+    assert set(told_true.values()) <= {1}, json.dumps(told_true)
