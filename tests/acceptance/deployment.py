@@ -1,0 +1,94 @@
+"""A local deployment that a test drives with the real command, in real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+WAIT_S = 240.0
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+    """Wait for a condition, with a bound, and say what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        pause.wait(0.05)
+
+
+class Deployment:
+    """A local deployment driven by the ``iraas`` command in processes of their own."""
+
+    def __init__(self, home: Path, bundle: Path) -> None:
+        self.home = home
+        self.folder = home / "iraas"
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")
+        } | {
+            "IRAAS_HOME": str(home),
+            "IRAAS_MODEL": str(bundle),
+            "IRAAS_GRACE_S": "0.5",
+            "IRAAS_LEASE_S": "2",
+        }
+
+    def run(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "iraas", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "iraas", *arguments],
+            env=self.environment | more,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def status(self) -> Mapping[str, Any]:
+        """What ``iraas status --json`` says."""
+        value: Mapping[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return value
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes of this deployment, by the home in their environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if (
+                    process.environ().get("IRAAS_HOME") == str(self.home)
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def stored(self, store: str) -> list[Path]:
+        """The files in a store."""
+        return [one for one in (self.folder / store).glob("*/*/*") if one.is_file()]
+
+    def stop(self) -> None:
+        """End whatever is left."""
+        for process in self.processes():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
