@@ -5,13 +5,17 @@ and whoever was interrupted can send what is still missing, and nothing else.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from iraas.core.ids import MAX_JOB_SIZE
+from iraas.core.json_record import read_record
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import MessageError
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 PAGE_SIZE = 1000
 """Images on one page of a manifest."""
 
@@ -47,12 +51,10 @@ def decode_job(data: bytes) -> Job:
     Raises:
         MessageError: If it is not one.
     """
-    try:
-        value: dict[str, Any] = json.loads(data)
-        value["sources"] = tuple(value["sources"])
-        return Job(**value)
-    except (ValueError, TypeError, KeyError) as exc:
-        raise MessageError(f"a job's record is mangled: {exc}") from exc
+    job = read_record(data, Job)
+    if not 0 <= job.total <= MAX_JOB_SIZE:
+        raise MessageError(f"a job's record is mangled: it cannot have {job.total} images")
+    return job
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,17 @@ def decode_page(data: bytes) -> Iterator[ManifestEntry]:
     """
     try:
         for line in data.splitlines():
-            index, name, path = json.loads(line)
-            yield ManifestEntry(int(index), str(name), str(path))
-    except (ValueError, TypeError) as exc:
+            yield _entry(*json.loads(line))
+    except (ValueError, TypeError, RecursionError) as exc:
         raise MessageError(f"a job's manifest is mangled: {exc}") from exc
+
+
+def _entry(index: Any, name: Any, path: Any) -> ManifestEntry:
+    if not (isinstance(index, int) and isinstance(name, str) and isinstance(path, str)):
+        raise TypeError("a field has a wrong type")
+    if not 0 <= index < MAX_JOB_SIZE:
+        raise ValueError("an index is out of range")
+    return ManifestEntry(index, clean_name(name), path)
 
 
 def clean_name(text: str) -> str:
@@ -97,4 +106,4 @@ def clean_name(text: str) -> str:
     File names may hold bytes that are no text (Python shows them as lone surrogates): each becomes
     U+FFFD. Everything else stays, so whoever shows a name escapes it for the medium.
     """
-    return text.encode("utf-8", "replace").decode("utf-8")[-MAX_NAME_CHARACTERS:]
+    return _SURROGATES.sub("\ufffd", text)[-MAX_NAME_CHARACTERS:]

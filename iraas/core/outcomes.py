@@ -8,7 +8,6 @@ reason, model, worker, attempts, submitted_at, completed_at``. Times are seconds
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +15,8 @@ from typing import Any, Literal
 from iraas.errors import MessageError
 
 MAX_TOP = 5
+MAX_NUMBER = 1e12
+"""No time, score or count in an outcome reaches it: in seconds, it is the year 33658."""
 OutcomeJson = dict[str, Any]
 
 
@@ -109,7 +110,7 @@ def decode_outcome(data: bytes) -> Outcome:
     """
     try:
         value = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise MessageError(f"a stored outcome is not JSON: {exc}") from exc
     return outcome_from_json(value)
 
@@ -132,17 +133,17 @@ def _outcome(value: Mapping[str, Any]) -> Outcome:
     top = tuple(
         LabelScore(_text(one["label"]), _number(one["score"])) for one in value["top"][:MAX_TOP]
     )
-    if (value["status"] == "ok") != bool(top):
+    if value["status"] != ("ok" if top else "failed"):
         raise ValueError("status and top disagree")
     return Outcome(
         request_id=_text(value["request_id"]),
         job_id=_text(value["job_id"]),
         name=_text(value["name"]),
         prediction=Prediction(top) if top else None,
-        reason=_text(value["reason"] or ""),
-        model=_text(value["model"] or ""),
-        worker=_text(value["worker"] or ""),
-        attempts=int(value["attempts"]),
+        reason=_text_or_null(value["reason"]),
+        model=_text_or_null(value["model"]),
+        worker=_text_or_null(value["worker"]),
+        attempts=_count(value["attempts"]),
         submitted_at=_number(value["submitted_at"]),
         completed_at=_number(value["completed_at"]),
     )
@@ -151,10 +152,23 @@ def _outcome(value: Mapping[str, Any]) -> Outcome:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
+    value.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
+    return value
+
+
+def _text_or_null(value: object) -> str:
+    return "" if value is None else _text(value)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_NUMBER:
+        raise TypeError(f"{str(value)[:20]!r} is not a count")
     return value
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
+    if not -MAX_NUMBER < value < MAX_NUMBER:  # also refuses NaN
+        raise ValueError("a number is out of range")
     return float(value)

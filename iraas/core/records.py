@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from iraas.errors import MessageError
+from iraas.core.json_record import read_record
 
 WorkerState = Literal["starting", "running", "draining", "gone", "broken"]
 
@@ -84,7 +84,7 @@ def decode_worker(data: bytes) -> WorkerRecord:
     Raises:
         MessageError: If it is not one.
     """
-    return WorkerRecord(**_fields(data, WorkerRecord))
+    return read_record(data, WorkerRecord)
 
 
 def decode_decision(data: bytes) -> DecisionRecord:
@@ -93,15 +93,4 @@ def decode_decision(data: bytes) -> DecisionRecord:
     Raises:
         MessageError: If it is not one.
     """
-    return DecisionRecord(**_fields(data, DecisionRecord))
-
-
-def _fields(data: bytes, kind: type) -> dict[str, Any]:
-    """The record's fields that this version knows; a newer version may have written more."""
-    try:
-        value = json.loads(data)
-        known = {name: value[name] for name in kind.__dataclass_fields__ if name in value}  # type: ignore[attr-defined]
-        kind(**known)
-    except (ValueError, TypeError) as exc:
-        raise MessageError(f"a {kind.__name__} is mangled: {exc}") from exc
-    return known
+    return read_record(data, DecisionRecord)

@@ -32,11 +32,16 @@ def _backend(text: str) -> BackendName:
 
 
 def _text(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("it is empty, or has a null character")
     return text
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(_text(text)).expanduser().absolute()
+    except RuntimeError as exc:
+        raise ValueError("no such user") from exc
 
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
