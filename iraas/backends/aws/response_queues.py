@@ -32,9 +32,11 @@ from iraas.errors import BackendError, BackendUnavailableError, QueueNotFoundErr
 RETENTION_S = 3600
 ALIVE_EVERY_S = 300.0
 REMEMBER_MISSING_S = 30.0
-SETTLING_S = 10.0
+SETTLING_S = 5.0
 """A new queue may not be found everywhere for a second or so
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html)."""
+LOOKS = 4
+"""How often, a second apart, a new queue is looked for."""
 MAX_REMEMBERED = 512
 """Requesters whose queues' URLs a worker remembers."""
 
@@ -52,6 +54,7 @@ class OwnedResponseQueue:
         session: AwsSession,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        alive_every_s: float,
     ) -> None:
         """Own a queue that was just made and tagged.
 
@@ -60,7 +63,9 @@ class OwnedResponseQueue:
             session: Makes the calls.
             clock: Seconds since the epoch.
             sleep: Waits that many seconds.
+            alive_every_s: Seconds between two signs of life, at least.
         """
+        self._alive_every_s = alive_every_s
         self._queue = queue
         self._session = session
         self._clock = clock
@@ -82,13 +87,14 @@ class OwnedResponseQueue:
     ) -> list[ReceivedMessage]:
         """Receive messages, and show life now and then. See `iraas.core.ports.Queue.receive`."""
         self._show_life()
-        try:
-            return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
-        except QueueNotFoundError:
-            if not 0 <= self._clock() - self._made_at < SETTLING_S:
-                raise
-            self._sleep(min(wait_s, 1.0))
-            return []
+        for _ in range(LOOKS - 1):
+            try:
+                return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
+            except QueueNotFoundError:
+                if not 0 <= self._clock() - self._made_at < SETTLING_S:
+                    raise
+                self._sleep(1.0)
+        return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages. See `iraas.core.ports.Queue.delete`."""
@@ -109,14 +115,14 @@ class OwnedResponseQueue:
     def _show_life(self) -> None:
         now = self._clock()
         with self._lock:
-            if abs(now - self._alive_at) < ALIVE_EVERY_S:
+            if abs(now - self._alive_at) < self._alive_every_s:
                 return
             self._alive_at = now
         try:
             tag_alive(self._session, self._queue, now)
         except BackendUnavailableError:
             with self._lock:  # the next receive tries again; a sweep allows for more than one miss
-                self._alive_at = now - ALIVE_EVERY_S
+                self._alive_at = now - self._alive_every_s
 
 
 class SqsResponseQueues:
@@ -130,6 +136,7 @@ class SqsResponseQueues:
         retries: Retries | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        alive_every_s: float = ALIVE_EVERY_S,
     ) -> None:
         """Say whose they are.
 
@@ -139,7 +146,10 @@ class SqsResponseQueues:
             retries: How often, and how fast, entries that failed alone are tried again.
             clock: Seconds since the epoch.
             sleep: Waits that many seconds, while a new queue settles.
+            alive_every_s: Seconds between two signs of life of one requester, at least. A sweep
+                must allow for twice that.
         """
+        self._alive_every_s = alive_every_s
         self._session = session
         self._names = names
         self._retries = retries
@@ -171,9 +181,12 @@ class SqsResponseQueues:
             if code_of(exc.__cause__ or exc) not in error_codes.QUEUE_EXISTS:
                 raise
         queue = self._queue(name, remember_missing_s=0.0)
-        owned = OwnedResponseQueue(queue, self._session, self._clock, self._sleep)
         self._settle(queue)
-        return owned
+        with self._lock:
+            self._found.pop(name, None)  # it may remember that there was none
+        return OwnedResponseQueue(
+            queue, self._session, self._clock, self._sleep, self._alive_every_s
+        )
 
     def find(self, requester_id: str) -> Queue:
         """A requester's queue, to reply to. See `iraas.core.ports.ResponseQueues.find`."""
@@ -222,16 +235,14 @@ class SqsResponseQueues:
 
     def _settle(self, queue: SqsQueue) -> None:
         """Tag a new queue as alive, once it can be found."""
-        deadline = self._clock() + SETTLING_S
-        while True:
+        for _ in range(LOOKS - 1):
             try:
                 tag_alive(self._session, queue, self._clock())
             except QueueNotFoundError:
-                if self._clock() >= deadline:
-                    raise
                 self._sleep(1.0)
             else:
                 return
+        tag_alive(self._session, queue, self._clock())
 
     def _listed(self) -> Iterator[str]:
         more: dict[str, Any] = {}
@@ -281,4 +292,4 @@ def tag_alive(session: AwsSession, queue: SqsQueue, now_s: float) -> None:
     """
     url = queue.url()
     with translating("sqs", f"the queue {queue.name}", provisioned=False):
-        session.sqs.tag_queue(QueueUrl=url, Tags={ALIVE_TAG: f"{now_s:.0f}"})
+        session.sqs.tag_queue(QueueUrl=url, Tags={ALIVE_TAG: f"{now_s:.3f}"})

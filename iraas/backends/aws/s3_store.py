@@ -67,9 +67,12 @@ class S3Store:
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
         """Store what is absent, side by side. See `iraas.core.ports.ObjectStore.put_if_absent`."""
-        for key, _ in objects:
-            check_key(key)
-        return self._session.run_all(lambda one: self._put_if_absent(*one), objects)
+        firsts: dict[str, bytes] = {}
+        for key, data in objects:
+            firsts.setdefault(check_key(key), data)
+        answers = self._session.run_all(lambda one: self._put_if_absent(*one), [*firsts.items()])
+        stored = dict(zip(firsts, answers, strict=True))
+        return [stored.pop(key, False) for key, _ in objects]  # of equal keys, the first is meant
 
     def get(self, key: str) -> bytes:
         """Read an object. See `iraas.core.ports.ObjectStore.get`."""

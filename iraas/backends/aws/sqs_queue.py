@@ -159,13 +159,13 @@ class SqsQueue:
         )
 
     def _settle_receipts(self, operation: str, receipts: Sequence[str], **more: int) -> None:
+        unique = [receipt for receipt in dict.fromkeys(receipts) if receipt]
         batches = [
             [
                 {"Id": str(number), "ReceiptHandle": receipt, **more}
-                for number, receipt in enumerate(receipts[start : start + MAX_BATCH])
-                if receipt
+                for number, receipt in enumerate(unique[start : start + MAX_BATCH])
             ]
-            for start in range(0, len(receipts), MAX_BATCH)
+            for start in range(0, len(unique), MAX_BATCH)
         ]
         self._session.run_all(lambda batch: self._settle(operation, batch), batches)
 
@@ -187,8 +187,6 @@ class SqsQueue:
 
     def _try_batch(self, operation: str, entries: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
         """Do it once; give back the entries to try again, and why."""
-        if not entries:
-            return {}, ""
         try:
             answer = self._call(
                 lambda sqs: _batch_method(sqs, operation), Entries=[*entries.values()]
