@@ -271,10 +271,7 @@ class SqliteQueue:
             if not worn or self._dead_letters is None:
                 return found
             self._dead_letters.send(
-                [
-                    OutboundMessage(body, group, 0.0, note or f"received {times} times in vain")
-                    for _, _, times, body, note, group in worn
-                ]
+                [OutboundMessage(body, group, 0.0, note) for _, _, _, body, note, group in worn]
             )
             for table in ("messages", "contents"):
                 delete = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 - two names of ours

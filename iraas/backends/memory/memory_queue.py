@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
@@ -218,8 +218,7 @@ class MemoryQueue:
             entry = held.entries[number]
             message = entry.message
             if self._dead_letters and entry.receive_count >= (self._max_receives or 0):
-                note = message.note or f"received {entry.receive_count} times in vain"
-                self._dead_letters.send([OutboundMessage(message.body, message.group, 0.0, note)])
+                self._dead_letters.send([replace(message, delay_s=0.0)])
                 held.drop(number)
                 continue
             entry.receive_count += 1

@@ -130,14 +130,14 @@ def test_max_receives_needs_a_place_for_dead_letters(tmp_path: Path) -> None:
         SqliteQueue(tmp_path / "q.db", max_receives=3)
 
 
-def test_a_dead_letter_tells_why_it_is_one(tmp_path: Path) -> None:
+def test_a_dead_letter_keeps_its_senders_note(tmp_path: Path) -> None:
     dead = SqliteQueue(tmp_path / "dead.db")
     queue = SqliteQueue(tmp_path / "q.db", max_receives=1, dead_letters=dead)
-    send(queue, "a")
-    queue.release([message.receipt for message in queue.receive(1, lease_s=LEASE_S)])
+    queue.send([OutboundMessage("a", note="why"), OutboundMessage("b")])
+    queue.release([message.receipt for message in queue.receive(2, lease_s=LEASE_S)])
     assert receive(queue) == []
-    (letter,) = dead.receive(1, lease_s=LEASE_S)
-    assert "1 times" in letter.note
+    letters = dead.receive(2, lease_s=LEASE_S)
+    assert {letter.body: letter.note for letter in letters} == {"a": "why", "b": ""}
 
 
 def test_a_full_dead_letter_queue_loses_no_message(tmp_path: Path) -> None:
