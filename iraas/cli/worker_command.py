@@ -50,6 +50,7 @@ def worker(
             backend,
             name,
             processes=settings.processes or cores(),
+            by_hand=worker_id is None,
             start=start,
             rules=Rules(grace_s=settings.grace_s, stall_s=settings.stall_s),
         )

@@ -25,6 +25,7 @@ class WorkerRecord:
         images_per_s: Its rate since its last record.
         model: The bundle it runs, as ``name@hash``; empty until it is loaded.
         reason: Why it left, or why it is draining.
+        by_hand: Whether a person started it, and not the fleet.
     """
 
     worker_id: str
@@ -37,6 +38,7 @@ class WorkerRecord:
     images_per_s: float = 0.0
     model: str = ""
     reason: str = ""
+    by_hand: bool = False
 
     def encode(self) -> bytes:
         """The record as JSON."""

@@ -10,8 +10,8 @@ from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
 from iraas.errors import MessageError, ObjectNotFoundError
 from iraas.services.submission import last_decision
 
-FRESH_S = 60.0
-"""A worker outside the fleet that said nothing for longer is not counted as being there."""
+FRESH_S = 20.0
+"""A worker started by hand that said nothing for longer is not counted as being there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,9 @@ def _worker_records(backend: Backend) -> dict[str, WorkerRecord]:
 
 
 def _is_there(record: WorkerRecord, now: float) -> bool:
-    return record.state not in {"gone", "broken"} and now - record.beat_at < FRESH_S
+    """Whether a worker outside the fleet is there. One of the fleet that is not in it is gone."""
+    has_left = record.state in {"gone", "broken"}
+    return record.by_hand and not has_left and now - record.beat_at < FRESH_S
 
 
 def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> WorkerStatus:

@@ -49,6 +49,7 @@ class Supervisor:
         backend: The deployment: for the worker's record, the queue's depth and releases.
         worker_id: The worker's id.
         processes: How many classifier processes to run.
+        by_hand: Whether a person started this worker, and not the fleet.
         start: Starts a classifier process.
         rules: When to do what.
         interrupted: Tells why the machine will be taken away soon, or an empty text.
@@ -62,6 +63,7 @@ class Supervisor:
         worker_id: str,
         *,
         processes: int,
+        by_hand: bool = False,
         start: Callable[[], ClassifierProcess],
         rules: Rules,
         interrupted: Callable[[], str] = str,
@@ -71,6 +73,7 @@ class Supervisor:
         self._backend = backend
         self._worker_id = worker_id
         self._wanted = processes
+        self._by_hand = by_hand
         self._start = start
         self._rules = rules
         self._interrupted = interrupted
@@ -236,6 +239,7 @@ class Supervisor:
             images_per_s=round(images_per_s, 2),
             model=self._model,
             reason=reason,
+            by_hand=self._by_hand,
         )
         try:
             self._backend.records.put(worker_key(self._worker_id), record.encode())

@@ -1,0 +1,58 @@
+# make demo    set everything up and label the example pictures
+# make test    set everything up and run the tests
+# make check   format, lint and types checked, then the tests
+# make format  put the code in its format
+# make bench   the benchmarks of docs/performance.md
+# make clean   remove the virtual environment and what tools left behind
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# For pip: `make demo PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'` spares a
+# Linux machine the CUDA build of torch.
+PIP_FLAGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt
+WORKERS ?= auto
+
+.PHONY: demo test check lint types format bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/iraas submit examples/images --save demo-results.csv
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+check: lint types test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/bare_loop.py
+	$(BIN)/python benchmarks/overhead_by_stage.py
+	$(BIN)/python benchmarks/local_backend.py
+	$(BIN)/python benchmarks/local_backend.py --megapixels 12
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-results.csv
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iraas needs Python 3.11 or newer; name one: make demo PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[worker,export]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[all]' --group dev
+	touch $@ $(VENV)/.demo
