@@ -74,9 +74,9 @@ class Queue(Protocol):
     """Messages, delivered at least once, in no promised order.
 
     A message is received under a lease. Until the lease ends nobody else receives it; then it is
-    visible again, unless it was deleted. A queue with a dead-letter queue moves a message there
-    instead of handing it out once more than its `max_receives` times. Methods may be called from
-    several threads and processes at once. All but `receive` are idempotent.
+    visible again, unless it was deleted. A queue with a dead-letter queue moves a message there,
+    its note unchanged, instead of handing it out once more than its `max_receives` times. Methods
+    may be called from several threads and processes at once. All but `receive` are idempotent.
 
     Raises (all methods):
         QueueNotFoundError: The queue does not exist, or no longer.

@@ -182,7 +182,7 @@ class Controller:
         """After workers that could not work, launch ever more slowly."""
         for instance_id in self._known - present:
             record = self._record_of(instance_id)
-            if record and record.state == "broken":
+            if record and record.state == "broken" and not record.done:
                 self._broken_in_a_row += 1
                 self._broken_reason = record.reason
                 pause_s = min(2.0**self._broken_in_a_row, 60.0)

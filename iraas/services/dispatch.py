@@ -47,6 +47,7 @@ class Dispatch:
         self._sent = OutcomeLedger(concluded.total)
         self._outstanding = 0
         self._stopped = False
+        self._waiting = False
         self._changed = threading.Condition()
         self._refused: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -85,6 +86,18 @@ class Dispatch:
                 self._outstanding -= 1
             self._changed.notify_all()
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while it has to wait for outcomes before it may send more."""
+        return self._waiting
+
+    def forget_sent(self) -> None:
+        """Count what was sent as lost: once nothing is on the queue or in anybody's hands."""
+        with self._changed:
+            self._sent = OutcomeLedger(self._concluded.total)
+            self._outstanding = 0
+            self._changed.notify_all()
+
     def refused(self) -> list[Outcome]:
         """The outcomes of images that were not sent, since the last call.
 
@@ -110,6 +123,7 @@ class Dispatch:
         Raises:
             BackendError: A store or the queue failed; sending all again does no harm.
         """
+        send_images = min(SEND_IMAGES, self._window)
         batch: list[OutgoingImage] = []
         for entry in entries:
             if self._stopped:
@@ -119,7 +133,7 @@ class Dispatch:
             image = self._load(entry)
             if image is not None:
                 batch.append(image)
-            if len(batch) >= SEND_IMAGES or sum(len(one.data) for one in batch) >= SEND_BYTES:
+            if len(batch) >= send_images or sum(len(one.data) for one in batch) >= SEND_BYTES:
                 self._send(batch)
                 sent(len(batch))
                 batch = []
@@ -157,8 +171,13 @@ class Dispatch:
 
     def _wait_for_window(self, images: int) -> None:
         with self._changed:
-            while not self._stopped and self._outstanding + images > self._window:
+            while not self._stopped and self._outstanding > 0 and self._over_window(images):
+                self._waiting = True
                 self._changed.wait(0.5)
+            self._waiting = False
+
+    def _over_window(self, images: int) -> bool:
+        return self._outstanding + images > self._window
 
     def _mark_sent(self, indexes: list[int]) -> None:
         with self._changed:

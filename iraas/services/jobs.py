@@ -1,6 +1,7 @@
 """Making jobs, finding them again, and reading what became of them."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from iraas.core.jobs import (
     PAGE_SIZE,
     Job,
     ManifestEntry,
+    clean_name,
     decode_job,
     decode_page,
     encode_page,
@@ -26,8 +28,10 @@ from iraas.core.keys import (
 )
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend
-from iraas.errors import JobNotFoundError, ObjectNotFoundError, UsageError
+from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError, UsageError
 from iraas.services.sources import Picture
+
+log = logging.getLogger(__name__)
 
 
 def create_job(
@@ -51,7 +55,8 @@ def create_job(
         UsageError: If there are no pictures, or more than one job can have.
         BackendError: A store failed; nothing of this job will be seen.
     """
-    job = Job(new_ulid(clock()), clock(), 0, sealed=False, sources=sources)
+    typed = tuple(clean_name(one) for one in sources)
+    job = Job(new_ulid(clock()), clock(), 0, sealed=False, sources=typed)
     remaining = iter(pictures)
     for page in itertools.count():
         found = itertools.islice(remaining, PAGE_SIZE)
@@ -132,6 +137,9 @@ def list_jobs(backend: Backend) -> Iterator[JobProgress]:
         try:
             job = decode_job(backend.records.get(one.key))
         except ObjectNotFoundError:
+            continue
+        except MessageError as exc:
+            log.warning("%s is passed over: %s", one.key, exc)
             continue
         yield JobProgress(job, sum(1 for _ in stored_indexes(backend, job)))
 

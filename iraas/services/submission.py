@@ -150,9 +150,12 @@ class Submission:
 
     def _send_lost_again(self) -> None:
         """Send again what has no outcome, once nothing is on the queue or in anybody's hands."""
-        if self._draining or self._dispatch.is_sending:
+        if self._dispatch.is_sending and not self._dispatch.is_waiting:
             return
-        if self._backend.requests.depth().total == 0:
+        if self._backend.requests.depth().total > 0:
+            return
+        self._dispatch.forget_sent()
+        if not self._draining and not self._dispatch.is_sending:
             self._dispatch.start(manifest(self._backend, self.job))
 
     def _check_patience(self, now: float) -> None:
