@@ -3,6 +3,8 @@
 import json
 from dataclasses import asdict, dataclass
 
+from iraas.core.json_record import read_record
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -35,11 +37,6 @@ def decode_beat(line: bytes) -> Beat:
     """Read a line of the pipe.
 
     Raises:
-        ValueError: If it is no beat.
+        MessageError: If it is no beat.
     """
-    try:
-        value = json.loads(line)
-        value["held"] = tuple(value["held"])
-        return Beat(**value)
-    except (TypeError, KeyError) as exc:
-        raise ValueError(f"not a beat: {exc}") from exc
+    return read_record(line, Beat)

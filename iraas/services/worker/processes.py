@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
+from iraas.errors import MessageError
 from iraas.services.worker.beats import Beat, decode_beat
 
 MAX_LINE_BYTES = 1_000_000
@@ -95,7 +96,7 @@ class ClassifierProcess:
         for line in lines:
             try:
                 beat = decode_beat(line)
-            except ValueError:
+            except MessageError:
                 continue
             if self.beat is None or beat.done != self.beat.done or beat.held != self.beat.held:
                 self.progress_at = self._now()
