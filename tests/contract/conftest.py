@@ -36,10 +36,19 @@ from iraas.core.ports import (
     ResponseQueues,
     Stack,
 )
+from tests.contract import aws_rig
+from tests.functional.aws.deployments import (
+    ENVIRONMENT,
+    emulator,
+    fresh_deployment,
+    fresh_session,
+)
 
-ADAPTERS = ["memory", "local"]
+ADAPTERS = ["memory", "local", "aws"]
 CAPACITY = 3
 MAX_RECEIVES = 3
+MOST_REAL_S = 30.0
+"""The clock of an emulator is the real one; only what has a clock of ours passes longer times."""
 IDLE_WORKER = [sys.executable, "-S", "-E", "-c", "import signal; signal.pause()"]
 
 
@@ -70,6 +79,8 @@ class Clock:
 @pytest.fixture(params=ADAPTERS)
 def rig(request: pytest.FixtureRequest) -> Rig:
     """Each adapter's deployment in turn."""
+    if request.param == "aws" and aws_rig.NOT_HERE & set(request.fixturenames):
+        pytest.skip("the aws fleet and stack have tests of their own")
     found = request.getfixturevalue(f"{request.param}_rig")
     assert isinstance(found, Rig)
     return found
@@ -106,6 +117,34 @@ def local_rig(tmp_path: Path) -> Iterator[Rig]:
     backend.stack.teardown()
     backend.close()
     rival.close()
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    with emulator() as url:
+        yield url
+
+
+@pytest.fixture
+def aws_rig_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(name="aws_rig")
+def _aws_rig(aws_endpoint: str, aws_rig_environment: None) -> Iterator[Rig]:
+    clock = Clock()
+
+    def pass_time(seconds: float) -> None:
+        clock.advance(seconds)
+        if seconds < MOST_REAL_S:
+            time.sleep(seconds)
+
+    with fresh_session(aws_endpoint) as session, fresh_session(aws_endpoint) as other:
+        deployment = fresh_deployment(session)
+        backend = aws_rig.aws_backend(deployment, clock)
+        rival = aws_rig.aws_backend(deployment.seen_through(other), clock)
+        yield Rig(backend, rival, pass_time, lambda _: None, aws_rig.GAPS)
 
 
 def _kill_worker(instance_id: str) -> None:

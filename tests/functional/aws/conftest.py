@@ -14,21 +14,17 @@ from iraas.backends.aws.session import AwsSession, ClientLimits
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
     Deployment,
+    emulator,
     fresh_deployment,
     fresh_session,
 )
 from tests.functional.aws.faults import FaultProxy, fault_proxy
-from tests.functional.aws.moto_server import moto_server
 
 
 @pytest.fixture(scope="session")
 def aws_endpoint() -> Iterator[str]:
-    given = os.environ.get("IRAAS_TEST_AWS_ENDPOINT")
-    if given:
-        yield given
-    else:
-        with moto_server() as url:
-            yield url
+    with emulator() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -1,18 +1,20 @@
 """Fresh deployments for tests, at whatever endpoint."""
 
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from iraas.backends.aws.controller_lease import S3ControllerLease
-from iraas.backends.aws.names import OUTCOMES_PREFIX, RECORDS_PREFIX, Names
+from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX, Names
 from iraas.backends.aws.response_queues import SqsResponseQueues
 from iraas.backends.aws.retries import Retries
 from iraas.backends.aws.s3_store import S3Store
 from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.backends.aws.sqs_queue import SqsQueue
+from tests.functional.aws.moto_server import moto_server
 
 QUICK = Retries(attempts=6, first_s=0.001, longest_s=0.01)
 MAX_RECEIVES = 3
@@ -46,12 +48,19 @@ class Deployment:
         return SqsResponseQueues(self.session, self.names, retries=QUICK)
 
     @property
+    def inputs(self) -> S3Store:
+        return S3Store(self.session, self.inputs_bucket, IMAGES_PREFIX, retries=QUICK)
+
+    @property
     def outputs(self) -> S3Store:
         return S3Store(self.session, self.outputs_bucket, OUTCOMES_PREFIX, retries=QUICK)
 
     @property
     def records(self) -> S3Store:
         return S3Store(self.session, self.outputs_bucket, RECORDS_PREFIX, retries=QUICK)
+
+    def inputs_bucket(self) -> str:
+        return self.names.inputs_bucket(self.session.account(), self.session.region)
 
     def outputs_bucket(self) -> str:
         return self.names.outputs_bucket(self.session.account(), self.session.region)
@@ -62,6 +71,17 @@ class Deployment:
     def seen_through(self, session: AwsSession) -> "Deployment":
         """The same deployment, reached another way."""
         return Deployment(session, self.names)
+
+
+@contextmanager
+def emulator() -> Iterator[str]:
+    """The endpoint that the tests' environment names, or a moto server while this lasts."""
+    given = os.environ.get("IRAAS_TEST_AWS_ENDPOINT")
+    if given:
+        yield given
+    else:
+        with moto_server() as url:
+            yield url
 
 
 @contextmanager
@@ -85,5 +105,6 @@ def fresh_deployment(session: AwsSession) -> Deployment:
         "maxReceiveCount": MAX_RECEIVES,
     }
     sqs.create_queue(QueueName=names.requests, Attributes={"RedrivePolicy": json.dumps(redrive)})
-    session.s3.create_bucket(Bucket=deployment.outputs_bucket())
+    for bucket in (deployment.inputs_bucket(), deployment.outputs_bucket()):
+        session.s3.create_bucket(Bucket=bucket)
     return deployment
