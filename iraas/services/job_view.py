@@ -100,7 +100,8 @@ class JobView:
         """
         with self._looking:
             began = self._now()
-            if began - self._looked_at < older_than_s:
+            least_s = max(older_than_s, 20 * self.looking_takes_s) if older_than_s else 0.0
+            if began - self._looked_at < least_s:
                 return
             self._job = self._read_job()
             self._mark_stored()

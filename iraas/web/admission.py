@@ -1,0 +1,173 @@
+"""Who may come in: the rate of one client, and the room for all of them.
+
+Used from the event loop alone, save `Admission.sampled`.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Self
+
+from iraas.web.limits import WebLimits
+from iraas.web.problems import Problem, busy
+
+MAX_CLIENTS = 10_000
+LONGEST_RETRY_S = 60.0
+
+
+class RateLimiter:
+    """A token bucket a client.
+
+    Args:
+        per_s: Requests per second in the long run.
+        burst: Requests at once.
+        now: Gives monotonic seconds.
+    """
+
+    def __init__(self, per_s: float, burst: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._burst = float(burst)
+        self._now = now
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> float:
+        """Let a request in: 0; or give back after how many seconds to come again."""
+        now = self._now()
+        tokens, at = self._buckets.pop(client, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._per_s)
+        allowed = tokens >= 1
+        self._buckets[client] = (tokens - 1 if allowed else tokens, now)
+        if len(self._buckets) > MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - tokens) / self._per_s
+
+
+class BufferLease:
+    """The bytes that one request holds in memory; given back at the end of a ``with`` block."""
+
+    def __init__(self, budget: "BufferBudget") -> None:
+        self._budget = budget
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shrink(self._held)
+
+    def grow(self, size_bytes: int) -> None:
+        """Hold so many more.
+
+        Raises:
+            Problem: All requests together hold too many.
+        """
+        self._budget.take(size_bytes)
+        self._held += size_bytes
+
+    def shrink(self, size_bytes: int) -> None:
+        """Hold so many fewer."""
+        self._budget.give(min(size_bytes, self._held))
+        self._held -= min(size_bytes, self._held)
+
+
+class BufferBudget:
+    """The bytes that all requests together may hold in memory."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def lease(self) -> BufferLease:
+        """A share for one request, empty at first."""
+        return BufferLease(self)
+
+    def take(self, size_bytes: int) -> None:
+        """Take from what is left.
+
+        Raises:
+            Problem: There is not so much left.
+        """
+        if size_bytes > self._left:
+            raise busy("too many pictures are being uploaded at once", 2.0)
+        self._left -= size_bytes
+
+    def give(self, size_bytes: int) -> None:
+        """Give back."""
+        self._left += size_bytes
+
+
+class Admission:
+    """Counts the images that wait for an outcome, in the whole deployment.
+
+    The queue's depth is sampled now and then; what was accepted since is added, so that a burst
+    between two samples is seen too. Nothing hangs on this process's memory: after a restart, and
+    beside other processes, the queue tells.
+
+    Args:
+        limits: The bounds.
+    """
+
+    def __init__(self, limits: WebLimits) -> None:
+        self.buffers = BufferBudget(limits.max_buffered_bytes)
+        self._limits = limits
+        self._depth = 0
+        self._accepted = 0
+        self._counted = 0
+        self._images_per_s = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Images without an outcome, about."""
+        return self._depth + self._accepted - self._counted
+
+    @property
+    def accepted(self) -> int:
+        """Images accepted since the start."""
+        return self._accepted
+
+    @property
+    def is_full(self) -> bool:
+        """True if no more images are taken for now."""
+        return self.pending >= self._limits.max_pending
+
+    def accept(self, images: int) -> None:
+        """Take note that images are on their way to the queue."""
+        self._accepted += images
+
+    def sampled(self, depth: int, accepted_before: int) -> None:
+        """Take in the queue's depth, and how many had been accepted before it was asked for."""
+        self._depth = depth
+        self._counted = accepted_before
+
+    def moves_at(self, images_per_s: float) -> None:
+        """Take in how fast the backlog shrinks."""
+        self._images_per_s = images_per_s
+
+    def check(self) -> None:
+        """Let one more request in.
+
+        Raises:
+            Problem: Too many images are pending.
+        """
+        if self.is_full:
+            raise self.full()
+
+    def full(self) -> Problem:
+        """Say that too many images are pending."""
+        over = self.pending - int(0.9 * self._limits.max_pending)
+        retry_s = over / self._images_per_s if self._images_per_s else 5.0
+        return busy(
+            f"{self.pending} images are waiting for their outcome, and "
+            f"{self._limits.max_pending} is the limit",
+            min(retry_s, LONGEST_RETRY_S),
+        )
+
+
+def too_large(detail: str) -> Problem:
+    """Say that a body is over a limit."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        detail,
+        code="body-too-large",
+        headers={"Connection": "close"},
+    )

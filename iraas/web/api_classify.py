@@ -1,0 +1,122 @@
+"""``/api/v1/classify`` and its tickets, and ``POST /`` for the public workload generators."""
+
+import json
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import PlainTextResponse, Response
+
+from iraas.core.outcomes import Outcome
+from iraas.services.tickets import issue_ticket, redeem_ticket
+from iraas.web.context import WebContext
+from iraas.web.pictures import read_picture, send_and_wait
+from iraas.web.problems import Problem
+from iraas.web.schemas import ONE_PICTURE, OutcomeModel, TicketModel
+
+router = APIRouter()
+RETRY_S = "1"
+JSON = "application/json"
+
+
+@router.post(
+    "/api/v1/classify",
+    tags=["Single pictures"],
+    summary="Classify one picture and wait",
+    responses={
+        200: {"model": OutcomeModel, "description": "The outcome, be it a label or a failure."},
+        202: {"model": TicketModel, "description": "Time is up: come back for the outcome."},
+    },
+    openapi_extra={"requestBody": ONE_PICTURE},
+)
+async def classify(
+    request: Request,
+    wait_s: Annotated[
+        float | None, Query(ge=0, le=300, description="How long to wait for the outcome.")
+    ] = None,
+    name: Annotated[str, Query(description="What to call a picture that is the whole body.")] = "",
+) -> Response:
+    """Send a picture as the whole body, or as the one file of a form. The answer is its outcome,
+    stored durably by then. If it takes longer than `wait_s`, the answer is 202 and the address at
+    which the outcome will be; the picture is on the queue then and will not be lost.
+    """
+    del name  # read where the body is
+    context = context_of(request)
+    with context.admission.buffers.lease() as lease:
+        picture = await read_picture(request, context, lease)
+        wait_s = context.limits.wait_s if wait_s is None else wait_s
+        wait_s = min(wait_s, context.limits.max_wait_s)
+        request_id, outcome = await send_and_wait(context, picture, wait_s)
+    if outcome is not None:
+        return _outcome(outcome)
+    return await _ticket(context, request_id)
+
+
+@router.get(
+    "/api/v1/tickets/{ticket}",
+    tags=["Single pictures"],
+    summary="Come back for an outcome",
+    responses={
+        200: {"model": OutcomeModel, "description": "The outcome."},
+        202: {"model": TicketModel, "description": "Not yet."},
+    },
+)
+async def ticket(
+    request: Request,
+    ticket: Annotated[str, Path(description="As `POST /api/v1/classify` gave it.")],
+) -> Response:
+    """The outcome of a picture whose requester could not wait."""
+    context = context_of(request)
+    outcome = await context.run(redeem_ticket, context.backend, ticket)
+    return _pending(ticket) if outcome is None else _outcome(outcome)
+
+
+@router.post(
+    "/",
+    tags=["Single pictures"],
+    summary="Classify one picture, answer in plain text",
+    responses={200: {"content": {"text/plain": {"example": "cat.jpg:tabby"}}}},
+    response_class=PlainTextResponse,
+    openapi_extra={"requestBody": ONE_PICTURE},
+)
+async def compatible(request: Request) -> Response:
+    """What workload generators for this architecture speak: one form field `inputFile`, and
+    `name:label` as plain text back.
+    """
+    context = context_of(request)
+    with context.admission.buffers.lease() as lease:
+        picture = await read_picture(request, context, lease)
+        _, outcome = await send_and_wait(context, picture, context.limits.compatible_wait_s)
+    if outcome is None:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the picture was accepted, but its outcome took too long",
+            code="too-slow",
+        )
+    if outcome.prediction is None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, outcome.reason, code="failed")
+    return PlainTextResponse(f"{outcome.name}:{outcome.prediction.label}")
+
+
+def context_of(request: Request) -> WebContext:
+    """The services behind a request."""
+    context: WebContext = request.app.state.context
+    return context
+
+
+def _outcome(outcome: Outcome) -> Response:
+    return Response(json.dumps(outcome.to_json()), media_type=JSON)
+
+
+async def _ticket(context: WebContext, request_id: str) -> Response:
+    return _pending(await context.run(issue_ticket, context.backend, request_id, context.clock))
+
+
+def _pending(ticket: str) -> Response:
+    url = f"/api/v1/tickets/{ticket}"
+    return Response(
+        json.dumps({"ticket": ticket, "url": url, "status": "pending"}),
+        status_code=HTTPStatus.ACCEPTED,
+        headers={"Location": url, "Retry-After": RETRY_S},
+        media_type=JSON,
+    )

@@ -1,0 +1,80 @@
+"""The event streams."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from iraas.web.api_classify import context_of
+from iraas.web.api_jobs import JobId, find_view
+from iraas.web.context import WebContext
+from iraas.web.events import JobEvents, alarm_of, read_cursor, status_events
+from iraas.web.problems import busy
+
+router = APIRouter()
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_JOB_EXAMPLE = (
+    "event: outcomes\nid: 0-1\ndata: [{…}, {…}]\n\n"
+    'event: progress\ndata: {"state":"working","total":40,"done":2,"failed":0,"workers":2,'
+    '"workers_on_their_way":0,"left_s":3}\n\n'
+)
+
+
+@router.get(
+    "/api/v1/jobs/{job_id}/events",
+    tags=["Jobs"],
+    summary="Follow a job",
+    response_class=StreamingResponse,
+    responses={200: {"content": {MEDIA_TYPE: {"example": _JOB_EXAMPLE}}}},
+)
+async def job_events(
+    request: Request,
+    job_id: JobId,
+    seen: Annotated[
+        str, Query(description="Places whose outcomes you have already, such as `0-99,105`.")
+    ] = "",
+    last_event_id: Annotated[str, Header(description="Where a stream broke off.")] = "",
+) -> Response:
+    """Server-sent events: `outcomes` (an array of outcomes, those stored before first),
+    `progress`, and `end` when the job is done; close the stream then. A stream that breaks off
+    goes on where it was, also on another server.
+    """
+    context = context_of(request)
+    view = await find_view(context, job_id, older_than_s=0.5)
+    _check_room(context)
+    stream = JobEvents(context, view, read_cursor(last_event_id or seen))
+
+    async def events() -> AsyncIterator[str]:
+        with alarm_of(context) as alarm:
+            async for text in stream.stream(alarm):
+                yield text
+
+    return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+@router.get(
+    "/api/v1/status/events",
+    tags=["Deployment"],
+    summary="Follow the deployment",
+    response_class=StreamingResponse,
+    responses={200: {"content": {MEDIA_TYPE: {"example": "event: status\ndata: {…}\n\n"}}}},
+)
+async def follow_status(request: Request) -> Response:
+    """Server-sent events: `status`, whenever it changed, every two seconds at most."""
+    context = context_of(request)
+    _check_room(context)
+
+    async def events() -> AsyncIterator[str]:
+        with alarm_of(context) as alarm:
+            async for text in status_events(context, alarm):
+                yield text
+
+    return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+def _check_room(context: WebContext) -> None:
+    """Refuse before the answer begins what could not be refused in its middle."""
+    if context.closing or len(context.alarms) >= context.limits.max_streams:
+        raise busy("too many event streams are open", 15.0, "too-many-streams")

@@ -1,0 +1,180 @@
+"""What all requests of one web process share: the services, and the bridge to their threads."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from iraas.core.jobs import Job
+from iraas.core.outcomes import Outcome
+from iraas.core.ports import Backend
+from iraas.errors import BackendError
+from iraas.services.history import History, sample_of
+from iraas.services.job_board import JobBoard
+from iraas.services.job_view import JobView
+from iraas.services.reply_router import ReplyRouter
+from iraas.services.rounds import Round, Rounds
+from iraas.services.send_batcher import SendBatcher
+from iraas.services.sending import Sender
+from iraas.services.single_requests import SOURCE, SingleRequests
+from iraas.services.status_watch import StatusWatch
+from iraas.services.uploads import UploadJobs
+from iraas.services.webhooks import Webhooks
+from iraas.web.access import Access
+from iraas.web.admission import Admission, RateLimiter
+from iraas.web.limits import WebLimits
+from iraas.web.loop_inbox import LoopInbox
+from iraas.web.metrics import Metrics
+from iraas.web.problems import not_found
+from iraas.web.thumbnails import Thumbnailer
+from iraas.web.webhook_delivery import WebhookPoster
+
+P = ParamSpec("P")
+R = TypeVar("R")
+THREADS = 8
+SAMPLE_S = 5.0
+DEPTH_S = 0.5
+ABANDONED_S = 900.0
+LOOK_BACK_S = 2 * 86_400.0
+
+
+class WebContext:
+    """One web process's services. `start` and `stop` are called on the event loop's thread.
+
+    Args:
+        backend: The deployment.
+        deployment: Its name.
+        token: What clients must know; None for free access.
+        limits: The bounds.
+        clock: Gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        deployment: str,
+        token: str | None,
+        limits: WebLimits,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.backend = backend
+        self.deployment = deployment
+        self.limits = limits
+        self.clock = clock
+        self.access = Access(token, clock)
+        self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
+        self.admission = Admission(limits)
+        self.metrics = Metrics()
+        self.router = ReplyRouter(backend, new_id=lambda: f"web-{secrets.token_hex(8)}")
+        self.batcher = SendBatcher(backend)
+        self.singles = SingleRequests(
+            backend, self.batcher, requester_id=lambda: self.router.requester_id, clock=clock
+        )
+        self.uploads = UploadJobs(backend, clock)
+        self.board = JobBoard(backend)
+        self.status = StatusWatch(backend, deployment, clock=clock)
+        self.history = History(backend, clock)
+        self.webhooks = Webhooks(
+            backend, self.board, WebhookPoster(limits.webhook_secret, clock).deliver, clock
+        )
+        self.thumbnails = Thumbnailer()
+        self.closing = False
+        self.alarms: set[asyncio.Event] = set()
+        self.waiting: set[asyncio.Future[Outcome | None]] = set()
+        self._rounds = Rounds(self._all_rounds())
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
+
+    async def start(self) -> None:
+        """Begin to work.
+
+        Raises:
+            BackendError: The response queue could not be made.
+        """
+        self.inbox = LoopInbox(asyncio.get_running_loop())
+        await self.run(self.router.start)
+        self.batcher.start()
+        self._rounds.start()
+
+    def close_streams(self) -> None:
+        """Let event streams end, for the server is about to stop; waiting requests a while later:
+        those whose outcome is not there by then are told where it will be.
+        """
+        self.closing = True
+        for alarm in self.alarms:
+            alarm.set()
+        asyncio.get_running_loop().call_later(self.limits.drain_s / 2, self._end_waiting)
+
+    async def stop(self) -> None:
+        """Finish what is at hand and leave nothing behind that others would miss."""
+        self.close_streams()
+        await self.thumbnails.stop()
+        for step in (
+            self.batcher.stop,
+            self._rounds.stop,
+            self.singles.close,
+            self.history.flush,
+            self.router.stop,
+        ):
+            with contextlib.suppress(BackendError):
+                await self.run(step)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that blocks, in a thread of the pool."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+
+    async def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobView:
+        """A job's view, refreshed. Single requests share a job, which is nobody's to look at.
+
+        Raises:
+            Problem: There is no such job.
+            BackendError: A store failed.
+        """
+        view = await self.run(self.board.view, job_id, older_than_s=older_than_s)
+        if SOURCE in view.summary().job.sources:
+            raise not_found(f"there is no job {job_id} in this deployment")
+        return view
+
+    def sender(self, job: Job) -> Sender:
+        """What sends the images of a job, with replies to this process."""
+        return Sender(self.backend, job, reply_to=self.router.requester_id, clock=self.clock)
+
+    def _end_waiting(self) -> None:
+        for waiting in list(self.waiting):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _all_rounds(self) -> list[Round]:
+        rounds = [
+            Round(1.0, self.singles.write_down),
+            Round(DEPTH_S, self._sample_depth),
+            Round(SAMPLE_S, self._sample_status),
+            Round(ABANDONED_S, self._tidy),
+        ]
+        if self.limits.webhook_secret:
+            rounds.append(Round(2.0, self.webhooks.run))
+        return rounds
+
+    def _sample_depth(self) -> None:
+        """Ask for the queue's depth while it matters; the status tells it otherwise."""
+        admission = self.admission
+        if admission.pending:
+            accepted = admission.accepted
+            admission.sampled(self.backend.requests.depth().total, accepted)
+
+    def _sample_status(self) -> None:
+        accepted = self.admission.accepted
+        status = self.status.latest(older_than_s=0.5)
+        self.admission.sampled(status.queue.total, accepted)
+        self.admission.moves_at(status.images_per_s)
+        self.history.note(sample_of(status))
+
+    def _tidy(self) -> None:
+        self.uploads.seal_abandoned(idle_s=ABANDONED_S, look_back_s=LOOK_BACK_S)
+        self.history.prune(self.clock() - self.limits.history_s)

@@ -1,0 +1,192 @@
+"""The gate that every request passes: host, rate, token or session, origin; and out again, with
+headers that make browsers careful.
+
+Plain ASGI, outermost: nothing behind it is reached by who may not come in, and whatever goes wrong
+behind it becomes an answer here.
+"""
+
+import ipaddress
+import time
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from iraas.web.access import COOKIE
+from iraas.web.context import WebContext
+from iraas.web.faults import fault_response
+from iraas.web.problems import Problem, busy
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FREE_PATHS = frozenset({"/healthz", "/readyz", "/login", "/favicon.ico"})
+FREE_PREFIX = "/static/"
+FORM_PATHS = frozenset({"/upload", "/examples", "/login", "/logout"})
+"""Where a plain form may post to, with its CSRF token as a field; the route checks it."""
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+DEFAULTS = (
+    (b"content-security-policy", CSP.encode()),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: What is guarded.
+        context: Knows who may come in.
+        hosts: Names this server may be called by; empty for any. A page of another site whose name
+            is made to point here calls it by that name, and is sent away.
+    """
+
+    def __init__(self, app: ASGIApp, context: WebContext, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._context = context
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        answer = _Answer(send)
+        try:
+            self._check(scope)
+            await self._app(scope, receive, answer)
+        except Exception as exc:
+            if answer.has_begun:
+                # What failed has been answered, or has broken off an answer, which only breaking
+                # off the connection can tell.
+                if not answer.is_complete:
+                    raise
+            else:
+                await fault_response(exc, scope)(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            seconds = time.monotonic() - began
+            self._context.metrics.answered(route, _method(scope), answer.status, seconds)
+
+    def _check(self, scope: Scope) -> None:
+        request = Request(scope)
+        host = request.headers.get("host", "")
+        if self._hosts and _name(host) not in self._hosts:
+            raise Problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"this server is not called {_name(host)[:80]!r}",
+                code="wrong-host",
+            )
+        path: str = scope["path"]
+        if path.startswith(FREE_PREFIX):
+            return
+        retry_s = self._context.rate.take(scope["client"][0] if scope.get("client") else "")
+        if retry_s:
+            raise busy("too many requests from one client", retry_s, "too-many-requests")
+        if scope["method"] not in SAFE_METHODS:
+            _check_origin(request, host)
+        if not self._context.access.is_free and path not in FREE_PATHS:
+            self._check_client(request, path)
+
+    def _check_client(self, request: Request, path: str) -> None:
+        access = self._context.access
+        if access.knows_bearer(request.headers.get("authorization", "")):
+            return
+        cookie = request.cookies.get(COOKIE, "")
+        if not access.knows_session(cookie):
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "this server wants a token",
+                code="no-token",
+                remedy="Send it as 'Authorization: Bearer …', or log in with a browser.",
+                headers={"WWW-Authenticate": 'Bearer realm="iraas"'},
+            )
+        if request.method in SAFE_METHODS or path in FORM_PATHS:
+            return
+        if not access.allows_form(cookie, request.headers.get("x-csrf-token", "")):
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "the request was not made by a page of this session",
+                code="bad-csrf-token",
+                remedy="Load the page again.",
+            )
+
+
+class _Answer:
+    """The way out: adds the headers, and remembers how the request was answered."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.is_complete = False
+
+    @property
+    def has_begun(self) -> bool:
+        """True once the status is on its way."""
+        return self.status > 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+            names = {name for name, _ in headers}
+            headers += HEADERS
+            headers += [one for one in DEFAULTS if one[0] not in names]
+            message["headers"] = headers
+        elif message["type"] == "http.response.body":
+            self.is_complete = not message.get("more_body", False)
+        await self._send(message)
+
+
+def loopback_hosts(host: str) -> frozenset[str]:
+    """The names by which a server that listens on a loopback address may be called."""
+    return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)})
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a server that binds to that host listens to this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host.lower()
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+def _check_origin(request: Request, host: str) -> None:
+    """Refuse what a page of another site makes a browser send."""
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if foreign or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Problem(
+            HTTPStatus.FORBIDDEN, "the request comes from another site", code="foreign-origin"
+        )
+
+
+def _method(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in {*SAFE_METHODS, "POST", "DELETE", "PUT", "PATCH"} else "other"

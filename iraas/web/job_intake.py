@@ -1,0 +1,208 @@
+"""Taking the pictures of a request into a job: some at a time, never all in memory."""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from iraas.core.jobs import Job, ManifestEntry
+from iraas.errors import ImageError, ImageTooLargeError
+from iraas.services.send_batcher import Parcel
+from iraas.services.sending import OutgoingImage, check_image
+from iraas.web.admission import BufferLease
+from iraas.web.bodies import read_chunks
+from iraas.web.context import WebContext
+from iraas.web.multipart import MultipartReader, Part
+from iraas.web.problems import Problem
+
+FLUSH_IMAGES = 32
+FLUSH_BYTES = 4_000_000
+MAX_REFUSALS_TOLD = 1000
+ROOM_LOOK_S = 0.25
+
+
+@dataclass(slots=True)
+class Intake:
+    """What came of a request's pictures.
+
+    Attributes:
+        job: The job they belong to; None until the first one came, for a new job.
+        accepted: Pictures that are on the queue.
+        refused: Names and reasons of those that are no pictures: each has its failure outcome.
+        fields: The form's other fields.
+    """
+
+    job: Job | None
+    accepted: int = 0
+    refused: list[dict[str, str]] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Pictures that are in the job now."""
+        return self.accepted + len(self.refused)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the requester."""
+        return {"accepted": self.accepted, "refused": self.refused[:MAX_REFUSALS_TOLD]}
+
+
+class JobIntake:
+    """Takes one request's pictures into a job.
+
+    Args:
+        context: The services.
+        job: The job; None to make one when the first picture comes.
+        source: What a new job says of its source.
+    """
+
+    def __init__(self, context: WebContext, job: Job | None, source: str) -> None:
+        self.result = Intake(job)
+        self._context = context
+        self._source = source
+        self._parts: list[Part] = []
+        self._bytes = 0
+
+    async def take_all(self, request: Request) -> Intake:
+        """Read a multipart request to its end.
+
+        Raises:
+            Problem: The body is mangled, too long, too slow, or there is no room for all of it;
+                what was accepted before that is told with it, and stays accepted.
+            ClientDisconnect: The client left; so does the job, unless it was there before.
+        """
+        is_new = self.result.job is None
+        try:
+            with self._context.admission.buffers.lease() as lease:
+                await self._read(request, lease)
+        except (Problem, ClientDisconnect) as exc:
+            await self._abandon(exc, is_new=is_new)
+            raise
+        return self.result
+
+    async def take(self, parts: list[Part]) -> Intake:
+        """Take pictures that are in memory."""
+        self._parts = parts
+        await self._flush()
+        return self.result
+
+    async def _read(self, request: Request, lease: BufferLease) -> None:
+        limits = self._context.limits
+        reader = MultipartReader(
+            request.headers.get("content-type", ""),
+            lease,
+            max_file_bytes=limits.max_image_bytes,
+            max_files=limits.max_files,
+        )
+        async for chunk in read_chunks(request, limits):
+            for part in reader.feed(chunk):
+                if part.filename is None:
+                    self.result.fields[part.field] = part.data.decode("utf-8", "replace")
+                    lease.shrink(len(part.data))
+                    continue
+                self._parts.append(part)
+                self._bytes += len(part.data)
+                if len(self._parts) >= FLUSH_IMAGES or self._bytes >= FLUSH_BYTES:
+                    await self._flush(lease)
+        reader.finish()
+        await self._flush(lease)
+
+    async def _flush(self, lease: BufferLease | None = None) -> None:
+        if not self._parts:
+            return
+        await self._wait_for_room()
+        parts, size_bytes = self._parts, self._bytes
+        self._parts, self._bytes = [], 0
+        context, result = self._context, self.result
+        if result.job is None:
+            result.job = await context.run(context.uploads.open, self._source)
+        names = [part.filename or "" for part in parts]
+        entries = await context.run(context.uploads.add, result.job.job_id, names)
+        images: list[OutgoingImage] = []
+        refusals: list[tuple[ManifestEntry, ImageError]] = []
+        for entry, part in zip(entries, parts, strict=True):
+            error = self._fault_of(part)
+            if error is None:
+                images.append(OutgoingImage(entry.index, entry.name, part.data))
+            else:
+                refusals.append((entry, error))
+        await self._send(result.job, images)
+        await context.run(self._refuse, result.job, refusals)
+        if lease is not None:
+            lease.shrink(size_bytes)
+
+    async def _send(self, job: Job, images: list[OutgoingImage]) -> None:
+        if not images:
+            return
+        context = self._context
+        context.admission.accept(len(images))
+        sender = context.sender(job)
+        countdown = _Countdown(len(images))
+        sent = partial(_tell, context, countdown)
+        context.batcher.put([Parcel(sender, image, sent) for image in images])
+        await countdown.done
+        self.result.accepted += len(images)
+        context.metrics.accepted.inc(len(images))
+
+    def _refuse(self, job: Job, refusals: list[tuple[ManifestEntry, ImageError]]) -> None:
+        sender = self._context.sender(job)
+        for entry, error in refusals:
+            sender.refuse(entry, error)
+            self.result.refused.append({"name": entry.name, "reason": str(error)})
+        self._context.metrics.refused.inc(len(refusals))
+
+    def _fault_of(self, part: Part) -> ImageError | None:
+        most = self._context.limits.max_image_bytes
+        if not part.is_whole:
+            return ImageTooLargeError(
+                f"it has {part.size_bytes:,} bytes, more than the {most:,} allowed"
+            )
+        try:
+            check_image(part.data, most)
+        except ImageError as exc:
+            return exc
+        return None
+
+    async def _wait_for_room(self) -> None:
+        """While too many images are pending, read no further: the client feels it."""
+        admission, loop = self._context.admission, asyncio.get_running_loop()
+        until = loop.time() + self._context.limits.room_s
+        while admission.is_full:
+            if loop.time() >= until or self._context.closing:
+                raise admission.full()
+            await asyncio.sleep(ROOM_LOOK_S)
+
+    async def _abandon(self, exc: Exception, *, is_new: bool) -> None:
+        """Tell what was accepted. A job that nobody was told of yet is cancelled."""
+        job = self.result.job
+        if job is None:
+            return
+        keeps = isinstance(exc, Problem) and exc.code == "busy"
+        if is_new and not keeps:
+            await self._context.run(self._context.uploads.cancel, job.job_id)
+        if isinstance(exc, Problem):
+            exc.extra |= {"job_id": job.job_id, "url": f"/jobs/{job.job_id}"}
+            exc.extra |= self.result.to_json()
+
+
+class _Countdown:
+    """Done when so many parcels are sent, or one could not be. Lives on the event loop."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def one_sent(self, error: Exception | None) -> None:
+        self._left -= 1
+        if self.done.done():
+            return
+        if error is not None:
+            self.done.set_exception(error)
+        elif self._left == 0:
+            self.done.set_result(None)
+
+
+def _tell(context: WebContext, countdown: _Countdown, error: Exception | None) -> None:
+    context.inbox.post(partial(countdown.one_sent, error))

@@ -1,0 +1,52 @@
+"""The bounds that the web tier holds its clients to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebLimits:
+    """How much one client, and all of them together, may ask for.
+
+    Attributes:
+        max_image_bytes: The largest picture.
+        max_files: Pictures in one request.
+        max_body_bytes: Bytes in one request's body, whatever its headers claim.
+        max_buffered_bytes: Bytes of pictures in this process's memory, all requests together.
+        max_pending: Images without an outcome, in the whole deployment, at which no more are taken.
+        head_s: How long a client may take to send a request's head.
+        idle_s: How long a client may send nothing in the middle of a body.
+        body_s: How long a whole body may take.
+        room_s: How long an upload waits for room once too many images are pending.
+        wait_s: How long ``POST /api/v1/classify`` waits unless the client says otherwise.
+        max_wait_s: How long it waits at most.
+        compatible_wait_s: How long ``POST /`` waits.
+        requests_per_s: Requests of one client per second, in the long run.
+        request_burst: Requests of one client at once.
+        max_streams: Event streams at once.
+        max_connections: Connections at once.
+        drain_s: How long requests in progress have when the server stops.
+        webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
+        webhook_secret: The key that webhooks are signed with; without it there are none.
+        history_s: How long the dashboard's past is kept.
+    """
+
+    max_image_bytes: int = 50_000_000
+    max_files: int = 10_000
+    max_body_bytes: int = 4_000_000_000
+    max_buffered_bytes: int = 256_000_000
+    max_pending: int = 20_000
+    head_s: float = 20.0
+    idle_s: float = 20.0
+    body_s: float = 900.0
+    room_s: float = 20.0
+    wait_s: float = 30.0
+    max_wait_s: float = 300.0
+    compatible_wait_s: float = 300.0
+    requests_per_s: float = 400.0
+    request_burst: int = 4000
+    max_streams: int = 1000
+    max_connections: int = 8000
+    drain_s: float = 5.0
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_secret: str = ""
+    history_s: float = 7 * 86_400.0

@@ -1,0 +1,130 @@
+"""Errors as HTTP answers: ``application/problem+json`` (RFC 9457), or a page for a browser."""
+
+import json
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from iraas.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigurationError,
+    ImageError,
+    ImageTooLargeError,
+    JobNotFoundError,
+    MessageError,
+    ObjectNotFoundError,
+    UsageError,
+    WaitTimeoutError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_S = 2
+
+_STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (JobNotFoundError, HTTPStatus.NOT_FOUND),
+    (ObjectNotFoundError, HTTPStatus.NOT_FOUND),
+    (ImageTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (ImageError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UsageError, HTTPStatus.CONFLICT),
+    (WaitTimeoutError, HTTPStatus.GATEWAY_TIMEOUT),
+    (BackendUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BackendError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (MessageError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+    """What an HTTP client is told instead of what it asked for.
+
+    Attributes:
+        status: The HTTP status.
+        detail: What failed and why, for a person.
+        code: What failed, for a program; stable.
+        remedy: What to do next; may be empty.
+        headers: Further headers.
+        extra: Further members of the JSON object.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str,
+        remedy: str = "",
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.remedy = remedy
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def to_json(self) -> dict[str, Any]:
+        """The problem as RFC 9457's JSON object."""
+        value: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.remedy:
+            value["remedy"] = self.remedy
+        return value | self.extra
+
+    def response(self) -> Response:
+        """The problem as an HTTP answer."""
+        return Response(
+            json.dumps(self.to_json()),
+            status_code=self.status,
+            headers=self.headers,
+            media_type=MEDIA_TYPE,
+        )
+
+
+def problem_of(error: Exception) -> Problem:
+    """Translate an error raised on purpose."""
+    status = next(
+        (status for kind, status in _STATUSES if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    headers = {"Retry-After": str(RETRY_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Problem(
+        status,
+        str(error),
+        code=_code(error),
+        remedy=getattr(error, "remedy", ""),
+        headers=headers,
+    )
+
+
+def busy(detail: str, retry_after_s: float, code: str = "busy") -> Problem:
+    """Say that there is no room now, and when to come back."""
+    seconds = max(1, math.ceil(retry_after_s))
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        detail,
+        code=code,
+        remedy=f"Try again in {seconds} s.",
+        headers={"Retry-After": str(seconds)},
+    )
+
+
+def not_found(detail: str = "There is nothing at this address.") -> Problem:
+    """Say that there is nothing."""
+    return Problem(HTTPStatus.NOT_FOUND, detail, code="not-found")
+
+
+def _code(error: Exception) -> str:
+    """``JobNotFoundError`` as ``job-not-found``."""
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f"-{one.lower()}" if one.isupper() else one for one in name).lstrip("-")

@@ -1,0 +1,151 @@
+"""The shapes of the HTTP API's JSON, with examples: for the OpenAPI document."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JOB_ID = "01kaq3f8x2m4t6v8z0b2d4f6h8"
+_OUTCOME: dict[str, Any] = {
+    "request_id": f"{JOB_ID}-00000000",
+    "job_id": JOB_ID,
+    "name": "cat.jpg",
+    "status": "ok",
+    "label": "tabby",
+    "score": 0.62,
+    "top": [{"label": "tabby", "score": 0.62}, {"label": "tiger cat", "score": 0.21}],
+    "reason": None,
+    "model": "efficientnet-lite0@1f2e3d4c",
+    "worker": "w-1a2b3c4d",
+    "attempts": 1,
+    "submitted_at": 1790000000.1,
+    "completed_at": 1790000000.4,
+}
+
+
+class LabelScoreModel(BaseModel):
+    """A class and its probability."""
+
+    label: str
+    score: float = Field(ge=0, le=1)
+
+
+class OutcomeModel(BaseModel):
+    """What became of one picture."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_OUTCOME]})
+
+    request_id: str
+    job_id: str
+    name: str
+    status: Literal["ok", "failed"]
+    label: str | None
+    score: float | None
+    top: list[LabelScoreModel]
+    reason: str | None
+    model: str | None
+    worker: str | None
+    attempts: int
+    submitted_at: float
+    completed_at: float
+
+
+class TicketModel(BaseModel):
+    """Where an outcome will be."""
+
+    ticket: str
+    url: str
+    status: Literal["pending"]
+
+
+class RefusalModel(BaseModel):
+    """A file that is no picture, and why."""
+
+    name: str
+    reason: str
+
+
+class AcceptedModel(BaseModel):
+    """What came of the files of a request."""
+
+    job_id: str
+    url: str
+    state: Literal["open", "working"]
+    accepted: int
+    refused: list[RefusalModel]
+
+
+class JobImageModel(BaseModel):
+    """A picture of a job. The outcome is null while there is none."""
+
+    index: int
+    name: str
+    image_url: str
+    thumbnail_url: str
+    outcome: OutcomeModel | None
+
+
+class JobModel(BaseModel):
+    """A job, how far it is, and some of its pictures.
+
+    `next` is the address of those that follow, or null.
+    """
+
+    job_id: str
+    url: str
+    events_url: str
+    created_at: float
+    state: Literal["open", "working", "done", "cancelled"]
+    total: int
+    done: int
+    failed: int
+    is_counted: bool = Field(description="Whether `failed` is exact.")
+    images: list[JobImageModel]
+    next: str | None
+
+
+class RetriedModel(BaseModel):
+    """How many pictures are tried again."""
+
+    retried: int
+
+
+class ProblemModel(BaseModel):
+    """An error (RFC 9457). `code` is for programs, `detail` and `remedy` for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+_BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["inputFile"],
+        "properties": {
+            "inputFile": {"type": "string", "format": "binary", "description": "One picture."}
+        },
+    }
+}
+_MANY = {
+    "schema": {
+        "type": "object",
+        "required": ["images"],
+        "properties": {
+            "images": {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "description": "Pictures. Any field name will do; file names are for people.",
+            }
+        },
+    }
+}
+ONE_PICTURE: dict[str, Any] = {
+    "required": True,
+    "content": {"multipart/form-data": _FORM, "image/jpeg": _BINARY},
+}
+MANY_PICTURES: dict[str, Any] = {"required": True, "content": {"multipart/form-data": _MANY}}
