@@ -6,6 +6,7 @@ is open (https://www.sqlite.org/howtocorrupt.html, section 2.6). So every connec
 before a fork, and each side opens its own when it needs one.
 """
 
+import itertools
 import os
 import sqlite3
 import threading
@@ -58,8 +59,12 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
         self._sync: Sync = "FULL"
+        self.serial = next(_serials)
         with _fork_lock:
             _every_file.add(self)
+
+    def __del__(self) -> None:
+        self._disconnect()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -230,11 +235,13 @@ def _translate(exc: sqlite3.Error, path: Path) -> IraasError:
 _every_file: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
 _closed_for_fork: list[SqliteFile] = []
 _fork_lock = threading.Lock()
+_serials = itertools.count()
 
 
 def _before_fork() -> None:
     _fork_lock.acquire()
-    _closed_for_fork.extend(_every_file)
+    # The later made come first: a queue is made after its dead-letter queue and locks it last.
+    _closed_for_fork.extend(sorted(_every_file, key=lambda file: -file.serial))
     for file in _closed_for_fork:
         file.close_for_fork()
 

@@ -21,7 +21,8 @@ from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMes
 from iraas.errors import MessageTooLargeError
 
 MAX_BODY_BYTES = 52 * 2**10
-"""Longer bodies cost more CPU in the queue than an object and its key do (ADR 0120)."""
+"""Room for a request or a reply with the longest name, and for little more: an image costs less CPU
+time in the input store, where it must go anyway, than in a message (ADR 0120)."""
 MAX_NOTE_CHARACTERS = 1024
 MAX_DELAY_S = 900.0
 MAX_LEASE_S = 43_200.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from iraas.backends.local.sqlite_file import _after_fork, _before_fork
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.core.messages import MAX_NAME_CHARACTERS, Request, encode_request
 from iraas.core.ports import OutboundMessage
@@ -262,6 +263,49 @@ def test_a_place_without_permission_is_told(tmp_path: Path) -> None:
     finally:
         tmp_path.chmod(0o700)
     assert "--home" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_only_a_durable_send_waits_for_the_disk(tmp_path: Path, durable: bool, level: int) -> None:
+    """Level 2 (FULL) syncs the log at each commit, 1 (NORMAL) before it is copied back only."""
+    queue = SqliteQueue(tmp_path / "q.db", durable=durable)
+
+    def sync_level() -> int:
+        with queue._file.reading() as connection:
+            return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    send(queue, "a")
+    assert sync_level() == level
+    received = queue.receive(1, lease_s=LEASE_S)
+    assert sync_level() == 1
+    send(queue, "b")
+    assert sync_level() == level
+    queue.delete([message.receipt for message in received])
+    assert sync_level() == 1
+
+
+def test_a_fork_waits_for_threads_that_move_dead_letters(tmp_path: Path) -> None:
+    dead = SqliteQueue(tmp_path / "dead.db", durable=False)
+    queue = SqliteQueue(tmp_path / "q.db", max_receives=1, dead_letters=dead, durable=False)
+    done = threading.Event()
+
+    def bury() -> None:
+        while not done.is_set():
+            send(queue, "a")
+            queue.release([message.receipt for message in queue.receive(1, lease_s=LEASE_S)])
+            receive(queue)
+
+    thread = threading.Thread(target=bury)
+    thread.start()
+    try:
+        for _ in range(300):
+            _before_fork()
+            _after_fork()
+    finally:
+        done.set()
+        thread.join(timeout=60.0)
+    assert not thread.is_alive()
+    assert queue.depth().total <= 1
 
 
 def test_a_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
