@@ -144,7 +144,7 @@ def _aws_rig(aws_endpoint: str, aws_rig_environment: None) -> Iterator[Rig]:
         deployment = fresh_deployment(session)
         backend = aws_rig.aws_backend(deployment, clock)
         rival = aws_rig.aws_backend(deployment.seen_through(other), clock)
-        yield Rig(backend, rival, pass_time, lambda _: None, aws_rig.GAPS)
+        yield Rig(backend, rival, pass_time, lambda _: None, aws_rig.gaps())
 
 
 def _kill_worker(instance_id: str) -> None:

@@ -17,6 +17,7 @@ from iraas.backends.aws.sqs_queue import SqsQueue
 from tests.functional.aws.moto_server import moto_server
 
 QUICK = Retries(attempts=6, first_s=0.001, longest_s=0.01)
+ENDPOINT_VARIABLE = "IRAAS_TEST_AWS_ENDPOINT"
 MAX_RECEIVES = 3
 ENVIRONMENT: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -76,7 +77,7 @@ class Deployment:
 @contextmanager
 def emulator() -> Iterator[str]:
     """The endpoint that the tests' environment names, or a moto server while this lasts."""
-    given = os.environ.get("IRAAS_TEST_AWS_ENDPOINT")
+    given = os.environ.get(ENDPOINT_VARIABLE)
     if given:
         yield given
     else:
