@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iraas.classifier.bundle import BundleFacts, write_bundle
+from iraas.classifier.silence import import_onnxruntime
 from iraas.classifier.zoo import MODELS
 from iraas.errors import BundleError, IraasError, MissingExtraError
 
@@ -147,9 +148,7 @@ def _check_pictures(size: int) -> NDArray[np.uint8]:
 
 
 def _run_onnx(model: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    import onnxruntime  # noqa: PLC0415 - of the worker extra
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     logits: NDArray[np.float32] = session.run(None, {name: pixels})[0]
     return logits

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from iraas.classifier.bundle import load_bundle
+from iraas.classifier.silence import import_onnxruntime
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
 from iraas.errors import BundleError, MissingExtraError
 
@@ -49,9 +50,10 @@ class OnnxClassifier:
         """
         try:
             import numpy as np  # noqa: PLC0415 - heavy, and of the worker extra
-            import onnxruntime  # noqa: PLC0415 - as above
 
             from iraas.classifier.imaging import prepare_pixels  # noqa: PLC0415 - as above
+
+            onnxruntime = import_onnxruntime()
         except ImportError as exc:
             raise MissingExtraError(
                 f"classifying needs a package that is not installed: {exc.name}",
@@ -152,7 +154,6 @@ def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:
     # A worker shares its machine: a thread that waits must not burn its core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    onnxruntime.disable_telemetry_events()
     remedy = f"delete {bundle.directory} and run the command again: the bundle is then made anew"
     try:
         session = onnxruntime.InferenceSession(

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from iraas.classifier.bundle import load_bundle
@@ -19,6 +18,7 @@ from iraas.classifier.export import (
     torch_logits,
 )
 from iraas.classifier.lite_graph import build_lite_graph
+from iraas.classifier.silence import import_onnxruntime
 from iraas.classifier.zoo import DEFAULT_MODEL, MODELS
 from iraas.errors import BundleError
 
@@ -42,7 +42,7 @@ def test_torch_and_onnxruntime_agree_on_the_photographs(
     photos: list[tuple[Path, str, int]],
 ) -> None:
     pixels = np.stack([classifier.prepare(path.read_bytes()) for path, _, _ in photos])
-    session = onnxruntime.InferenceSession(bundle_path / "model.onnx")
+    session = import_onnxruntime().InferenceSession(bundle_path / "model.onnx")
 
     ours = session.run(None, {"pixels": pixels})[0]
     theirs = torch_logits(torch_model, LITE0, pixels)
