@@ -35,16 +35,18 @@ class DeadLetterSweep:
         Raises:
             BackendError: A queue or a store failed.
         """
-        letters = self._backend.dead_letters.depth().total
+        depth = self._backend.dead_letters.depth()
+        letters = depth.total
         if letters == self._seen:
             return 0
-        self._seen = letters
         concluded = 0
         for _ in range(letters // MAX_BATCH + 1):
             messages = self._backend.dead_letters.receive(MAX_BATCH, lease_s=LOOK_S)
             if not messages:
                 break
             concluded += sum(self._conclude(one) for one in messages if not one.note)
+        if not depth.in_flight:  # else a look that failed may have hidden some of them
+            self._seen = letters
         return concluded
 
     def _conclude(self, message: ReceivedMessage) -> bool:

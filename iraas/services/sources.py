@@ -4,6 +4,7 @@ Everything is a stream: a list of ten million names is never in memory.
 """
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import TextIO
 from iraas.core.formats import FILE_EXTENSIONS
 from iraas.core.jobs import clean_name
 from iraas.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +51,56 @@ def find_pictures(paths: Iterable[str], lists: Iterable[TextIO] = ()) -> Iterato
 
 
 def _behind(path: str, *, listed: bool = False) -> Iterator[Picture]:
-    if Path(path).is_dir():
+    if _is_folder(path):
         yield from _in_folder(path)
-    elif listed or Path(path).exists():
+    elif listed or (path and _exists(path)):
         # A listed file that is not there gets a failure outcome: the others on the list matter.
         yield Picture(clean_name(path), str(Path(path).absolute()))
     else:
         yield from _matching(path)
 
 
+def _is_folder(path: str) -> bool:
+    """Tell whether a path leads to a folder. The empty one does not: Path takes it for ``.``."""
+    try:
+        return path != "" and Path(path).is_dir()
+    except OSError:
+        return False  # it is longer than any path
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
 def _matching(pattern: str) -> Iterator[Picture]:
     found = False
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         found = True
-        if Path(path).is_dir():
+        if _is_folder(path):
             if "**" not in pattern:
                 yield from _in_folder(path)
         else:
             yield Picture(clean_name(path), str(Path(path).absolute()))
     if not found:
         what = "matches nothing" if glob.has_magic(pattern) else "is not there"
-        raise UsageError(f"{pattern} {what}", remedy="Name files, folders or patterns that exist.")
+        raise UsageError(
+            f"{pattern or 'the empty path'} {what}",
+            remedy="Name files, folders or patterns that exist.",
+        )
 
 
 def _in_folder(folder: str) -> Iterator[Picture]:
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_tell):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for file in sorted(files):
-            extension = file.rpartition(".")[2].lower()
-            if extension in FILE_EXTENSIONS and not file.startswith("."):
+            stem, _, extension = file.rpartition(".")
+            if stem and extension.lower() in FILE_EXTENSIONS and not file.startswith("."):
                 path = Path(parent, file)
                 yield Picture(clean_name(str(path.relative_to(folder))), str(path.absolute()))
+
+
+def _tell(error: OSError) -> None:
+    log.warning("%r cannot be read and is left out: %s", error.filename, error.strerror)
