@@ -1,18 +1,18 @@
 """Keeping onnxruntime from calling home.
 
-From 1.25 on, its wheels for Linux and macOS report each process to their maker, and leave a device
-id and a cache in the user's cache folder. Its Python call to disable that comes too late: the first
+Its wheels for Linux and macOS (seen in 1.32) report each process to their maker, and leave a device
+id and a cache in the user's cache folder. The Python call that disables it comes too late: the first
 report goes out at the import. Only the variable below, set before, stops all of it
 (https://github.com/microsoft/onnxruntime/pull/27379).
 """
 
 import os
-from types import ModuleType
+from typing import Any
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 
 
-def import_onnxruntime() -> ModuleType:
+def import_onnxruntime() -> Any:
     """Import onnxruntime with its telemetry off. Idempotent; the only way that iraas imports it.
 
     Raises:
