@@ -1,0 +1,225 @@
+"""Step charts as SVG: how a queue, a fleet or a rate went over time.
+
+Counts are steps, not slopes: between two samples a value is what the earlier one said. A chart is
+text made from numbers: it needs no script, no font and no network. In a page its colours come from
+the page's style sheet (classes ``chart-…``, no inline style, so that a strict content security
+policy lets it through); as a file of its own it brings them along, for light and dark.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from xml.sax.saxutils import escape
+
+Point = tuple[float, float]
+
+SERIES_CLASSES = 4
+WIDTH = 760
+LEFT, RIGHT, TOP, BOTTOM, GAP = 56, 16, 30, 28, 34
+MAX_STEPS = 600
+_NICE = (1.0, 2.0, 5.0, 10.0)
+_NICE_TIMES_S = (
+    1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+    14_400.0, 21_600.0, 43_200.0, 86_400.0,
+)  # fmt: skip
+
+STYLE = """
+.chart{font:12px system-ui,sans-serif;--s0:#0b62c4;--s1:#b4460b;--s2:#0f7a4f;--s3:#7a3fb0;--ink:#1c2330;--soft:#5b6472;--grid:#dde2e9;--paper:#fff}
+@media (prefers-color-scheme:dark){.chart{--s0:#6cb0ff;--s1:#ff9d66;--s2:#59cf9c;--s3:#c79bf2;--ink:#e8ecf2;--soft:#a4adba;--grid:#333b47;--paper:#14181f}}
+.chart-paper{fill:var(--paper)}.chart-title{fill:var(--ink);font-weight:600}.chart-text{fill:var(--soft)}
+.chart-grid{stroke:var(--grid);stroke-width:1}.chart-line{fill:none;stroke-width:2;stroke-linejoin:round}
+.chart-area{opacity:.14}
+.chart-s0{stroke:var(--s0)}.chart-s1{stroke:var(--s1)}.chart-s2{stroke:var(--s2)}.chart-s3{stroke:var(--s3)}
+.chart-f0{fill:var(--s0)}.chart-f1{fill:var(--s1)}.chart-f2{fill:var(--s2)}.chart-f3{fill:var(--s3)}
+"""  # noqa: E501 - a style sheet, kept as small as it can be
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart.
+
+    Attributes:
+        name: What it shows, for the legend.
+        points: Times in seconds and values from zero up, in the order of time.
+    """
+
+    name: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One chart: lines that share a scale. At most four have a colour of their own."""
+
+    title: str
+    series: Sequence[Series]
+
+
+def step_chart(
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    span: tuple[float, float],
+    label_of: Callable[[float], str] | None = None,
+    panel_height: int = 120,
+    standalone: bool = False,
+) -> str:
+    """Draw panels below each other over one span of time.
+
+    Args:
+        panels: What to draw, at least one.
+        title: What it is all about: read out to those who cannot see it, shown in a file.
+        span: From when to when, in seconds.
+        label_of: Names a time on the axis; by default the time since the beginning of the span.
+        panel_height: Height of one panel's plot, in units of the drawing.
+        standalone: Whether to draw a file of its own, with its style sheet and its title.
+
+    Returns:
+        An ``<svg>`` element, as wide as it is let be.
+    """
+    start, end = span[0], max(span[1], span[0] + 1e-3)
+    top = TOP + (22 if standalone else 0)
+    height = top + len(panels) * (panel_height + GAP) - GAP + BOTTOM
+    canvas = _Canvas(start, end, panel_height)
+    parts = [*_head(title, panels, height, standalone=standalone)]
+    for place, panel in enumerate(panels):
+        parts += canvas.panel(panel, top + place * (panel_height + GAP))
+    parts += canvas.times(label_of or (lambda at: _duration(at - start)), height - BOTTOM)
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+def nice_step(most: float, about: int, nice: Sequence[float] = _NICE) -> float:
+    """A round number that divides 0..`most` into about so many parts, and no more than twice."""
+    wanted = most / max(1, about)
+    if wanted <= 0:
+        return nice[0]
+    if nice is not _NICE:
+        place = bisect_left(nice, wanted)
+        if place < len(nice):
+            return nice[place]
+        return nice[-1] * math.ceil(wanted / nice[-1])
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return power * next(one for one in nice if one * power >= wanted * (1 - 1e-9))
+
+
+class _Canvas:
+    """Turns times and values into places of the drawing."""
+
+    def __init__(self, start: float, end: float, panel_height: int) -> None:
+        self._start = start
+        self._end = end
+        self._height = panel_height
+
+    def panel(self, panel: Panel, top: float) -> Iterator[str]:
+        """The parts of one panel, whose plot begins at that height."""
+        most = max((value for one in panel.series for _, value in one.points), default=0.0)
+        step = max(1.0, nice_step(most, 4)) if most >= 1 or most == 0 else nice_step(most, 4)
+        full = max(step, step * math.ceil(most / step - 1e-9))
+        yield f'<text class="chart-title" x="{LEFT}" y="{top - 10:g}">{escape(panel.title)}</text>'
+        yield from self._legend(panel, top - 10)
+        for line in range(round(full / step) + 1):
+            y = self._y(line * step, full, top)
+            yield f'<path class="chart-grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+            text = _number(line * step)
+            yield (
+                f'<text class="chart-text" x="{LEFT - 6}" y="{y + 4:.1f}" '
+                f'text-anchor="end">{text}</text>'
+            )
+        for place, one in enumerate(panel.series):
+            yield from self._series(one, place % SERIES_CLASSES, full, top)
+
+    def times(self, label_of: Callable[[float], str], bottom: float) -> Iterator[str]:
+        """The marks below the last panel."""
+        step = nice_step(self._end - self._start, 6, _NICE_TIMES_S)
+        if self._end - self._start < 2 * _NICE_TIMES_S[0]:
+            step = nice_step(self._end - self._start, 4)
+        for mark in range(int((self._end - self._start) / step + 1e-9) + 1):
+            at = self._start + mark * step
+            yield (
+                f'<text class="chart-text" x="{self._x(at):.1f}" y="{bottom + 18:g}" '
+                f'text-anchor="middle">{escape(label_of(at))}</text>'
+            )
+
+    def _series(self, series: Series, colour: int, full: float, top: float) -> Iterator[str]:
+        points = _thin(self._visible(series.points))
+        if not points:
+            return
+        base = top + self._height
+        line = [f"M{self._x(points[0][0]):.1f} {self._y(points[0][1], full, top):.1f}"]
+        line += [f"H{self._x(at):.1f}V{self._y(value, full, top):.1f}" for at, value in points[1:]]
+        first, last = self._x(points[0][0]), self._x(self._end)
+        path = "".join(line) + f"H{last:.1f}"
+        yield f'<path class="chart-area chart-f{colour}" d="{path}V{base:g}H{first:.1f}Z"/>'
+        yield f'<path class="chart-line chart-s{colour}" d="{path}"/>'
+
+    def _visible(self, points: Sequence[Point]) -> list[Point]:
+        """The points within the span; the last one before it holds at its beginning."""
+        inside = [one for one in points if self._start <= one[0] <= self._end]
+        before = [one for one in points if one[0] < self._start]
+        return [(self._start, before[-1][1]), *inside] if before else inside
+
+    def _legend(self, panel: Panel, y: float) -> Iterator[str]:
+        names = (
+            f'<tspan class="chart-f{place % SERIES_CLASSES}"{" dx='14'" if place else ""}>'
+            f"\u25a0</tspan> {escape(one.name)}"
+            for place, one in enumerate(panel.series)
+        )
+        yield (
+            f'<text class="chart-text" x="{WIDTH - RIGHT}" y="{y:g}" text-anchor="end">'
+            f"{''.join(names)}</text>"
+        )
+
+    def _x(self, at: float) -> float:
+        share = (min(max(at, self._start), self._end) - self._start) / (self._end - self._start)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def _y(self, value: float, full: float, top: float) -> float:
+        return top + self._height * (1 - max(0.0, value) / full)
+
+
+def _head(title: str, panels: Sequence[Panel], height: float, *, standalone: bool) -> Iterator[str]:
+    space = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""
+    yield (f'<svg{space} class="chart" role="img" viewBox="0 0 {WIDTH} {height:g}" width="100%">')
+    yield f"<title>{escape(title)}</title>"
+    yield f"<desc>{escape(' '.join(_told(one) for one in panels))}</desc>"
+    if standalone:
+        yield f"<style>{STYLE}</style>"
+        yield f'<rect class="chart-paper" width="{WIDTH}" height="{height:g}"/>'
+        yield f'<text class="chart-title" x="{LEFT}" y="20">{escape(title)}</text>'
+
+
+def _told(panel: Panel) -> str:
+    """A panel in words."""
+    lines = [
+        f"{one.name}: {_number(max(value for _, value in one.points))} at most, "
+        f"{_number(one.points[-1][1])} in the end"
+        for one in panel.series
+        if one.points
+    ]
+    return f"{panel.title}: {'; '.join(lines) or 'no samples'}."
+
+
+def _thin(points: Sequence[Point]) -> list[Point]:
+    """Leave out what would not be seen; of what falls together, the highest stays."""
+    steps = list(points[:1])
+    steps += [after for before, after in pairwise(points) if before[1] != after[1]]
+    if len(steps) <= MAX_STEPS:
+        return steps
+    size = math.ceil(len(steps) / MAX_STEPS)
+    groups = [steps[place : place + size] for place in range(0, len(steps), size)]
+    return [(group[0][0], max(value for _, value in group)) for group in groups]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.3g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{seconds:.3g} s"
+    if seconds < 3600:  # noqa: PLR2004 - seconds in an hour
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h"
