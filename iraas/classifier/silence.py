@@ -1,8 +1,8 @@
 """Keeping onnxruntime from calling home.
 
-Its wheels for Linux and macOS (seen in 1.32) report each process to their maker, and leave a device
-id and a cache in the user's cache folder. The Python call that disables it comes too late: the first
-report goes out at the import. Only the variable below, set before, stops all of it
+Its wheels for Linux and macOS (seen in 1.32) report each process to their maker, and leave a
+device id and a cache in the user's cache folder. The Python call that disables it comes too late:
+the first report goes out at the import. Only the variable below, set before, stops all of it
 (https://github.com/microsoft/onnxruntime/pull/27379).
 """
 
