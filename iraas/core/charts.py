@@ -163,7 +163,7 @@ class _Canvas:
 
     def _legend(self, panel: Panel, y: float) -> Iterator[str]:
         names = (
-            f'<tspan class="chart-f{place % SERIES_CLASSES}"{" dx='14'" if place else ""}>'
+            f'<tspan class="chart-f{place % SERIES_CLASSES}" dx="{14 if place else 0}">'
             f"\u25a0</tspan> {escape(one.name)}"
             for place, one in enumerate(panel.series)
         )
