@@ -37,6 +37,7 @@ REFUSALS: dict[str, Scope] = {
     "MaxSpotInstanceCountExceeded": "pricing",
     "SpotInstanceCountLimitExceeded": "pricing",
     "VcpuLimitExceeded": "pricing",
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "pricing",
     "VolumeLimitExceeded": "all",
     "RequestLimitExceeded": "all",
     "Throttling": "all",

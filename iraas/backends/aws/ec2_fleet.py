@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 
 from iraas.backends.aws.capacity import LaunchOptions
 from iraas.backends.aws.ec2_instances import Ec2Client, terminate_instances
@@ -36,7 +36,7 @@ class Ec2Fleet:
         launch_client: Ec2Client,
         ledger: LaunchLedger,
         names: Names,
-        options: LaunchOptions,
+        options: Callable[[], LaunchOptions],
         *,
         capacity: int = MAX_FLEET,
         role: str = "worker",
@@ -52,7 +52,7 @@ class Ec2Fleet:
             launch_client: One that sends each request once and has `guard_launches`.
             ledger: The ledger of this role.
             names: The deployment's names.
-            options: What to launch, in order.
+            options: Gives what to launch, in order; asked when it is first needed.
             capacity: Slots, 1..19.
             role: The instances' role tag.
             template: The launch template's name; the workers' by default.
@@ -65,7 +65,7 @@ class Ec2Fleet:
         self._client = client
         self._ledger = ledger
         self._deployment = names.deployment
-        self._options = options
+        self._options = cache(options)
         self._capacity = capacity
         self._role = role
         self._parallel = parallel
@@ -75,7 +75,7 @@ class Ec2Fleet:
             launch_client,
             ledger,
             names,
-            options,
+            self._options,
             role=role,
             template=template or names.worker,
             holder=holder,
@@ -163,7 +163,7 @@ class Ec2Fleet:
     ) -> str:
         if len(launched) >= count:
             return ""
-        reasons = [self._options.shortage()]
+        reasons = [self._options().shortage()]
         unanswered = sum(one.unanswered for one in filled)
         if unanswered:
             reasons.append(f"{unanswered} launches have no answer yet; their slots are kept")

@@ -58,7 +58,7 @@ class SlotLauncher:
         client: Ec2Client,
         ledger: LaunchLedger,
         names: Names,
-        options: LaunchOptions,
+        options: Callable[[], LaunchOptions],
         *,
         role: str,
         template: str,
@@ -72,7 +72,7 @@ class SlotLauncher:
             client: An EC2 client that sends each request once and has `guard_launches`.
             ledger: The ledger of this role.
             names: The deployment's names.
-            options: What to launch, in order.
+            options: Gives what to launch, in order.
             role: The instances' role tag.
             template: The launch template's name.
             holder: Who this is, in the ledger, for people.
@@ -120,7 +120,7 @@ class SlotLauncher:
         claimed: SlotEntry | None = None
         why = ""
         for _ in range(MAX_TRIES_A_SLOT):
-            option = self._options.pick(slot)
+            option = self._options().pick(slot)
             if option is None:
                 break
             entry = self._append(self._claim(slot, previous, option, why), read_at)
@@ -135,7 +135,7 @@ class SlotLauncher:
             if answer.error is not None:
                 self._end(entry, why)
                 return Filled(error=translate(answer.error, "ec2", f"a launch of {option}"))
-            self._options.refused(option, why)
+            self._options().refused(option, why)
             _log.info("the launch of %s was refused: %s", option, why)
         if claimed is not None:
             self._end(claimed, why)
@@ -161,7 +161,7 @@ class SlotLauncher:
 
     def _note(self, entry: SlotEntry, answer: Answer) -> Filled:
         if isinstance(answer, Started):
-            self._options.accepted(entry.option)
+            self._options().accepted(entry.option)
             known = replace(entry, state="occupied", instance_id=answer.instance_id)
             with suppress(BackendError):  # not written, it is found by its token later
                 self._append(known, entry.at)

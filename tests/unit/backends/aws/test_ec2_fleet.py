@@ -70,7 +70,7 @@ class Rig:
             self.client,
             LaunchLedger(self.store, "worker"),
             Names("demo"),
-            LaunchOptions(options, self.clock),
+            lambda: LaunchOptions(options, self.clock),
             capacity=self.capacity,
             holder=holder,
             parallel=1,

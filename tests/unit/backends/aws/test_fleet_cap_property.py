@@ -120,7 +120,7 @@ class World:
             client,
             LaunchLedger(self._ledger_store, "worker"),
             names,
-            LaunchOptions(options, self.clock),
+            lambda: LaunchOptions(options, self.clock),
             capacity=self._plan.cap,
             parallel=1,
             clock=self.clock,

@@ -1,0 +1,1 @@
+"""A deployment's resources on AWS: made, shown and removed as a whole, found by name and tag."""

@@ -1,0 +1,87 @@
+"""Which parts a deployment has, in the order in which they are made."""
+
+from iraas.backends.aws.iam_policies import (
+    IMAGE_PARAMETER,
+    Place,
+    web_statements,
+    worker_statements,
+)
+from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX
+from iraas.backends.aws.stack.bucket_part import BucketPart
+from iraas.backends.aws.stack.install_part import Artifacts, InstallPart
+from iraas.backends.aws.stack.network import SecurityGroupPart
+from iraas.backends.aws.stack.parts import Part, Site
+from iraas.backends.aws.stack.queue_part import queue_parts
+from iraas.backends.aws.stack.role_part import RolePart
+from iraas.backends.aws.stack.template_part import TemplateFacts, TemplatePart
+from iraas.backends.aws.user_data import MachineRole, UserData
+
+WEB_ARGUMENTS = "--host 127.0.0.1"
+NEWEST_IMAGE = f"resolve:ssm:{IMAGE_PARAMETER}"
+"""EC2 looks the image up at each launch, so that a new instance has the newest patches."""
+
+
+def data_parts(site: Site) -> list[Part]:
+    """The buckets."""
+    return [
+        BucketPart(site, site.inputs_bucket, "input-store", (IMAGES_PREFIX,)),
+        BucketPart(site, site.outputs_bucket, "output-store", (OUTCOMES_PREFIX, RECORDS_PREFIX)),
+    ]
+
+
+def other_parts(site: Site, artifacts: Artifacts) -> list[Part]:
+    """All but the buckets: what can be made anew at any time."""
+    place = Place(site.names, site.account, site.region)
+    worker_group = SecurityGroupPart(site, site.names.worker, "worker")
+    web_group = SecurityGroupPart(site, site.names.web, "web", site.options.web_cidr)
+    return [
+        *queue_parts(site),
+        RolePart(site, site.worker_role, "worker", worker_statements(place)),
+        RolePart(site, site.web_role, "web", web_statements(place)),
+        worker_group,
+        web_group,
+        InstallPart(site, artifacts),
+        TemplatePart(
+            site,
+            site.names.worker,
+            "worker",
+            lambda: _facts(site, artifacts, worker_group, "worker", site.worker_role),
+        ),
+        TemplatePart(
+            site,
+            site.names.web,
+            "web",
+            lambda: _facts(site, artifacts, web_group, "web", site.web_role),
+        ),
+    ]
+
+
+def user_data(site: Site, artifacts: Artifacts, role: MachineRole) -> str:
+    """The script of one role."""
+    options = site.options
+    return UserData(
+        role=role,
+        deployment=site.names.deployment,
+        region=site.region,
+        bucket=site.outputs_bucket,
+        wheel_key=artifacts.wheel.key,
+        wheel_sha256=artifacts.wheel.sha256,
+        bundle_key=artifacts.bundle.key,
+        bundle_sha256=artifacts.bundle.sha256,
+        max_life_min=options.web_life_min if role == "web" else options.max_life_min,
+        web_arguments=WEB_ARGUMENTS if role == "web" else "",
+    ).render()
+
+
+def _facts(
+    site: Site, artifacts: Artifacts, group: SecurityGroupPart, role: MachineRole, profile: str
+) -> TemplateFacts:
+    group_id = group.group_id()
+    assert group_id is not None, "the security group is made before the template"
+    return TemplateFacts(
+        image_id=site.options.image_id or NEWEST_IMAGE,
+        profile=profile,
+        group_id=group_id,
+        kind=site.options.web_kind if role == "web" else site.options.kinds[0],
+        user_data=user_data(site, artifacts, role),
+    )

@@ -1,0 +1,159 @@
+"""What all parts of a stack have in common."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from iraas.backends.aws.fleet_options import FleetOptions
+from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
+from iraas.backends.aws.session import AwsSession
+from iraas.errors import ConfigurationError, WaitTimeoutError
+
+State = Literal["absent", "ours", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whether a resource is there, and whose it is.
+
+    Attributes:
+        state: ``foreign`` has the name but not this deployment's tag: it is never touched.
+        detail: What else a person may want to know.
+    """
+
+    state: State
+    detail: str = ""
+
+
+ABSENT = Found("absent")
+
+
+class Part(Protocol):
+    """A resource of a deployment, with a name that follows from the deployment's."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    def find(self) -> Found:
+        """Look whether it is there."""
+        ...
+
+    def make(self) -> None:
+        """Make it, or bring it up to date. Idempotent."""
+        ...
+
+    def remove(self) -> None:
+        """Remove it. Idempotent. Called only on what is ours."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a stack is made, and how it waits.
+
+    Attributes:
+        session: Makes the calls.
+        names: The deployment's names.
+        options: What the deployment is to launch.
+        report: Tells a person what is going on.
+        sleep: Waits that many seconds.
+        clock: Gives seconds, of any origin.
+    """
+
+    session: AwsSession
+    names: Names
+    options: FleetOptions
+    report: Callable[[str], None] = lambda _: None
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def region(self) -> str:
+        """The region."""
+        return self.session.region
+
+    @property
+    def account(self) -> str:
+        """The account."""
+        return self.session.account()
+
+    @property
+    def inputs_bucket(self) -> str:
+        """The bucket of the input store."""
+        return self.names.inputs_bucket(self.account, self.region)
+
+    @property
+    def outputs_bucket(self) -> str:
+        """The bucket of the output store, the records and the install files."""
+        return self.names.outputs_bucket(self.account, self.region)
+
+    @property
+    def worker_role(self) -> str:
+        """The workers' role."""
+        return self.names.worker_role(self.region)
+
+    @property
+    def web_role(self) -> str:
+        """The web tier's role."""
+        return self.names.web_role(self.region)
+
+    @property
+    def tls(self) -> bool:
+        """Whether AWS is reached by TLS. It is not where an emulator is: there, a policy that
+        denies everything without TLS would lock us out.
+        """
+        return str(self.session.client("s3").meta.endpoint_url).startswith("https://")
+
+    def tags(self, role: str) -> list[dict[str, str]]:
+        """A resource's tags, as most services want them."""
+        return [{"Key": key, "Value": value} for key, value in self.names.tags(role).items()]
+
+    def found(self, tags: Mapping[str, str], detail: str = "") -> Found:
+        """Judge a resource of our name by its tags."""
+        if tags.get(DEPLOYMENT_TAG) == self.names.deployment:
+            return Found("ours", detail)
+        return Found("foreign", f"it has no tag {DEPLOYMENT_TAG}={self.names.deployment}")
+
+    def wait(
+        self, done: Callable[[], bool], what: str, *, at_most_s: float, every_s: float
+    ) -> None:
+        """Wait until something is so.
+
+        Raises:
+            WaitTimeoutError: It is not so in time.
+        """
+        deadline = self.clock() + at_most_s
+        while not done():
+            if self.clock() >= deadline:
+                raise WaitTimeoutError(
+                    f"{what} took longer than {at_most_s:.0f} s",
+                    remedy="Run the command again: it goes on where this one stopped.",
+                )
+            self.sleep(every_s)
+
+
+def tag_map(tags: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
+    """Tags as a dictionary, from the list that most services give."""
+    return {str(tag["Key"]): str(tag["Value"]) for tag in tags or ()}
+
+
+def refuse_foreign(part: Part, found: Found) -> None:
+    """Stop before something that is not ours is changed.
+
+    Raises:
+        ConfigurationError: It is foreign.
+    """
+    if found.state == "foreign":
+        raise ConfigurationError(
+            f"the {part.kind} {part.name} is there, but this deployment did not make it: "
+            f"{found.detail}",
+            remedy="Choose another deployment name with --deployment, or remove it by hand.",
+        )

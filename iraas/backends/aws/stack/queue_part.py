@@ -1,0 +1,143 @@
+"""The request queue and the dead-letter queue."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iraas.backends.aws import error_codes
+from iraas.backends.aws.iam_policies import Place, tls_only_policy, to_text
+from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
+from iraas.backends.aws.stack.parts import ABSENT, Found, Site
+from iraas.backends.aws.translation import code_of, translating
+from iraas.errors import BackendUnavailableError
+
+MAX_RECEIVES = 10
+REQUEST_RETENTION_S = 4 * 86_400
+DEAD_LETTER_RETENTION_S = 14 * 86_400
+"""The longest that SQS keeps a message."""
+
+VISIBILITY_S = 60
+LONG_POLL_S = 20
+REUSE_S = 60.0
+"""A queue's name can be used again this long after its deletion
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html)."""
+
+_DELETED_RECENTLY = ("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently")
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePart:
+    """One of the two queues that a deployment has for good.
+
+    Attributes:
+        site: Where it is.
+        name: Its name.
+        role: What it is for, as its tag says.
+        own: Attributes that it does not share with the other one.
+    """
+
+    site: Site
+    name: str
+    role: str
+    own: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "queue"
+
+    @property
+    def _sqs(self) -> Any:
+        return self.site.session.client("sqs")
+
+    def find(self) -> Found:
+        """Look for it."""
+        url = self._url()
+        if url is None:
+            return ABSENT
+        with translating("sqs", f"the queue {self.name}", provisioned=False):
+            tags = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+        return self.site.found(tags, "TLS only; encrypted")
+
+    def make(self) -> None:
+        """Make it, or bring its attributes up to date. Waits while its name cannot be reused.
+
+        Raises:
+            WaitTimeoutError: The name could not be reused in time.
+        """
+        if (url := self._url()) is not None:
+            with translating("sqs", f"the queue {self.name}", provisioned=False):
+                self._sqs.set_queue_attributes(QueueUrl=url, Attributes=self._attributes())
+            return
+        told = False
+
+        def created() -> bool:
+            nonlocal told
+            if self._create():
+                return True
+            if not told:
+                self.site.report(
+                    f"the queue {self.name} was deleted less than a minute ago; "
+                    "SQS lets its name rest for that long"
+                )
+            told = True
+            return False
+
+        self.site.wait(created, f"the queue {self.name}", at_most_s=2 * REUSE_S + 10, every_s=5.0)
+
+    def remove(self) -> None:
+        """Remove it with all messages. Idempotent."""
+        url = self._url()
+        if url is None:
+            return
+        with translating("sqs", f"the queue {self.name}", provisioned=False):
+            try:
+                self._sqs.delete_queue(QueueUrl=url)
+            except Exception as exc:
+                if code_of(exc) not in error_codes.QUEUE_MISSING:
+                    raise
+
+    def _create(self) -> bool:
+        tags = self.site.names.tags(self.role)
+        try:
+            with translating("sqs", f"the queue {self.name}", provisioned=False):
+                self._sqs.create_queue(
+                    QueueName=self.name, Attributes=self._attributes(), tags=tags
+                )
+        except BackendUnavailableError as exc:
+            if code_of(exc.__cause__ or exc) in _DELETED_RECENTLY:
+                return False
+            raise
+        return True
+
+    def _url(self) -> str | None:
+        with translating("sqs", f"the queue {self.name}", provisioned=False):
+            try:
+                return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
+            except Exception as exc:
+                if code_of(exc) in error_codes.QUEUE_MISSING:
+                    return None
+                raise
+
+    def _attributes(self) -> dict[str, str]:
+        arn = Place(self.site.names, self.site.account, self.site.region).queue(self.name)
+        attributes = {
+            "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
+            "VisibilityTimeout": str(VISIBILITY_S),
+            "ReceiveMessageWaitTimeSeconds": str(LONG_POLL_S),
+            "SqsManagedSseEnabled": "true",
+            **self.own,
+        }
+        if self.site.tls:
+            attributes["Policy"] = to_text(tls_only_policy([arn], "sqs:*"))
+        return attributes
+
+
+def queue_parts(site: Site) -> list[QueuePart]:
+    """The dead-letter queue, then the request queue that feeds it."""
+    names = site.names
+    dead = Place(names, site.account, site.region).queue(names.dead_letters)
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": MAX_RECEIVES})
+    keep_dead = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
+    keep = {"MessageRetentionPeriod": str(REQUEST_RETENTION_S), "RedrivePolicy": redrive}
+    return [
+        QueuePart(site, names.dead_letters, "dead-letter-queue", keep_dead),
+        QueuePart(site, names.requests, "request-queue", keep),
+    ]
