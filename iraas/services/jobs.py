@@ -113,8 +113,16 @@ def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
 
     Raises:
         ObjectNotFoundError: If it has none.
+        MessageError: If it is mangled.
     """
-    return decode_outcome(backend.outputs.get(outcome_key(request_id(job.job_id, index))))
+    key = outcome_key(request_id(job.job_id, index))
+    try:
+        return decode_outcome(backend.outputs.get(key))
+    except MessageError as exc:
+        raise MessageError(
+            f"{exc}, under {key} of the output store",
+            remedy=f"Remove it and resume the job: iraas submit --resume {job.job_id}",
+        ) from exc
 
 
 def outcomes(backend: Backend, job: Job) -> Iterator[Outcome]:
