@@ -28,7 +28,7 @@ MAX_DELAY_S = 900.0
 MAX_LEASE_S = 43_200.0
 MAX_WAIT_S = 20.0
 _FIRST_PAUSE_S = 0.005
-_LONGEST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 0.1
 _ENDED_AT_ONCE = 200
 _CLAIM_BITS = 59
 _RECEIPT = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
@@ -160,7 +160,7 @@ class SqliteQueue:
     ) -> list[ReceivedMessage]:
         """Receive messages under lease. See `iraas.core.ports.Queue.receive`.
 
-        While it waits it looks whether anybody has written, every 5 to 50 ms.
+        While it waits it looks whether anybody has written, every 5 to 100 ms.
         """
         if not 1 <= max_messages <= MAX_BATCH:
             raise ValueError(f"max_messages is {max_messages}, not in 1..{MAX_BATCH}")
@@ -177,7 +177,7 @@ class SqliteQueue:
             if left_s <= 0:
                 return []
             time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 1.3, _LONGEST_PAUSE_S)
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages for good. See `iraas.core.ports.Queue.delete`."""

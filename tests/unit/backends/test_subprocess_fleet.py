@@ -289,7 +289,6 @@ def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
     fleet = start(capacity=6, grace_s=0.5)
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "fleet"), "6"]
     chance = random.Random(3)
-    partial = 0
     for _ in range(8):
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -303,7 +302,6 @@ def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
                 launcher.wait(timeout=chance.uniform(0.0, 0.012))
             launcher.send_signal(signal.SIGKILL)
         there = ids(fleet)
-        partial += 0 < len(there) < 6
         for instance_id in there:
             worker_of(instance_id)
         launched = fleet.launch(6).launched
