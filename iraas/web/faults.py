@@ -32,7 +32,8 @@ def fault_response(exc: Exception, scope: Scope) -> Response:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         target = quote(scope["path"], safe="/")
         return RedirectResponse(f"/login?next={target}", HTTPStatus.SEE_OTHER)
-    return page("problem", problem.status, headers=problem.headers, problem=problem.to_json())
+    values = {"problem": problem.to_json()}
+    return page("problem", values, status=problem.status, headers=problem.headers)
 
 
 def to_problem(exc: Exception) -> Problem:

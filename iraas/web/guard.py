@@ -21,8 +21,8 @@ from iraas.web.problems import Problem, busy
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FREE_PATHS = frozenset({"/healthz", "/readyz", "/login", "/favicon.ico"})
 FREE_PREFIX = "/static/"
-FORM_PATHS = frozenset({"/upload", "/examples", "/login", "/logout"})
-"""Where a plain form may post to, with its CSRF token as a field; the route checks it."""
+FORM_PATHS = ("/upload", "/examples", "/logout", "/jobs/")
+"""Where plain forms post to, with the CSRF token as a field; the routes check it."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -114,7 +114,7 @@ class Guard:
                 remedy="Send it as 'Authorization: Bearer …', or log in with a browser.",
                 headers={"WWW-Authenticate": 'Bearer realm="iraas"'},
             )
-        if request.method in SAFE_METHODS or path in FORM_PATHS:
+        if request.method in SAFE_METHODS or path.startswith(FORM_PATHS):
             return
         if not access.allows_form(cookie, request.headers.get("x-csrf-token", "")):
             raise Problem(

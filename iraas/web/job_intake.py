@@ -1,6 +1,7 @@
 """Taking the pictures of a request into a job: some at a time, never all in memory."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -56,10 +57,19 @@ class JobIntake:
         context: The services.
         job: The job; None to make one when the first picture comes.
         source: What a new job says of its source.
+        check_fields: Raises if the form's other fields, as far as they came before the first
+            picture, do not allow to go on.
     """
 
-    def __init__(self, context: WebContext, job: Job | None, source: str) -> None:
+    def __init__(
+        self,
+        context: WebContext,
+        job: Job | None,
+        source: str,
+        check_fields: Callable[[dict[str, str]], None] = lambda _: None,
+    ) -> None:
         self.result = Intake(job)
+        self._check_fields = check_fields
         self._context = context
         self._source = source
         self._parts: list[Part] = []
@@ -112,6 +122,7 @@ class JobIntake:
     async def _flush(self, lease: BufferLease | None = None) -> None:
         if not self._parts:
             return
+        self._check_fields(self.result.fields)
         await self._wait_for_room()
         parts, size_bytes = self._parts, self._bytes
         self._parts, self._bytes = [], 0

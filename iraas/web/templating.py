@@ -1,9 +1,10 @@
 """The page templates. Everything that goes into one is escaped."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse
@@ -23,26 +24,26 @@ def environment() -> Environment:
     )
     found.globals["version"] = iraas.__version__
     found.filters["percent"] = _percent
+    found.filters["moment"] = _moment
     return found
 
 
 def page(
     name: str,
-    status: int = HTTPStatus.OK,
-    /,
+    values: Mapping[str, object],
     *,
-    headers: dict[str, str] | None = None,
-    **values: Any,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """A page made from a template.
 
     Args:
         name: The template's name, without its ending.
+        values: What the template shows.
         status: The HTTP status.
         headers: Further headers.
-        values: What the template shows.
     """
-    text = environment().get_template(f"{name}.html").render(**values)
+    text = environment().get_template(f"{name}.html").render(values)
     return HTMLResponse(text, status_code=status, headers=headers)
 
 
@@ -53,3 +54,7 @@ def static_folder() -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

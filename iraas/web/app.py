@@ -1,0 +1,84 @@
+"""The web tier as an ASGI application."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
+
+import iraas
+from iraas.core.ports import Backend
+from iraas.errors import IraasError
+from iraas.web import (
+    api_classify,
+    api_downloads,
+    api_events,
+    api_images,
+    api_jobs,
+    api_status,
+    pages,
+)
+from iraas.web.context import WebContext
+from iraas.web.faults import answer_fault
+from iraas.web.guard import Guard
+from iraas.web.limits import WebLimits
+from iraas.web.openapi import make_document
+from iraas.web.problems import Problem
+from iraas.web.templating import static_folder
+
+ROUTERS = (api_classify, api_jobs, api_events, api_images, api_downloads, api_status, pages)
+FAULTS = (Problem, IraasError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
+
+
+def create_app(
+    backend: Backend,
+    *,
+    deployment: str,
+    token: str | None = None,
+    limits: WebLimits | None = None,
+    hosts: frozenset[str] = frozenset(),
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """Make the application. It begins to work with its lifespan's start.
+
+    Args:
+        backend: The deployment, open.
+        deployment: Its name.
+        token: What clients must know; None for free access.
+        limits: The bounds.
+        hosts: Names that it may be called by; empty for any.
+        clock: Gives seconds since the epoch.
+    """
+    context = WebContext(
+        backend, deployment=deployment, token=token, limits=limits or WebLimits(), clock=clock
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await context.start()
+        yield
+        await context.stop()
+
+    app = FastAPI(
+        title="iraas",
+        version=iraas.__version__,
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.openapi = partial(make_document, app)  # type: ignore[method-assign]
+    for fault in FAULTS:
+        app.add_exception_handler(fault, answer_fault)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=static_folder()), name="static")
+    app.add_middleware(Guard, context=context, hosts=hosts)
+    return app
