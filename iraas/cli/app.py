@@ -15,6 +15,7 @@ from iraas.cli.jobs_command import jobs
 from iraas.cli.provision_command import provision
 from iraas.cli.results_command import results
 from iraas.cli.retry_command import retry
+from iraas.cli.serve_web_command import serve_web
 from iraas.cli.status_command import status
 from iraas.cli.submit_command import submit
 from iraas.cli.teardown_command import teardown
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for command in (submit, results, jobs, retry, status):
     app.command(rich_help_panel=CLIENT_PANEL)(command)
-for command in (up, controller, worker, provision, teardown, doctor):
+for command in (up, serve_web, controller, worker, provision, teardown, doctor):
     app.command(rich_help_panel=OPERATE_PANEL)(command)
 app.add_typer(config_app, name="config", rich_help_panel=OPERATE_PANEL)
 

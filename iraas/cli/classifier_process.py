@@ -40,7 +40,6 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    threading.excepthook = _die_of
     greeting = json.loads(sys.stdin.readline())
 
     def tell(beat: Beat) -> None:
@@ -49,10 +48,11 @@ def main() -> None:
         except BrokenPipeError:
             os._exit(PIPE_LOST)
 
+    threading.excepthook = lambda failure: _die_of(failure, tell)
     try:
         _work(Path(greeting["bundle"]), greeting["worker_id"], tell)
     except IraasError as error:
-        tell(Beat("", error=f"{error}. {error.remedy}".strip()))
+        tell(_error_beat(error))
         sys.exit(BROKEN)
 
 
@@ -86,9 +86,15 @@ def _stop_with_supervisor(pipeline: Pipeline) -> None:
     pipeline.stop()
 
 
-def _die_of(failure: threading.ExceptHookArgs) -> None:
+def _error_beat(error: IraasError) -> Beat:
+    return Beat("", error=f"{error}. {error.remedy}".strip())
+
+
+def _die_of(failure: threading.ExceptHookArgs, tell: Callable[[Beat], None]) -> None:
     """End the process when one of its threads fails: half a pipeline would only hold messages."""
     assert failure.exc_value is not None
+    if isinstance(failure.exc_value, IraasError):
+        tell(_error_beat(failure.exc_value))
     log.critical("a thread failed", exc_info=failure.exc_value)
     os._exit(BROKEN)
 

@@ -18,11 +18,9 @@ def show(resolved: Resolved, as_json: JsonOption = False) -> None:
 
     Example:  IRAAS_MAX_WORKERS=4 iraas config show
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-
     from iraas.cli.render import print_json, settings_json, settings_table  # noqa: PLC0415
 
     if as_json:
         print_json(settings_json(resolved))
     else:
-        Console().print(settings_table(resolved))
+        console().print(settings_table(resolved))

@@ -15,8 +15,6 @@ def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict  # noqa: PLC0415 - not for --help
 
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-
     from iraas.cli.checks import run_checks  # noqa: PLC0415 - not for --help
     from iraas.cli.render import check_table, print_json  # noqa: PLC0415 - not for --help
 
@@ -25,6 +23,6 @@ def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
         for one in checks:
             print_json(asdict(one))
     else:
-        Console().print(check_table(checks))
+        console().print(check_table(checks))
     if not all(one.passed for one in checks):
         raise typer.Exit(ExitCode.FAILURE)

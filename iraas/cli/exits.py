@@ -3,6 +3,7 @@
 import sys
 from enum import IntEnum
 
+from iraas.cli.printable import printable
 from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeoutError
 
 
@@ -32,7 +33,7 @@ def exit_code(error: IraasError) -> ExitCode:
 
 def tell(error: IraasError) -> None:
     """Print what failed, why, and what to do next, on stderr."""
-    text = str(error)
-    sys.stderr.write(f"iraas: {text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}\n")
+    text = printable(str(error))
+    sys.stderr.write(f"iraas: {text}{'' if text.endswith('.') else '.'}\n")
     if error.remedy:
-        sys.stderr.write(f"       {error.remedy}\n")
+        sys.stderr.write(f"       {printable(error.remedy)}\n")

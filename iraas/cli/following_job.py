@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from iraas.cli.composition import iraas_command, make_controller, new_requester_id
-from iraas.cli.exits import ExitCode
+from iraas.cli.exits import ExitCode, tell
 from iraas.cli.options import settings_environment
 from iraas.cli.progress import JobProgress, job_progress
 from iraas.cli.render import print_json
@@ -108,7 +108,14 @@ def running_controller(settings: Settings, backend: Backend) -> Iterator[None]:
     """Act as the deployment's controller for as long as this lasts, unless another one does."""
     stop = threading.Event()
     controller = make_controller(settings, backend)
-    thread = threading.Thread(target=controller.run, args=(stop,), name="controller", daemon=True)
+
+    def run() -> None:
+        try:
+            controller.run(stop)
+        except IraasError as error:
+            tell(error)
+
+    thread = threading.Thread(target=run, name="controller", daemon=True)
     thread.start()
     try:
         yield

@@ -10,8 +10,6 @@ def jobs(resolved: Resolved, as_json: JsonOption = False) -> None:
 
     Example:  iraas jobs --json
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.render import job_json, job_table, print_json  # noqa: PLC0415 - not for --help
     from iraas.services.jobs import list_jobs  # noqa: PLC0415 - not for --help
@@ -21,4 +19,4 @@ def jobs(resolved: Resolved, as_json: JsonOption = False) -> None:
             for one in list_jobs(backend):
                 print_json(job_json(one))
         else:
-            Console().print(job_table(list_jobs(backend)))
+            console().print(job_table(list_jobs(backend)))

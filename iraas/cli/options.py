@@ -13,14 +13,32 @@ from typing import Annotated, Any
 
 import typer
 
-from iraas.core.settings import Profile, Resolved, Settings, resolve, variable
+from iraas.core.settings import (
+    Profile,
+    Resolved,
+    Settings,
+    is_secret,
+    resolve,
+    variable,
+)
 from iraas.errors import ConfigurationError
 
 SETTINGS_FILE = "iraas.toml"
 DEPLOYMENT_PANEL = "Deployment"
 _SHORT = {"deployment": ("-d",), "backend": ("-b",)}
-_SHARED = ("deployment", "backend", "home")
-_METAVARS = {"deployment": "NAME", "backend": "local|aws", "home": "DIR", "model": "NAME|DIR"}
+_SHARED = ("deployment", "backend", "home", "region")
+_METAVARS = {
+    "deployment": "NAME",
+    "backend": "local|aws",
+    "home": "DIR",
+    "model": "NAME|DIR",
+    "region": "NAME",
+    "token": "TEXT",
+    "instance_types": "TYPE,…",
+    "pricing": "spot,on-demand",
+    "subnets": "ID,…",
+    "prices": "FILE",
+}
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -77,8 +95,14 @@ def resolve_settings(flags: dict[str, object], profile: str | None) -> Resolved:
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The environment that gives another iraas process these very settings."""
-    values = {one.name: getattr(settings, one.name) for one in fields(Settings)}
-    return {variable(name): str(value) for name, value in values.items() if value is not None}
+    values = {
+        one.name: getattr(settings, one.name) for one in fields(Settings) if not is_secret(one.name)
+    }
+    return {variable(name): _as_text(value) for name, value in values.items() if value is not None}
+
+
+def _as_text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _read_profile(name: str | None) -> Profile | None:

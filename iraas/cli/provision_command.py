@@ -19,8 +19,6 @@ def provision(
 
     Example:  iraas provision --dry-run
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.render import print_json, resource_json, resource_table  # noqa: PLC0415
 
@@ -28,7 +26,7 @@ def provision(
         plan = backend.stack.plan()
         missing = [one for one in plan if not one.exists]
         if not as_json:
-            Console(stderr=True).print(resource_table(plan, "to be made"))
+            console(stderr=True).print(resource_table(plan, "to be made"))
         if missing and not dry_run:
             if resolved.settings.backend != "local" and not yes:
                 typer.confirm("Make them?", abort=True, err=True)

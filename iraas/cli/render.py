@@ -7,21 +7,29 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from iraas.cli.checks import Check
+from iraas.cli.printable import printable
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Resource
-from iraas.core.settings import Resolved
+from iraas.core.settings import Resolved, is_secret
 from iraas.services.jobs import JobProgress
 from iraas.services.status import Status
 
+PIPE_WIDTH = 1000
+"""Columns of a table that goes into a pipe: lines are not folded there, for whoever filters them."""
 
-def printable(text: str) -> str:
-    """A text that cannot steer a terminal: what is not printable is shown by its number."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables are printed."""
+    made = Console(stderr=stderr, emoji=False, highlight=False)
+    if not made.is_terminal:
+        made.width = PIPE_WIDTH
+    return made
 
 
 def cell(text: str) -> str:
@@ -30,8 +38,13 @@ def cell(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as one line of JSON."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """Print a value as one line of JSON, in ASCII where the output takes nothing else."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
@@ -73,7 +86,7 @@ def job_table(jobs: Iterable[JobProgress]) -> Table:
             _moment(one.job.created_at),
             f"{one.job.total:,}",
             f"{one.done:,}",
-            cell(" ".join(one.job.sources))[:60],
+            cell(" ".join(one.job.sources)[:60]),
         )
     return table
 
@@ -127,7 +140,7 @@ def settings_table(resolved: Resolved) -> Table:
     for title in ("setting", "value", "from"):
         table.add_column(title, overflow="fold")
     for name, value in sorted(asdict(resolved.settings).items()):
-        text = "[dim]automatic[/dim]" if value is None else cell(str(value))
+        text = "[dim]automatic[/dim]" if value is None else cell(_setting(name, value))
         table.add_row(name, text, cell(resolved.sources[name]))
     return table
 
@@ -136,7 +149,7 @@ def settings_json(resolved: Resolved) -> dict[str, Any]:
     """The settings and where each came from, as JSON."""
     return {
         name: {
-            "value": value if isinstance(value, int | float | None) else str(value),
+            "value": value if isinstance(value, int | float | None) else _setting(name, value),
             "source": resolved.sources[name],
         }
         for name, value in sorted(asdict(resolved.settings).items())
@@ -159,13 +172,19 @@ def _worker_table(status: Status) -> Table:
     for one in status.workers:
         table.add_row(
             cell(one.worker_id),
-            one.state,
+            cell(one.state),
             f"{one.age_s:,.0f} s",
             f"{one.done:,}",
             f"{one.images_per_s:.1f}",
             one.kind if one.pricing == "free" else f"{one.kind}, {one.pricing}",
         )
     return table
+
+
+def _setting(name: str, value: object) -> str:
+    if is_secret(name):
+        return "(secret)"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _decision(status: Status) -> str:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
-from iraas.cli.render import outcome_table, print_json, print_outcome_line
+from iraas.cli.printable import printable
+from iraas.cli.render import console, outcome_table, print_json, print_outcome_line
 from iraas.core.outcomes import Outcome
 
 TABLE_ROWS = 200
@@ -24,7 +24,7 @@ class Report:
         self.counted = 0
         self.failed = 0
         self._as_json = as_json
-        self._console = Console()
+        self._console = console()
         self._as_table = self._console.is_terminal and not as_json
         self._kept: list[Outcome] = []
         self._shown = 0
@@ -53,5 +53,5 @@ class Report:
         if missing:
             text += f", {missing:,} not done yet"
         if save is not None:
-            text += f"; saved to {save}"
+            text += f"; saved to {printable(str(save))}"
         typer.echo(text, err=True)

@@ -26,14 +26,13 @@ def status(
 
     Example:  iraas status --watch
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
     from rich.live import Live  # noqa: PLC0415 - not for --help
 
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.render import print_json, status_view  # noqa: PLC0415 - not for --help
     from iraas.services.status import take_status  # noqa: PLC0415 - not for --help
 
-    console = Console()
+    out = console()
     with open_backend(resolved.settings) as backend:
 
         def look() -> "Status":
@@ -45,9 +44,9 @@ def status(
                 time.sleep(REFRESH_S)
                 print_json(look().to_json())
         elif watch:
-            with Live(status_view(look()), console=console, auto_refresh=False) as live:
+            with Live(status_view(look()), console=out, auto_refresh=False) as live:
                 while True:
                     time.sleep(REFRESH_S)
                     live.update(status_view(look()), refresh=True)
         else:
-            console.print(status_view(look()))
+            out.print(status_view(look()))

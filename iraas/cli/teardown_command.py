@@ -25,17 +25,15 @@ def teardown(
 
     Example:  iraas teardown --dry-run
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.render import print_json, resource_json, resource_table  # noqa: PLC0415
 
-    console = Console(stderr=True)
+    out = console(stderr=True)
     name = resolved.settings.deployment
     with open_backend(resolved.settings) as backend:
         there = [one for one in backend.stack.plan() if one.exists]
         if not as_json and there:
-            console.print(resource_table(there, ""))
+            out.print(resource_table(there, ""))
         if there and not dry_run:
             if not yes:
                 kept = " but its data" if keep_data else ""
@@ -45,7 +43,7 @@ def teardown(
         if as_json:
             print_json({"deployment": name, "remains": resource_json(remains)})
         elif remains and not dry_run:
-            console.print(resource_table(remains, ""))
+            out.print(resource_table(remains, ""))
         typer.echo(_verdict(name, len(there), len(remains), dry_run=dry_run), err=True)
     if remains and not dry_run and not keep_data:
         raise typer.Exit(ExitCode.FAILURE)

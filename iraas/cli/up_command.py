@@ -1,43 +1,84 @@
 """``iraas up``: a whole deployment on this machine, in the foreground."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from iraas.cli.options import with_settings
+from iraas.cli.serve_web_command import HostOption, PortOption
 from iraas.core.settings import Resolved
+
+if TYPE_CHECKING:
+    from iraas.services.status import Status
 
 REFRESH_S = 1.0
 
 
-@with_settings("model", "max_workers", "images_per_worker")
-def up(resolved: Resolved) -> None:
-    """Run the controller here and show the deployment live, until Ctrl-C.
+@with_settings("token", "model", "max_workers", "images_per_worker")
+def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+    """Run the web tier and the controller here, with live status, until Ctrl-C.
 
     Example:  iraas up --max-workers 4
     """
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-    from rich.live import Live  # noqa: PLC0415 - not for --help
-
     from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import running_controller  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import status_view  # noqa: PLC0415 - not for --help
-    from iraas.cli.stopping import stop_on_signals  # noqa: PLC0415 - not for --help
+    from iraas.cli.serving import load_web_tier  # noqa: PLC0415 - not for --help
     from iraas.services.status import take_status  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
+    serve = load_web_tier()
     ensure_model(settings, lambda text: typer.echo(text, err=True))
+    with open_backend(settings) as backend, running_controller(settings, backend):
+
+        def look() -> "Status":
+            return take_status(backend, settings.deployment, time.time)
+
+        def greet(url: str) -> None:
+            typer.echo(f"The deployment {settings.deployment} is up: {url}", err=True)
+            typer.echo("Ctrl-C stops it.", err=True)
+
+        with _live(look):
+            serve(
+                backend,
+                deployment=settings.deployment,
+                host=host,
+                port=port,
+                token=settings.token,
+                ready=greet,
+            )
+
+
+@contextmanager
+def _live(look: "Callable[[], Status]") -> Iterator[None]:
+    """Show the status on a terminal, from a thread, for as long as this lasts."""
+    from rich.console import Console  # noqa: PLC0415 - not for --help
+    from rich.live import Live  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.render import status_view  # noqa: PLC0415 - not for --help
+    from iraas.errors import IraasError  # noqa: PLC0415 - not for --help
+
     console = Console(stderr=True)
-    with (
-        open_backend(settings) as backend,
-        stop_on_signals() as stop,
-        running_controller(settings, backend),
-    ):
-        typer.echo(f"The deployment {settings.deployment} is up. Ctrl-C stops it.", err=True)
-        if not console.is_terminal:
-            stop.wait()
-            return
-        with Live(console=console, auto_refresh=False) as live:
-            while not stop.wait(REFRESH_S):
-                seen = take_status(backend, settings.deployment, time.time)
-                live.update(status_view(seen), refresh=True)
+    if not console.is_terminal:
+        yield
+        return
+    stop = threading.Event()
+
+    def show(live: Live) -> None:
+        while not stop.wait(REFRESH_S):
+            try:
+                live.update(status_view(look()), refresh=True)
+            except IraasError as error:
+                live.update(str(error), refresh=True)
+
+    with Live(console=console, auto_refresh=False) as live:
+        thread = threading.Thread(target=show, args=(live,), name="status", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(timeout=5)

@@ -64,8 +64,14 @@ def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
-def _setting(parse: Callable[[str], object], default: object, text: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": text})
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _setting(
+    parse: Callable[[str], object], default: object, text: str, *, secret: bool = False
+) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": text, "secret": secret})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,24 @@ class Settings:
     )
     max_pixels: int = _setting(
         _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
+    )
+    token: str | None = _setting(
+        _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
+    )
+    region: str | None = _setting(
+        _text, None, "The AWS region; by default what the AWS SDK is set to."
+    )
+    instance_types: tuple[str, ...] | None = _setting(
+        _names, None, "EC2 instance types of the workers, in the order in which they are tried."
+    )
+    pricing: tuple[str, ...] | None = _setting(
+        _names, None, "How workers are paid for, in the order tried: spot, on-demand."
+    )
+    subnets: tuple[str, ...] | None = _setting(
+        _names, None, "Subnets of the workers; by default those of the default VPC."
+    )
+    prices: Path | None = _setting(  # noqa: RUF009 - it makes a field
+        _path, None, "A price table of your own, for estimates."
     )
 
 
@@ -164,6 +188,11 @@ def resolve(
     return Resolved(Settings(**values), sources)
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting's value must not be shown, written or passed on."""
+    return any(one.name == name and one.metadata.get("secret") for one in fields(Settings))
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return ENVIRONMENT_PREFIX + name.upper()
@@ -186,7 +215,7 @@ def _find(
 
 def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
     try:
-        return parse(str(raw))
+        return parse(",".join(map(str, raw)) if isinstance(raw, list | tuple) else str(raw))
     except ValueError as exc:
         raise ConfigurationError(
             f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",

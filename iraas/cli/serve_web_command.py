@@ -1,0 +1,54 @@
+"""``iraas serve-web``: the upload page, the results page and the HTTP API."""
+
+import sys
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from iraas.cli.options import with_settings
+from iraas.core.settings import Resolved
+
+HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
+
+
+@with_settings("token", "model", "max_workers")
+def serve_web(
+    resolved: Resolved,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    controller: Annotated[
+        bool | None,
+        typer.Option(
+            "--controller/--no-controller",
+            help="Also start workers, unless another controller does; by default if local.",
+        ),
+    ] = None,
+) -> None:
+    """Serve the web tier until told to stop.
+
+    Beyond this machine it listens only with a token, which pages ask for and programs send as
+    Authorization: Bearer TOKEN.
+
+    Example:  IRAAS_TOKEN=$(openssl rand -hex 16) iraas serve-web --host 0.0.0.0
+    """
+    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.following_job import running_controller  # noqa: PLC0415 - not for --help
+    from iraas.cli.serving import load_web_tier  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    serve = load_web_tier()
+    with ExitStack() as stack:
+        backend = stack.enter_context(open_backend(settings))
+        if controller if controller is not None else settings.backend == "local":
+            ensure_model(settings, lambda text: typer.echo(text, err=True))
+            stack.enter_context(running_controller(settings, backend))
+        serve(
+            backend,
+            deployment=settings.deployment,
+            host=host,
+            port=port,
+            token=settings.token,
+            ready=lambda url: typer.echo(f"The web tier is at {url}", file=sys.stderr),
+        )
