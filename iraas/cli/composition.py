@@ -14,6 +14,8 @@ from iraas.cli.options import settings_environment
 from iraas.core.settings import MAX_FLEET, Settings
 
 if TYPE_CHECKING:
+    from iraas.backends.aws.backend import AwsBackend
+    from iraas.backends.aws.fleet_options import FleetOptions
     from iraas.core.ports import Backend
     from iraas.services.controller import Controller
 
@@ -37,7 +39,25 @@ def open_backend(settings: Settings) -> Iterator["Backend"]:
     Raises:
         ConfigurationError: If it cannot be used as it is set up.
     """
-    backend = _local(settings) if settings.backend == "local" else _aws(settings)
+    if settings.backend == "local":
+        backend: Backend = _local(settings)
+    else:
+        backend = _aws(settings, _say, to_provision=False)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+@contextmanager
+def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["AwsBackend"]:
+    """Open a deployment on AWS, for what only AWS has; see `open_backend`.
+
+    Args:
+        settings: The settings.
+        to_provision: Whether what is set about the fleet is to be written down with it.
+    """
+    backend = _aws(settings, _say, to_provision=to_provision)
     try:
         yield backend
     finally:
@@ -72,7 +92,18 @@ def new_requester_id(role: str) -> str:
 
 def iraas_command(*arguments: str) -> list[str]:
     """The command line that runs this very iraas again."""
-    return [sys.executable, "-m", "iraas", *arguments]
+    return module_command("iraas", *arguments)
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of ours; whatever modules lie in the working directory,
+    which is often somebody's folder of pictures, are left alone.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _local(settings: Settings) -> "Backend":
@@ -89,5 +120,34 @@ def _local(settings: Settings) -> "Backend":
     )
 
 
-def _aws(settings: Settings) -> "Backend":
-    raise NotImplementedError
+def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
+    from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
+
+    def opened(options: "FleetOptions | None") -> AwsBackend:
+        return AwsBackend(
+            settings.deployment,
+            settings.region,
+            options=options,
+            capacity=max_workers(settings),
+            bundle=lambda: ensure_model(settings, report),
+            prices=settings.prices,
+            report=report,
+        )
+
+    backend = opened(None)
+    if not to_provision:
+        return backend
+    wanted = _fleet_options(settings, backend.stack.options())
+    backend.close()
+    return opened(wanted)
+
+
+def _fleet_options(settings: Settings, options: "FleetOptions") -> "FleetOptions":
+    """What a deployment is provisioned with: as set, and otherwise as it was."""
+    changes = {
+        "kinds": settings.instance_types,
+        "pricings": settings.pricing,
+        "subnet_ids": settings.subnets,
+        "capacity": settings.max_workers,
+    }
+    return replace(options, **{name: value for name, value in changes.items() if value})
