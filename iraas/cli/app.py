@@ -1,5 +1,6 @@
 """The command line as a whole."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -10,7 +11,7 @@ import iraas
 from iraas.cli.config_command import config_app
 from iraas.cli.controller_command import controller
 from iraas.cli.doctor_command import doctor
-from iraas.cli.exits import exit_code, tell
+from iraas.cli.exits import ExitCode, exit_code, tell
 from iraas.cli.jobs_command import jobs
 from iraas.cli.provision_command import provision
 from iraas.cli.results_command import results
@@ -62,12 +63,24 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="iraas")
     except IraasError as error:
         tell(error)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        # Whoever read our output left: say nothing more, also not while the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        # Whoever read our output left.
+        _discard_output()
+        sys.exit(ExitCode.FAILURE)
+    except OSError as error:
+        _discard_output()
+        place = f"{error.filename}: " if error.filename else ""
+        tell(IraasError(f"{place}{error.strerror or error}"))
+        sys.exit(ExitCode.FAILURE)
+
+
+def _discard_output() -> None:
+    """Say nothing more on stdout, also not while the interpreter ends and flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

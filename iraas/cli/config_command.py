@@ -18,7 +18,12 @@ def show(resolved: Resolved, as_json: JsonOption = False) -> None:
 
     Example:  IRAAS_MAX_WORKERS=4 iraas config show
     """
-    from iraas.cli.render import print_json, settings_json, settings_table  # noqa: PLC0415
+    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
+        console,
+        print_json,
+        settings_json,
+        settings_table,
+    )
 
     if as_json:
         print_json(settings_json(resolved))

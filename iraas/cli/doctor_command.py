@@ -16,7 +16,7 @@ def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
     from dataclasses import asdict  # noqa: PLC0415 - not for --help
 
     from iraas.cli.checks import run_checks  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import check_table, print_json  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import check_table, console, print_json  # noqa: PLC0415 - not for --help
 
     checks = list(run_checks(resolved.settings))
     if as_json:

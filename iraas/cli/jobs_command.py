@@ -11,7 +11,12 @@ def jobs(resolved: Resolved, as_json: JsonOption = False) -> None:
     Example:  iraas jobs --json
     """
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import job_json, job_table, print_json  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
+        console,
+        job_json,
+        job_table,
+        print_json,
+    )
     from iraas.services.jobs import list_jobs  # noqa: PLC0415 - not for --help
 
     with open_backend(resolved.settings) as backend:

@@ -20,7 +20,12 @@ def provision(
     Example:  iraas provision --dry-run
     """
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import print_json, resource_json, resource_table  # noqa: PLC0415
+    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
+        console,
+        print_json,
+        resource_json,
+        resource_table,
+    )
 
     with open_backend(resolved.settings) as backend:
         plan = backend.stack.plan()

@@ -21,7 +21,7 @@ from iraas.services.jobs import JobProgress
 from iraas.services.status import Status
 
 PIPE_WIDTH = 1000
-"""Columns of a table that goes into a pipe: lines are not folded there, for whoever filters them."""
+"""Columns of a table in a pipe: its lines are not folded, for those who filter them."""
 
 
 def console(*, stderr: bool = False) -> Console:

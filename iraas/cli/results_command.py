@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from iraas.core.ports import Backend
 
 LOOK_EVERY_S = 0.5
+LOOK_SHARE = 5
+"""A look at a large job takes a while: at least so many times as long passes before the next."""
+PATIENCE_S = 900.0
 
 
 @with_settings()
@@ -47,15 +50,16 @@ def results(
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.services.jobs import open_job, outcomes  # noqa: PLC0415 - not for --help
 
-    with open_backend(resolved.settings) as backend, saving(save) as write:
+    with open_backend(resolved.settings) as backend:
         found = open_job(backend, check_job_id(job))
         report = Report(as_json=as_json)
         source = _followed(backend, found, timeout) if follow else outcomes(backend, found)
-        for outcome in source:
-            report.count(outcome)
-            if outcome.prediction is None or not failed:
-                report.show(outcome)
-                write(outcome)
+        with saving(save) as write:
+            for outcome in source:
+                report.count(outcome)
+                if outcome.prediction is None or not failed:
+                    report.show(outcome)
+                    write(outcome)
         missing = found.total - report.counted
         report.close(save, missing=missing)
     if report.failed:
@@ -67,17 +71,25 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
     from iraas.services.following import Follower  # noqa: PLC0415 - not for --help
 
     follower = Follower(backend, job)
-    until = time.monotonic() + timeout_s if timeout_s else float("inf")
+    began = heard = time.monotonic()
     failures = 0
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
         while True:
+            looked_at = time.monotonic()
             for outcome in follower.stored():
+                heard = looked_at
                 failures += outcome.prediction is None
                 yield outcome
                 progress.update(follower.ledger.concluded, failures)
             progress.update(follower.ledger.concluded, failures)
             if follower.ledger.is_complete:
                 return
-            if time.monotonic() > until:
+            now = time.monotonic()
+            if timeout_s is not None and now - began > timeout_s:
                 raise WaitTimeoutError(f"the job was not done within {timeout_s:g} s")
-            time.sleep(LOOK_EVERY_S)
+            if now - heard > PATIENCE_S:
+                raise WaitTimeoutError(
+                    f"no outcome came for {now - heard:.0f} s",
+                    remedy=f"Send what is missing again: iraas submit --resume {job.job_id}",
+                )
+            time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now - looked_at)))

@@ -29,7 +29,11 @@ def status(
     from rich.live import Live  # noqa: PLC0415 - not for --help
 
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import print_json, status_view  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
+        console,
+        print_json,
+        status_view,
+    )
     from iraas.services.status import take_status  # noqa: PLC0415 - not for --help
 
     out = console()

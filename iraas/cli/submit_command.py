@@ -1,9 +1,8 @@
 """``iraas submit``: send images, follow them, print and save their outcomes."""
 
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -70,12 +69,18 @@ def submit(
     from iraas.cli.saving import check_save_path  # noqa: PLC0415 - not for --help
 
     _check(paths, files_from, resume)
+    if no_wait and save is not None:
+        raise UsageError(
+            "--no-wait leaves before there is anything to save",
+            remedy="Save it later: iraas results JOB --save FILE",
+        )
     settings = resolved.settings
     if save is not None:
         check_save_path(save)
     with _pictures(paths or [], files_from) as pictures:
         if dry_run:
-            _say_what_would_be_sent(pictures, settings, as_json=as_json)
+            with _missing(settings, resume) if resume else nullcontext(pictures) as unsent:
+                _say_what_would_be_sent(unsent, settings, as_json=as_json)
             return
         ensure_model(settings, lambda text: typer.echo(text, err=True))
         with open_backend(settings) as backend:
@@ -114,21 +119,47 @@ def _pictures(paths: list[str], files_from: Path | None) -> Iterator[Iterator["P
     from iraas.services.sources import find_pictures  # noqa: PLC0415 - not for --help
 
     with ExitStack() as stack:
-        lists: list[TextIO] = [sys.stdin] * paths.count("-")
+        sources = [Path("/dev/stdin")] * paths.count("-")
         if files_from is not None:
-            try:
-                # File names may be no text: what cannot be read so is kept as it is.
-                file = files_from.open(encoding="utf-8", errors="surrogateescape")
-            except OSError as exc:
-                raise UsageError(f"{files_from} cannot be read: {exc.strerror}") from exc
-            lists.append(stack.enter_context(file))
+            sources.append(Path("/dev/stdin") if str(files_from) == "-" else files_from)
+        lists = [stack.enter_context(_open_list(source)) for source in sources]
         yield find_pictures([path for path in paths if path != "-"], lists)
+
+
+def _open_list(path: Path) -> TextIO:
+    try:
+        # File names may be no text: what cannot be read so is kept as it is.
+        return path.open(encoding="utf-8", errors="surrogateescape")
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{path} cannot be read: {exc}") from exc
+
+
+@contextmanager
+def _missing(settings: Settings, resume: str) -> Iterator[Iterator["Picture"]]:
+    """The pictures of a job that have no outcome yet."""
+    from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
+    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
+    from iraas.services.jobs import manifest, open_job, stored_indexes  # noqa: PLC0415 - as above
+    from iraas.services.ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
+    from iraas.services.sources import Picture  # noqa: PLC0415 - not for --help
+
+    with open_backend(settings) as backend:
+        job = open_job(backend, check_job_id(resume))
+        concluded = OutcomeLedger(job.total)
+        for index in stored_indexes(backend, job):
+            concluded.mark(index)
+        yield (
+            Picture(one.name, one.path)
+            for one in manifest(backend, job)
+            if not concluded.has(one.index)
+        )
 
 
 def _say_what_would_be_sent(
     pictures: Iterator["Picture"], settings: Settings, *, as_json: bool
 ) -> None:
-    from iraas.cli.render import print_json, printable  # noqa: PLC0415 - not for --help
+    from iraas.cli.printable import printable  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import print_json  # noqa: PLC0415 - not for --help
 
     count = size_bytes = 0
     for one in pictures:

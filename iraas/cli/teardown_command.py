@@ -26,7 +26,12 @@ def teardown(
     Example:  iraas teardown --dry-run
     """
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import print_json, resource_json, resource_table  # noqa: PLC0415
+    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
+        console,
+        print_json,
+        resource_json,
+        resource_table,
+    )
 
     out = console(stderr=True)
     name = resolved.settings.deployment

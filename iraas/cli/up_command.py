@@ -55,14 +55,13 @@ def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 80
 @contextmanager
 def _live(look: "Callable[[], Status]") -> Iterator[None]:
     """Show the status on a terminal, from a thread, for as long as this lasts."""
-    from rich.console import Console  # noqa: PLC0415 - not for --help
     from rich.live import Live  # noqa: PLC0415 - not for --help
 
-    from iraas.cli.render import status_view  # noqa: PLC0415 - not for --help
+    from iraas.cli.render import cell, console, status_view  # noqa: PLC0415 - as above
     from iraas.errors import IraasError  # noqa: PLC0415 - not for --help
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    out = console(stderr=True)
+    if not out.is_terminal:
         yield
         return
     stop = threading.Event()
@@ -72,9 +71,9 @@ def _live(look: "Callable[[], Status]") -> Iterator[None]:
             try:
                 live.update(status_view(look()), refresh=True)
             except IraasError as error:
-                live.update(str(error), refresh=True)
+                live.update(cell(str(error)), refresh=True)
 
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=out, auto_refresh=False) as live:
         thread = threading.Thread(target=show, args=(live,), name="status", daemon=True)
         thread.start()
         try:

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from iraas.cli.exits import ExitCode
 from iraas.cli.options import settings_environment, with_settings
+from iraas.cli.printable import printable
 from iraas.core.settings import Resolved
 
 if TYPE_CHECKING:
@@ -31,15 +31,20 @@ def worker(
 
     Example:  iraas worker --processes 4
     """
-    from iraas.cli.composition import cores, ensure_model, open_backend  # noqa: PLC0415 - heavy
+    from iraas.cli.composition import (  # noqa: PLC0415 - heavy
+        cores,
+        ensure_model,
+        module_command,
+        open_backend,
+    )
     from iraas.services.worker.processes import ClassifierProcess  # noqa: PLC0415 - heavy
     from iraas.services.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
 
     settings = resolved.settings
     name = worker_id or f"w-{secrets.token_hex(4)}"
-    bundle = ensure_model(settings, typer.echo if sys.stderr.isatty() else lambda _: None)
+    bundle = ensure_model(settings, lambda text: typer.echo(text, err=True))
     greeting = json.dumps({"bundle": str(bundle), "worker_id": name}).encode()
-    command = [sys.executable, "-m", "iraas.cli.classifier_process"]
+    command = module_command("iraas.cli.classifier_process")
     os.environ.update(settings_environment(settings))
 
     def start() -> "ClassifierProcess":
@@ -55,6 +60,7 @@ def worker(
             rules=Rules(grace_s=settings.grace_s, stall_s=settings.stall_s),
         )
         record = supervisor.run()
-    typer.echo(f"worker {name} left: {record.reason} ({record.done} images)", err=True)
+    reason = printable(record.reason)
+    typer.echo(f"worker {name} left: {reason} ({record.done} images)", err=True)
     if record.state == "broken":
         raise typer.Exit(ExitCode.FAILURE)
