@@ -66,12 +66,12 @@ fail() {
 # Three tries of whatever the network can spoil.
 try() {
   local pause
-  for pause in 2 10 0; do
+  for pause in ${IRAAS_MACHINE_PAUSES:-2 10}; do
     "$@" && return 0
-    say "failed: $1 (next try in $pause s)"
+    say "failed: $1; next try in $pause s"
     sleep "$pause"
   done
-  return 1
+  "$@"
 }
 
 fetch() { # key, sha256, file

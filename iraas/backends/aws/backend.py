@@ -22,6 +22,7 @@ from iraas.backends.aws.names import (
     RECORDS_PREFIX,
     Names,
 )
+from iraas.backends.aws.prices import PriceTable, load_prices
 from iraas.backends.aws.response_queues import SqsResponseQueues
 from iraas.backends.aws.s3_store import S3Store
 from iraas.backends.aws.session import AwsSession, ClientLimits
@@ -150,6 +151,11 @@ class AwsBackend:
             report=self._report,
             sleep=self._sleep,
         )
+
+    @cached_property
+    def pricing(self) -> PriceTable:
+        """What its instances cost."""
+        return load_prices(self._session.region, self._prices)
 
     @cached_property
     def web_tier(self) -> Ec2Fleet:

@@ -85,6 +85,14 @@ class PriceTable:
             return None
         return price * (self.spot_share if pricing == "spot" else 1.0) + self.extras_hour
 
+    def hour_usd(self, kind: str, pricing: str) -> float:
+        """As `instance_hour`, and 0 without a price. See `iraas.core.ports.Pricing`."""
+        return self.instance_hour(kind, pricing) or 0.0
+
+    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
+        """What one instance cost. See `iraas.core.ports.Pricing`."""
+        return self.spend([Run(kind, pricing, seconds)]).usd
+
     def spend(self, runs: Iterable[Run]) -> Spend:
         """What instances cost for as long as they ran, each a minute at least."""
         usd = 0.0

@@ -41,7 +41,7 @@ PROVISION_ACTIONS = _actions(
     s3:DeleteObject s3:DeleteObjectVersion
     sqs:CreateQueue sqs:DeleteQueue sqs:GetQueueUrl sqs:GetQueueAttributes
     sqs:SetQueueAttributes sqs:ListQueues sqs:ListQueueTags sqs:TagQueue
-    ssm:GetParameters"""
+    ssm:GetParameter ssm:GetParameters"""
 )
 """What `provision`, `bake` and `teardown` call."""
 

@@ -5,10 +5,12 @@ import secrets
 from typing import Any
 
 from iraas.backends.aws.ec2_instances import find_instance, list_instances, terminate_instances
+from iraas.backends.aws.iam_policies import IMAGE_PARAMETER
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.stack.composition import user_data
 from iraas.backends.aws.stack.install_part import Artifacts
 from iraas.backends.aws.stack.parts import Site
+from iraas.backends.aws.stack.strays import snapshots_of
 from iraas.backends.aws.translation import code_of, translating
 from iraas.errors import BackendError
 
@@ -56,6 +58,7 @@ def bake_image(site: Site, artifacts: Artifacts) -> str:
                 at_most_s=_IMAGE_S,
                 every_s=10.0,
             )
+            _tag_snapshots(site, image_id)
     finally:
         _end_builders(site)
     return image_id
@@ -69,6 +72,8 @@ def _launch(site: Site, script: str) -> str:
         "MaxCount": 1,
         "ClientToken": f"{site.names.deployment}-{BUILDER}-{secrets.token_hex(8)}",
         "LaunchTemplate": {"LaunchTemplateName": site.names.worker, "Version": "$Default"},
+        # Not the template's: that may be an image which was baked before.
+        "ImageId": _newest_image(site),
         "InstanceType": site.options.kinds[0],
         "SubnetId": site.options.subnet_ids[0],
         # An image can be made of a stopped instance, not of a terminated one.
@@ -95,6 +100,12 @@ def _launch(site: Site, script: str) -> str:
     with translating("ec2", "the launch of a builder"):
         site.wait(launch, "launching a builder", at_most_s=_PROFILE_S, every_s=5.0)
     return launched[0]
+
+
+def _newest_image(site: Site) -> str:
+    ssm: Any = site.session.client("ssm")
+    with translating("ssm", IMAGE_PARAMETER):
+        return str(ssm.get_parameter(Name=IMAGE_PARAMETER)["Parameter"]["Value"])
 
 
 def _end_builders(site: Site) -> None:
@@ -130,11 +141,16 @@ def _make_image(site: Site, instance_id: str) -> str:
             InstanceId=instance_id,
             Name=f"{site.names.stem}-{mark}",
             Description=f"iraas worker of {site.names.deployment}",
-            TagSpecifications=[
-                {"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")
-            ],
+            TagSpecifications=[{"ResourceType": "image", "Tags": tags}],
         )
     return str(answer["ImageId"])
+
+
+def _tag_snapshots(site: Site, image_id: str) -> None:
+    """Tag what the image is made of, so that it is found even when the image is gone."""
+    ec2: Any = site.session.client("ec2")
+    (image,) = ec2.describe_images(ImageIds=[image_id])["Images"]
+    ec2.create_tags(Resources=snapshots_of(image), Tags=site.tags("image"))
 
 
 def _image_state(ec2: Any, image_id: str) -> str:

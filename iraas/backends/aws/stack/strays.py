@@ -125,7 +125,7 @@ def find_images(site: Site) -> list[Stray]:
     return [
         Stray(
             Resource("image", one["ImageId"], exists=True, detail=one.get("Name", "")),
-            _remover(site, "ec2", ec2.deregister_image, ImageId=one["ImageId"]),
+            _image_remover(site, one["ImageId"], snapshots_of(one)),
         )
         for one in images
     ] + [
@@ -135,6 +135,24 @@ def find_images(site: Site) -> list[Stray]:
         )
         for one in snapshots
     ]
+
+
+def snapshots_of(image: dict[str, Any]) -> list[str]:
+    """The snapshots that an image is made of."""
+    disks = [one.get("Ebs", {}) for one in image.get("BlockDeviceMappings", [])]
+    return [disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")]
+
+
+def _image_remover(site: Site, image_id: str, snapshot_ids: list[str]) -> Callable[[], None]:
+    """An image's snapshots outlive it, and cost, unless they are deleted after it."""
+    ec2: Any = site.session.client("ec2")
+
+    def remove() -> None:
+        _remover(site, "ec2", ec2.deregister_image, ImageId=image_id)()
+        for one in snapshot_ids:
+            _remover(site, "ec2", ec2.delete_snapshot, SnapshotId=one)()
+
+    return remove
 
 
 def find_volumes(site: Site) -> list[Stray]:
