@@ -144,10 +144,10 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
 
 def _fleet_options(settings: Settings, options: "FleetOptions") -> "FleetOptions":
     """What a deployment is provisioned with: as set, and otherwise as it was."""
-    changes = {
-        "kinds": settings.instance_types,
-        "pricings": settings.pricing,
-        "subnet_ids": settings.subnets,
-        "capacity": settings.max_workers,
-    }
-    return replace(options, **{name: value for name, value in changes.items() if value})
+    return replace(
+        options,
+        kinds=settings.instance_types or options.kinds,
+        pricings=settings.pricing or options.pricings,
+        subnet_ids=settings.subnets or options.subnet_ids,
+        capacity=settings.max_workers or options.capacity,
+    )

@@ -112,6 +112,10 @@ def status_view(status: Status) -> Table:
         "images",
         f"{status.done:,} done, {status.failed:,} of them failed; {status.images_per_s:g} images/s",
     )
+    if status.spent_usd or status.hour_usd:
+        each = f", ${status.per_thousand_usd:.3f} per 1,000 images" if status.done else ""
+        spend = f"about ${status.spent_usd:.2f} so far{each}; ${status.hour_usd:.2f} an hour now"
+        view.add_row("spend", spend)
     view.add_row("controller", cell(status.controller) or "none")
     view.add_row("last decision", _decision(status))
     view.add_row("workers", _worker_table(status) if status.workers else "none")

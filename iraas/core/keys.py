@@ -8,6 +8,7 @@
              manifests/<job>/<page>.jsonl          which images it has, a page of them a file
              attempts/<job>/<index>/<n>            an image about to be tried alone
              workers/<worker>.json                 what a worker last said of itself
+             instances/<instance>.json             what an instance costs, from when to when
              controller/…                          what the controller decided, and why
              history/<minute>.json                 samples of the deployment, for charts
              tickets/<ticket>                      where the outcome of one request will be
@@ -28,6 +29,8 @@ MAX_ATTEMPTS = 10
 WORKERS = "workers/"
 DECISIONS = "controller/decisions/"
 LAST_DECISION = "controller/last-decision.json"
+INSTANCES = "instances/"
+SPEND_LIMIT = "controller/spend-limit.json"
 HISTORY = "history/"
 WEBHOOKS = "webhooks/"
 
@@ -101,6 +104,11 @@ def attempts_of(job_id: str) -> str:
 def worker_key(worker_id: str) -> str:
     """Where a worker's record lies."""
     return check_key(f"{WORKERS}{worker_id}.json")
+
+
+def instance_key(instance_id: str) -> str:
+    """Where it is noted what an instance is paid by, and from when to when."""
+    return check_key(f"{INSTANCES}{instance_id}.json")
 
 
 def history_key(minute: int) -> str:

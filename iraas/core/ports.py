@@ -309,6 +309,30 @@ class Resource:
     detail: str = ""
 
 
+class Pricing(Protocol):
+    """What instances cost, as far as can be estimated."""
+
+    def hour_usd(self, kind: str, pricing: str) -> float:
+        """Dollars for an hour of an instance; 0 if its kind has no price."""
+        ...
+
+    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
+        """Dollars for an instance that ran so long, by the rules of the bill."""
+        ...
+
+
+class FreeOfCharge:
+    """The `Pricing` of what costs nothing."""
+
+    def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's
+        """Nothing."""
+        return 0.0
+
+    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
+        """Nothing."""
+        return 0.0
+
+
 class Stack(Protocol):
     """A deployment's resources, made and removed as a whole; found by name and tag, never by a
     state file.
@@ -380,6 +404,11 @@ class Backend(Protocol):
     @property
     def stack(self) -> Stack:
         """The resources as a whole."""
+        ...
+
+    @property
+    def pricing(self) -> Pricing:
+        """What its instances cost."""
         ...
 
     def close(self) -> None:

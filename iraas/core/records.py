@@ -80,6 +80,64 @@ class DecisionRecord:
         return json.dumps(asdict(self)).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """An instance that costs money.
+
+    Attributes:
+        instance_id: Its id.
+        kind: Its type.
+        pricing: ``on-demand`` or ``spot``.
+        launched_at: Seconds since the epoch.
+        ended_at: When it was first missed, in seconds since the epoch; None while it is there.
+    """
+
+    instance_id: str
+    kind: str
+    pricing: str
+    launched_at: float
+    ended_at: float | None = None
+
+    def encode(self) -> bytes:
+        """The record as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """A bound on what is spent on instances from a moment on.
+
+    Attributes:
+        usd: Dollars; once they are spent, nothing is launched.
+        since: Seconds since the epoch.
+    """
+
+    usd: float
+    since: float
+
+    def encode(self) -> bytes:
+        """The record as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
+def decode_instance(data: bytes) -> InstanceRecord:
+    """Read an instance's record.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    return read_record(data, InstanceRecord)
+
+
+def decode_spend_limit(data: bytes) -> SpendLimit:
+    """Read a limit on spending.
+
+    Raises:
+        MessageError: If it is not one.
+    """
+    return read_record(data, SpendLimit)
+
+
 def decode_worker(data: bytes) -> WorkerRecord:
     """Read a worker's record.
 

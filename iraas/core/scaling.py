@@ -70,9 +70,10 @@ class BacklogPolicy:
         if images == 0:
             reason = "no image waits or is in flight"
         else:
-            reason = f"{queue.visible} images wait and {queue.in_flight} are in flight"
+            waiting = "1 image waits" if queue.visible == 1 else f"{queue.visible:,} images wait"
+            reason = f"{waiting}, {queue.in_flight:,} in flight"
             if needed > observation.cap:
-                reason += f"; capped at {observation.cap} workers"
+                reason += f"; the cap is {observation.cap}"
         if wanted < observation.workers:
             reason += f"; {observation.workers} workers are there and leave by themselves"
         return Decision(max(wanted, min(observation.workers, observation.cap)), reason)

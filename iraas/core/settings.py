@@ -14,6 +14,7 @@ from iraas.core.keys import MAX_ATTEMPTS
 from iraas.errors import ConfigurationError
 
 BackendName = Literal["local", "aws"]
+Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
 MAX_FLEET = 19
 """Workers at most: twenty instances with the web tier's one."""
@@ -66,6 +67,13 @@ def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _pricings(text: str) -> tuple[Pricing, ...]:
+    names = _names(text)
+    if not names or not set(names) <= {"spot", "on-demand"}:
+        raise ValueError("it is spot, on-demand, or both in the order in which they are tried")
+    return cast("tuple[Pricing, ...]", names)
 
 
 def _setting(
@@ -121,8 +129,8 @@ class Settings:
     instance_types: tuple[str, ...] | None = _setting(
         _names, None, "EC2 instance types of the workers, in the order in which they are tried."
     )
-    pricing: tuple[str, ...] | None = _setting(
-        _names, None, "How workers are paid for, in the order tried: spot, on-demand."
+    pricing: tuple[Pricing, ...] | None = _setting(
+        _pricings, None, "How workers are paid for, in the order tried: spot, on-demand."
     )
     subnets: tuple[str, ...] | None = _setting(
         _names, None, "Subnets of the workers; by default those of the default VPC."

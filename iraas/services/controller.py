@@ -19,6 +19,7 @@ from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
 from iraas.core.scaling import Observation, Policy
 from iraas.errors import BackendError, MessageError, ObjectNotFoundError
 from iraas.services.dead_letters import DeadLetterSweep
+from iraas.services.spend import SpendLedger
 
 log = logging.getLogger(__name__)
 LOST_INSTANCE = "its worker never reported"
@@ -72,6 +73,7 @@ class Controller:
         self._timing = timing or Timing()
         self._clock = clock
         self._dead_letters = DeadLetterSweep(backend, clock)
+        self._spend = SpendLedger(backend, backend.pricing, clock)
         self._swept_at = 0.0
         self._noted: DecisionRecord | None = None
         self._known: set[str] = set()
@@ -104,6 +106,7 @@ class Controller:
         if not self._backend.lease.hold():
             return None
         instances = self._backend.fleet.instances()
+        self._spend.observe(instances)
         records = {one.instance_id: self._record_of(one.instance_id) for one in instances}
         self._learn_from_the_gone({one.instance_id for one in instances})
         removed = self._remove_orphans(instances, records)
@@ -196,6 +199,8 @@ class Controller:
             return 0, ""
         if self._clock() < self._launch_after:
             return 0, f"waiting before the next launch, for a worker broke: {self._broken_reason}"
+        if hindrance := self._spend.is_exhausted():
+            return 0, hindrance
         launch = self._backend.fleet.launch(count)
         self._known.update(launch.launched)
         return len(launch.launched), launch.shortfall

@@ -8,6 +8,7 @@ from iraas.core.keys import WORKERS
 from iraas.core.ports import Backend, Instance, InstanceState, QueueDepth
 from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
 from iraas.errors import MessageError, ObjectNotFoundError
+from iraas.services.spend import SpendLedger
 from iraas.services.submission import last_decision
 
 FRESH_S = 20.0
@@ -51,6 +52,9 @@ class Status:
         done: Outcomes stored by all workers on record, those included that left.
         failed: Failures among them.
         images_per_s: What all workers do together.
+        spent_usd: What its instances have cost so far, estimated.
+        hour_usd: What an hour of the instances that are there costs.
+        per_thousand_usd: What a thousand images have cost so far; None if there are none yet.
         controller: Who acts as the controller; empty if nobody does.
         decision: What the controller decided last; None if it never did.
     """
@@ -64,6 +68,9 @@ class Status:
     done: int
     failed: int
     images_per_s: float
+    spent_usd: float
+    hour_usd: float
+    per_thousand_usd: float | None
     controller: str
     decision: DecisionRecord | None
 
@@ -87,6 +94,8 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
         for name, record in records.items()
         if name not in instances and _is_there(record, now)
     ]
+    spent_usd = SpendLedger(backend, backend.pricing, clock).spent_usd()
+    done = sum(record.done for record in records.values())
     return Status(
         deployment=deployment,
         backend=backend.name,
@@ -94,9 +103,12 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
         queue=backend.requests.depth(),
         dead_letters=backend.dead_letters.depth().total,
         workers=tuple(sorted(workers, key=lambda one: -one.age_s)),
-        done=sum(record.done for record in records.values()),
+        done=done,
         failed=sum(record.failed for record in records.values()),
         images_per_s=round(sum(one.images_per_s for one in workers), 2),
+        spent_usd=round(float(spent_usd), 4),
+        hour_usd=sum(backend.pricing.hour_usd(one.kind, one.pricing) for one in workers),
+        per_thousand_usd=round(1000 * spent_usd / done, 4) if done else None,
         controller=backend.lease.holder(),
         decision=last_decision(backend),
     )

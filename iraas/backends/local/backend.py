@@ -21,6 +21,7 @@ from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.backends.local.stack import LocalStack
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
 from iraas.core.ids import is_plain_name
+from iraas.core.ports import FreeOfCharge
 
 MAX_RECEIVES = 20
 """How often a request is handed out. Workers give up on an image much sooner, with a failure
@@ -77,6 +78,7 @@ class LocalBackend:
         self.responses = SqliteResponseQueues(
             queues / "responses", max_body_bytes=max_body_bytes, clock=clock
         )
+        self.pricing = FreeOfCharge()
         self.inputs = DirectoryStore(folder / "inputs")
         self.outputs = DirectoryStore(folder / "outputs")
         self.records = DirectoryStore(folder / "records")

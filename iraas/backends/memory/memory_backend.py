@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from iraas.backends.memory.memory_fleet import MemoryFleet, MemoryLease
 from iraas.backends.memory.memory_queue import MemoryQueue, MemoryResponseQueues
 from iraas.backends.memory.memory_store import MemoryStore
-from iraas.core.ports import Resource
+from iraas.core.ports import FreeOfCharge, Resource
 
 
 @dataclass(slots=True)
@@ -87,6 +87,7 @@ class MemoryBackend:
             clock=clock,
         )
         self.responses = MemoryResponseQueues(max_body_bytes=max_body_bytes, clock=clock)
+        self.pricing = FreeOfCharge()
         self.inputs = MemoryStore(clock=clock)
         self.outputs = MemoryStore(clock=clock)
         self.records = MemoryStore(clock=clock)

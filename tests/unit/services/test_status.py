@@ -35,6 +35,9 @@ def test_a_deployment_that_never_did_anything(backend: FlakyBackend, clock: Cloc
         done=0,
         failed=0,
         images_per_s=0.0,
+        spent_usd=0.0,
+        hour_usd=0.0,
+        per_thousand_usd=None,
         controller="",
         decision=None,
     )
@@ -137,6 +140,9 @@ def test_the_json_is_pinned(backend: FlakyBackend, clock: Clock) -> None:
         "done": 0,
         "failed": 0,
         "images_per_s": 0.0,
+        "spent_usd": 0.0,
+        "hour_usd": 0.0,
+        "per_thousand_usd": None,
         "controller": "",
         "decision": {
             "at": 1.0,
