@@ -98,7 +98,7 @@ def test_a_worker_is_worth_as_many_images_as_it_is_told() -> None:
 
 def test_the_reason_names_the_backlog_and_the_cap() -> None:
     reason = BacklogPolicy().decide(seen(visible=90, in_flight=10)).reason
-    assert reason == "90 images wait and 10 are in flight; capped at 4 workers"
+    assert reason == "90 images wait, 10 in flight; the cap is 4"
 
 
 def test_the_reason_says_that_idle_workers_leave_by_themselves() -> None:

@@ -27,6 +27,12 @@ SAMPLES = {
     "max_attempts": "4",
     "max_image_bytes": "1000",
     "max_pixels": "1000",
+    "token": "sesame",
+    "region": "eu-central-1",
+    "instance_types": "c6a.large,c6i.large",
+    "pricing": "on-demand",
+    "subnets": "subnet-1",
+    "prices": "/elsewhere.json",
 }
 
 
