@@ -13,6 +13,7 @@ from iraas.cli.controller_command import controller
 from iraas.cli.doctor_command import doctor
 from iraas.cli.exits import ExitCode, exit_code, tell
 from iraas.cli.jobs_command import jobs
+from iraas.cli.loadgen_command import loadgen
 from iraas.cli.provision_command import provision
 from iraas.cli.results_command import results
 from iraas.cli.retry_command import retry
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for command in (submit, results, jobs, retry, status):
+for command in (submit, results, jobs, retry, status, loadgen):
     app.command(rich_help_panel=CLIENT_PANEL)(command)
 for command in (up, serve_web, controller, worker, provision, teardown, doctor):
     app.command(rich_help_panel=OPERATE_PANEL)(command)

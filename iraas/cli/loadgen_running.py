@@ -1,0 +1,203 @@
+"""Putting a run of the workload generator together: target, watch, files, report."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import typer
+
+from iraas.cli.composition import ensure_model, open_backend
+from iraas.cli.following_job import running_controller
+from iraas.cli.loadgen_saving import saving_requests
+from iraas.cli.loadgen_view import LoadProgress, print_result
+from iraas.cli.render import print_json
+from iraas.core.ports import Backend
+from iraas.core.settings import Resolved
+from iraas.errors import BackendError, MissingExtraError, UsageError
+from iraas.loadgen.answers import Measured, Target
+from iraas.loadgen.observing import Load, Look, Watch, draw, load_of
+from iraas.loadgen.pictures import PictureSet, load_pictures, read_labels
+from iraas.loadgen.plan import Api, LoadPlan
+from iraas.loadgen.queue_target import QueueTarget
+from iraas.loadgen.session import LoadResult, make_load
+from iraas.services.sources import find_pictures
+from iraas.services.status import take_status
+
+BACKEND_LOOK_S = 0.5
+WEB_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the load goes.
+
+    Attributes:
+        url: The web tier's address; None for the queue of the deployment.
+        api: How to ask the web tier.
+        token: Its token; empty for none.
+    """
+
+    url: str | None
+    api: Api
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What to tell of a run, and where.
+
+    Attributes:
+        labels: A file that says what is right.
+        save: A file for every request.
+        chart: A file for the picture of the run.
+        as_json: Whether to print JSON.
+    """
+
+    labels: Path | None
+    save: Path | None
+    chart: Path | None
+    as_json: bool
+
+
+def run_load(
+    resolved: Resolved, plan: LoadPlan, place: Place, paths: Sequence[str], report: Report
+) -> LoadResult:
+    """Make the load, print its result, write its files.
+
+    Raises:
+        UsageError: If something named cannot be used.
+        BackendError: If the target is not there at all.
+    """
+    labels = read_labels(report.labels) if report.labels else {}
+    if report.chart is not None and report.chart.suffix != ".svg":
+        raise UsageError(f"{report.chart} does not end in .svg")
+    pictures = load_pictures(find_pictures(paths), labels)
+    if not pictures.is_whole:
+        _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
+    if labels and all(one.expected is None for one in pictures.pictures):
+        raise UsageError(f"{report.labels} names none of the pictures")
+    with saving_requests(report.save) as write:
+        if place.url is None:
+            result = _run_on_queue(resolved, plan, pictures, write)
+        else:
+            result = asyncio.run(_run_on_web(resolved, plan, place, pictures, write))
+    _tell(result, place, report)
+    return result
+
+
+def _run_on_queue(
+    resolved: Resolved, plan: LoadPlan, pictures: PictureSet, write: Callable[[Measured], None]
+) -> LoadResult:
+    settings = resolved.settings
+    ensure_model(settings, _say)
+    with open_backend(settings) as backend, running_controller(settings, backend):
+        target = QueueTarget(backend, max_image_bytes=settings.max_image_bytes, clock=time.time)
+        watch = Watch(_backend_look(backend, settings.deployment), BACKEND_LOOK_S)
+
+        async def run() -> LoadResult:
+            async with target:
+                return await _run(plan, target, pictures, watch, write)
+
+        return asyncio.run(run())
+
+
+async def _run_on_web(
+    resolved: Resolved,
+    plan: LoadPlan,
+    place: Place,
+    pictures: PictureSet,
+    write: Callable[[Measured], None],
+) -> LoadResult:
+    assert place.url is not None, "the web tier has an address"
+    try:
+        from iraas.loadgen.http_target import HttpTarget  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise MissingExtraError(
+            "sending over HTTP needs aiohttp", remedy="Run: pip install 'iraas[loadgen]'"
+        ) from exc
+
+    async with HttpTarget(place.url, api=place.api, token=place.token) as target:
+        await target.check()
+        async with _web_watch(resolved, target.load) as watch:
+            return await _run(plan, target, pictures, watch, write)
+
+
+async def _run(
+    plan: LoadPlan,
+    target: Target,
+    pictures: PictureSet,
+    watch: Watch | None,
+    write: Callable[[Measured], None],
+) -> LoadResult:
+    with LoadProgress(plan) as progress:
+        return await make_load(
+            plan,
+            target,
+            pictures.pictures,
+            watch=watch,
+            ended=write,
+            show=progress.show,
+            random=Random(),  # noqa: S311 - due times are no secret
+        )
+
+
+@asynccontextmanager
+async def _web_watch(resolved: Resolved, look: Look) -> AsyncIterator[Watch | None]:
+    """Watch the deployment behind a web tier: it tells itself, or else, if the person named a
+    deployment, it is taken to be that one.
+    """
+    try:
+        await look()
+    except BackendError as exc:
+        trouble = str(exc)
+    else:
+        yield Watch(look, WEB_LOOK_S)
+        return
+    if all(resolved.sources[name] == "default" for name in ("deployment", "backend", "home")):
+        _say(f"Queue and workers cannot be watched: {trouble}. Name the deployment behind it.")
+        yield None
+        return
+    with open_backend(resolved.settings) as backend:
+        yield Watch(_backend_look(backend, resolved.settings.deployment), BACKEND_LOOK_S)
+
+
+def _backend_look(backend: Backend, deployment: str) -> Look:
+    async def look() -> Load:
+        return load_of(await asyncio.to_thread(take_status, backend, deployment, time.time))
+
+    return look
+
+
+def _tell(result: LoadResult, place: Place, report: Report) -> None:
+    if report.as_json:
+        print_json(result.to_json())
+    else:
+        print_result(result.summary)
+    if report.chart is not None:
+        _draw(result, place, report.chart)
+    if report.save is not None:
+        _say(f"Saved every request to {report.save}.")
+
+
+def _draw(result: LoadResult, place: Place, path: Path) -> None:
+    if not result.observed:
+        _say(f"{path} is not drawn: the deployment could not be watched.")
+        return
+    summary = result.summary
+    title = (
+        f"{summary.succeeded:,} pictures through {place.url or 'the request queue'} "
+        f"in {summary.total_s:.1f} s"
+    )
+    try:
+        path.write_text(draw(list(result.observed), summary.total_s, title), "utf-8")
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+    _say(f"Drew queue and workers to {path}.")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,124 @@
+"""Watching the deployment while it is under load: its queue and its workers, sample by sample."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from iraas.core.charts import Panel, Series, step_chart
+from iraas.errors import IraasError
+from iraas.services.status import Status
+
+log = logging.getLogger(__name__)
+LOOK_S = 10.0
+"""How long one look may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A deployment at one moment.
+
+    Attributes:
+        waiting: Requests that wait in the queue.
+        in_flight: Requests that a worker holds.
+        workers: Workers that are there or on their way: what is paid for.
+        working: Those that run.
+    """
+
+    waiting: int
+    in_flight: int
+    workers: int
+    working: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen, and when, in seconds after the start of the run."""
+
+    at_s: float
+    load: Load
+
+    @property
+    def workers(self) -> int:
+        """Workers that are there or on their way."""
+        return self.load.workers
+
+
+Look = Callable[[], Awaitable[Load]]
+
+
+def load_of(status: Status) -> Load:
+    """What counts here of a deployment's status."""
+    return Load(
+        waiting=status.queue.visible + status.queue.delayed,
+        in_flight=status.queue.in_flight,
+        workers=len(status.workers),
+        working=sum(one.state == "running" for one in status.workers),
+    )
+
+
+class Watch:
+    """Takes samples until it is cancelled.
+
+    Args:
+        look: Looks at the deployment.
+        every_s: Seconds between two looks.
+
+    Attributes:
+        observed: The samples, in order.
+        trouble: Why the last look failed; empty if it did not.
+    """
+
+    def __init__(self, look: Look, every_s: float) -> None:
+        self.observed: list[Observation] = []
+        self.trouble = ""
+        self._look = look
+        self._every_s = every_s
+
+    @property
+    def workers(self) -> int | None:
+        """The workers seen last; None if none were ever looked for with success."""
+        return self.observed[-1].workers if self.observed else None
+
+    async def run(self) -> None:
+        """Look now and again, on the running event loop; a look that fails leaves a gap."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            at_s = loop.time() - began
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    seen = await self._look()
+            except TimeoutError:
+                self.trouble = f"no answer within {LOOK_S:g} s"
+            except IraasError as exc:
+                self.trouble = str(exc)
+            else:
+                self.trouble = ""
+                self.observed.append(Observation(at_s, seen))
+            await asyncio.sleep(max(0.0, at_s + self._every_s - (loop.time() - began)))
+
+
+def draw(observed: list[Observation], end_s: float, title: str) -> str:
+    """The queue and the workers over a run that took so many seconds, as an SVG file."""
+    return step_chart(
+        [
+            Panel(
+                "Requests in the queue",
+                [
+                    Series("waiting", [(one.at_s, one.load.waiting) for one in observed]),
+                    Series("in flight", [(one.at_s, one.load.in_flight) for one in observed]),
+                ],
+            ),
+            Panel(
+                "Workers",
+                [
+                    Series("there or on their way", [(one.at_s, one.workers) for one in observed]),
+                    Series("running", [(one.at_s, one.load.working) for one in observed]),
+                ],
+            ),
+        ],
+        title=title,
+        span=(0.0, max(end_s, observed[-1].at_s if observed else 0.0)),
+        standalone=True,
+    )

@@ -1,0 +1,52 @@
+"""What load to make: how many requests, how many at once, and when each is due."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+Arrivals = Literal["poisson", "fixed"]
+Api = Literal["classify", "inputfile"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What load to make.
+
+    Without a rate the loop is closed: each of so many clients sends its next request when the last
+    one is answered, so that a slow system gets fewer requests. With a rate the loop is open:
+    requests are due at times of their own, whatever became of those before.
+
+    Attributes:
+        requests: How many; None for as many as the duration allows. One of the two is given.
+        duration_s: No request is due later than so many seconds after the start; None for no end.
+        in_flight: Requests without an answer at most. In an open loop those above it wait here,
+            and that wait is part of their latency.
+        timeout_s: How long after it was due a request may be answered.
+        rate_per_s: Requests due per second; None for a closed loop.
+        arrivals: Whether due times are random (a Poisson process) or evenly spaced.
+    """
+
+    requests: int | None
+    duration_s: float | None
+    in_flight: int
+    timeout_s: float
+    rate_per_s: float | None = None
+    arrivals: Arrivals = "poisson"
+
+
+def due_times(plan: LoadPlan, random: Random) -> Iterator[float]:
+    """When the requests of an open loop are due, in seconds after the start, in order."""
+    assert plan.rate_per_s is not None, "a closed loop has no due times"
+    due_s = 0.0
+    for number in itertools.count():
+        if plan.arrivals == "fixed":
+            due_s = number / plan.rate_per_s
+        elif number:
+            due_s += random.expovariate(plan.rate_per_s)
+        if plan.requests is not None and number >= plan.requests:
+            return
+        if plan.duration_s is not None and due_s >= plan.duration_s:
+            return
+        yield due_s

@@ -1,0 +1,118 @@
+"""Making load: requests in a closed or an open loop, each with its end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+
+from iraas.loadgen.answers import Answer, Failure, Measured, Target
+from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.plan import LoadPlan, due_times
+
+PAUSE_S = 0.1
+"""What a client of a closed loop waits after a connection error, so as not to spin on a dead
+server."""
+
+
+class LoadRun:
+    """One run of a plan, on one event loop. It ends at the latest one timeout after the last
+    request was due.
+
+    Args:
+        plan: What to do.
+        target: Where requests go; open.
+        pictures: What to send, in turn.
+        ended: Told of each request that ended.
+        random: Gives the due times of an open loop.
+
+    Attributes:
+        began: When it began, as a time of the event loop.
+        sent: Requests that were due and begun.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        target: Target,
+        pictures: Sequence[LoadedPicture],
+        *,
+        ended: Callable[[Measured], None],
+        random: Random,
+    ) -> None:
+        self.began = 0.0
+        self.sent = 0
+        self._plan = plan
+        self._target = target
+        self._pictures = pictures
+        self._ended = ended
+        self._random = random
+        self._request_ids: set[int] = set()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return asyncio.get_running_loop().time() - self.began
+
+    async def run(self) -> None:
+        """Send all requests and wait for all answers. When it is cancelled, so are they."""
+        self.began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            if self._plan.rate_per_s is None:
+                clients = min(self._plan.in_flight, self._plan.requests or self._plan.in_flight)
+                for _ in range(clients):
+                    group.create_task(self._client())
+            else:
+                await self._send_when_due(group)
+
+    async def _client(self) -> None:
+        """One requester of a closed loop."""
+        plan = self._plan
+        while plan.requests is None or self.sent < plan.requests:
+            due_s = self.elapsed_s
+            if plan.duration_s is not None and due_s >= plan.duration_s:
+                return
+            answer = await self._one(self._next_number(), due_s)
+            if answer.failure is Failure.CONNECTION:
+                await asyncio.sleep(PAUSE_S)
+
+    async def _send_when_due(self, group: asyncio.TaskGroup) -> None:
+        """Begin each request of an open loop when it is due, or as soon after as there is room."""
+        room = asyncio.Semaphore(self._plan.in_flight)
+        for due_s in due_times(self._plan, self._random):
+            early_s = due_s - self.elapsed_s
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+            await room.acquire()
+            task = group.create_task(self._one(self._next_number(), due_s))
+            task.add_done_callback(lambda _: room.release())
+
+    async def _one(self, number: int, due_s: float) -> Answer:
+        picture = self._pictures[number % len(self._pictures)]
+        until = self.began + due_s + self._plan.timeout_s
+        started_s = self.elapsed_s
+        try:
+            async with asyncio.timeout_at(until):
+                answer = self._owned(await self._target.classify(picture, until))
+        except TimeoutError:
+            reason = f"no answer within {self._plan.timeout_s:g} s"
+            answer = Answer(failure=Failure.TIMEOUT, reason=reason)
+        ended_s = self.elapsed_s
+        self._ended(
+            Measured(number, picture.name, picture.expected, due_s, started_s, ended_s, answer)
+        )
+        return answer
+
+    def _next_number(self) -> int:
+        number = self.sent
+        self.sent += 1
+        return number
+
+    def _owned(self, answer: Answer) -> Answer:
+        """Refuse an answer whose request's id another requester was told too."""
+        if not answer.request_id:
+            return answer
+        identity = hash(answer.request_id)
+        if identity in self._request_ids:
+            reason = f"request {answer.request_id[:80]} was answered to two requesters"
+            return Answer(failure=Failure.FOREIGN, reason=reason, status=answer.status)
+        self._request_ids.add(identity)
+        return answer

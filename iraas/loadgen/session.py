@@ -1,0 +1,154 @@
+"""A run from its start to its result: the load, the watch beside it, and the interruption."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from iraas.loadgen.answers import Measured, Target
+from iraas.loadgen.observing import Observation, Watch
+from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.plan import LoadPlan
+from iraas.loadgen.run import LoadRun
+from iraas.loadgen.tally import Summary, Tally
+
+TICK_S = 0.5
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How far a run is.
+
+    Attributes:
+        elapsed_s: Seconds since its start.
+        sent: Requests begun.
+        succeeded: Labels that came.
+        failed: Requests that failed.
+        retries: How often requests were turned away for a while.
+        workers: The workers seen last; None if nobody knows.
+    """
+
+    elapsed_s: float
+    sent: int
+    succeeded: int
+    failed: int
+    retries: int
+    workers: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What came of a run.
+
+    Attributes:
+        summary: The figures.
+        observed: Samples of the deployment; none if it could not be watched.
+        interrupted: Whether it was told to stop before its end.
+    """
+
+    summary: Summary
+    observed: tuple[Observation, ...]
+    interrupted: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object, with the samples."""
+        samples = [{"at_s": round(one.at_s, 3), **asdict(one.load)} for one in self.observed]
+        return {
+            "interrupted": self.interrupted,
+            **self.summary.to_json(),
+            "samples": samples,
+        }
+
+
+async def make_load(
+    plan: LoadPlan,
+    target: Target,
+    pictures: Sequence[LoadedPicture],
+    *,
+    watch: Watch | None,
+    ended: Callable[[Measured], None],
+    show: Callable[[Moment], None],
+    random: Random,
+) -> LoadResult:
+    """Make load until the plan is done, or until SIGINT or SIGTERM ends it early.
+
+    From the first signal on the second one acts as it did before.
+
+    Args:
+        plan: What to do.
+        target: Where requests go; open.
+        pictures: What to send, in turn.
+        watch: Takes samples of the deployment meanwhile; None if it cannot be watched.
+        ended: Told of each request that ended.
+        show: Shown how far it is, twice a second.
+        random: Gives the due times of an open loop.
+    """
+    tally = Tally()
+
+    def count(one: Measured) -> None:
+        tally.add(one)
+        ended(one)
+
+    run = LoadRun(plan, target, pictures, ended=count, random=random)
+    cpu_s = time.process_time()
+    beside = [asyncio.create_task(_show(run, tally, watch, show))]
+    if watch is not None:
+        beside.append(asyncio.create_task(watch.run()))
+    try:
+        interrupted = await _until_interrupted(run.run())
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+    cpu_s = time.process_time() - cpu_s
+    observed = watch.observed if watch else []
+    labelled = any(one.expected is not None for one in pictures)
+    summary = tally.summary(sent=run.sent, labelled=labelled, observed=observed, cpu_s=cpu_s)
+    return LoadResult(summary, tuple(observed), interrupted)
+
+
+async def _until_interrupted(work: Awaitable[None]) -> bool:
+    """Do something until it is done or a signal comes; tell whether one came."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        for one in SIGNALS:
+            loop.remove_signal_handler(one)
+        task.cancel()
+
+    for one in SIGNALS:
+        loop.add_signal_handler(one, interrupt)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+    finally:
+        for one in SIGNALS:
+            loop.remove_signal_handler(one)
+    return interrupted
+
+
+async def _show(
+    run: LoadRun, tally: Tally, watch: Watch | None, show: Callable[[Moment], None]
+) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        show(
+            Moment(
+                elapsed_s=run.elapsed_s,
+                sent=run.sent,
+                succeeded=tally.succeeded,
+                failed=tally.failed,
+                retries=tally.retries,
+                workers=watch.workers if watch else None,
+            )
+        )
