@@ -1,0 +1,462 @@
+"""Provisioning and teardown on an emulator: complete, idempotent, careful with what is not ours."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from iraas.backends.aws.backend import AwsBackend
+from iraas.backends.aws.fleet_options import OPTIONS_KEY, FleetOptions
+from iraas.backends.aws.stack.queue_part import QueuePart
+from iraas.core.ports import Stack
+from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
+from tests.functional.aws.deployments import ENVIRONMENT
+from tests.functional.aws.moto_server import moto_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def endpoint(server: str) -> str:
+    """The server, with an account that has nothing in it."""
+    import urllib.request  # noqa: PLC0415 - the emulator's own interface, used here only
+
+    request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    return server
+
+
+@pytest.fixture
+def open_backend(endpoint: str, tmp_path: Path) -> Iterator[Callable[..., AwsBackend]]:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
+    opened = []
+
+    def open_one(deployment: str = "demo", **more: Any) -> AwsBackend:
+        given: dict[str, Any] = {
+            "endpoint_url": endpoint,
+            "bundle": lambda: bundle,
+            "sleep": lambda _: None,
+        }
+        backend = AwsBackend(deployment, "us-east-1", **(given | more))
+        opened.append(backend)
+        return backend
+
+    yield open_one
+    for backend in opened:
+        backend.close()
+
+
+@pytest.fixture
+def backend(open_backend: Callable[..., AwsBackend]) -> AwsBackend:
+    return open_backend()
+
+
+def account(backend: AwsBackend) -> dict[str, list[str]]:
+    """All that can be found in the account, by name, whoever made it."""
+    session = backend.session
+    ec2, iam = session.client("ec2"), session.client("iam")
+    reservations = ec2.describe_instances()["Reservations"]
+    instances = [one for each in reservations for one in each["Instances"]]
+    return {
+        "buckets": [one["Name"] for one in session.s3.list_buckets()["Buckets"]],
+        "queues": session.sqs.list_queues().get("QueueUrls", []),
+        "roles": [
+            one["RoleName"]
+            for one in iam.list_roles()["Roles"]
+            if not one["Path"].startswith("/aws-service-role/")  # these belong to AWS
+        ],
+        "profiles": [
+            one["InstanceProfileName"] for one in iam.list_instance_profiles()["InstanceProfiles"]
+        ],
+        "groups": [
+            one["GroupName"]
+            for one in ec2.describe_security_groups()["SecurityGroups"]
+            if one["GroupName"] != "default"
+        ],
+        "templates": [
+            one["LaunchTemplateName"] for one in ec2.describe_launch_templates()["LaunchTemplates"]
+        ],
+        "instances": [
+            one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"
+        ],
+        "images": [one["ImageId"] for one in ec2.describe_images(Owners=["self"])["Images"]],
+        "volumes": [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]],
+    }
+
+
+def nothing(found: dict[str, list[str]]) -> bool:
+    return not any(found.values())
+
+
+def test_the_stack_is_a_stack(backend: AwsBackend) -> None:
+    stack: Stack = backend.stack
+    assert [one.exists for one in stack.plan()] == [False] * 11
+
+
+def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_account(
+    backend: AwsBackend,
+) -> None:
+    backend.stack.provision()
+    assert all(one.exists for one in backend.stack.plan())
+    assert len(account(backend)["queues"]) == 2
+    assert len(account(backend)["buckets"]) == 2
+    backend.stack.teardown()
+    assert backend.stack.remaining() == []
+    assert nothing(account(backend))
+    backend.stack.teardown()
+
+
+def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    backend.responses.create("submit-1")
+    backend.fleet.launch(3)
+    backend.launch_web_tier()
+    backend.inputs.put("a/00000/00000000.jpg", b"x" * 1000)
+    backend.outputs.put("a/00000/00000000.json", b"{}")
+    s3 = backend.session.s3
+    bucket = backend.names.inputs_bucket(backend.session.account(), "us-east-1")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    backend.inputs.put("a/00000/00000000.jpg", b"y")
+    backend.inputs.delete(["a/00000/00000000.jpg"])
+    s3.create_multipart_upload(Bucket=bucket, Key="images/unfinished")
+    found = {one.kind for one in backend.stack.remaining()}
+    assert {"instance", "response queue"} <= found
+    backend.stack.teardown()
+    assert nothing(account(backend))
+
+
+def test_teardown_of_what_was_never_made_does_nothing(backend: AwsBackend) -> None:
+    backend.stack.teardown()
+    assert nothing(account(backend))
+
+
+def test_data_can_be_kept_and_found_again(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    backend.outputs.put("a/00000/00000000.json", b"{}")
+    backend.fleet.launch(1)
+    backend.stack.teardown(keep_data=True)
+    found = account(backend)
+    assert len(found.pop("buckets")) == 2
+    assert nothing(found)
+    assert [one.kind for one in backend.stack.remaining()] == ["bucket", "bucket"]
+    backend.stack.provision()
+    assert backend.outputs.get("a/00000/00000000.json") == b"{}"
+    assert len(backend.fleet.launch(1).launched) == 1
+    backend.stack.teardown()
+    assert nothing(account(backend))
+
+
+def test_provisioning_twice_changes_nothing(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    before = account(backend)
+    plan = backend.stack.plan()
+    backend.stack.provision()
+    assert account(backend) == before
+    assert backend.stack.plan() == plan
+
+
+def test_provisioning_anew_brings_templates_and_options_up_to_date(
+    open_backend: Callable[..., AwsBackend],
+) -> None:
+    open_backend().stack.provision()
+    options = FleetOptions(kinds=("c7i.large",), pricings=("on-demand",), max_life_min=77)
+    changed = open_backend(options=options)
+    changed.stack.provision()
+    again = open_backend()
+    assert replace(again.stack.options(), subnet_ids=()) == options
+    (worker,) = [
+        one
+        for one in again.stack.plan()
+        if one.name == "iraas-demo-worker" and (one.kind == "launch template")
+    ]
+    assert worker.detail == "version 2"
+    again.fleet.launch(1)
+    (instance,) = again.fleet.instances()
+    assert (instance.kind, instance.pricing) == ("c7i.large", "on-demand")
+
+
+def test_two_deployments_live_side_by_side(open_backend: Callable[..., AwsBackend]) -> None:
+    one, other = open_backend("one"), open_backend("one-two")
+    one.stack.provision()
+    other.stack.provision()
+    one.fleet.launch(1)
+    other.fleet.launch(2)
+    other.responses.create("submit-1")
+    one.stack.teardown()
+    assert one.stack.remaining() == []
+    assert len([left for left in other.stack.remaining() if left.kind == "instance"]) == 2
+    assert len([left for left in other.stack.remaining() if left.kind == "response queue"]) == 1
+    other.stack.teardown()
+    assert nothing(account(one))
+
+
+STEPS = 11
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+def test_a_failure_at_any_step_leaves_nothing_behind(
+    backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    stack = backend.stack
+    parts = stack._parts
+
+    class FailingError(BackendError):
+        pass
+
+    def broken(site: Any) -> list[Any]:
+        made = parts(site)
+        kind = type(made[step])
+        name = made[step].name
+
+        def make(self: Any) -> None:
+            original(self)
+            if self.name == name:
+                raise FailingError("right after it was made")
+
+        original = kind.make
+        monkeypatch.setattr(kind, "make", make)
+        return made
+
+    monkeypatch.setattr(stack, "_parts", broken)
+    with pytest.raises(FailingError):
+        stack.provision()
+    monkeypatch.undo()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert nothing(account(backend))
+
+
+def test_a_failure_keeps_what_was_there_before(
+    backend: AwsBackend, open_backend: Callable[..., AwsBackend]
+) -> None:
+    backend.stack.provision()
+    backend.outputs.put("a/00000/00000000.json", b"{}")
+
+    def no_bundle() -> Path:
+        raise ConfigurationError("no model")
+
+    with pytest.raises(ConfigurationError, match="no model"):
+        open_backend(bundle=no_bundle).stack.provision()
+    assert backend.outputs.get("a/00000/00000000.json") == b"{}"
+    assert all(one.exists for one in backend.stack.plan())
+
+
+def _foreign_bucket(backend: AwsBackend) -> None:
+    name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
+    backend.session.s3.create_bucket(Bucket=name)
+    backend.session.s3.put_object(Bucket=name, Key="precious", Body=b"!")
+
+
+def _foreign_queue(backend: AwsBackend) -> None:
+    backend.session.sqs.create_queue(QueueName=backend.names.requests)
+
+
+def _foreign_role(backend: AwsBackend) -> None:
+    backend.session.client("iam").create_role(
+        RoleName=backend.names.worker_role("us-east-1"), AssumeRolePolicyDocument="{}"
+    )
+
+
+def _foreign_template(backend: AwsBackend) -> None:
+    backend.session.client("ec2").create_launch_template(
+        LaunchTemplateName=backend.names.web, LaunchTemplateData={"InstanceType": "t3.small"}
+    )
+
+
+def _foreign_group(backend: AwsBackend) -> None:
+    backend.session.client("ec2").create_security_group(
+        GroupName=backend.names.worker, Description="mine"
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [_foreign_bucket, _foreign_queue, _foreign_role, _foreign_template, _foreign_group]
+)
+def test_what_we_did_not_make_is_neither_changed_nor_removed(
+    backend: AwsBackend, make: Callable[[AwsBackend], None]
+) -> None:
+    make(backend)
+    before = account(backend)
+    with pytest.raises(ConfigurationError, match="this deployment did not make it") as caught:
+        backend.stack.provision()
+    assert caught.value.remedy
+    assert account(backend) == before
+    assert any(one.detail.startswith("not ours") for one in backend.stack.plan())
+    backend.stack.teardown()
+    assert account(backend) == before
+
+
+def test_a_bucket_whose_making_was_interrupted_is_taken_up_again(backend: AwsBackend) -> None:
+    name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
+    backend.session.s3.create_bucket(Bucket=name)
+    backend.stack.provision()
+    tags = backend.session.s3.get_bucket_tagging(Bucket=name)["TagSet"]
+    assert {"Key": "iraas:deployment", "Value": "demo"} in tags
+
+
+def test_buckets_are_private_encrypted_and_expire(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    s3 = backend.session.s3
+    bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert len(block) == 4
+    assert all(block.values())
+    rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    expiring = {one["Filter"]["Prefix"] for one in lifecycle if "Expiration" in one}
+    assert expiring == {"outcomes/", "records/"}
+    assert [
+        one["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+        for one in lifecycle
+        if "AbortIncompleteMultipartUpload" in one
+    ] == [1]
+
+
+def test_queues_redrive_keep_and_encrypt(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    sqs = backend.session.sqs
+
+    def attributes(name: str) -> dict[str, str]:
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return {str(key): value for key, value in answer["Attributes"].items()}
+
+    requests, dead = attributes("iraas-demo-requests"), attributes("iraas-demo-dead-letters")
+    assert json.loads(requests["RedrivePolicy"]) == {
+        "deadLetterTargetArn": dead["QueueArn"],
+        "maxReceiveCount": 10,
+    }
+    assert requests["MessageRetentionPeriod"] == str(4 * 86_400)
+    assert dead["MessageRetentionPeriod"] == str(14 * 86_400)
+    assert requests["MaximumMessageSize"] == "1048576"
+    assert requests["SqsManagedSseEnabled"] == "true"
+
+
+def test_nobody_gets_into_an_instance_unless_asked(
+    open_backend: Callable[..., AwsBackend],
+) -> None:
+    backend = open_backend()
+    backend.stack.provision()
+
+    def rules(name: str) -> list[tuple[int, str]]:
+        filters = [{"Name": "group-name", "Values": [name]}]
+        ec2 = backend.session.client("ec2")
+        (group,) = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        return [
+            (one["FromPort"], where["CidrIp"])
+            for one in group["IpPermissions"]
+            for where in one["IpRanges"]
+        ]
+
+    assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == ([], [])
+    open_backend(options=FleetOptions(web_cidr="203.0.113.7/32")).stack.provision()
+    assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == (
+        [],
+        [(8080, "203.0.113.7/32")],
+    )
+    open_backend(options=FleetOptions()).stack.provision()
+    assert rules("iraas-demo-web") == []
+
+
+def test_templates_say_all_that_keeps_an_instance_safe(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    answer = backend.session.client("ec2").describe_launch_template_versions(
+        LaunchTemplateName="iraas-demo-worker", Versions=["$Default"]
+    )
+    data = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    assert data["ImageId"] == (
+        "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    )
+    assert data["IamInstanceProfile"] == {"Name": "iraas-demo-us-east-1-worker"}
+    assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert int(data["MetadataOptions"]["HttpPutResponseHopLimit"]) == 1
+    disk = data["BlockDeviceMappings"][0]["Ebs"]
+    assert str(disk["Encrypted"]).lower() == "true"
+    assert str(disk["DeleteOnTermination"]).lower() == "true"
+
+
+def test_a_queues_name_that_rests_after_deletion_is_waited_for(
+    open_backend: Callable[..., AwsBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    slept: list[float] = []
+    backend = open_backend(report=said.append, sleep=slept.append)
+    answer: Any = {
+        "Error": {"Code": "AWS.SimpleQueueService.QueueDeletedRecently"},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    resting = [ClientError(answer, "CreateQueue")] * 3
+    create = backend.session.sqs.create_queue
+
+    def create_queue(**request: Any) -> Any:
+        if resting:
+            raise resting.pop()
+        return create(**request)
+
+    monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
+    backend.stack.provision()
+    assert slept == [5.0, 5.0, 5.0]
+    assert len([line for line in said if "lets its name rest" in line]) == 1
+    assert len(account(backend)["queues"]) == 2
+
+
+def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
+    open_backend: Callable[..., AwsBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_backend()
+    now = [0.0]
+    site = replace(
+        backend.stack._site(),
+        clock=lambda: now[0],
+        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
+    )
+    answer: Any = {
+        "Error": {"Code": "AWS.SimpleQueueService.QueueDeletedRecently"},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+
+    def create_queue(**request: Any) -> Any:
+        raise ClientError(answer, "CreateQueue")
+
+    monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
+    with pytest.raises(WaitTimeoutError, match="iraas-demo-requests"):
+        QueuePart(site, "iraas-demo-requests", "request-queue").make()
+    assert 60 < now[0] < 300
+
+
+def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
+    backend.stack.provision()
+    bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
+    backend.session.s3.put_object(Bucket=bucket, Key=f"install/{OPTIONS_KEY}", Body=b"{")
+    backend.stack.teardown()
+    assert nothing(account(backend))
+
+
+def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None:
+    findings = {one.subject: one for one in backend.stack.check()}
+    assert findings["subnets"].ok
+    assert findings["Spot role"].ok
+    # moto has neither the simulation of policies nor these quotas.
+    assert findings["on-demand quota"].ok is None
+    assert nothing(account(backend))
+
+
+def test_the_costs_say_the_cap_and_how_old_the_prices_are(backend: AwsBackend) -> None:
+    costs = backend.stack.costs()
+    assert costs.cap == 19
+    assert costs.rest_hour == 0
+    assert 0 < costs.cheapest_full_hour < costs.full_hour < 19 * 0.2
+    assert any(costs.as_of in line for line in costs.lines())
