@@ -76,6 +76,17 @@ def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
     return ensure_bundle(settings.model, settings.cache, report=report)
 
 
+def ensure_model_here(settings: Settings) -> None:
+    """Make the model's bundle if workers run on this machine; it takes time once, so it is told.
+
+    Raises:
+        MissingExtraError: If it has to be made and what makes it is not installed.
+        BundleError: If it cannot be made.
+    """
+    if settings.backend == "local":
+        ensure_model(settings, _say)
+
+
 def make_controller(settings: Settings, backend: "Backend") -> "Controller":
     """The controller of a deployment, not started."""
     from iraas.core.scaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it

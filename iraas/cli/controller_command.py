@@ -23,13 +23,13 @@ def controller(
     Example:  iraas controller --max-workers 4
     """
     from iraas.cli.composition import (  # noqa: PLC0415 - not for --help
-        ensure_model,
+        ensure_model_here,
         make_controller,
         open_backend,
     )
     from iraas.cli.stopping import stop_on_signals  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
-    ensure_model(settings, lambda text: typer.echo(text, err=True))
+    ensure_model_here(settings)
     with open_backend(settings) as backend, stop_on_signals() as stop:
         make_controller(settings, backend).run(stop, until_idle=until_idle)

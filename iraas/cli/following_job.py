@@ -19,6 +19,7 @@ from iraas.cli.progress import JobProgress, job_progress
 from iraas.cli.render import print_json
 from iraas.cli.reporting import Report
 from iraas.cli.saving import saving
+from iraas.cli.spending import spending_at_most
 from iraas.core.jobs import Job
 from iraas.core.ports import Backend
 from iraas.core.settings import Settings
@@ -38,6 +39,7 @@ def follow_job(
     save: Path | None,
     timeout_s: float | None,
     as_json: bool,
+    max_spend_usd: float | None = None,
 ) -> None:
     """Send what a job still misses, follow it to its end, and exit by what became of it."""
     submission = Submission(
@@ -52,6 +54,7 @@ def follow_job(
     try:
         with (
             saving(save) as write,
+            spending_at_most(backend, max_spend_usd),
             running_controller(settings, backend),
             _interrupts(submission, progress) as interrupted,
             progress,

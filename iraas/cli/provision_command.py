@@ -1,25 +1,78 @@
 """``iraas provision``: make what a deployment is made of."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from iraas.cli.exits import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import Resolved, Settings
+from iraas.errors import UsageError
+
+if TYPE_CHECKING:
+    from iraas.backends.aws.backend import AwsBackend
+    from iraas.core.ports import Backend
+
+CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="aws: only look for what would stand in the way; make nothing."),
+]
+BakeOption = Annotated[
+    bool,
+    typer.Option("--bake", help="aws: also make an image with everything installed: fast boots."),
+]
+WebOption = Annotated[
+    bool, typer.Option("--web", help="aws: also launch the web tier's instance, with a controller.")
+]
 
 
-@with_settings()
+@with_settings("model", "max_workers", "instance_types", "pricing", "subnets", "prices")
 def provision(
     resolved: Resolved,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
+    check: CheckOption = False,
+    bake: BakeOption = False,
+    web: WebOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a deployment's queues, stores and the rest. Safe to repeat.
 
-    The local backend also makes them by itself when they are first needed.
+    On aws it prints the plan with its costs and asks first. The local backend also makes what it
+    needs by itself when it is first needed.
 
-    Example:  iraas provision --dry-run
+    Examples:
+        iraas provision --backend aws --check
+
+        iraas provision --backend aws --bake
     """
-    from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.composition import open_aws, open_backend  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    if settings.backend == "local":
+        if check or bake or web:
+            raise UsageError("--check, --bake and --web are for --backend aws")
+        with open_backend(settings) as backend:
+            _make(backend, settings, yes=True, dry_run=dry_run, as_json=as_json)
+        return
+    with open_aws(settings, to_provision=True) as backend:
+        if check:
+            _check(backend, as_json=as_json)
+            return
+        if not as_json:
+            _tell_costs(backend)
+        _make(backend, settings, yes=yes, dry_run=dry_run, as_json=as_json)
+        if dry_run:
+            return
+        if bake:
+            typer.echo(f"Workers now start from the image {backend.stack.bake()}.", err=True)
+        if web:
+            _launch_web_tier(backend)
+
+
+def _make(
+    backend: "Backend", settings: Settings, *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
     from iraas.cli.render import (  # noqa: PLC0415 - not for --help
         console,
         print_json,
@@ -27,17 +80,44 @@ def provision(
         resource_table,
     )
 
-    with open_backend(resolved.settings) as backend:
+    plan = backend.stack.plan()
+    if not as_json:
+        console(stderr=True).print(resource_table(plan, "to be made"))
+    if not dry_run:
+        if not yes:
+            typer.confirm("Make them?", abort=True, err=True)
+        backend.stack.provision()
         plan = backend.stack.plan()
-        missing = [one for one in plan if not one.exists]
-        if not as_json:
-            console(stderr=True).print(resource_table(plan, "to be made"))
-        if missing and not dry_run:
-            if resolved.settings.backend != "local" and not yes:
-                typer.confirm("Make them?", abort=True, err=True)
-            backend.stack.provision()
-            plan = backend.stack.plan()
-        if as_json:
-            print_json(resource_json(plan))
-        elif not dry_run:
-            typer.echo(f"The deployment {resolved.settings.deployment} is ready.", err=True)
+    if as_json:
+        print_json(resource_json(plan))
+    elif not dry_run:
+        typer.echo(f"The deployment {settings.deployment} is ready.", err=True)
+
+
+def _tell_costs(backend: "AwsBackend") -> None:
+    for line in backend.stack.costs().lines():
+        typer.echo(line, err=True)
+
+
+def _check(backend: "AwsBackend", *, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.render import console, finding_table, print_json  # noqa: PLC0415 - as above
+
+    findings = backend.stack.check()
+    if as_json:
+        for one in findings:
+            print_json(asdict(one))
+    else:
+        rows = [(one.ok, one.subject, one.text, one.remedy) for one in findings]
+        console().print(finding_table(rows))
+    if any(one.ok is False for one in findings):
+        raise typer.Exit(ExitCode.CONFIGURATION)
+
+
+def _launch_web_tier(backend: "AwsBackend") -> None:
+    launch = backend.launch_web_tier()
+    if launch.shortfall:
+        typer.echo(f"The web tier is not launched: {launch.shortfall}.", err=True)
+        raise typer.Exit(ExitCode.FAILURE)
+    typer.echo(f"The web tier is the instance {launch.launched[0]}.", err=True)

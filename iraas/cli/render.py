@@ -162,10 +162,16 @@ def settings_json(resolved: Resolved) -> dict[str, Any]:
 
 def check_table(checks: Sequence[Check]) -> Table:
     """What was tried and found, for a terminal."""
+    return finding_table([(one.passed, one.name, one.finding, "") for one in checks])
+
+
+def finding_table(findings: Sequence[tuple[bool | None, str, str, str]]) -> Table:
+    """What was looked at: whether it is well (None: unknown), what, the finding, the remedy."""
+    marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
     table = Table(box=None, pad_edge=False, show_header=False)
-    for one in checks:
-        mark = "[green]ok[/green]" if one.passed else "[red]no[/red]"
-        table.add_row(mark, one.name, cell(one.finding))
+    for passed, name, finding, remedy in findings:
+        text = f"{cell(finding)}\n[dim]{cell(remedy)}[/dim]" if remedy else cell(finding)
+        table.add_row(marks[passed], cell(name), text)
     return table
 
 

@@ -23,13 +23,13 @@ def retry(
 
     Example:  iraas retry 01kb3v9x4q0000000000000000
     """
-    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.composition import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.services.jobs import forget_failures, open_job  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
-    ensure_model(settings, lambda text: typer.echo(text, err=True))
+    ensure_model_here(settings)
     with open_backend(settings) as backend:
         found = open_job(backend, check_job_id(job))
         typer.echo(f"{forget_failures(backend, found):,} failed images are sent again", err=True)

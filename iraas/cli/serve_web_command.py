@@ -33,7 +33,7 @@ def serve_web(
 
     Example:  IRAAS_TOKEN=$(openssl rand -hex 16) iraas serve-web --host 0.0.0.0
     """
-    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.composition import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import running_controller  # noqa: PLC0415 - not for --help
     from iraas.cli.serving import load_web_tier  # noqa: PLC0415 - not for --help
 
@@ -42,7 +42,7 @@ def serve_web(
     with ExitStack() as stack:
         backend = stack.enter_context(open_backend(settings))
         if controller if controller is not None else settings.backend == "local":
-            ensure_model(settings, lambda text: typer.echo(text, err=True))
+            ensure_model_here(settings)
             stack.enter_context(running_controller(settings, backend))
         serve(
             backend,

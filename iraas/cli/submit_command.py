@@ -40,8 +40,13 @@ TimeoutOption = Annotated[
     float | None, typer.Option(min=1, metavar="S", help="Stop waiting after so many seconds.")
 ]
 
+MaxSpendOption = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="USD", help="aws: launch nothing more once this is spent."),
+]
 
-@with_settings("model", "max_workers", "max_image_bytes")
+
+@with_settings("model", "max_workers", "max_image_bytes", "prices")
 def submit(
     resolved: Resolved,
     paths: PathsArgument = None,
@@ -50,6 +55,7 @@ def submit(
     resume: ResumeOption = None,
     timeout: TimeoutOption = None,
     no_wait: NoWaitOption = False,
+    max_spend: MaxSpendOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,11 +70,14 @@ def submit(
 
         find . -name '*.jpg' | iraas submit - --json
     """
-    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.composition import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
     from iraas.cli.saving import check_save_path  # noqa: PLC0415 - not for --help
+    from iraas.cli.spending import tell_estimate  # noqa: PLC0415 - not for --help
 
     _check(paths, files_from, resume)
+    if no_wait and max_spend is not None:
+        raise UsageError("--max-spend holds for as long as submit waits: leave out --no-wait")
     if no_wait and save is not None:
         raise UsageError(
             "--no-wait leaves before there is anything to save",
@@ -82,13 +91,22 @@ def submit(
             with _missing(settings, resume) if resume else nullcontext(pictures) as unsent:
                 _say_what_would_be_sent(unsent, settings, as_json=as_json)
             return
-        ensure_model(settings, lambda text: typer.echo(text, err=True))
+        ensure_model_here(settings)
         with open_backend(settings) as backend:
             job = _job(backend, pictures, resume, [*(paths or []), *_named(files_from)])
+            tell_estimate(settings, job.total)
             if no_wait:
                 send_and_leave(settings, backend, job, as_json=as_json)
-            else:
-                follow_job(settings, backend, job, save=save, timeout_s=timeout, as_json=as_json)
+                return
+            follow_job(
+                settings,
+                backend,
+                job,
+                save=save,
+                timeout_s=timeout,
+                as_json=as_json,
+                max_spend_usd=max_spend,
+            )
 
 
 def _check(paths: list[str] | None, files_from: Path | None, resume: str | None) -> None:

@@ -24,14 +24,14 @@ def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 80
 
     Example:  iraas up --max-workers 4
     """
-    from iraas.cli.composition import ensure_model, open_backend  # noqa: PLC0415 - not for --help
+    from iraas.cli.composition import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import running_controller  # noqa: PLC0415 - not for --help
     from iraas.cli.serving import load_web_tier  # noqa: PLC0415 - not for --help
     from iraas.services.status import take_status  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
     serve = load_web_tier()
-    ensure_model(settings, lambda text: typer.echo(text, err=True))
+    ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
 
         def look() -> "Status":

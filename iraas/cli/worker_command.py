@@ -14,7 +14,11 @@ from iraas.cli.printable import printable
 from iraas.core.settings import Resolved
 
 if TYPE_CHECKING:
+    from iraas.cli.own_machine import OwnMachine
     from iraas.services.worker.processes import ClassifierProcess
+
+LOCAL_BEAT_S = 1.0
+AWS_BEAT_S = 5.0
 
 
 @with_settings("model", "processes", "lease_s", "grace_s")
@@ -23,6 +27,13 @@ def worker(
     worker_id: Annotated[
         str | None, typer.Option(help="Its id: its instance's id in the fleet.", hidden=True)
     ] = None,
+    end_machine: Annotated[
+        bool,
+        typer.Option(
+            "--end-machine",
+            help="Be this EC2 instance's worker: mind its Spot notice, shut it down at the end.",
+        ),
+    ] = False,
 ) -> None:
     """Classify what the request queue holds, then leave.
 
@@ -41,7 +52,8 @@ def worker(
     from iraas.services.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
 
     settings = resolved.settings
-    name = worker_id or f"w-{secrets.token_hex(4)}"
+    machine = _own_machine() if end_machine else None
+    name = machine.instance_id() if machine else worker_id or f"w-{secrets.token_hex(4)}"
     bundle = ensure_model(settings, lambda text: typer.echo(text, err=True))
     greeting = json.dumps({"bundle": str(bundle), "worker_id": name}).encode()
     command = module_command("iraas.cli.classifier_process")
@@ -55,12 +67,27 @@ def worker(
             backend,
             name,
             processes=settings.processes or cores(),
-            by_hand=worker_id is None,
+            by_hand=worker_id is None and machine is None,
             start=start,
-            rules=Rules(grace_s=settings.grace_s, stall_s=settings.stall_s),
+            rules=Rules(
+                grace_s=settings.grace_s,
+                stall_s=settings.stall_s,
+                beat_s=LOCAL_BEAT_S if settings.backend == "local" else AWS_BEAT_S,
+            ),
+            interrupted=machine.interrupted if machine else str,
         )
         record = supervisor.run()
     reason = printable(record.reason)
     typer.echo(f"worker {name} left: {reason} ({record.done} images)", err=True)
+    if machine:
+        machine.end()
     if record.state == "broken":
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _own_machine() -> "OwnMachine":
+    from iraas.cli.own_machine import OwnMachine  # noqa: PLC0415 - not for --help
+
+    machine = OwnMachine()
+    machine.watch()
+    return machine
