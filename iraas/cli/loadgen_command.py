@@ -22,7 +22,6 @@ from iraas.cli.loadgen_options import (
     RequestsOption,
     SaveOption,
     TimeoutOption,
-    TokenOption,
 )
 from iraas.cli.options import JsonOption, with_settings
 from iraas.core.settings import Resolved
@@ -32,13 +31,12 @@ if TYPE_CHECKING:
     from iraas.loadgen.plan import Arrivals, LoadPlan
 
 
-@with_settings("model", "max_workers", "max_image_bytes")
+@with_settings("token", "model", "max_workers", "max_image_bytes")
 def loadgen(
     resolved: Resolved,
     arguments: ArgumentsArgument,
     queue: QueueOption = False,
     api: ApiOption = "classify",
-    token: TokenOption = "",
     requests: RequestsOption = None,
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
@@ -67,7 +65,7 @@ def loadgen(
     result = run_load(
         resolved,
         _plan(requests, duration, concurrency, timeout, rate, arrivals),
-        Place(url, api, token),
+        Place(url, api, resolved.settings.token or ""),
         paths,
         Report(labels=labels, save=save, chart=chart, as_json=as_json),
     )

@@ -28,16 +28,6 @@ ApiOption = Annotated[
     Literal["classify", "inputfile"],
     typer.Option(help="POST /api/v1/classify, or POST / with one form field inputFile."),
 ]
-TokenOption = Annotated[
-    str,
-    typer.Option(
-        envvar="IRAAS_TOKEN",
-        show_envvar=False,
-        show_default=False,
-        metavar="TOKEN",
-        help="The web tier's token. [IRAAS_TOKEN]",
-    ),
-]
 RequestsOption = Annotated[
     int | None,
     typer.Option(

@@ -65,21 +65,22 @@ def _by_steps(low: float, high: float, bars: int) -> list[float]:
     step = _round_up(max((high - low) / bars, high / 1000), _STEPS)
     first = math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) + 1
-    return [place * step for place in range(first, last + 1)]
+    return [_exact(place * step) for place in range(first, last + 1)]
 
 
 def _by_factors(low: float, high: float, bars: int) -> list[float]:
-    power = math.floor(math.log10(low))
-    bounds: list[float] = []
-    while not bounds or bounds[-1] <= high:
-        bounds += [factor * 10.0**power for factor in _NICE]
-        power += 1
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 4)
+    bounds = [_exact(factor * 10.0**power) for power in powers for factor in _NICE]
     first = bisect_right(bounds, low) - 1
-    last = bisect_right(bounds, high)
-    chosen = bounds[first : last + 1]
-    every = math.ceil((len(chosen) - 1) / bars)
-    thinned = chosen[::every]
-    return thinned if thinned[-1] > high else [*thinned, chosen[-1]]
+    needed = bisect_right(bounds, high) - first
+    every = math.ceil(needed / bars)
+    chosen = bounds[first::every]
+    return chosen[: bisect_right(chosen, high) + 1]
+
+
+def _exact(bound: float) -> float:
+    """A round number without the noise of its making."""
+    return round(bound, 12)
 
 
 def _round_up(value: float, nice: Sequence[float]) -> float:

@@ -1,6 +1,7 @@
 """Requests to a web tier over HTTP, on kept-alive connections. Only here is aiohttp used."""
 
 import asyncio
+import os
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Self
@@ -192,4 +193,8 @@ def _broken(error: aiohttp.ClientError, retries: int) -> Answer:
 
 
 def _told(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
+        return f"{error.host}:{error.port} cannot be reached: {why}"
     return str(error) or type(error).__name__

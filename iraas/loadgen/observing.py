@@ -66,12 +66,10 @@ class Watch:
 
     Attributes:
         observed: The samples, in order.
-        trouble: Why the last look failed; empty if it did not.
     """
 
     def __init__(self, look: Look, every_s: float) -> None:
         self.observed: list[Observation] = []
-        self.trouble = ""
         self._look = look
         self._every_s = every_s
 
@@ -80,23 +78,29 @@ class Watch:
         """The workers seen last; None if none were ever looked for with success."""
         return self.observed[-1].workers if self.observed else None
 
+    async def begin(self) -> None:
+        """Look for the first time, right before the run: even the shortest has one sample."""
+        await self._take(0.0)
+
     async def run(self) -> None:
-        """Look now and again, on the running event loop; a look that fails leaves a gap."""
+        """Look now and again after `begin`; a look that fails leaves a gap."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = due = loop.time()
         while True:
-            at_s = loop.time() - began
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    seen = await self._look()
-            except TimeoutError:
-                self.trouble = f"no answer within {LOOK_S:g} s"
-            except IraasError as exc:
-                self.trouble = str(exc)
-            else:
-                self.trouble = ""
-                self.observed.append(Observation(at_s, seen))
-            await asyncio.sleep(max(0.0, at_s + self._every_s - (loop.time() - began)))
+            due = max(due + self._every_s, loop.time())
+            await asyncio.sleep(due - loop.time())
+            await self._take(loop.time() - began)
+
+    async def _take(self, at_s: float) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                seen = await self._look()
+        except TimeoutError:
+            log.info("the deployment could not be looked at within %g s", LOOK_S)
+        except IraasError as exc:
+            log.info("the deployment could not be looked at: %s", exc)
+        else:
+            self.observed.append(Observation(at_s, seen))
 
 
 def draw(observed: list[Observation], end_s: float, title: str) -> str:

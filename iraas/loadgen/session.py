@@ -93,6 +93,8 @@ async def make_load(
         tally.add(one)
         ended(one)
 
+    if watch is not None:
+        await watch.begin()
     run = LoadRun(plan, target, pictures, ended=count, random=random)
     cpu_s = time.process_time()
     beside = [asyncio.create_task(_show(run, tally, watch, show))]
