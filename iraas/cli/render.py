@@ -38,8 +38,11 @@ def cell(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as one line of JSON, in ASCII where the output takes nothing else."""
-    text = json.dumps(value, ensure_ascii=False)
+    """Print a value as one line of JSON, in ASCII where the output takes nothing else.
+
+    So does a terminal: there are characters beyond ASCII that steer it.
+    """
+    text = json.dumps(value, ensure_ascii=sys.stdout.isatty())
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:

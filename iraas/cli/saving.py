@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,14 +40,18 @@ def saving(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
 
 
 def check_save_path(path: Path) -> None:
-    """Refuse a file whose ending does not say how to save.
+    """Refuse a file that outcomes cannot be saved to, before there are any.
 
     Raises:
-        UsageError: If it does not.
+        UsageError: If its ending does not say how to save, or it cannot be written.
     """
     if path.suffix not in {".csv", ".jsonl"}:
         raise UsageError(
             f"{path} ends neither in .csv nor in .jsonl", remedy="Try: --save results.csv"
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+        raise UsageError(
+            f"{path} cannot be written", remedy="Name a file in a folder that you may write to."
         )
 
 

@@ -91,7 +91,7 @@ class Controller:
         try:
             while not stop.is_set():
                 decision = self._try_tick()
-                if until_idle and decision is not None and _is_idle(decision):
+                if until_idle and decision is not None and self._is_idle(decision):
                     return
                 stop.wait(self._timing.tick_s)
         finally:
@@ -219,6 +219,10 @@ class Controller:
             self._backend.records.put(key, record.encode())
             log.info("%s", json.dumps(asdict(record)))
 
+    def _is_idle(self, decision: DecisionRecord) -> bool:
+        """Whether no request is left, and no instance either, whatever its worker is doing."""
+        return not (decision.visible or decision.in_flight or decision.delayed or self._known)
+
     def _sweep(self) -> None:
         now = self._clock()
         if now - self._swept_at < self._timing.sweep_s:
@@ -231,8 +235,3 @@ class Controller:
 def _decided(record: DecisionRecord) -> tuple[object, ...]:
     """What a decision comes to; the counts that it mentions on the way left out."""
     return record.wanted, record.launched, tuple(record.removed), record.booting, record.running
-
-
-def _is_idle(decision: DecisionRecord) -> bool:
-    left = decision.visible + decision.in_flight + decision.delayed
-    return left + decision.booting + decision.running + decision.launched == 0

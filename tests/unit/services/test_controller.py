@@ -390,6 +390,8 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     wait_until(lambda: ids(backend), "a launch")
     (message,) = receive(backend)
     backend.requests.delete([message.receipt])
+    says(backend, clock, ids(backend)[0], "gone", done=1)
+    thread.join(0.1)
     assert thread.is_alive()
     leaves(backend, clock, ids(backend)[0], "gone", done=1)
     thread.join(10.0)

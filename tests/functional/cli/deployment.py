@@ -1,0 +1,150 @@
+"""A local deployment of a test's own, driven by the real command in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from iraas.backends.local.backend import LocalBackend
+from iraas.backends.local.controller_lease import FileLease
+from tests.functional.cli.terminal import Terminal
+from tests.waiting import wait_until
+
+COMMAND = str(Path(sys.executable).with_name("iraas"))
+TIMEOUT_S = 90.0
+Done = subprocess.CompletedProcess[str]
+
+
+class Deployment:
+    """Runs ``iraas`` with a home of its own. What it starts is found by that home.
+
+    Attributes:
+        folder: Where commands run.
+        home: The local backend's data.
+        environment: What commands see: nothing of the settings of whoever runs the tests.
+    """
+
+    def __init__(self, root: Path, bundle: Path) -> None:
+        self.folder = root / "work"
+        self.folder.mkdir(parents=True)
+        self.home = root / "home"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
+        self.environment = kept | {
+            "IRAAS_HOME": str(self.home),
+            "IRAAS_CACHE": str(bundle.parent),
+            "IRAAS_GRACE_S": "0.1",
+            "IRAAS_MAX_WORKERS": "1",
+            "COLUMNS": "120",
+            "TERM": "xterm-256color",
+            "LC_ALL": "C.UTF-8",
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        }
+        self.environment.pop("NO_COLOR", None)
+
+    def run(
+        self, *arguments: str, expect: int | None = 0, given: str = "", **settings: str
+    ) -> Done:
+        """Run a command to its end, and expect an exit code (None: any)."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            input=given,
+            capture_output=True,
+            cwd=self.folder,
+            env=self.environment | settings,
+            text=True,
+            errors="surrogateescape",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert expect in {None, done.returncode}, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def json(
+        self, *arguments: str, expect: int = 0, given: str = "", **settings: str
+    ) -> list[dict[str, Any]]:
+        """Run a command with ``--json``, and read its lines."""
+        done = self.run(*arguments, "--json", expect=expect, given=given, **settings)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        return subprocess.Popen(
+            [COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env=self.environment | settings,
+            text=True,
+        )
+
+    def terminal(self, *arguments: str, **settings: str) -> Terminal:
+        """Start a command on a terminal."""
+        return Terminal([COMMAND, *arguments], self.folder, self.environment | settings)
+
+    def pictures(self, *names: str, source: Path) -> None:
+        """Put copies of a picture into the folder."""
+        for name in names:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_bytes())
+
+    def open(self) -> LocalBackend:
+        """The deployment, as another process would open it. Starts nothing."""
+        return LocalBackend(self.home, "iraas", capacity=1, worker_command=["false"])
+
+    def lease(self) -> FileLease:
+        """The controller's lease: whoever holds it keeps all controllers from starting workers."""
+        return FileLease(self.home / "iraas" / "controller.lock")
+
+    def job_id(self) -> str:
+        """The id of the last job."""
+        return str(self.json("jobs")[-1]["job_id"])
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes of this deployment."""
+        return [one for one in psutil.process_iter() if self._is_ours(one)]
+
+    def stop(self) -> list[str]:
+        """End politely what runs, and by force what stays; tell what that was."""
+        for process in self.processes():
+            _signal(process, signal.SIGTERM)
+        try:
+            wait_until(lambda: not self.processes(), "the end of all processes")
+        except AssertionError:
+            left = self.processes()
+            for process in left:
+                _signal(process, signal.SIGKILL)
+            return [str(process) for process in left]
+        return []
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            ours = process.environ().get("IRAAS_HOME") == str(self.home)
+            return ours and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Done:
+    """Wait for a started command's end."""
+    stdout, stderr = process.communicate(timeout=timeout_s)
+    assert "Traceback" not in stderr, stderr
+    return Done(process.args, process.returncode, stdout, stderr)
+
+
+Deploy = Callable[[], Deployment]

@@ -1,0 +1,84 @@
+"""A terminal for a command to run on."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+CTRL_C = b"\x03"
+_STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>].?|\r")
+
+
+class Terminal:
+    """A pseudo-terminal with a command on it.
+
+    Attributes:
+        written: All that the command wrote so far.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self._process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_take_terminal,  # noqa: PLW1509 - it makes one system call
+        )
+        os.close(theirs)
+        self.written = b""
+
+    @property
+    def text(self) -> str:
+        """What a person reads of what was written: without colours and movements."""
+        return _STEERING.sub("", self.written.decode("utf-8", "replace"))
+
+    def press(self, keys: bytes) -> None:
+        """Type something."""
+        os.write(self._ours, keys)
+
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+        """Wait until a text was written."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.text:
+            assert time.monotonic() < deadline, (text, self.text)
+            assert self._read(0.2), (text, self.text)
+
+    def finish(self, timeout_s: float = 60.0) -> int:
+        """Wait for the command's end, and give its exit code."""
+        deadline = time.monotonic() + timeout_s
+        while self._read(0.2):
+            assert time.monotonic() < deadline, self.text
+        os.close(self._ours)
+        code = self._process.wait(timeout_s)
+        assert "Traceback" not in self.text, self.text
+        return code
+
+    def _read(self, wait_s: float) -> bool:
+        """Read what is there; False once nobody is left to write."""
+        if not select.select([self._ours], [], [], wait_s)[0]:
+            return True
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:
+            return False
+        self.written += data
+        return bool(data)
+
+
+def _take_terminal() -> None:
+    """Make the terminal the one that Ctrl-C is typed on."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,0 +1,116 @@
+"""Help, version, completion: what a person meets first."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iraas import __version__
+from iraas.cli.app import app
+from tests.functional.cli.deployment import Deployment
+
+CPU_LIMIT_S = 0.3
+
+
+def commands() -> list[list[str]]:
+    """All commands, sub-commands included."""
+    found = [
+        [one.callback.__name__.replace("_", "-")] for one in app.registered_commands if one.callback
+    ]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for one in group.typer_instance.registered_commands:
+            assert group.name
+            assert one.name
+            found.append([group.name, one.name])
+    return found
+
+
+@pytest.fixture(scope="module")
+def anywhere(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    return Deployment(tmp_path_factory.mktemp("help"), Path("/nowhere/bundle"))
+
+
+def test_every_command_of_the_issue_is_there() -> None:
+    assert {tuple(one) for one in commands()} >= {
+        ("submit",), ("results",), ("jobs",), ("retry",), ("status",), ("worker",),
+        ("controller",), ("up",), ("provision",), ("teardown",), ("config", "show"), ("doctor",),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_the_help_of_each_command_has_an_example_and_the_settings(
+    anywhere: Deployment, command: list[str]
+) -> None:
+    done = anywhere.run(*command, "--help")
+    assert "Example" in done.stdout
+    assert f"iraas {' '.join(command)}" in done.stdout
+    for option in ("--deployment", "--backend", "--home", "--profile", "--verbose"):
+        assert option in done.stdout
+    assert "IRAAS_DEPLOYMENT" in done.stdout
+    assert done.stderr == ""
+    assert anywhere.run(*command, "-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=str)
+def test_the_help_lists_the_commands_and_says_how_to_start(
+    anywhere: Deployment, arguments: list[str]
+) -> None:
+    done = anywhere.run(*arguments, expect=0 if arguments else 2)
+    text = done.stdout + done.stderr
+    for command in commands():
+        assert command[0] in text
+    assert "iraas submit ./images" in text
+
+
+def test_help_needs_no_home_and_touches_nothing(anywhere: Deployment) -> None:
+    anywhere.run("submit", "--help")
+    assert not anywhere.home.exists()
+
+
+def test_help_is_quick(anywhere: Deployment) -> None:
+    """The best of three, in CPU time: other work on the machine does not count."""
+
+    def cpu_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        anywhere.run("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cpu_s() for _ in range(3)) < CPU_LIMIT_S
+
+
+def test_the_version(anywhere: Deployment) -> None:
+    assert anywhere.run("--version").stdout == f"iraas {__version__}\n"
+
+
+def test_it_runs_as_a_module_too(anywhere: Deployment) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "iraas", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"iraas {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(anywhere: Deployment, shell: str) -> None:
+    assert "_IRAAS_COMPLETE" in anywhere.run("--show-completion", shell).stdout
+
+
+def test_completion_completes_commands_and_options(anywhere: Deployment) -> None:
+    def completed(words: str) -> list[str]:
+        count = str(len(words.split(" ")) - 1)
+        return anywhere.run(
+            _IRAAS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count
+        ).stdout.split()
+
+    assert completed("iraas sub") == ["submit"]
+    assert set(completed("iraas re")) == {"results", "retry"}
+    assert "--dry-run" in completed("iraas submit --d")
+    assert completed("iraas config ") == ["show"]
+
+
+def test_the_completion_script_is_sound_bash(anywhere: Deployment) -> None:
+    script = anywhere.run("--show-completion", "bash").stdout
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)

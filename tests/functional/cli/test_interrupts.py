@@ -1,0 +1,126 @@
+"""Ctrl-C: the first drains and tells how to resume, the second leaves at once."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iraas.services.dispatch import SEND_IMAGES
+from iraas.services.submission import Pace
+from tests.functional.cli.deployment import Deployment, finish
+from tests.functional.cli.terminal import CTRL_C
+from tests.waiting import wait_until
+
+SENT = Pace().window // SEND_IMAGES * SEND_IMAGES
+"""Images that are under way at once at most; they are sent in batches."""
+
+RESUME = re.compile(r"(\d[\d,]*) of (\d[\d,]*) images are done\. Resume with: (iraas submit .*)")
+
+
+@pytest.fixture
+def nobody_works(deployment: Deployment) -> Iterator[None]:
+    """Another controller seems to be at work, and starts no worker."""
+    lease = deployment.lease()
+    assert lease.hold()
+    yield
+    lease.release()
+
+
+def queued(deployment: Deployment) -> int:
+    backend = deployment.open()
+    try:
+        return backend.requests.depth().total
+    finally:
+        backend.close()
+
+
+@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
+    deployment: Deployment, photo: Path, number: signal.Signals
+) -> None:
+    deployment.pictures("a.jpg", "b.jpg", source=photo)
+    process = deployment.start("submit", "a.jpg", "b.jpg")
+    wait_until(lambda: queued(deployment) == 2, "the sending")
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert process.stderr.readline() == (
+        "Waiting for what was sent; Ctrl-C again leaves at once.\n"
+    )
+    assert process.poll() is None
+    process.send_signal(number)
+    done = finish(process, 20.0)
+    assert done.returncode == 130
+    job = deployment.job_id()
+    assert done.stderr == f"0 of 2 images are done. Resume with: iraas submit --resume {job}\n"
+
+
+@pytest.mark.usefixtures("nobody_works")
+def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
+    deployment: Deployment, photo: Path
+) -> None:
+    """More images than may be under way at once; they are broken, so that they take no time."""
+    rest = SEND_IMAGES
+    deployment.pictures("images/last.jpg", source=photo)
+    for index in range(SENT + rest - 1):
+        (deployment.folder / "images" / f"{index:04d}.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    process = deployment.start("submit", "images", "--save", "out.jsonl")
+    wait_until(lambda: queued(deployment) == SENT, "a full window", timeout_s=60.0)
+    process.send_signal(signal.SIGINT)
+    deployment.run("worker")
+
+    done = finish(process)
+
+    assert done.returncode == 130
+    match = RESUME.search(done.stderr)
+    assert match is not None
+    assert match[1] == f"{SENT:,}"
+    assert len(done.stdout.splitlines()) == SENT
+    assert len((deployment.folder / "out.jsonl").read_text().splitlines()) == SENT
+
+    _, *resume = match[3].split()
+    left = deployment.run(*resume, "--dry-run").stdout.splitlines()
+    assert len(left) == rest
+    assert left[-1] == "last.jpg"
+    job = deployment.job_id()
+    deployment.run(*resume, "--no-wait")
+    deployment.run("worker")
+    followed = deployment.json("results", job, expect=3)
+    assert len(followed) == SENT + rest
+    assert followed[-1]["label"] == "koala"
+
+
+@pytest.mark.usefixtures("nobody_works")
+def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    terminal = deployment.terminal("submit", "a.jpg")
+    wait_until(lambda: queued(deployment) == 1, "the sending")
+    terminal.press(CTRL_C)
+    terminal.wait_for("Waiting for what was sent; Ctrl-C again leaves at once.")
+    terminal.press(CTRL_C)
+    assert terminal.finish() == 130
+    assert RESUME.search(terminal.text)
+
+
+def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
+    deployment: Deployment, photo: Path
+) -> None:
+    deployment.pictures(*(f"images/{index}.jpg" for index in range(20)), source=photo)
+    process = deployment.start("submit", "images")
+    wait_until(lambda: deployment.home.exists() and queued(deployment) > 0, "the sending")
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.returncode == 0
+    assert "20 labelled, 0 failed" in done.stderr
+
+
+@pytest.mark.usefixtures("nobody_works")
+def test_ctrl_c_while_following_results(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    deployment.run("submit", "a.jpg", "--no-wait")
+    terminal = deployment.terminal("results", deployment.job_id(), "--follow")
+    terminal.wait_for("0/1")
+    terminal.press(CTRL_C)
+    assert terminal.finish() == 130

@@ -1,0 +1,261 @@
+"""Running a deployment: worker, controller, up, provision, teardown, status, config, doctor."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from iraas.core.ports import OutboundMessage
+from tests.functional.cli.deployment import Deployment, finish
+from tests.waiting import wait_until
+
+STATUS_FIELDS = [
+    "deployment", "backend", "at", "queue", "dead_letters", "workers", "done", "failed",
+    "images_per_s", "controller", "decision",
+]  # fmt: skip
+
+
+def send(deployment: Deployment, photo: Path, count: int = 3) -> str:
+    """Send pictures while somebody else holds the controller's lease, so that they wait."""
+    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
+    lease = deployment.lease()
+    assert lease.hold()
+    try:
+        deployment.run("submit", "images", "--no-wait")
+    finally:
+        lease.release()
+    return deployment.job_id()
+
+
+def test_a_worker_by_hand_works_the_queue_off_and_leaves(
+    deployment: Deployment, photo: Path
+) -> None:
+    job = send(deployment, photo)
+    done = deployment.run("worker", "--processes", "1")
+    assert re.fullmatch(
+        r"worker w-\w+ left: idle for \d+ s and no image is left \(3 images\)\n", done.stderr
+    )
+    assert done.stdout == ""
+    assert len(deployment.json("results", job)) == 3
+    (status,) = deployment.json("status")
+    assert (status["done"], status["workers"]) == (3, [])
+
+
+def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -> None:
+    worker = deployment.start("worker", "--processes", "2", "--grace-s", "60")
+    parent = psutil.Process(worker.pid)
+    wait_until(lambda: len(parent.children()) == 2, "two classifier processes")
+    wait_until(lambda: deployment.json("status")[0]["workers"], "its record")
+    (seen,) = deployment.json("status")[0]["workers"]
+    assert seen["kind"] == "by hand"
+    worker.send_signal(signal.SIGTERM)
+    done = finish(worker)
+    assert done.returncode == 0
+    assert "left: told to leave" in done.stderr
+
+
+def test_a_classifier_process_that_is_killed_takes_no_image_with_it(
+    deployment: Deployment, photo: Path
+) -> None:
+    job = send(deployment, photo, count=30)
+    worker = deployment.start("worker", "--processes", "1")
+    parent = psutil.Process(worker.pid)
+    outputs = deployment.home / "iraas" / "outputs"
+    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome", timeout_s=60.0)
+    for child in parent.children():
+        child.kill()
+    done = finish(worker)
+    assert done.returncode == 0
+    assert len(deployment.json("results", job)) == 30
+
+
+def test_a_worker_whose_model_is_broken_says_so(deployment: Deployment, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{")
+    done = deployment.run("worker", "--model", str(bundle), expect=None)
+    assert done.returncode in {1, 4}
+    assert "bundle" in done.stderr
+
+
+def test_a_controller_until_idle_works_the_queue_off_and_leaves(
+    deployment: Deployment, photo: Path
+) -> None:
+    job = send(deployment, photo)
+    done = deployment.run("controller", "--until-idle")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert len(deployment.json("results", job)) == 3
+    assert deployment.processes() == []
+    (status,) = deployment.json("status")
+    assert status["decision"]["reason"] == "no image waits or is in flight"
+
+
+def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Path) -> None:
+    send(deployment, photo)
+    controller = deployment.start("controller", IRAAS_GRACE_S="60")
+    wait_until(
+        lambda: [one["state"] for one in deployment.json("status")[0]["workers"]] == ["running"],
+        "a running worker",
+        timeout_s=60.0,
+    )
+    controller.send_signal(signal.SIGINT)
+    assert finish(controller).returncode == 0
+    (worker,) = deployment.json("status")[0]["workers"]
+    assert worker["state"] == "running"
+
+
+def test_status_in_json_has_the_promised_fields(finished: Deployment) -> None:
+    (status,) = finished.json("status")
+    assert set(status) >= set(STATUS_FIELDS)
+    assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}
+    assert (status["done"], status["failed"], status["dead_letters"]) == (5, 1, 0)
+    assert status["decision"]["reason"]
+    assert isinstance(status["workers"], list)
+
+
+def test_status_shows_a_worker_with_its_age_and_what_waits(
+    deployment: Deployment, photo: Path
+) -> None:
+    send(deployment, photo, count=2)
+    backend = deployment.open()
+    backend.requests.receive(1, lease_s=600.0)
+    backend.requests.send([OutboundMessage("later", delay_s=600.0)])
+    backend.dead_letters.send([OutboundMessage("dead")])
+    backend.close()
+    (status,) = deployment.json("status")
+    assert status["queue"] == {"visible": 1, "in_flight": 1, "delayed": 1}
+    assert status["dead_letters"] == 1
+    text = deployment.run("status").stdout
+    assert "1 waiting, 1 in flight, 1 delayed" in text
+
+
+def test_provision_makes_and_teardown_removes_everything(
+    deployment: Deployment, photo: Path
+) -> None:
+    folder = deployment.home / "iraas"
+    plan = json.loads(deployment.run("provision", "--dry-run", "--json").stdout)
+    assert {one["kind"] for one in plan} == {"folder", "queue", "store"}
+    assert not any(one["exists"] for one in plan)
+    assert not folder.exists()
+
+    assert "is ready" in deployment.run("provision").stderr
+    assert folder.is_dir()
+    deployment.run("provision")
+    send(deployment, photo)
+
+    listed = deployment.run("teardown", "--dry-run")
+    assert "resources of the deployment iraas would be removed" in listed.stderr
+    assert folder.is_dir()
+
+    (removed,) = deployment.json("teardown", "--yes")
+    assert removed == {"deployment": "iraas", "remains": []}
+    assert not folder.exists()
+    assert deployment.processes() == []
+    assert "There is nothing of the deployment iraas." in deployment.run("teardown").stderr
+
+
+def test_teardown_asks_first(deployment: Deployment) -> None:
+    deployment.run("provision")
+    refused = deployment.run("teardown", expect=1, given="n\n")
+    assert "Remove all of iraas?" in refused.stderr
+    deployment.run("teardown", expect=1, given="")
+    assert (deployment.home / "iraas").is_dir()
+    agreed = deployment.run("teardown", given="y\n")
+    assert "Nothing remains of the deployment iraas." in agreed.stderr
+    assert not (deployment.home / "iraas").exists()
+
+
+def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
+    send(deployment, photo)
+    controller = deployment.start("controller", IRAAS_GRACE_S="60")
+    wait_until(
+        lambda: [one["state"] for one in deployment.json("status")[0]["workers"]] == ["running"],
+        "a running worker",
+        timeout_s=60.0,
+    )
+    controller.send_signal(signal.SIGTERM)
+    finish(controller)
+    deployment.run("teardown", "--yes")
+    assert deployment.processes() == []
+
+
+def test_teardown_can_keep_the_data(deployment: Deployment, photo: Path) -> None:
+    job = send(deployment, photo)
+    deployment.run("worker")
+    deployment.run("teardown", "--yes", "--keep-data")
+    assert not (deployment.home / "iraas" / "queues").exists()
+    assert len(deployment.json("results", job)) == 3
+
+
+def test_teardown_touches_no_other_deployment(deployment: Deployment) -> None:
+    deployment.run("provision", "--deployment", "blue")
+    deployment.run("provision", "--deployment", "green")
+    deployment.run("teardown", "--yes", "--deployment", "blue")
+    assert [one.name for one in deployment.home.iterdir()] == ["green"]
+
+
+def test_config_shows_each_value_and_where_it_came_from(deployment: Deployment) -> None:
+    (deployment.folder / "iraas.toml").write_text("[default]\nmax_attempts = 5\n[big]\nlease_s=90")
+    (shown,) = deployment.json("config", "show", "--grace-s", "7")
+    assert shown["grace_s"] == {"value": 7.0, "source": "flag"}
+    assert shown["home"] == {"value": str(deployment.home), "source": "environment IRAAS_HOME"}
+    assert shown["max_attempts"] == {"value": 5, "source": "iraas.toml [default]"}
+    assert shown["deployment"] == {"value": "iraas", "source": "default"}
+    (big,) = deployment.json("config", "show", "--profile", "big")
+    assert big["lease_s"] == {"value": 90.0, "source": "iraas.toml [big]"}
+    lines = deployment.run("config", "show", COLUMNS="20").stdout.splitlines()
+    assert ["max_attempts", "5", "iraas.toml [default]"] in [
+        re.split(r"\s{2,}", line.strip()) for line in lines
+    ]
+    assert len(lines) == len(shown) + 1
+
+
+def test_the_place_and_the_deployment_can_be_given_by_flag(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    deployment.run("provision", "--home", str(tmp_path / "else"), "--deployment", "blue")
+    assert (tmp_path / "else" / "blue").is_dir()
+    assert not deployment.home.exists()
+
+
+def test_doctor_finds_everything_in_order(finished: Deployment) -> None:
+    checks = finished.json("doctor")
+    assert [one["name"] for one in checks] == [
+        "python", "cores", "classifier", "model", "home", "queue", "deployment",
+    ]  # fmt: skip
+    assert all(one["passed"] and one["finding"] for one in checks)
+    assert "ok" in finished.run("doctor").stdout
+
+
+def test_doctor_says_what_is_wrong(deployment: Deployment, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("no folder")
+    checks = {
+        one["name"]: one
+        for one in deployment.json("doctor", "--home", str(in_the_way / "home"), expect=1)
+    }
+    assert checks["python"]["passed"]
+    assert not checks["queue"]["passed"]
+    assert checks["queue"]["finding"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_and_works_until_it_is_stopped(
+    deployment: Deployment, photo: Path, number: signal.Signals
+) -> None:
+    up = deployment.start("up", "--port", "0")
+    assert up.stderr is not None
+    greeting = up.stderr.readline()
+    assert greeting.startswith("The deployment iraas is up")
+    deployment.pictures("a.jpg", source=photo)
+    assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala")
+    assert (
+        deployment.json("status")[0]["controller"]
+        == f"process {up.pid} on " + (deployment.json("status")[0]["controller"].rpartition(" ")[2])
+    )
+    up.send_signal(number)
+    assert finish(up, 30.0).returncode == 0
+    assert deployment.json("status")[0]["controller"] == ""

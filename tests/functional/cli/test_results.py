@@ -1,0 +1,120 @@
+"""`iraas results`, `iraas jobs` and `iraas retry`."""
+
+import json
+from pathlib import Path
+
+from tests.functional.cli.deployment import Deployment, finish
+from tests.unit.core.test_outcomes import FIELDS
+
+
+def test_results_are_printed_in_the_order_of_the_job(finished: Deployment) -> None:
+    job = finished.job_id()
+    values = finished.json("results", job, expect=3)
+    assert [list(value) for value in values] == [FIELDS] * 5
+    assert [value["request_id"] for value in values] == [f"{job}-{n:08d}" for n in range(5)]
+    assert sorted(value["label"] or "" for value in values) == [
+        "",
+        "bison",
+        "espresso",
+        "koala",
+        "koala",
+    ]
+
+
+def test_only_the_failures(finished: Deployment) -> None:
+    (value,) = finished.json("results", finished.job_id(), "--failed", expect=3)
+    assert (value["name"], value["status"]) == ("broken.jpg", "failed")
+    assert value["reason"]
+    done = finished.run("results", finished.job_id(), "--failed", expect=3)
+    assert done.stdout == f"broken.jpg\tfailed\t{value['reason']}\n"
+
+
+def test_a_job_id_may_be_typed_in_capitals(finished: Deployment) -> None:
+    finished.run("results", finished.job_id().upper(), expect=3)
+
+
+def test_following_a_job_that_is_done_ends_at_once(finished: Deployment) -> None:
+    done = finished.run("results", finished.job_id(), "--follow", expect=3)
+    assert len(done.stdout.splitlines()) == 5
+
+
+def test_results_that_are_not_there_destroy_no_file(finished: Deployment) -> None:
+    kept = finished.folder / "kept.csv"
+    kept.write_text("precious")
+    finished.run("results", "01kb3v9x4q0000000000000000", "--save", "kept.csv", expect=1)
+    assert kept.read_text() == "precious"
+
+
+def test_jobs_are_listed(finished: Deployment) -> None:
+    (job,) = finished.json("jobs")
+    assert list(job) == [
+        "job_id", "created_at", "total", "sealed", "sources", "cancelled", "done",
+    ]  # fmt: skip
+    assert (job["total"], job["done"], job["sources"], job["sealed"]) == (5, 5, ["images"], True)
+    lines = finished.run("jobs").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].split()[0] == job["job_id"]
+    assert lines[1].split()[-3:] == ["5", "5", "images"]
+
+
+def test_a_long_list_of_sources_does_not_fold_the_lines_of_a_pipe(deployment: Deployment) -> None:
+    names = [f"{'x' * 30}-[{number}].jpg" for number in range(5)]
+    for name in names:
+        (deployment.folder / name).touch()
+    deployment.run("submit", *names, "--no-wait")
+    lines = deployment.run("jobs", COLUMNS="40").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(deployment.job_id())
+
+
+def test_a_deployment_without_jobs_has_none(deployment: Deployment) -> None:
+    assert deployment.json("jobs") == []
+    assert deployment.json("status")[0]["done"] == 0
+
+
+def test_failed_images_are_sent_again(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", "b.jpg", source=photo)
+    (deployment.folder / "b.jpg").write_text("not yet a picture")
+    deployment.run("submit", "a.jpg", "b.jpg", expect=3)
+    job = deployment.job_id()
+    before = {one["name"]: one for one in deployment.json("results", job, expect=3)}
+
+    deployment.pictures("b.jpg", source=photo)
+    done = deployment.run("retry", job, "--json")
+
+    assert "1 failed images are sent again" in done.stderr
+    values = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert values["b.jpg"]["status"] == "ok"
+    assert values["b.jpg"]["request_id"] == before["b.jpg"]["request_id"]
+    assert values["a.jpg"] == before["a.jpg"]
+    assert deployment.json("results", job) == [values["a.jpg"], values["b.jpg"]]
+    assert deployment.run("retry", job).stderr.startswith("0 failed images are sent again\n")
+
+
+def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(
+    deployment: Deployment, photo: Path
+) -> None:
+    (deployment.folder / "broken.jpg").write_bytes(b"\xff\xd8\xff and then nothing of use")
+    deployment.run("submit", "broken.jpg", expect=3)
+    (deployment.folder / "broken.jpg").unlink()
+    (value,) = deployment.json("retry", deployment.job_id(), expect=3)
+    assert value["status"] == "failed"
+    assert value["attempts"] == 1
+    assert "cannot be read: No such file" not in value["reason"]
+
+
+def test_following_is_bounded(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    lease = deployment.lease()
+    assert lease.hold()
+    try:
+        deployment.run("submit", "a.jpg", "--no-wait")
+        follower = deployment.start(
+            "results", deployment.job_id(), "--follow", "--timeout", "1", "--json"
+        )
+        done = finish(follower)
+    finally:
+        lease.release()
+    assert done.returncode == 5
+    assert done.stdout == ""
+    assert "not done within 1 s" in done.stderr
