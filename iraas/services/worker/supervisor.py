@@ -211,13 +211,15 @@ class Supervisor:
             return
         done, _ = self._totals()
         heartbeat_due = now - at > max(5.0, self._rules.beat_s)
-        loaded = [one.beat.model for one in self._processes if one.beat]
-        news = done != done_then or (loaded and not self._model)
-        if loaded:
-            self._model = loaded[0]
-        if news or heartbeat_due:
+        had_loaded = bool(self._model)
+        self._note_model()
+        if done != done_then or bool(self._model) != had_loaded or heartbeat_due:
             state: WorkerState = "running" if self._model else "starting"
             self._record(state, "", (done - done_then) / (now - at))
+
+    def _note_model(self) -> None:
+        loaded = [one.beat.model for one in self._processes if one.beat]
+        self._model = self._model or next(iter(loaded), "")
 
     def _totals(self) -> tuple[int, int]:
         beats = [one.beat for one in self._processes if one.beat]
@@ -226,6 +228,7 @@ class Supervisor:
         return done, failed
 
     def _record(self, state: WorkerState, reason: str, images_per_s: float) -> WorkerRecord:
+        self._note_model()
         done, failed = self._totals()
         self._recorded = (self._now(), done)
         record = WorkerRecord(

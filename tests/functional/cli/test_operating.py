@@ -72,6 +72,20 @@ def test_a_classifier_process_that_is_killed_takes_no_image_with_it(
     assert len(deployment.json("results", job)) == 30
 
 
+def test_a_worker_that_is_killed_leaves_no_process_behind_and_takes_no_image_with_it(
+    deployment: Deployment, photo: Path
+) -> None:
+    job = send(deployment, photo, count=30)
+    worker = deployment.start("worker", "--processes", "1", IRAAS_LEASE_S="2")
+    outputs = deployment.home / "iraas" / "outputs"
+    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome", timeout_s=60.0)
+    worker.kill()
+    finish(worker)
+    wait_until(lambda: not deployment.processes(), "the end of its classifier process")
+    deployment.run("worker", IRAAS_LEASE_S="2")
+    assert len(deployment.json("results", job)) == 30
+
+
 def test_a_worker_whose_model_is_broken_says_so(deployment: Deployment, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()

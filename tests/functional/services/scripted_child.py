@@ -1,0 +1,50 @@
+"""A process that speaks a classifier process's part: it does what its greeting says.
+
+The greeting is a JSON list of steps: ``{"beat": {…}}`` says a beat, ``{"say": "…"}`` writes text as
+it is, ``{"exit": N}`` leaves, ``{"kill": N}`` sends itself a signal, ``{"wait": "polite"}`` waits
+for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
+"""
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+last_beat: dict[str, Any] = {"model": "scripted@00000000", "held": []}
+
+
+def main() -> None:
+    steps = json.loads(sys.stdin.readline())
+    signal.signal(signal.SIGTERM, leave)
+    for step in steps:
+        do(step)
+
+
+def do(step: dict[str, Any]) -> None:
+    if "beat" in step:
+        say(step["beat"])
+    elif "say" in step:
+        os.write(1, step["say"].encode())
+    elif "exit" in step:
+        sys.exit(step["exit"])
+    elif "kill" in step:
+        os.kill(os.getpid(), step["kill"])
+    else:
+        if step["wait"] == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            say({"empty_polls": 3})
+        sys.stdin.read()
+
+
+def leave(_number: int, _frame: object) -> None:
+    say({"draining": True, "held": []})
+    os._exit(0)
+
+
+def say(news: dict[str, Any]) -> None:
+    last_beat.update(news)
+    os.write(1, json.dumps(last_beat).encode() + b"\n")
+
+
+main()
