@@ -133,7 +133,7 @@ def histogram_lines(bars: Sequence[Bar]) -> list[str]:
     if not bars:
         return []
     most = max(one.count for one in bars)
-    names = [f"{duration(one.from_s)} – {duration(one.to_s)}" for one in bars]  # noqa: RUF001 - a range
+    names = [f"{duration(one.from_s)} to {duration(one.to_s)}" for one in bars]
     width = max(len(one) for one in names)
     return ["", "latency"] + [
         f"{name:>{width}}  {_bar(one.count, most):<{BAR_WIDTH}} {one.count:,}"

@@ -1,0 +1,372 @@
+"""Load over HTTP, against a real server that answers, refuses, hangs and breaks off."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from iraas.errors import BackendError, BackendUnavailableError, UsageError
+from iraas.loadgen.answers import Answer, Failure, Measured
+from iraas.loadgen.http_target import HttpTarget, check_url
+from iraas.loadgen.observing import Load, Watch
+from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.plan import Api, LoadPlan
+from iraas.loadgen.session import LoadResult, make_load
+from tests.functional.loadgen.fake_tier import FakeTier, Outcomes, fake_tier
+
+CAT = LoadedPicture("my cat.jpg", b"\xff\xd8\xff cat", "cat")
+
+
+def ask(tier: FakeTier, *, api: Api = "classify", token: str = "", within_s: float = 10) -> Answer:
+    """Send one picture."""
+
+    async def one() -> Answer:
+        async with HttpTarget(tier.url, api=api, token=token) as target:
+            return await target.classify(CAT, asyncio.get_running_loop().time() + within_s)
+
+    return asyncio.run(one())
+
+
+def load(
+    tier: FakeTier, plan: LoadPlan, *, api: Api = "classify", watched: bool = False
+) -> tuple[LoadResult, list[Measured]]:
+    """Make load, from the main thread."""
+    measured: list[Measured] = []
+
+    async def run() -> LoadResult:
+        async with HttpTarget(tier.url, api=api) as target:
+            return await make_load(
+                plan,
+                target,
+                [CAT],
+                watch=Watch(target.load, 0.05) if watched else None,
+                ended=measured.append,
+                show=lambda _: None,
+                random=Random(1),
+            )
+
+    return asyncio.run(run()), measured
+
+
+@pytest.fixture
+def outcomes() -> Outcomes:
+    return Outcomes()
+
+
+def in_turn(
+    *handlers: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Answer each request in another way; the last way stays."""
+    left = list(handlers)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await (left.pop(0) if len(left) > 1 else left[0])(request)
+
+    return handle
+
+
+def answering(outcomes: Outcomes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return outcomes(request.query["name"])
+
+    return handle
+
+
+async def hang(_request: web.Request) -> web.StreamResponse:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+async def break_off(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+def turn_away(retry_after: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": retry_after})
+
+    return handle
+
+
+def test_a_picture_is_sent_whole_with_its_name_and_the_token(outcomes: Outcomes) -> None:
+    with fake_tier(answering(outcomes)) as tier:
+        answer = ask(tier, token="s3cret")
+
+    assert (answer.label, answer.failure) == ("cat", None)
+    method, path, bearer, size = tier.requests[0]
+    assert (method, bearer, size) == ("POST", "Bearer s3cret", len(CAT.data))
+    assert path == "/api/v1/classify?name=my+cat.jpg&wait_s=10"
+
+
+def test_the_form_field_is_what_the_public_generators_send() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        field = form["inputFile"]
+        assert isinstance(field, web.FileField)
+        assert field.file.read() == CAT.data
+        return web.Response(text=f"{field.filename}:tabby")
+
+    with fake_tier(handle) as tier:
+        answer = ask(tier, api="inputfile")
+
+    assert (answer.label, answer.failure) == ("tabby", None)
+    assert tier.requests[0][:2] == ("POST", "/")
+
+
+def test_connections_are_kept_alive(outcomes: Outcomes) -> None:
+    ports: set[object] = set()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername"))
+        return outcomes(request.query["name"])
+
+    with fake_tier(handle) as tier:
+        result, _ = load(tier, LoadPlan(40, None, in_flight=4, timeout_s=30))
+
+    assert result.summary.succeeded == 40
+    assert len(ports) <= 4
+
+
+def test_who_is_turned_away_comes_back_and_the_retries_are_counted(outcomes: Outcomes) -> None:
+    handle = in_turn(turn_away("0.0"), turn_away("1"), answering(outcomes))
+    with fake_tier(handle) as tier:
+        answer = ask(tier, within_s=30)
+
+    assert (answer.label, answer.retries, tier.posts) == ("cat", 2, 3)
+
+
+def test_who_is_turned_away_for_longer_than_there_is_time_fails_as_busy() -> None:
+    with fake_tier(turn_away("3600")) as tier:
+        answer = ask(tier)
+
+    assert (answer.failure, answer.status, tier.posts) == (Failure.BUSY, 429, 1)
+
+
+def test_an_accepted_picture_is_come_back_for(outcomes: Outcomes) -> None:
+    async def accept(_request: web.Request) -> web.StreamResponse:
+        headers = {"Location": "/api/v1/tickets/t1", "Retry-After": "1"}
+        return web.Response(status=202, headers=headers)
+
+    async def give(request: web.Request) -> web.StreamResponse:
+        assert (request.method, request.path) == ("GET", "/api/v1/tickets/t1")
+        return outcomes("my cat.jpg")
+
+    with fake_tier(in_turn(accept, turn_away("1"), give)) as tier:
+        answer = ask(tier, within_s=30)
+
+    assert (answer.label, tier.posts, len(tier.requests)) == ("cat", 1, 3)
+
+
+@pytest.mark.parametrize("location", ["http://elsewhere.invalid/t", "http://[", "//evil/t"])
+def test_the_token_is_not_taken_to_another_server(location: str) -> None:
+    async def accept(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=202, headers={"Location": location})
+
+    with fake_tier(accept) as tier:
+        answer = ask(tier, token="s3cret")
+
+    assert answer.failure is Failure.GARBLED
+    assert len(tier.requests) == 1
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def redirect(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": "https://elsewhere.invalid/"})
+
+    with fake_tier(redirect) as tier:
+        answer = ask(tier, token="s3cret")
+
+    assert answer.failure is Failure.REFUSED
+    assert "elsewhere.invalid" in answer.reason
+
+
+def test_a_server_that_never_answers_costs_each_request_its_timeout() -> None:
+    with fake_tier(hang) as tier:
+        result, measured = load(tier, LoadPlan(6, None, in_flight=3, timeout_s=0.4))
+
+    assert result.summary.failures == {"timeout": 6}
+    assert all(0.4 <= one.latency_s < 2 for one in measured)
+
+
+def test_a_connection_that_breaks_is_a_failure_of_that_request_alone(outcomes: Outcomes) -> None:
+    handle = in_turn(answering(outcomes), break_off, answering(outcomes))
+    with fake_tier(handle) as tier:
+        result, measured = load(tier, LoadPlan(5, None, in_flight=1, timeout_s=10))
+
+    assert result.summary.failures == {"connection error": 1}
+    assert [one.answer.failure for one in measured].count(None) == 4
+    assert measured[1].answer.reason
+
+
+def test_an_answer_that_breaks_off_in_the_middle_is_a_connection_error() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    with fake_tier(handle) as tier:
+        assert ask(tier).failure is Failure.CONNECTION
+
+
+def test_an_answer_without_end_is_left_off() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65_536)
+        return response
+
+    with fake_tier(handle) as tier:
+        answer = ask(tier, within_s=30)
+
+    assert answer.failure is Failure.CONNECTION
+    assert "does not end" in answer.reason
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"not http at all\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA" * 9000],
+)
+def test_what_does_not_speak_http_is_a_failure_and_no_crash(raw: bytes) -> None:
+    with raw_server(raw) as url, fake_url(url) as tier:
+        answer = ask(tier)
+
+    assert answer.failure in {Failure.CONNECTION, Failure.GARBLED}
+
+
+def test_five_hundreds_and_garbage_are_told_apart(outcomes: Outcomes) -> None:
+    async def fail(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"detail": "the queue is gone"}, status=503)
+
+    async def garble(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>welcome to my proxy</html>")
+
+    async def mix_up(_request: web.Request) -> web.StreamResponse:
+        return outcomes("dog.jpg")
+
+    handle = in_turn(fail, garble, mix_up, answering(outcomes))
+    with fake_tier(handle) as tier:
+        result, _ = load(tier, LoadPlan(4, None, in_flight=1, timeout_s=10))
+
+    assert result.summary.failures == {
+        "server error": 1,
+        "garbled answer": 1,
+        "another's answer": 1,
+    }
+    assert result.summary.reasons["server error"] == "503: the queue is gone"
+    assert (result.summary.succeeded, result.summary.right) == (1, 1)
+
+
+def test_an_open_loop_measures_from_when_requests_were_due(outcomes: Outcomes) -> None:
+    """The server's first answer takes 0.6 s, and only one request may be under way."""
+    waited = threading.Event()
+
+    async def slow_at_first(request: web.Request) -> web.StreamResponse:
+        if not waited.is_set():
+            waited.set()
+            await asyncio.sleep(0.6)
+        return outcomes(request.query["name"])
+
+    plan = LoadPlan(5, None, 1, timeout_s=20, rate_per_s=10, arrivals="fixed")
+    with fake_tier(slow_at_first) as tier:
+        result, measured = load(tier, plan)
+
+    assert all(one.latency_s >= 0.59 - one.due_s for one in measured)
+    assert result.summary.late_s > 0.15
+
+
+def test_the_deployment_is_watched_through_its_web_tier(outcomes: Outcomes) -> None:
+    status = {
+        "queue": {"visible": 5, "in_flight": 2, "delayed": 0},
+        "workers": [{"state": "running"}, {"state": "booting"}, {"state": "running"}],
+    }
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == "/api/v1/status":
+            return web.json_response(status)
+        await asyncio.sleep(0.1)
+        return outcomes(request.query["name"])
+
+    with fake_tier(handle) as tier:
+        result, _ = load(tier, LoadPlan(5, None, 1, timeout_s=20), watched=True)
+
+    assert len(result.observed) > 1
+    assert result.observed[0].load == Load(waiting=5, in_flight=2, workers=3, working=2)
+    assert result.summary.fleet is not None
+    assert result.summary.fleet.most_workers == 3
+    assert result.summary.fleet.worker_seconds == pytest.approx(3 * result.summary.total_s)
+
+
+def test_a_web_tier_that_stops_telling_its_status_leaves_a_gap_and_no_failure(
+    outcomes: Outcomes,
+) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == "/api/v1/status":
+            return web.Response(status=500)
+        return outcomes(request.query["name"])
+
+    with fake_tier(handle) as tier:
+        result, _ = load(tier, LoadPlan(5, None, 1, timeout_s=20), watched=True)
+
+    assert (result.summary.succeeded, result.summary.fleet, result.observed) == (5, None, ())
+
+
+def test_nobody_listening_is_told_before_any_load() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def check() -> None:
+        async with HttpTarget(f"http://127.0.0.1:{port}", api="classify") as target:
+            with pytest.raises(BackendUnavailableError, match=f"127.0.0.1:{port} cannot be"):
+                await target.check()
+            with pytest.raises(BackendError, match="does not answer"):
+                await target.load()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ftp://h/", "http://", "h:8000", "http://u:p@h/", "http://h/?a=b", "http://[/"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not the address of a web tier"):
+        check_url(text)
+
+
+@contextlib.contextmanager
+def raw_server(answer: bytes) -> Iterator[str]:
+    """A server that takes one request and says the same whatever it was."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        host, port = listening.getsockname()
+        yield f"http://{host}:{port}"
+        thread.join(10)
+
+
+@contextlib.contextmanager
+def fake_url(url: str) -> Iterator[FakeTier]:
+    """Stands for a tier that is no web server of ours."""
+    tier = FakeTier(hang)
+    tier.url = url
+    yield tier
