@@ -1,6 +1,6 @@
 """What a classifier process spends its CPU time on, an image: the model's share and all the rest.
 
-``python benchmarks/overhead_by_stage.py [--count 500] [--json]``
+``python benchmarks/overhead_by_stage.py [--count 500] [--backend aws] [--json]``
 
 Runs the worker's own pipeline in this process, over a queue filled before, with a clock of CPU time
 around each call to a port. CPU time of the thread that makes the call: other load on the machine
@@ -22,12 +22,15 @@ from typing import Any
 
 import platformdirs
 from dataset import make_dataset
+from ministack import running_ministack
 
+from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES
 from iraas.classifier.onnx_runtime import load_classifier
 from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
-from iraas.core.ports import Classifier
+from iraas.cli.classifier_process import AWS_LIMITS, LOCAL_LIMITS
+from iraas.core.ports import Backend, Classifier
 from iraas.services.dispatch import Dispatch
 from iraas.services.jobs import create_job, manifest
 from iraas.services.ledger import OutcomeLedger
@@ -83,7 +86,7 @@ class Timed:
 class TimedBackend:
     """A backend whose ports a worker's hot path calls are timed."""
 
-    def __init__(self, backend: LocalBackend, clock: CpuClock) -> None:
+    def __init__(self, backend: Backend, clock: CpuClock) -> None:
         self.requests = Timed(
             backend.requests,
             clock,
@@ -99,7 +102,7 @@ class TimedBackend:
 
 
 class _TimedResponses:
-    def __init__(self, backend: LocalBackend, clock: CpuClock) -> None:
+    def __init__(self, backend: Backend, clock: CpuClock) -> None:
         self._backend = backend
         self._clock = clock
 
@@ -107,7 +110,7 @@ class _TimedResponses:
         return Timed(self._backend.responses.find(requester_id), self._clock, {"send": "reply"})
 
 
-def fill(backend: LocalBackend, images: Path, clock: CpuClock) -> int:
+def fill(backend: Backend, images: Path, clock: CpuClock) -> int:
     pictures = find_pictures([str(images)])
     job = create_job(backend, pictures, sources=(str(images),), clock=time.time)
     backend.responses.create("bench")
@@ -124,8 +127,10 @@ def fill(backend: LocalBackend, images: Path, clock: CpuClock) -> int:
     return job.total
 
 
-def work_off(backend: LocalBackend, classifier: Classifier, total: int, clock: CpuClock) -> float:
-    """Run the pipeline until all is done; give back the process's CPU seconds."""
+def work_off(
+    backend: Backend, classifier: Classifier, total: int, clock: CpuClock, limits: Limits
+) -> tuple[float, float]:
+    """Run the pipeline until all is done; give back the process's CPU and wall seconds."""
     finished = threading.Event()
 
     def tell(beat: Beat) -> None:
@@ -134,9 +139,9 @@ def work_off(backend: LocalBackend, classifier: Classifier, total: int, clock: C
 
     pipeline = Pipeline(
         TimedBackend(backend, clock),  # type: ignore[arg-type]  # the ports a worker calls
-        Timed(classifier, clock, {"prepare": "decode, preprocess", "infer": "infer"}),  # type: ignore[arg-type]
+        Timed(classifier, clock, {"prepare": "decode, preprocess", "infer": "infer"}),
         "w-bench",
-        limits=Limits(),
+        limits=limits,
         tell=tell,
     )
 
@@ -145,16 +150,43 @@ def work_off(backend: LocalBackend, classifier: Classifier, total: int, clock: C
         pipeline.stop()
 
     threading.Thread(target=stop_when_done, daemon=True).start()
-    began = time.process_time()
+    began, began_wall = time.process_time(), time.monotonic()
     pipeline.run()
-    return time.process_time() - began
+    return time.process_time() - began, time.monotonic() - began_wall
+
+
+@contextmanager
+def opened(kind: str, *, inline: bool) -> Iterator[Backend]:
+    """A fresh deployment: in a folder, or as SQS and S3 on an emulator on this machine."""
+    if kind == "aws":
+        with running_ministack() as url:
+            yield from _on_aws(url)
+        return
+    max_body_bytes = 1_048_576 if inline else MAX_BODY_BYTES
+    with tempfile.TemporaryDirectory(prefix="iraas-bench-") as home:
+        backend = LocalBackend(Path(home), "bench", max_body_bytes=max_body_bytes)
+        yield backend
+        backend.close()
+
+
+def _on_aws(url: str) -> Iterator[Backend]:
+    os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    backend = AwsBackend("bench", "us-east-1", endpoint_url=url)
+    session, names = backend.session, backend.names
+    for queue in (names.dead_letters, names.requests):
+        session.sqs.create_queue(QueueName=queue, Attributes={"MaximumMessageSize": "1048576"})
+    for bucket in (names.inputs_bucket, names.outputs_bucket):
+        session.s3.create_bucket(Bucket=bucket(session.account(), session.region))
+    yield backend
+    backend.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure where a worker's CPU time goes.")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--megapixels", type=float)
-    parser.add_argument("--inline", action="store_true", help="send images inside the messages")
+    parser.add_argument("--backend", choices=("local", "aws"), default="local")
+    parser.add_argument("--inline", action="store_true", help="local: images inside messages")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     cache_dir = Path(platformdirs.user_cache_dir("iraas"))
@@ -165,17 +197,16 @@ def main() -> None:
     bundle = ensure_bundle(DEFAULT_MODEL, Path(cache) if cache else cache_dir / "bundles")
     classifier = load_classifier(bundle)
     clock = CpuClock()
-    with tempfile.TemporaryDirectory(prefix="iraas-bench-") as home:
-        max_body_bytes = 1_048_576 if options.inline else MAX_BODY_BYTES
-        backend = LocalBackend(Path(home), "bench", max_body_bytes=max_body_bytes)
+    with opened(options.backend, inline=options.inline) as backend:
         total = fill(backend, images, clock)
-        cpu_s = work_off(backend, classifier, total, clock)
-        backend.close()
+        limits = AWS_LIMITS if options.backend == "aws" else LOCAL_LIMITS
+        cpu_s, wall_s = work_off(backend, classifier, total, clock, limits)
     report = {name: round(1000 * value / total, 3) for name, value in clock.seconds.items()}
     report["everything"] = round(1000 * cpu_s / total, 3)
     model = report["decode, preprocess"] + report["infer"]
     report["overhead"] = round(report["everything"] - model, 3)
     report["share of the limit"] = round(model / report["everything"], 4)
+    report["images a second (one process)"] = round(total / wall_s, 2)
     if options.json:
         print(json.dumps(report))
         return
