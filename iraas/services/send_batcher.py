@@ -1,7 +1,8 @@
 """Batching the sends of many requesters at once: by count, by bytes, and by a few milliseconds.
 
-A durable send costs the same for one image as for fifty. While one batch is being sent, the next
-one gathers by itself; when nothing is being sent, the first image waits a moment for others.
+A durable send costs nearly the same for one image as for fifty. While batches are being sent, the
+next one gathers by itself; when nothing is being sent, the first image waits a moment for others.
+A send mostly waits for the disk or the network, so that a few batches are on their way at once.
 """
 
 import logging
@@ -42,13 +43,14 @@ class Parcel:
 
 
 class SendBatcher:
-    """Sends parcels in batches, from a thread of its own. `put` may be called from any thread.
+    """Sends parcels in batches, from threads of its own. `put` may be called from any thread.
 
     Args:
         backend: The deployment.
         max_images: Images in one batch at most.
         max_bytes: Bytes of images at which a batch is full.
         linger_s: How long a batch waits for more, in seconds.
+        threads: Batches on their way at once.
     """
 
     def __init__(
@@ -58,17 +60,23 @@ class SendBatcher:
         max_images: int = 64,
         max_bytes: int = 8_000_000,
         linger_s: float = 0.003,
+        threads: int = 3,
     ) -> None:
         self._backend = backend
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._linger_s = linger_s
         self._parcels: queue.SimpleQueue[Parcel | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="send-batcher", daemon=True)
+        self._gathering = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"send-batcher-{number}", daemon=True)
+            for number in range(threads)
+        ]
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def put(self, parcels: Sequence[Parcel]) -> None:
         """Hand parcels over; returns at once."""
@@ -78,15 +86,19 @@ class SendBatcher:
     def stop(self) -> None:
         """Send what was handed over, then end. Bounded by the backend's own bounds."""
         self._parcels.put(None)
-        if self._thread.is_alive():
-            self._thread.join(JOIN_S)
+        until = time.monotonic() + JOIN_S
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         going_on = True
         while going_on:
-            batch, going_on = self._gather()
+            with self._gathering:  # one at a time, so that batches are full rather than many
+                batch, going_on = self._gather()
             if batch:
                 self._send(batch)
+        self._parcels.put(None)  # for the other threads
 
     def _gather(self) -> tuple[list[Parcel], bool]:
         """Wait for a batch; False beside it once there will be no more."""

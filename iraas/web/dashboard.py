@@ -1,32 +1,29 @@
 """What the dashboard shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 
 from markupsafe import Markup
 
+from iraas.core.charts import Panel, Point, Series, step_chart
 from iraas.core.records import DecisionRecord
 from iraas.services.history import Sample
 from iraas.services.job_view import JobSummary
 from iraas.services.recent import recent_decisions, recent_jobs
 from iraas.services.status import Status
-from iraas.web.charts import Series, Span, area_under, step_chart
 from iraas.web.context import WebContext
 
 DECISIONS_SHOWN = 12
 JOBS_SHOWN = 12
 STATUS_AGE_S = 2.0
 SPANS_S = {"15m": 900.0, "1h": 3600.0, "6h": 21_600.0, "24h": 86_400.0}
-STATES = ("running", "starting", "booting", "draining", "stopping")
+STATES = {"running": ("running",), "on their way": ("booting", "starting")}
+LEAVING = ("draining", "stopping")
 SECONDS_PER_HOUR = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart, its title, and the names of its lines."""
-
-    title: str
-    names: tuple[str, ...]
-    svg: Markup
+GAP_S = 900.0
+"""Samples further apart were taken by nobody in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +45,14 @@ class Dashboard:
 
     Attributes:
         status: The deployment now.
-        charts: The past.
+        charts: The past, as SVG.
         worker_hours: Hours that workers were there, in the time shown.
         decisions: The controller's, the latest first.
         jobs: The latest first.
     """
 
     status: Status
-    charts: tuple[Chart, ...]
+    charts: tuple[Markup, ...]
     worker_hours: float
     decisions: tuple[DecisionRecord, ...]
     jobs: tuple[JobLine, ...]
@@ -73,32 +70,42 @@ def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
     workers = [(one.at, float(sum(one.workers.values()))) for one in samples]
     return Dashboard(
         status=context.status.latest(STATUS_AGE_S),
-        charts=draw_charts(samples, Span(clock() - span_s, clock())),
+        charts=draw_charts(samples, (clock() - span_s, clock())),
         worker_hours=area_under(workers) / SECONDS_PER_HOUR,
         decisions=tuple(recent_decisions(backend, clock, count=DECISIONS_SHOWN)),
         jobs=tuple(JobLine(one.job.job_id[-4:], one) for one in jobs),
     )
 
 
-def draw_charts(samples: list[Sample], span: Span) -> tuple[Chart, ...]:
-    """The three charts of the dashboard."""
-    queue = (
+def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[Markup, ...]:
+    """The charts of the dashboard, over a span from one time to another."""
+    queue = [
         Series("waiting", [(one.at, float(one.visible)) for one in samples]),
         Series("in flight", [(one.at, float(one.in_flight)) for one in samples]),
-    )
-    seen = [state for state in STATES if any(state in one.workers for one in samples)]
-    workers = tuple(
-        Series(state, [(one.at, float(one.workers.get(state, 0))) for one in samples])
-        for state in seen or STATES[:1]
-    )
-    pace = (Series("images a second", [(one.at, one.images_per_s) for one in samples]),)
-    return (
-        _chart("Queue", "images", queue, span),
-        _chart("Workers", "workers", workers, span),
-        _chart("Throughput", "images a second", pace, span),
+    ]
+    workers = [
+        Series(name, [(one.at, _count(one, states)) for one in samples])
+        for name, states in {**STATES, "leaving": LEAVING}.items()
+    ]
+    pace = [Series("all workers", [(one.at, one.images_per_s) for one in samples])]
+    panels = (Panel("Queue", queue), Panel("Workers", workers), Panel("Images a second", pace))
+    return tuple(
+        Markup(step_chart([panel], title=panel.title, span=span, label_of=_time))  # noqa: S704 - made of numbers and of words of ours
+        for panel in panels
     )
 
 
-def _chart(title: str, unit: str, series: tuple[Series, ...], span: Span) -> Chart:
-    names = tuple(one.name for one in series)
-    return Chart(title, names, step_chart(title, unit, series, span))
+def area_under(points: Sequence[Point]) -> float:
+    """The sum over time of a value that holds until the next point; gaps count for nothing."""
+    return sum(
+        value * (after - at) for (at, value), (after, _) in pairwise(points) if after - at <= GAP_S
+    )
+
+
+def _count(sample: Sample, states: Sequence[str]) -> float:
+    return float(sum(sample.workers.get(state, 0) for state in states))
+
+
+def _time(at: float) -> str:
+    """A time of day in UTC: the server does not know the reader's clock."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
