@@ -77,7 +77,12 @@ def _work(bundle: Path, worker_id: str, tell: Callable[[Beat], None]) -> None:
 
 def _limits(settings: Settings) -> Limits:
     limits = LOCAL_LIMITS if settings.backend == "local" else AWS_LIMITS
-    return replace(limits, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+    return replace(
+        limits,
+        lease_s=settings.lease_s,
+        wait_s=limits.wait_s if settings.poll_s is None else settings.poll_s,
+        max_attempts=settings.max_attempts,
+    )
 
 
 def _stop_with_supervisor(pipeline: Pipeline) -> None:

@@ -108,6 +108,9 @@ class Settings:
     grace_s: float = _setting(
         _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
     )
+    poll_s: float | None = _setting(
+        _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
+    )
     stall_s: float = _setting(
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )

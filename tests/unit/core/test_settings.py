@@ -23,6 +23,7 @@ SAMPLES = {
     "processes": "2",
     "lease_s": "45.5",
     "grace_s": "0.5",
+    "poll_s": "2.5",
     "stall_s": "90",
     "max_attempts": "4",
     "max_image_bytes": "1000",

@@ -1,0 +1,178 @@
+"""The whole way on aws: the real commands, an emulator, and instances that run their user data."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from iraas.backends.aws.session import AwsSession
+from tests.acceptance.deployment import wait_until
+from tests.functional.aws.boot_shim import booting
+from tests.functional.aws.deployments import ENVIRONMENT
+from tests.functional.aws.moto_server import moto_server
+
+IMAGES = 60
+WORKERS = 3
+RUN_S = 240.0
+Photo = tuple[Path, str, int]
+
+
+@dataclass
+class Cloud:
+    """An emulated account, and the command line pointed at it."""
+
+    endpoint: str
+    environment: dict[str, str]
+    counts: list[int] = field(default_factory=list)
+
+    def iraas(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "iraas", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    def instances(self) -> list[str]:
+        """The states of the instances that are not yet terminated."""
+        with self.session() as session:
+            pages = session.client("ec2").get_paginator("describe_instances").paginate()
+            states = [
+                one["State"]["Name"]
+                for page in pages
+                for reservation in page["Reservations"]
+                for one in reservation["Instances"]
+            ]
+        return [one for one in states if one != "terminated"]
+
+    @contextmanager
+    def session(self) -> Iterator[AwsSession]:
+        session = AwsSession("us-east-1", endpoint_url=self.endpoint)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    @contextmanager
+    def counting_instances(self) -> Iterator[None]:
+        """Note how many instances there are, again and again."""
+        stop = threading.Event()
+
+        def count() -> None:
+            while not stop.wait(0.2):
+                self.counts.append(len(self.instances()))
+
+        thread = threading.Thread(target=count)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with moto_server() as endpoint:
+        kept = {name: value for name, value in os.environ.items() if "IRAAS" not in name}
+        environment = kept | {
+            "AWS_ENDPOINT_URL": endpoint,
+            "IRAAS_BACKEND": "aws",
+            "IRAAS_DEPLOYMENT": "e2e",
+            "IRAAS_HOME": str(tmp_path / "home"),
+            "IRAAS_MODEL": str(bundle_path),
+            "IRAAS_MAX_WORKERS": str(WORKERS),
+        }
+        yield Cloud(endpoint, environment)
+
+
+def make_pictures(folder: Path, photos: list[Photo]) -> None:
+    folder.mkdir()
+    for index in range(IMAGES):
+        with Image.open(photos[index % len(photos)][0]) as photo:
+            side = 160 + index // len(photos)
+            photo.convert("RGB").resize((side, side)).save(folder / f"{index:03}.jpg", quality=80)
+
+
+def objects(session: AwsSession, bucket: str) -> list[str]:
+    pages = session.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+
+def what_is_left(session: AwsSession) -> dict[str, Any]:
+    """Everything in the account that a deployment makes."""
+    ec2, iam = session.client("ec2"), session.client("iam")
+    roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
+    groups = [one["GroupName"] for one in ec2.describe_security_groups()["SecurityGroups"]]
+    return {
+        "buckets": session.s3.list_buckets()["Buckets"],
+        "queues": session.sqs.list_queues().get("QueueUrls", []),
+        "templates": ec2.describe_launch_templates()["LaunchTemplates"],
+        "roles": [one for one in roles if "iraas" in one],
+        "profiles": iam.list_instance_profiles()["InstanceProfiles"],
+        "groups": [one for one in groups if "iraas" in one],
+    }
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(600)
+def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
+    cloud: Cloud, tmp_path: Path, photos: list[Photo]
+) -> None:
+    folder = tmp_path / "pictures"
+    make_pictures(folder, photos)
+    machine_environment = dict(ENVIRONMENT) | {
+        "HOME": str(tmp_path),
+        "IRAAS_PROCESSES": "1",
+        "IRAAS_GRACE_S": "1",
+        "IRAAS_POLL_S": "2",
+    }
+    cloud.iraas("provision", "--yes")
+    with (
+        booting(cloud.endpoint, tmp_path / "machines", machine_environment) as shim,
+        cloud.counting_instances(),
+    ):
+        done = cloud.iraas("submit", str(folder), "--json")
+        outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+        wait_until(lambda: not cloud.instances(), "all instances gone", timeout_s=200)
+    assert 1 <= shim.most_at_once <= WORKERS
+    assert cloud.counts[0] == cloud.counts[-1] == 0
+    assert max(cloud.counts) <= WORKERS
+
+    assert len(outcomes) == len({one["request_id"] for one in outcomes}) == IMAGES
+    assert {one["status"] for one in outcomes} == {"ok"}
+    assert {one["worker"] for one in outcomes} <= set(shim.machines)
+    with cloud.session() as session:
+        buckets = [one["Name"] for one in session.s3.list_buckets()["Buckets"]]
+        (inputs,) = (one for one in buckets if one.endswith("inputs"))
+        (outputs,) = (one for one in buckets if one.endswith("outputs"))
+        assert len(objects(session, inputs)) == IMAGES
+        stored = [key for key in objects(session, outputs) if key.startswith("outcomes/")]
+        assert len(stored) == IMAGES
+    status = json.loads(cloud.iraas("status", "--json").stdout)
+    assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}
+    assert status["dead_letters"] == 0
+    assert status["done"] == IMAGES
+    assert status["spent_usd"] > 0
+
+    proof = json.loads(cloud.iraas("teardown", "--yes", "--json").stdout)
+    assert proof["remains"] == []
+    with cloud.session() as session:
+        assert not any(what_is_left(session).values()), what_is_left(session)
+    again = cloud.iraas("teardown", "--yes")
+    assert "nothing of the deployment" in again.stderr
