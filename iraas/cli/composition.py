@@ -90,10 +90,13 @@ def ensure_model_here(settings: Settings) -> None:
 def make_controller(settings: Settings, backend: "Backend") -> "Controller":
     """The controller of a deployment, not started."""
     from iraas.core.scaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
-    from iraas.services.controller import Controller  # noqa: PLC0415 - as above
+    from iraas.services.controller import Controller, Timing  # noqa: PLC0415 - as above
 
     policy = BacklogPolicy(settings.images_per_worker)
-    return Controller(backend, policy, cap=max_workers(settings), clock=time.time)
+    # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
+    on_aws = Timing(tick_s=2.0, boot_s=900.0, silence_s=120.0)
+    timing = Timing() if settings.backend == "local" else on_aws
+    return Controller(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
 
 
 def new_requester_id(role: str) -> str:
