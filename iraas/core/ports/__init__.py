@@ -1,0 +1,48 @@
+"""What the services need of a backend, as small protocols. Their docstrings are the contract.
+
+One suite, ``tests/contract``, holds every adapter to them: memory, local and aws.
+"""
+
+from iraas.core.ports.backend import Backend, Resource, Stack
+from iraas.core.ports.classifiers import Classifier, PreparedImage
+from iraas.core.ports.fleets import (
+    ControllerLease,
+    Fleet,
+    FreeOfCharge,
+    Instance,
+    InstanceState,
+    Launch,
+    Pricing,
+)
+from iraas.core.ports.queues import (
+    MAX_BATCH,
+    OutboundMessage,
+    Queue,
+    QueueDepth,
+    ReceivedMessage,
+    ResponseQueues,
+)
+from iraas.core.ports.stores import ObjectStore, StoredObject
+
+__all__ = [
+    "MAX_BATCH",
+    "Backend",
+    "Classifier",
+    "ControllerLease",
+    "Fleet",
+    "FreeOfCharge",
+    "Instance",
+    "InstanceState",
+    "Launch",
+    "ObjectStore",
+    "OutboundMessage",
+    "PreparedImage",
+    "Pricing",
+    "Queue",
+    "QueueDepth",
+    "ReceivedMessage",
+    "Resource",
+    "ResponseQueues",
+    "Stack",
+    "StoredObject",
+]
