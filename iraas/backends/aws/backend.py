@@ -61,7 +61,7 @@ class AwsBackend:
             region: Its region; None for the SDK's own rules.
             endpoint_url: Where all services are; None for the SDK's own rules.
             options: What to provision it with; None to leave what it was provisioned with.
-            capacity: Workers at most, 1..19.
+            capacity: Workers at most, 1..19; never more than it was provisioned for.
             bundle: Finds the model bundle's folder; needed to provision.
             prices: A price table of one's own.
             report: Tells a person what the stack is doing.
@@ -215,7 +215,7 @@ class AwsBackend:
     def _worker_options(self) -> LaunchOptions:
         kept = self._kept()
         options = launch_options(kept.kinds, kept.subnet_ids, kept.pricings)
-        return LaunchOptions(options, time.time)
+        return LaunchOptions(options, time.time, most=kept.capacity)
 
     def _web_options(self) -> LaunchOptions:
         kept = self._kept()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+from iraas.core.settings import MAX_FLEET
+
 Pricing = Literal["spot", "on-demand"]
 Scope = Literal["option", "subnet", "kind", "pricing", "all"]
 
@@ -92,10 +94,23 @@ class LaunchOptions:
     It lives in memory: a controller that starts anew asks everything once more.
     """
 
-    def __init__(self, options: Sequence[LaunchOption], clock: Callable[[], float]) -> None:
-        """Start with nothing resting; `clock` gives seconds since the epoch."""
+    def __init__(
+        self,
+        options: Sequence[LaunchOption],
+        clock: Callable[[], float],
+        *,
+        most: int = MAX_FLEET,
+    ) -> None:
+        """Start with nothing resting.
+
+        Args:
+            options: In the order in which they are tried.
+            clock: Gives seconds since the epoch.
+            most: Instances at most that the deployment was made for.
+        """
         if not options:
             raise ValueError("a fleet needs at least one launch option")
+        self.most = most
         self._options = tuple(options)
         self._clock = clock
         self._rests: dict[tuple[str, ...], _Rest] = {}

@@ -101,8 +101,9 @@ class Ec2Fleet:
         view = self._view()
         self._launcher.settle(view)
         self._prune(view.read_at)
-        room = view.room(self._capacity)
-        free = [slot for slot in range(self._capacity) if view.is_free(slot)][: max(0, room)]
+        capacity = min(self._capacity, self._options().most)
+        room = view.room(capacity)
+        free = [slot for slot in range(capacity) if view.is_free(slot)][: max(0, room)]
         unanswered = [one for one in view.entries.values() if self._launcher.should_resend(one)]
         again = unanswered[:count] if room >= 0 else []
         tasks = [partial(self._launcher.resend, entry, view.read_at) for entry in again]

@@ -18,6 +18,9 @@ from iraas.backends.aws.names import (
     Names,
 )
 
+ATTEMPTS = "attempts/"
+"""The records that note attempts; see `iraas.core.keys`."""
+
 IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 """The newest Amazon Linux 2023 (https://docs.aws.amazon.com/linux/al2023/ug/ec2.html)."""
 
@@ -143,6 +146,11 @@ def worker_statements(place: Place) -> list[Statement]:
         ),
         *_data_statements(place),
         Statement(
+            "take back the note that an image is tried alone",
+            ("s3:DeleteObject",),
+            (place.bucket(place.outputs, f"{RECORDS_PREFIX}{ATTEMPTS}*"),),
+        ),
+        Statement(
             "start: fetch the wheel and the model bundle",
             ("s3:GetObject",),
             (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
@@ -166,9 +174,12 @@ def web_statements(place: Place) -> list[Statement]:
             (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
         ),
         Statement(
-            "tidy the ledger, and give the lease back",
+            "tidy the records, give the lease back, and forget failures that are tried again",
             ("s3:DeleteObject",),
-            (place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),),
+            (
+                place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),
+                place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
+            ),
         ),
         Statement(
             "send requests, and see how many wait",
@@ -176,13 +187,13 @@ def web_statements(place: Place) -> list[Statement]:
             (place.queue(names.requests),),
         ),
         Statement(
-            "give dead letters their outcomes",
+            "give dead letters their outcomes, and put them back with a remark",
             (
                 "sqs:GetQueueUrl",
                 "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
                 "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
+                "sqs:SendMessage",
             ),
             (place.queue(names.dead_letters),),
         ),
@@ -197,7 +208,6 @@ def web_statements(place: Place) -> list[Statement]:
                 "sqs:SendMessage",
                 "sqs:ReceiveMessage",
                 "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
                 "sqs:DeleteQueue",
             ),
             (place.queue(f"{names.reply_prefix}*"),),

@@ -54,7 +54,7 @@ for name, text in {{"pip": {pip!r}, "iraas": {iraas!r}}}.items():
 
 _PIP = """#!{python}
 import re, sys, zipfile
-wheel, extras = re.fullmatch(r"(.*[.]whl)[[](.*)[]]", sys.argv[-1]).groups()
+wheel, extras = re.fullmatch(r"(.*[.]whl)\\[(.*)\\]", sys.argv[-1]).groups()
 names = zipfile.ZipFile(wheel).namelist()
 assert "iraas/__init__.py" in names, names
 assert "aws" in extras.split(","), extras

@@ -186,6 +186,13 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
     assert (instance.kind, instance.pricing) == ("c7i.large", "on-demand")
 
 
+def test_a_fleet_never_exceeds_what_it_was_provisioned_for(
+    open_backend: Callable[..., AwsBackend],
+) -> None:
+    open_backend(options=FleetOptions(capacity=2)).stack.provision()
+    assert len(open_backend(capacity=19).fleet.launch(5).launched) == 2
+
+
 def test_two_deployments_live_side_by_side(open_backend: Callable[..., AwsBackend]) -> None:
     one, other = open_backend("one"), open_backend("one-two")
     one.stack.provision()

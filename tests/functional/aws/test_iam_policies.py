@@ -1,0 +1,307 @@
+"""The policies against a real run: nothing called is missing, nothing granted is without a use.
+
+The run: the web tier's controller and a requester on it, workers on instances that boot their real
+user data, all through a proxy that reads from the wire who called what.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iraas.backends.aws.backend import AwsBackend
+from iraas.backends.aws.fleet_options import FleetOptions
+from iraas.backends.aws.iam_policies import (
+    Place,
+    Statement,
+    policy_document,
+    web_statements,
+    worker_statements,
+)
+from iraas.backends.aws.names import Names
+from iraas.core.ids import request_id
+from iraas.core.keys import attempt_key
+from iraas.core.ports import OutboundMessage
+from iraas.errors import QueueNotFoundError
+from tests.functional.aws.boot_shim import ROOT, booting
+from tests.functional.aws.deployments import ENVIRONMENT
+from tests.functional.aws.iam_evaluator import Ask, allows, statement_allows
+from tests.functional.aws.moto_server import moto_server
+from tests.functional.aws.recorded_calls import ACCOUNT, REGION, Recorder, recording
+
+DEPLOYMENT = "iamrun"
+PLACE = Place(Names(DEPLOYMENT), ACCOUNT, REGION)
+ROLES = {"WORKER": worker_statements(PLACE), "WEB": web_statements(PLACE)}
+RUN_S = 150.0
+
+UNUSED = {
+    ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
+    ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",
+    ("WEB", "s3:GetObject", "install/*"): "its user data fetches the wheel as the workers' does",
+    ("WEB", "ec2:RunInstances", "snapshot"): "an image of one's own is made of snapshots",
+}
+"""What this run has no occasion for, and why it is granted all the same."""
+
+KEY = "01k0000000000000000000000a/00000/00000000"
+
+
+@dataclass
+class Run:
+    """What happened."""
+
+    recorder: Recorder
+    outcomes: list[dict[str, Any]]
+
+
+def environment(key: str, url: str, home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **kept,
+        **ENVIRONMENT,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_ENDPOINT_URL": url,
+        "HOME": str(home),
+        "IRAAS_BACKEND": "aws",
+        "IRAAS_DEPLOYMENT": DEPLOYMENT,
+        "IRAAS_GRACE_S": "3",
+        "IRAAS_PROCESSES": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, photos: list[Any]
+) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("iam")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for path, _, _ in photos[:4]:
+        shutil.copy(path, pictures)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        moto_server() as moto,
+        recording(moto) as recorder,
+    ):
+        for name, value in environment("ADMIN", moto, folder).items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL")
+        backend = AwsBackend(
+            DEPLOYMENT,
+            REGION,
+            endpoint_url=moto,
+            options=FleetOptions(kinds=("c6a.large",), capacity=2),
+            bundle=lambda: bundle_path,
+        )
+        backend.stack.provision()
+        worker = environment("WORKER", recorder.url, folder)
+        with booting(recorder.url, folder / "machines", worker) as shim:
+            outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
+            deadline = time.monotonic() + RUN_S
+            while backend.fleet.instances() and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert backend.fleet.instances() == [], [one.log for one in shim.machines.values()]
+        for act, key in (
+            (_as_a_worker_rarely_does, "WORKER"),
+            (_as_the_web_tier_rarely_does, "WEB"),
+        ):
+            patch.setenv("AWS_ACCESS_KEY_ID", key)
+            acting = AwsBackend(DEPLOYMENT, REGION, endpoint_url=recorder.url)
+            act(acting)
+            acting.close()
+        patch.setenv("AWS_ACCESS_KEY_ID", "ADMIN")
+        backend.stack.teardown()
+        backend.close()
+        yield Run(recorder, outcomes)
+
+
+def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, Any]]:
+    iraas = [sys.executable, "-P", "-m", "iraas"]
+    with (folder / "controller.log").open("wb") as log:
+        controller = subprocess.Popen([*iraas, "controller"], env=web, stdout=log, stderr=log)
+        try:
+            done = subprocess.run(
+                [*iraas, "submit", "--json", str(pictures)],
+                env=web,
+                capture_output=True,
+                text=True,
+                timeout=RUN_S,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr + (folder / "controller.log").read_text()
+        finally:
+            controller.terminate()
+            controller.wait()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
+    """What the services call when an image is large, slow, mangled, or kills its process."""
+    note = attempt_key(request_id(KEY[:26], 0), 1)
+    backend.records.put(note, b"")
+    backend.records.get(note)
+    backend.records.delete([note])
+    backend.inputs.put_if_absent([(f"{KEY}.jpg", b"x")])
+    backend.inputs.get(f"{KEY}.jpg")
+    backend.outputs.put_if_absent([(f"{KEY}.json", b"{}")])
+    backend.outputs.get(f"{KEY}.json")
+    backend.dead_letters.send([OutboundMessage("?")])
+    backend.requests.delete(["a stale receipt"])
+    backend.requests.release(["a stale receipt"])
+    backend.requests.extend(["a stale receipt"], 30.0)
+    with suppress(QueueNotFoundError):
+        backend.responses.find("gone").send([OutboundMessage("?")])
+
+
+def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
+    """What the services call for large images, dead letters, retries and lost requesters."""
+    backend.inputs.put_if_absent([(f"{KEY}.png", b"x")])
+    backend.inputs.get(f"{KEY}.png")
+    assert list(backend.inputs.list(KEY.rpartition("/")[0] + "/"))
+    backend.outputs.put_if_absent([(f"{KEY}.json", b"{}")])
+    backend.outputs.get(f"{KEY}.json")
+    backend.outputs.delete([f"{KEY}.json"])
+    backend.records.put("webhooks/x.json", b"{}")
+    backend.records.delete(["webhooks/x.json"])
+    (letter,) = backend.dead_letters.receive(10, lease_s=30.0)
+    backend.dead_letters.send([OutboundMessage(letter.body, note="looked at")])
+    backend.dead_letters.delete([letter.receipt])
+    mine = backend.responses.create("web-rarely")
+    mine.send([OutboundMessage("?")])
+    (reply,) = mine.receive(1, lease_s=30.0)
+    mine.delete([reply.receipt])
+    mine.depth()
+    backend.responses.sweep(1e9)
+    backend.responses.delete("web-rarely")
+    (instance_id,) = backend.fleet.launch(1).launched
+    backend.fleet.terminate([instance_id])
+
+
+def test_the_run_did_what_it_is_about(run: Run) -> None:
+    assert len(run.outcomes) == 4
+    assert {one["status"] for one in run.outcomes} == {"ok"}
+    assert all(one["worker"].startswith("i-") for one in run.outcomes)
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_every_call_is_allowed(run: Run, who: str) -> None:
+    policy = policy_document(ROLES[who])
+    asked = run.recorder.asks(who, DEPLOYMENT)
+    assert len(asked) > 5
+    denied = [(one.action, one.resource) for one in asked if not allows(policy, one)]
+    assert denied == []
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_every_right_was_used_or_its_reason_is_written_down(run: Run, who: str) -> None:
+    asked = run.recorder.asks(who, DEPLOYMENT)
+    unused = [
+        (action, resource)
+        for statement in ROLES[who]
+        for action in statement.actions
+        for resource in statement.resources
+        if not any(statement_allows(_only(statement, action, resource), ask) for ask in asked)
+    ]
+    unexplained = [
+        (action, resource)
+        for action, resource in unused
+        if not any(
+            (who, action) == (name, granted) and part in resource for name, granted, part in UNUSED
+        )
+    ]
+    assert unexplained == [], "\n".join(map(str, unexplained))
+
+
+def _only(statement: Statement, action: str, resource: str) -> dict[str, Any]:
+    return Statement(statement.why, (action,), (resource,), statement.conditions).to_json()
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_no_right_has_a_wildcard_action_and_each_says_why(who: str) -> None:
+    for statement in ROLES[who]:
+        assert statement.why
+        assert not any("*" in action for action in statement.actions)
+        if "*" in statement.resources:
+            assert statement.actions in (("sqs:ListQueues",), ("ec2:DescribeInstances",))
+
+
+def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
+    policy = policy_document(worker_statements(PLACE))
+    assert not any(
+        action.startswith(("ec2:", "iam:", "ssm:"))
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+    )
+    for action, resource in (
+        ("sqs:SendMessage", PLACE.queue("iraas-other-reply-x")),
+        ("sqs:SendMessage", PLACE.queue("iraas-iamrun-requests")),
+        ("sqs:ReceiveMessage", PLACE.queue("iraas-iamrun-reply-x")),
+        ("sqs:DeleteQueue", PLACE.queue("iraas-iamrun-requests")),
+        ("s3:GetObject", PLACE.bucket("iraas-other-123456789012-us-east-1-inputs", "images/x")),
+        ("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/iraas.whl")),
+        ("s3:DeleteObject", PLACE.bucket(PLACE.outputs, "outcomes/x")),
+    ):
+        assert not allows(policy, Ask(action, resource)), (action, resource)
+
+
+def test_the_web_tier_launches_and_ends_only_what_is_this_deployments() -> None:
+    policy = policy_document(web_statements(PLACE))
+    theirs = {"aws:ResourceTag/iraas:deployment": "other"}
+    untagged = {"aws:RequestTag/iraas:deployment": "other"}
+    create = {"ec2:CreateAction": "CreateVolume"}
+    for ask in (
+        Ask("ec2:TerminateInstances", PLACE.ec2("instance/i-0"), theirs),
+        Ask("ec2:TerminateInstances", PLACE.ec2("instance/i-0")),
+        Ask("ec2:RunInstances", PLACE.ec2("launch-template/lt-0"), theirs),
+        Ask("ec2:RunInstances", PLACE.ec2("instance/i-0"), untagged),
+        Ask("ec2:RunInstances", PLACE.ec2("image/ami-0", owned=False)),
+        Ask("ec2:CreateTags", PLACE.ec2("instance/i-0")),
+        Ask("ec2:CreateTags", PLACE.ec2("instance/i-0"), create),
+        Ask("iam:PassRole", PLACE.role("admin"), {"iam:PassedToService": "ec2.amazonaws.com"}),
+        Ask("s3:DeleteObject", PLACE.bucket(PLACE.outputs, "install/options.json")),
+        Ask("s3:DeleteObject", PLACE.bucket(PLACE.inputs, "images/x")),
+        Ask("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/options.json")),
+        Ask("sqs:DeleteQueue", PLACE.queue("iraas-iamrun-requests")),
+    ):
+        assert not allows(policy, ask), ask
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_a_policy_fits_into_a_role(who: str) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 10,240
+    # characters of inline policies a role, white space not counted.
+    text = json.dumps(policy_document(ROLES[who]), separators=(",", ":"))
+    assert len(text) < 10_240
+
+
+def test_the_evaluator_judges_as_iam_does() -> None:
+    policy = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["sqs:Send*"],
+                "Resource": ["arn:aws:sqs:*:1:q-*"],
+                "Condition": {"StringEquals": {"k": "v"}},
+            }
+        ]
+    }
+    yes = Ask("SQS:sendmessage", "arn:aws:sqs:x:1:q-1", {"k": "v"})
+    assert allows(policy, yes)
+    for no in (
+        Ask("sqs:ReceiveMessage", yes.resource, yes.context),
+        Ask(yes.action, "arn:aws:sqs:x:1:Q-1", yes.context),
+        Ask(yes.action, yes.resource),
+        Ask(yes.action, yes.resource, {"k": "V"}),
+    ):
+        assert not allows(policy, no)
+    with pytest.raises(AssertionError):
+        allows({"Statement": [{"Effect": "Deny", "Action": [], "Resource": []}]}, yes)
