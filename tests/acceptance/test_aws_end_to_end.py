@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from iraas.backends.aws.session import AwsSession
 from tests.acceptance.deployment import wait_until
+from tests.acceptance.pictures import Photo, make_pictures
 from tests.functional.aws.boot_shim import booting
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server
@@ -23,7 +23,6 @@ from tests.functional.aws.moto_server import moto_server
 IMAGES = 60
 WORKERS = 3
 RUN_S = 240.0
-Photo = tuple[Path, str, int]
 
 
 @dataclass
@@ -101,14 +100,6 @@ def cloud(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield Cloud(endpoint, environment)
 
 
-def make_pictures(folder: Path, photos: list[Photo]) -> None:
-    folder.mkdir()
-    for index in range(IMAGES):
-        with Image.open(photos[index % len(photos)][0]) as photo:
-            side = 160 + index // len(photos)
-            photo.convert("RGB").resize((side, side)).save(folder / f"{index:03}.jpg", quality=80)
-
-
 def objects(session: AwsSession, bucket: str) -> list[str]:
     pages = session.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [one["Key"] for page in pages for one in page.get("Contents", [])]
@@ -135,7 +126,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
     cloud: Cloud, tmp_path: Path, photos: list[Photo]
 ) -> None:
     folder = tmp_path / "pictures"
-    make_pictures(folder, photos)
+    make_pictures(folder, photos, IMAGES)
     machine_environment = dict(ENVIRONMENT) | {
         "HOME": str(tmp_path),
         "IRAAS_PROCESSES": "1",

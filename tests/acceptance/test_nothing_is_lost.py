@@ -12,25 +12,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PIL import Image
 
 from iraas.classifier.onnx_runtime import load_classifier
 from tests.acceptance.deployment import Deployment, wait_until
+from tests.acceptance.pictures import Photo, make_pictures
 
-Photo = tuple[Path, str, int]
 BROKEN = ("truncated.jpg", "text.jpg", "empty.jpg", "bomb.png", "killer.jpg")
 ATTACKS = 30
 PAUSE_S = 3.0
 """Longer than the leases of these tests."""
-
-
-def make_pictures(folder: Path, photos: list[Photo], count: int) -> None:
-    """Small pictures, all different, made from the example photographs."""
-    folder.mkdir()
-    for index in range(count):
-        with Image.open(photos[index % len(photos)][0]) as photo:
-            side = 160 + index // len(photos)
-            photo.convert("RGB").resize((side, side)).save(folder / f"{index:03}.jpg", quality=80)
 
 
 def make_broken_pictures(folder: Path, photo: Path) -> None:
