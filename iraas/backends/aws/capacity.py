@@ -21,8 +21,10 @@ FIRST_REST_S = 30.0
 LONGEST_REST_S = 600.0
 UNSUPPORTED_REST_S = 3600.0
 """A type that a zone does not have at all is asked for again after an hour."""
-THROTTLED_REST_S = 2.0
-_THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+SHORT_REST_S = 2.0
+PROFILE_NOT_READY = "InstanceProfileNotReady"
+"""Our word: a role that was made just now is not known to EC2 for some seconds."""
+_SOON_OVER = ("RequestLimitExceeded", "Throttling", "ThrottlingException", PROFILE_NOT_READY)
 
 REFUSALS: dict[str, Scope] = {
     "InsufficientInstanceCapacity": "option",
@@ -44,6 +46,7 @@ REFUSALS: dict[str, Scope] = {
     "RequestLimitExceeded": "all",
     "Throttling": "all",
     "ThrottlingException": "all",
+    PROFILE_NOT_READY: "all",
     "RequestExpired": "all",
     "PendingVerification": "all",
     "Blocked": "all",
@@ -146,7 +149,7 @@ class LaunchOptions:
             rest = self._rests.get(key)
             if rest is not None and rest.until > now:
                 return  # another thread had the same answer at the same time
-            first_s = THROTTLED_REST_S if code in _THROTTLED else FIRST_REST_S
+            first_s = SHORT_REST_S if code in _SOON_OVER else FIRST_REST_S
             length = min(LONGEST_REST_S, rest.length_s * 2) if rest else first_s
             if code in ("Unsupported", "UnsupportedOperation"):
                 length = UNSUPPORTED_REST_S

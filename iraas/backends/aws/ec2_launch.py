@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from iraas.backends.aws.capacity import REFUSALS
+from iraas.backends.aws.capacity import PROFILE_NOT_READY, REFUSALS
 from iraas.backends.aws.ec2_instances import Ec2Client
 from iraas.backends.aws.launch_ledger import SlotEntry
 from iraas.backends.aws.names import Names
@@ -155,6 +155,8 @@ def _answer_of_code(exc: Exception, response: Any) -> Answer:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in REFUSALS:
         return Refused(code)
+    if code == "InvalidParameterValue" and "instance profile" in str(exc).lower():
+        return Refused(PROFILE_NOT_READY)
     # These tell of an earlier send that took effect; what became of it, the listing tells.
     if code.startswith("Idempotent") or status not in _CLIENT_ERRORS:
         return Unknown(code or str(exc))

@@ -71,9 +71,9 @@ def decode_options(data: bytes) -> FleetOptions:
         if not set(known["pricings"]) <= {"spot", "on-demand"}:
             raise ValueError(f"pricings {known['pricings']}")  # noqa: TRY301 - one way out
         return FleetOptions(**known)
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as exc:
         raise NotProvisionedError(
-            f"the deployment's {OPTIONS_KEY} is mangled: {exc!r}",
+            f"the deployment's {OPTIONS_KEY} is mangled: {exc}",
             remedy="Write it anew with: iraas provision --backend aws",
         ) from exc
 

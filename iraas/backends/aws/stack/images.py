@@ -91,7 +91,7 @@ def _launch(site: Site, script: str) -> str:
             answer = ec2.run_instances(**request)
         except Exception as exc:
             # A role that was made just now is not known to EC2 for some seconds.
-            if code_of(exc) == "InvalidParameterValue" and "nstance" in str(exc):
+            if code_of(exc) == "InvalidParameterValue" and "instance profile" in str(exc).lower():
                 return False
             raise
         launched.append(str(answer["Instances"][0]["InstanceId"]))

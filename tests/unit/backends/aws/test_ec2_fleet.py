@@ -371,6 +371,22 @@ def test_a_refusal_that_is_not_about_capacity_is_raised_and_frees_the_slot(rig: 
     assert len(fleet.launch(3).launched) == 3
 
 
+def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
+    answer: Any = {
+        "Error": {
+            "Code": "InvalidParameterValue",
+            "Message": "Value (x) for parameter iamInstanceProfile.name is invalid. "
+            "Invalid IAM Instance Profile name",
+        },
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    rig.client.script = [ClientError(answer, "RunInstances")]
+    fleet = rig.fleet()
+    assert "InstanceProfileNotReady" in fleet.launch(1).shortfall
+    rig.clock.now += 3
+    assert len(fleet.launch(1).launched) == 1
+
+
 def test_an_error_in_one_slot_does_not_hide_what_the_others_launched(rig: Rig) -> None:
     rig.client.script = [None, error("InvalidParameterValue"), None]
     launch = rig.fleet().launch(3)

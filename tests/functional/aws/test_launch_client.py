@@ -1,0 +1,111 @@
+"""Launches through the real SDK: sent once, and not too late."""
+
+import http.client
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from iraas.backends.aws.backend import _LAUNCH_LIMITS
+from iraas.backends.aws.ec2_launch import (
+    SEND_WITHIN_S,
+    Refused,
+    Started,
+    Unknown,
+    guard_launches,
+    send_launch,
+)
+from iraas.backends.aws.session import AwsSession
+from tests.functional.aws.faults import FaultProxy, answer, lose_reply, refuse
+
+RUN = "RunInstances"
+REQUEST = {"MinCount": 1, "MaxCount": 1, "ImageId": "ami-12345678", "ClientToken": "t"}
+
+
+@pytest.fixture
+def client(proxy: FaultProxy) -> Iterator[Any]:
+    session = AwsSession("us-east-1", endpoint_url=proxy.url, limits=_LAUNCH_LIMITS)
+    yield session.client("ec2")
+    session.close()
+
+
+def send(client: Any, *, before_s: float = 60.0) -> Any:
+    return send_launch(client, REQUEST, before=time.time() + before_s, clock=time.time)
+
+
+def test_two_tries_fit_into_the_time_that_a_launch_has() -> None:
+    one = _LAUNCH_LIMITS.connect_timeout_s + _LAUNCH_LIMITS.read_timeout_s
+    assert 2 * _LAUNCH_LIMITS.attempts * one <= SEND_WITHIN_S
+
+
+def test_a_launch_starts_an_instance(client: Any) -> None:
+    assert isinstance(send(client), Started)
+
+
+def test_the_sdk_repeats_nothing_behind_our_back(client: Any, proxy: FaultProxy) -> None:
+    before = len(proxy.seen)
+    proxy.plan_all(lambda _: answer(503, "Unavailable"))
+    assert isinstance(send(client), Unknown)
+    assert len(proxy.seen) - before == 2  # ours, and ours once more under the same token
+
+
+@pytest.mark.parametrize("fault", [refuse, lose_reply])
+def test_a_request_without_an_answer_proves_nothing(
+    client: Any, proxy: FaultProxy, fault: Any
+) -> None:
+    proxy.plan_all(lambda _: fault)
+    assert isinstance(send(client), Unknown)
+
+
+def test_a_refusal_for_want_of_capacity_is_a_refusal_whatever_its_status(
+    client: Any, proxy: FaultProxy
+) -> None:
+    body = (
+        "<Response><Errors><Error><Code>InsufficientInstanceCapacity</Code>"
+        "<Message>none</Message></Error></Errors></Response>"
+    )
+
+    def no_capacity(_: Any) -> Any:
+        from tests.functional.aws.faults import Reply  # noqa: PLC0415 - beside its use
+
+        return Reply(500, {"Content-Type": "text/xml"}, body.encode())
+
+    proxy.plan_all(lambda _: no_capacity)
+    assert send(client) == Refused("InsufficientInstanceCapacity")
+
+
+def test_where_nothing_listens_nothing_was_sent() -> None:
+    with_port = http.client.HTTPConnection("127.0.0.1", 1)
+    session = AwsSession(
+        "us-east-1", endpoint_url=f"http://{with_port.host}:1", limits=_LAUNCH_LIMITS
+    )
+    found = send(session.client("ec2"))
+    session.close()
+    assert isinstance(found, Refused)
+
+
+def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
+    client: Any, proxy: FaultProxy
+) -> None:
+    """The process sleeps between our own check and the SDK's: as a paused laptop would."""
+    asleep = [False]
+
+    def clock() -> float:
+        return time.time() + (100.0 if asleep[0] else 0.0)
+
+    def fall_asleep(**_: object) -> None:
+        asleep[0] = True
+
+    client.meta.events.register("before-sign.ec2.RunInstances", fall_asleep)
+    guard_launches(client.meta.events, clock)
+    before = len(proxy.seen)
+    found = send_launch(client, REQUEST, before=time.time() + 60, clock=clock)
+    assert found == Refused("LaunchTooLate")
+    assert len(proxy.seen) == before
+
+
+def test_other_calls_of_the_guarded_client_are_not_held_back(client: Any) -> None:
+    guard_launches(client.meta.events, lambda: 1e12)
+    assert client.describe_instances()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert client.run_instances(**REQUEST)["Instances"]

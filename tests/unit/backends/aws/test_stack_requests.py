@@ -1,0 +1,458 @@
+"""The requests that provisioning makes, call by call, where an emulator cannot tell."""
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+from iraas.backends.aws.fleet_options import FleetOptions
+from iraas.backends.aws.iam_policies import Place, worker_statements
+from iraas.backends.aws.names import Names
+from iraas.backends.aws.session import AwsSession
+from iraas.backends.aws.stack.bucket_part import BucketPart
+from iraas.backends.aws.stack.checks import PROVISION_ACTIONS, Finding, check_site, vcpus
+from iraas.backends.aws.stack.images import bake_image
+from iraas.backends.aws.stack.install_part import Artifact, Artifacts
+from iraas.backends.aws.stack.network import SecurityGroupPart, find_subnets
+from iraas.backends.aws.stack.parts import Site
+from iraas.backends.aws.stack.queue_part import queue_parts
+from iraas.backends.aws.stack.role_part import RolePart
+from iraas.backends.aws.stack.spot_role import ensure_spot_role
+from iraas.backends.aws.stack.template_part import TemplateFacts, TemplatePart
+from iraas.errors import BackendError, ConfigurationError, PermissionDeniedError, WaitTimeoutError
+
+ACCOUNT = "123456789012"
+TAGS = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": "worker"}]
+
+
+def error(code: str, operation: str = "Call", status: int = 400) -> ClientError:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, operation)
+
+
+class Client:
+    """Answers what it was told to, in order, the last answer for ever; remembers the calls."""
+
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]], **answers: Any) -> None:
+        self._calls = calls
+        self._answers = {name: list(given) for name, given in answers.items()}
+
+    class meta:  # noqa: N801 - as boto3 has it
+        endpoint_url = "https://s3.eu-west-1.amazonaws.com"
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            self._calls.append((name, request))
+            answers = self._answers.get(name, [{}])
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+class Session:
+    """A session of such clients."""
+
+    def __init__(self, region: str = "eu-west-1", **answers: Any) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.region = region
+        self._client = Client(self.calls, **answers)
+
+    def account(self) -> str:
+        return ACCOUNT
+
+    def client(self, _: str) -> Any:
+        return self._client
+
+    def asked(self, name: str) -> list[dict[str, Any]]:
+        return [request for called, request in self.calls if called == name]
+
+
+def site_of(session: Session, **more: Any) -> Site:
+    now = [0.0]
+    site = Site(
+        cast("AwsSession", session),
+        Names("demo"),
+        FleetOptions(subnet_ids=("subnet-a",)),
+        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
+        clock=lambda: now[0],
+    )
+    return replace(site, **more)
+
+
+def test_a_buckets_policy_denies_everything_without_tls() -> None:
+    session = Session()
+    BucketPart(site_of(session), "bucket", "input-store", ("images/",)).make()
+    (request,) = session.asked("put_bucket_policy")
+    (statement,) = json.loads(request["Policy"])["Statement"]
+    assert statement == {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("region", "wanted"),
+    [
+        ("eu-west-1", {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}),
+        ("us-east-1", {}),
+    ],
+)
+def test_a_bucket_is_made_in_its_region(region: str, wanted: dict[str, Any]) -> None:
+    session = Session(region)
+    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    assert session.asked("create_bucket") == [{"Bucket": "bucket"} | wanted]
+
+
+def test_a_bucket_is_private_before_it_is_anything_else() -> None:
+    session = Session()
+    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    order = [name for name, _ in session.calls]
+    assert order.index("put_public_access_block") < order.index("put_bucket_policy")
+    (block,) = session.asked("put_public_access_block")
+    assert block["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True,
+    }
+
+
+def test_a_bucket_of_another_account_is_foreign() -> None:
+    session = Session(head_bucket=[error("403", status=403)])
+    assert BucketPart(site_of(session), "bucket", "input-store", ()).find().state == "foreign"
+    assert session.asked("head_bucket")[0]["ExpectedBucketOwner"] == ACCOUNT
+
+
+def test_queues_are_tls_only_encrypted_and_redriven() -> None:
+    missing = error("AWS.SimpleQueueService.NonExistentQueue")
+    session = Session(get_queue_url=[missing])
+    for part in queue_parts(site_of(session)):
+        part.make()
+    dead, requests = session.asked("create_queue")
+    assert (dead["QueueName"], requests["QueueName"]) == (
+        "iraas-demo-dead-letters",
+        "iraas-demo-requests",
+    )
+    for one in (dead, requests):
+        (statement,) = json.loads(one["Attributes"]["Policy"])["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Resource"] == [f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{one['QueueName']}"]
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert one["Attributes"]["SqsManagedSseEnabled"] == "true"
+        assert one["tags"]["iraas:deployment"] == "demo"
+    assert json.loads(requests["Attributes"]["RedrivePolicy"]) == {
+        "deadLetterTargetArn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:iraas-demo-dead-letters",
+        "maxReceiveCount": 10,
+    }
+    assert "RedrivePolicy" not in dead["Attributes"]
+
+
+def test_a_queue_that_is_there_is_brought_up_to_date() -> None:
+    session = Session(get_queue_url=[{"QueueUrl": "https://sqs/q"}])
+    for part in queue_parts(site_of(session)):
+        part.make()
+    assert session.asked("create_queue") == []
+    assert len(session.asked("set_queue_attributes")) == 2
+
+
+def test_a_role_trusts_ec2_and_nobody_else() -> None:
+    missing = error("NoSuchEntity")
+    session = Session(
+        get_role=[missing],
+        get_instance_profile=[missing],
+        create_instance_profile=[{"InstanceProfile": {}}],
+    )
+    statements = worker_statements(Place(Names("demo"), ACCOUNT, "eu-west-1"))
+    RolePart(site_of(session), "iraas-demo-eu-west-1-worker", "worker", statements).make()
+    (role,) = session.asked("create_role")
+    assert json.loads(role["AssumeRolePolicyDocument"])["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "ec2.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ]
+    assert role["Tags"] == TAGS
+    assert session.asked("create_instance_profile")[0]["Tags"] == TAGS
+    assert session.asked("add_role_to_instance_profile") == [
+        {
+            "InstanceProfileName": "iraas-demo-eu-west-1-worker",
+            "RoleName": "iraas-demo-eu-west-1-worker",
+        }
+    ]
+
+
+def facts(script: str = "#!/bin/bash\n") -> TemplateFacts:
+    return TemplateFacts("ami-1", "profile", "sg-1", "c6a.large", script)
+
+
+def test_a_template_says_what_every_launch_has_in_common() -> None:
+    session = Session(describe_launch_templates=[{"LaunchTemplates": []}])
+    TemplatePart(site_of(session), "iraas-demo-worker", "worker", facts).make()
+    (request,) = session.asked("create_launch_template")
+    assert request["TagSpecifications"] == [{"ResourceType": "launch-template", "Tags": TAGS}]
+    data = request["LaunchTemplateData"]
+    assert base64.b64decode(data.pop("UserData")) == b"#!/bin/bash\n"
+    assert data == {
+        "ImageId": "ami-1",
+        "InstanceType": "c6a.large",
+        "IamInstanceProfile": {"Name": "profile"},
+        "SecurityGroupIds": ["sg-1"],
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+        },
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": "/dev/xvda",
+                "Ebs": {
+                    "VolumeSize": 8,
+                    "VolumeType": "gp3",
+                    "Encrypted": True,
+                    "DeleteOnTermination": True,
+                },
+            }
+        ],
+    }
+
+
+def test_a_template_that_says_the_same_gets_no_new_version() -> None:
+    first = Session(describe_launch_templates=[{"LaunchTemplates": []}])
+    TemplatePart(site_of(first), "t", "worker", facts).make()
+    mark = first.asked("create_launch_template")[0]["VersionDescription"]
+    there: dict[str, Any] = {
+        "describe_launch_templates": [{"LaunchTemplates": [{}]}],
+        "describe_launch_template_versions": [
+            {"LaunchTemplateVersions": [{"VersionDescription": mark}]}
+        ],
+        "create_launch_template_version": [{"LaunchTemplateVersion": {"VersionNumber": 2}}],
+    }
+    same = Session(**there)
+    TemplatePart(site_of(same), "t", "worker", facts).make()
+    assert same.asked("create_launch_template_version") == []
+    other = Session(**there)
+    TemplatePart(site_of(other), "t", "worker", lambda: facts("other")).make()
+    assert len(other.asked("create_launch_template_version")) == 1
+    assert other.asked("modify_launch_template") == [
+        {"LaunchTemplateName": "t", "DefaultVersion": "2"}
+    ]
+
+
+def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
+    groups = {"SecurityGroups": [{"GroupId": "sg-1"}]}
+    in_use = error("DependencyViolation")
+    session = Session(describe_security_groups=[groups], delete_security_group=[in_use, in_use, {}])
+    SecurityGroupPart(site_of(session), "g", "worker").remove()
+    assert len(session.asked("delete_security_group")) == 3
+    stuck = Session(describe_security_groups=[groups], delete_security_group=[in_use])
+    with pytest.raises(WaitTimeoutError):
+        SecurityGroupPart(site_of(stuck), "g", "worker").remove()
+
+
+def subnet(subnet_id: str, zone: str, vpc: str = "vpc-1", free: int = 100) -> dict[str, Any]:
+    return {
+        "SubnetId": subnet_id,
+        "VpcId": vpc,
+        "AvailabilityZone": zone,
+        "AvailableIpAddressCount": free,
+    }
+
+
+def test_subnets_are_of_one_vpc_and_sorted_by_zone() -> None:
+    answer = {"Subnets": [subnet("s-b", "b"), subnet("s-a", "a")]}
+    found = find_subnets(site_of(Session(describe_subnets=[answer])))
+    assert [one.subnet_id for one in found] == ["s-a", "s-b"]
+    for bad in ([], [subnet("s-a", "a"), subnet("s-b", "b", vpc="vpc-2")]):
+        with pytest.raises(ConfigurationError) as caught:
+            find_subnets(site_of(Session(describe_subnets=[{"Subnets": bad}])))
+        assert caught.value.remedy
+
+
+def test_the_default_vpcs_subnets_are_taken_when_none_are_chosen() -> None:
+    session = Session(describe_subnets=[{"Subnets": [subnet("s-a", "a")]}])
+    find_subnets(site_of(session, options=FleetOptions()))
+    assert session.asked("describe_subnets") == [
+        {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
+    ]
+
+
+def test_the_spot_role_is_made_once_and_nobody_fails_for_want_of_it() -> None:
+    missing = error("NoSuchEntity")
+    session = Session(get_role=[missing])
+    ensure_spot_role(site_of(session))
+    assert session.asked("create_service_linked_role") == [{"AWSServiceName": "spot.amazonaws.com"}]
+    there = Session(get_role=[{}])
+    ensure_spot_role(site_of(there))
+    assert there.asked("create_service_linked_role") == []
+    said: list[str] = []
+    denied = Session(get_role=[missing], create_service_linked_role=[error("AccessDenied")])
+    ensure_spot_role(site_of(denied, report=said.append))
+    assert "on demand" in said[0]
+
+
+def checked(**answers: Any) -> dict[str, Finding]:
+    given = {
+        "get_caller_identity": [{"Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}],
+        "simulate_principal_policy": [{"EvaluationResults": []}],
+        "get_service_quota": [{"Quota": {"Value": 64.0}}],
+        "describe_subnets": [{"Subnets": [subnet("s-a", "a")]}],
+        **answers,
+    }
+    return {one.subject: one for one in check_site(site_of(Session(**given)))}
+
+
+def test_all_is_well() -> None:
+    assert {one.ok for one in checked().values()} == {True}
+
+
+def test_missing_permissions_are_named() -> None:
+    denied = {
+        "EvaluationResults": [
+            {"EvalActionName": "iam:CreateRole", "EvalDecision": "implicitDeny"},
+            {"EvalActionName": "sqs:CreateQueue", "EvalDecision": "allowed"},
+        ]
+    }
+    found = checked(simulate_principal_policy=[denied, {"EvaluationResults": []}])["permissions"]
+    assert found.ok is False
+    assert "iam:CreateRole" in found.text
+    assert "sqs:CreateQueue" not in found.text
+
+
+def test_an_assumed_role_is_asked_about_as_the_role_that_it_is() -> None:
+    session = Session(
+        get_caller_identity=[{"Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/me"}],
+        simulate_principal_policy=[{"EvaluationResults": []}],
+        get_service_quota=[{"Quota": {"Value": 64.0}}],
+        describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
+    )
+    check_site(site_of(session))
+    asked = session.asked("simulate_principal_policy")
+    assert {one["PolicySourceArn"] for one in asked} == {f"arn:aws:iam::{ACCOUNT}:role/Admin"}
+    assert [action for one in asked for action in one["ActionNames"]] == list(PROVISION_ACTIONS)
+
+
+def test_who_may_not_simulate_has_some_calls_tried_instead() -> None:
+    findings = check_site(
+        site_of(
+            Session(
+                get_caller_identity=[{"Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}],
+                simulate_principal_policy=[error("AccessDenied", status=403)],
+                describe_instances=[error("DryRunOperation", status=412)],
+                create_security_group=[error("UnauthorizedOperation", status=403)],
+                create_launch_template=[error("DryRunOperation", status=412)],
+                get_service_quota=[{"Quota": {"Value": 64.0}}],
+                describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
+            )
+        )
+    )
+    tried = {one.text: one.ok for one in findings if one.subject == "permissions"}
+    assert tried["ec2:CreateSecurityGroup is not allowed"] is False
+    assert tried["ec2:DescribeInstances is allowed"] is True
+
+
+def test_a_quota_too_small_says_how_many_workers_fit() -> None:
+    found = checked(get_service_quota=[{"Quota": {"Value": 5.0}}])
+    assert found["Spot quota"].ok is False
+    assert (
+        "5 vCPUs are allowed, 19 workers need 38; about 2 workers fit" in found["Spot quota"].text
+    )
+    assert "L-34B43A08" in found["Spot quota"].remedy
+    assert "L-1216C47A" in found["on-demand quota"].remedy
+
+
+def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> None:
+    found = checked(get_service_quota=[error("AccessDeniedException")])
+    assert found["on-demand quota"].ok is None
+    assert found["subnets"].ok is True
+
+
+def test_too_few_addresses_are_found() -> None:
+    found = checked(describe_subnets=[{"Subnets": [subnet("s-a", "a", free=3)]}])
+    assert found["subnets"].ok is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("t3.small", 2), ("c6a.large", 2), ("c6a.xlarge", 4), ("c6a.4xlarge", 16), ("x9.metal", 2)],
+)
+def test_vcpus_follow_from_the_size(kind: str, count: int) -> None:
+    assert vcpus(kind) == count
+
+
+class FakeArtifacts(Artifacts):
+    """Artifacts that need no packing."""
+
+    def __init__(self) -> None:
+        one = Artifact("install/0/x", "0" * 64, b"")
+        self.__dict__["wheel"] = self.__dict__["bundle"] = one
+
+
+def instances(state: str) -> dict[str, Any]:
+    one = {
+        "InstanceId": "i-0123456789abcdef0",
+        "State": {"Name": state},
+        "LaunchTime": __import__("datetime").datetime.now(__import__("datetime").UTC),
+        "InstanceType": "c6a.large",
+    }
+    return {"Reservations": [{"Instances": [one]}]}
+
+
+def test_a_bake_whose_installation_failed_makes_no_image_and_ends_its_builder() -> None:
+    session = Session(
+        get_parameter=[{"Parameter": {"Value": "ami-new"}}],
+        run_instances=[instances("pending")["Reservations"][0]],
+        describe_instances=[{"Reservations": []}, instances("running"), instances("stopped")],
+        head_object=[error("404", "HeadObject", 404)],
+    )
+    with pytest.raises(BackendError, match="installation in the builder") as caught:
+        bake_image(site_of(session), FakeArtifacts())
+    assert "get-console-output" in caught.value.remedy
+    assert session.asked("create_image") == []
+    assert session.asked("terminate_instances") == [{"InstanceIds": ["i-0123456789abcdef0"]}]
+    (request,) = session.asked("run_instances")
+    assert request["ImageId"] == "ami-new"
+    assert request["InstanceInitiatedShutdownBehavior"] == "stop"
+    assert 'ROLE="bake"' in request["UserData"]
+
+
+def test_a_builder_waits_until_ec2_knows_its_profile() -> None:
+    answer: Any = {
+        "Error": {
+            "Code": "InvalidParameterValue",
+            "Message": "Value (x) for parameter iamInstanceProfile.name is invalid. "
+            "Invalid IAM Instance Profile name",
+        },
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    unknown = ClientError(answer, "RunInstances")
+    session = Session(
+        get_parameter=[{"Parameter": {"Value": "ami-new"}}],
+        run_instances=[unknown, unknown, instances("pending")["Reservations"][0]],
+        describe_instances=[{"Reservations": []}, instances("stopped")],
+        create_image=[{"ImageId": "ami-baked"}],
+        describe_images=[{"Images": [{"State": "available", "ImageId": "ami-baked"}]}],
+    )
+    assert bake_image(site_of(session), FakeArtifacts()) == "ami-baked"
+    tokens = {one["ClientToken"] for one in session.asked("run_instances")}
+    assert len(tokens) == 1
+
+
+def test_a_bake_that_is_not_allowed_says_so() -> None:
+    session = Session(
+        get_parameter=[error("AccessDeniedException")],
+        describe_instances=[{"Reservations": []}],
+    )
+    with pytest.raises(PermissionDeniedError, match="ssm"):
+        bake_image(site_of(session), FakeArtifacts())
