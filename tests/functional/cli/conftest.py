@@ -42,5 +42,6 @@ def finished(
             one.pictures(f"images/{HOSTILE_NAME}", source=path)
     (one.folder / "images" / "broken.jpg").write_bytes(b"\xff\xd8\xff and then nothing of use")
     one.run("submit", "images", expect=3)
+    one.job = one.job_id()
     yield one
     assert one.stop() == []

@@ -28,9 +28,11 @@ class Deployment:
         folder: Where commands run.
         home: The local backend's data.
         environment: What commands see: nothing of the settings of whoever runs the tests.
+        job: The job that it was made with; empty if there is none.
     """
 
     def __init__(self, root: Path, bundle: Path) -> None:
+        self.job = ""
         self.folder = root / "work"
         self.folder.mkdir(parents=True)
         self.home = root / "home"

@@ -47,7 +47,7 @@ def test_1_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> No
 
 def test_1_an_output_that_is_full(finished: Deployment) -> None:
     (finished.folder / "full.csv").symlink_to("/dev/full")
-    lines = told(finished.run("results", finished.job_id(), "--save", "full.csv", expect=1))
+    lines = told(finished.run("results", finished.job, "--save", "full.csv", expect=1))
     assert "No space left on device" in lines[0]
 
 
@@ -89,7 +89,7 @@ def test_2_options_and_commands_that_do_not_exist(
 
 
 def test_3_some_images_failed(finished: Deployment) -> None:
-    finished.run("results", finished.job_id(), expect=3)
+    finished.run("results", finished.job, expect=3)
 
 
 @pytest.mark.parametrize(

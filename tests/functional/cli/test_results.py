@@ -8,7 +8,7 @@ from tests.unit.core.test_outcomes import FIELDS
 
 
 def test_results_are_printed_in_the_order_of_the_job(finished: Deployment) -> None:
-    job = finished.job_id()
+    job = finished.job
     values = finished.json("results", job, expect=3)
     assert [list(value) for value in values] == [FIELDS] * 5
     assert [value["request_id"] for value in values] == [f"{job}-{n:08d}" for n in range(5)]
@@ -22,19 +22,19 @@ def test_results_are_printed_in_the_order_of_the_job(finished: Deployment) -> No
 
 
 def test_only_the_failures(finished: Deployment) -> None:
-    (value,) = finished.json("results", finished.job_id(), "--failed", expect=3)
+    (value,) = finished.json("results", finished.job, "--failed", expect=3)
     assert (value["name"], value["status"]) == ("broken.jpg", "failed")
     assert value["reason"]
-    done = finished.run("results", finished.job_id(), "--failed", expect=3)
+    done = finished.run("results", finished.job, "--failed", expect=3)
     assert done.stdout == f"broken.jpg\tfailed\t{value['reason']}\n"
 
 
 def test_a_job_id_may_be_typed_in_capitals(finished: Deployment) -> None:
-    finished.run("results", finished.job_id().upper(), expect=3)
+    finished.run("results", finished.job.upper(), expect=3)
 
 
 def test_following_a_job_that_is_done_ends_at_once(finished: Deployment) -> None:
-    done = finished.run("results", finished.job_id(), "--follow", expect=3)
+    done = finished.run("results", finished.job, "--follow", expect=3)
     assert len(done.stdout.splitlines()) == 5
 
 

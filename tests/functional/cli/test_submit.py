@@ -108,7 +108,7 @@ def test_json_has_exactly_the_promised_fields_a_line_per_outcome(
 
 
 def test_outcomes_are_saved_as_csv_and_as_jsonl(finished: Deployment) -> None:
-    job = finished.job_id()
+    job = finished.job
     finished.run("results", job, "--save", "out.csv", expect=3)
     finished.run("results", job, "--save", "out.jsonl", expect=3)
     with (finished.folder / "out.csv").open(newline="", encoding="utf-8") as file:
@@ -210,7 +210,7 @@ def test_names_that_are_no_text_are_classified_too(deployment: Deployment, photo
 
 
 def test_stdout_in_another_encoding_is_still_json(finished: Deployment) -> None:
-    job = finished.job_id()
+    job = finished.job
     done = finished.run("results", job, "--json", expect=3, PYTHONIOENCODING="ascii")
     assert done.stdout.isascii()
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == [
@@ -219,7 +219,7 @@ def test_stdout_in_another_encoding_is_still_json(finished: Deployment) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error_to_shout_about(finished: Deployment) -> None:
-    job = finished.job_id()
+    job = finished.job
     process = finished.start("results", job, "--json")
     assert process.stdout is not None
     process.stdout.close()
@@ -232,7 +232,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_shout_about(finished: Deploym
 
 
 def test_off_a_terminal_only_data_is_on_stdout(finished: Deployment) -> None:
-    done = finished.run("results", finished.job_id(), expect=3)
+    done = finished.run("results", finished.job, expect=3)
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [len(line) for line in lines] == [3] * 5
     assert {name: label for name, label, _ in lines if label != "failed"}["bison.jpg"] == "bison"

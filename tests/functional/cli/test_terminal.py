@@ -28,7 +28,7 @@ def test_a_job_shows_a_bar_and_then_a_table(deployment: Deployment, photo: Path)
 
 
 def test_results_are_a_table_with_failures_and_their_reasons(finished: Deployment) -> None:
-    terminal = finished.terminal("results", finished.job_id())
+    terminal = finished.terminal("results", finished.job)
     assert terminal.finish() == 3
     assert "broken.jpg" in terminal.text
     assert "failed:" in terminal.text
@@ -49,7 +49,7 @@ def test_results_are_a_table_with_failures_and_their_reasons(finished: Deploymen
 def test_a_name_never_steers_the_terminal_and_is_no_markup(
     finished: Deployment, arguments: list[str]
 ) -> None:
-    job = [finished.job_id()] if arguments[0] == "results" else []
+    job = [finished.job] if arguments[0] == "results" else []
     terminal = finished.terminal(*arguments, *job)
     terminal.finish()
     assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
@@ -80,14 +80,14 @@ def test_an_error_never_steers_the_terminal(finished: Deployment, arguments: lis
 
 def test_a_saved_file_of_a_hostile_name_is_told_of_harmlessly(finished: Deployment) -> None:
     name = HOSTILE_NAME.replace("/", "").removesuffix(".jpg") + ".csv"
-    terminal = finished.terminal("results", finished.job_id(), "--save", name)
+    terminal = finished.terminal("results", finished.job, "--save", name)
     assert terminal.finish() == 3
     assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
     assert (finished.folder / name).is_file()
 
 
 def test_json_on_a_terminal_is_json_without_a_table(finished: Deployment) -> None:
-    terminal = finished.terminal("results", finished.job_id(), "--json")
+    terminal = finished.terminal("results", finished.job, "--json")
     assert terminal.finish() == 3
     assert terminal.text.count('"request_id"') == 5
     assert "\x1b" not in terminal.written.decode()
@@ -115,6 +115,6 @@ def test_status_and_config_are_tables(finished: Deployment) -> None:
 
 
 def test_without_colours_if_so_wished(finished: Deployment) -> None:
-    terminal = finished.terminal("results", finished.job_id(), NO_COLOR="1")
+    terminal = finished.terminal("results", finished.job, NO_COLOR="1")
     terminal.finish()
     assert b"\x1b[31m" not in terminal.written

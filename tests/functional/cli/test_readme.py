@@ -1,0 +1,86 @@
+"""Every command that README shows is run here, or by a test that is named here."""
+
+import ast
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.functional.cli.deployment import COMMAND, Deployment
+
+ROOT = Path(__file__).parents[3]
+
+COVERED = {
+    "make demo": ".ci/run",
+    "make test": ".ci/run",
+    "pip install .": ".ci/run",
+    "pip install '.[worker]'": ".ci/run",
+    "pip install '.[worker,export]'": ".ci/run",
+    "iraas up": "test_operating.py::test_up_serves_and_works_until_it_is_stopped",
+    "iraas controller": "test_operating.py::test_stopping_a_controller_stops_no_worker",
+    "iraas worker": "test_operating.py::test_a_worker_by_hand_works_the_queue_off_and_leaves",
+    "iraas retry JOB": "test_results.py::test_failed_images_are_sent_again",
+    "iraas status --watch": "test_terminal.py::test_status_can_be_watched_until_ctrl_c",
+    "iraas --install-completion": "test_help.py::test_completion_is_printed_for_each_shell",
+}
+"""Commands that run for ever, or for very long, and who runs them."""
+
+
+def shown() -> list[str]:
+    """The commands of README: its console blocks, line by line, comments left out."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```(?:console|bash|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [re.sub(r"^\$ |\s+#.*", "", line).strip() for line in lines]
+    found = dict.fromkeys(command for command in commands if command)
+    assert found
+    return list(found)
+
+
+def test_every_command_of_readme_is_run_or_known_to_be_run_elsewhere() -> None:
+    assert [one for one in shown() if one not in COVERED and not is_run_here(one)] == []
+
+
+def is_run_here(command: str) -> bool:
+    return re.search(r"(^|\| )iraas ", command) is not None
+
+
+@pytest.mark.parametrize("command", COVERED)
+def test_whoever_runs_a_command_elsewhere_exists(command: str) -> None:
+    file, _, test = COVERED[command].partition("::")
+    if not test:
+        assert (ROOT / file).is_file()
+        return
+    tree = ast.parse((Path(__file__).parent / file).read_text("utf-8"))
+    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.fixture(scope="module")
+def prepared(finished: Deployment, photo: Path) -> Deployment:
+    """The deployment of one finished job, with the files that README names."""
+    finished.pictures("scans/a.tif", "cat.jpg", source=photo)
+    return finished
+
+
+@pytest.mark.parametrize("command", [one for one in shown() if one not in COVERED])
+def test_a_command_of_readme_does_what_it_says(prepared: Deployment, command: str) -> None:
+    """Run as it stands; what would send pictures only says what it would send."""
+    line = command.replace("JOB", prepared.job)
+    line = re.sub(r"\biraas submit\b", "iraas submit --dry-run", line)
+    line = re.sub(r"\biraas teardown\b", "iraas teardown --dry-run", line)
+    line = re.sub(r"\biraas\b", shlex.quote(COMMAND), line, count=1)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=prepared.folder,
+        env=prepared.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    some_failed = "iraas results" in command
+    assert done.returncode == (3 if some_failed else 0), done.stderr
+    assert done.stdout + done.stderr

@@ -1,0 +1,190 @@
+"""The rules that CONTRIBUTING states and that no linter knows."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+
+import pytest
+
+from iraas import errors
+from iraas.cli.exits import exit_code
+from iraas.core.settings import Settings
+from tests.meta.sources import ROOT, Source, functions, sources
+
+MODULE_LINES = 330
+FUNCTION_LINES = 50
+LONGER = {
+    "iraas/core/ports.py": "the contract of every port stands in its docstrings, in one place",
+}
+LEAVES = {
+    "iraas/backends/aws/retries.py: TryAgainError": "tells the retries what to try again",
+    "iraas/backends/aws/translation.py: MissingQueueError": "is two errors of the tree at once",
+}
+"""Refinements inside one backend, which nobody else needs to tell from what they refine."""
+BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
+EVERYWHERE = ("iraas", "tests", "benchmarks")
+
+everything = [one for folder in EVERYWHERE for one in sources(folder)]
+ours = sources("iraas")
+
+
+def test_no_module_is_too_long() -> None:
+    long = {one.path: len(one.text.splitlines()) for one in ours if one.path not in LONGER}
+    assert {path: lines for path, lines in long.items() if lines > MODULE_LINES} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    lines = {
+        f"{source.path}: {function.name}": code_lines(function)
+        for source in ours
+        for function in functions(source)
+    }
+    assert {name: count for name, count in lines.items() if count > FUNCTION_LINES} == {}
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function's body, its docstring left out; a table that it returns is none."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if not body or (len(body) == 1 and isinstance(body[0], ast.Return)):
+        return 0
+    assert function.end_lineno is not None
+    return function.end_lineno - body[0].lineno + 1
+
+
+def test_nothing_is_left_to_be_done() -> None:
+    words = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]
+    pattern = re.compile(rf"\b({'|'.join(words)})\b")
+    assert [one.path for one in everything if pattern.search(one.text)] == []
+
+
+def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
+    parts = {one.path: set(one.path.removesuffix(".py").split("/")) for one in everything}
+    assert [path for path, names in parts.items() if names & BAD_NAMES] == []
+
+
+def test_nothing_reads_the_environment_when_it_is_imported() -> None:
+    assert [place for source in ours for place in environment_reads_at_import(source)] == []
+
+
+def environment_reads_at_import(source: Source) -> Iterator[str]:
+    inside = {
+        id(node)
+        for function in ast.walk(source.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(source.tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in {"environ", "getenv"}
+            and id(node) not in inside
+        ):
+            yield f"{source.path}:{node.lineno}"
+
+
+def test_no_test_sleeps_where_it_could_wait() -> None:
+    """A pause in a loop that looks for a condition is waiting."""
+    found = [
+        f"{source.path}: {function.name}"
+        for source in sources("tests")
+        for function in functions(source)
+        if function.name.startswith("test_") and sleeps_outside_loops(function)
+    ]
+    assert found == []
+
+
+def sleeps_outside_loops(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.While)]
+    looped = {id(node) for loop in loops for node in ast.walk(loop)}
+    return any(
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "time.sleep"
+        and id(node) not in looped
+        for node in ast.walk(function)
+    )
+
+
+def test_every_rule_that_is_switched_off_is_named() -> None:
+    switch = re.compile(r"# noqa(?!: [A-Z]+[0-9]+)|# type: ignore(?!\[)|# ruff: noqa(?!:)")
+    found = [
+        f"{source.path}:{number}"
+        for source in everything
+        for number, line in enumerate(source.text.splitlines(), start=1)
+        if switch.search(line) and source.path != "tests/meta/test_house_rules.py"
+    ]
+    assert found == []
+
+
+def tree_of_errors() -> dict[str, tuple[str, str]]:
+    """What the docstring of iraas/errors.py draws: each error's parent and exit code."""
+    assert errors.__doc__
+    parents = {-1: "Exception"}
+    found: dict[str, tuple[str, str]] = {}
+    for line in errors.__doc__.splitlines():
+        match = re.match(r"    ([│├└─ ]*)(\w+Error)\s*(\S*)", line)
+        if match is None:
+            continue
+        depth = len(match[1]) // 4
+        code = match[3] if match[3] in {"-", "1", "2", "4", "5"} else ""
+        parent = parents[depth - 1]
+        found[match[2]] = (parent, code or found.get(parent, ("", ""))[1])
+        parents[depth] = match[2]
+    return found
+
+
+def test_every_error_is_in_the_tree_that_is_drawn_with_its_parent() -> None:
+    drawn = tree_of_errors()
+    made = {
+        name: one
+        for name, one in vars(errors).items()
+        if isinstance(one, type) and issubclass(one, errors.IraasError)
+    }
+    assert set(drawn) == set(made)
+    for name, (parent, _) in drawn.items():
+        assert made[name].__bases__[0].__name__ == parent
+        assert made[name].__doc__
+
+
+def test_every_error_exits_as_the_tree_says() -> None:
+    for name, (_, code) in tree_of_errors().items():
+        error = getattr(errors, name)("x")
+        if code not in {"", "-"}:
+            assert exit_code(error) == int(code), name
+
+
+def test_no_other_module_adds_to_the_tree() -> None:
+    known = set(tree_of_errors())
+    found = [
+        f"{source.path}: {node.name}"
+        for source in ours
+        if source.path != "iraas/errors.py"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+        and known & {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    ]
+    assert set(found) <= set(LEAVES)
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Settings)])
+def test_every_setting_says_what_it_is(name: str) -> None:
+    (setting,) = [one for one in fields(Settings) if one.name == name]
+    assert setting.metadata["help"].endswith(".")
+    assert callable(setting.metadata["parse"])
+    if re.search(r"_(s|bytes)$", name) is None:
+        assert not isinstance(setting.default, float), f"{name} has no unit in its name"
+
+
+def test_every_decision_record_has_a_number_of_its_own() -> None:
+    numbers = [one.name[:4] for one in (ROOT / "docs" / "adr").glob("[0-9]*.md")]
+    assert sorted(numbers) == sorted(set(numbers))
+    assert all(number.isdecimal() for number in numbers)
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    assert [
+        f"{document.name} links to {target}"
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
+        if "://" not in target and not (document.parent / target).exists()
+    ] == []

