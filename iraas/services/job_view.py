@@ -86,6 +86,7 @@ class JobView:
         self._job: Job | None = None
         self._known, self._ok, self._failed = IndexRanges(), IndexRanges(), IndexRanges()
         self._latest: OrderedDict[int, Outcome] = OrderedDict()
+        self._failed_stamps: dict[int, float] = {}
         self._pages: list[tuple[str, int, int]] = []
         self._looked_at = float("-inf")
         self._lock = threading.Lock()
@@ -123,9 +124,7 @@ class JobView:
         """Let outcomes be unknown that were removed, so that their images are tried again."""
         with self._lock:
             for index in indexes:
-                self._latest.pop(index, None)
-                for ranges in (self._known, self._ok, self._failed):
-                    ranges.discard(index)
+                self._forget(index)
 
     def summary(self) -> JobSummary:
         """How far the job is, as far as is known; `refresh` at least once before."""
@@ -188,18 +187,29 @@ class JobView:
 
     def _mark_stored(self) -> None:
         stored = IndexRanges()
+        stamps: dict[int, float] = {}
         for one in self._backend.outputs.list(outcomes_of(self.job_id)):
             index = index_of_outcome(one.key)
             if index is not None:
                 stored.add(index)
+                if index in self._failed:
+                    stamps[index] = one.modified_at
         with self._lock:
             for index in list(stored.minus(self._known)):
                 self._known.add(index)
-            # A failure that is stored no more was removed to be tried again, by whomever.
             for index in list(self._failed.minus(stored)):
-                self._failed.discard(index)
-                self._known.discard(index)
-                self._latest.pop(index, None)
+                self._forget(index)  # it was removed to be tried again, by whomever
+            for index, stamp in stamps.items():
+                if self._failed_stamps.get(index) != stamp:
+                    self._failed_stamps[index] = stamp
+                    self._failed.discard(index)  # it may be another one by now: read it again
+                    self._latest.pop(index, None)
+
+    def _forget(self, index: int) -> None:
+        self._latest.pop(index, None)
+        self._failed_stamps.pop(index, None)
+        for ranges in (self._known, self._ok, self._failed):
+            ranges.discard(index)
 
     def _mark(self, index: int, outcome: Outcome) -> None:
         self._known.add(index)

@@ -100,10 +100,11 @@ class JobEvents:
             yield RECONNECT
             while not context.closing:
                 alarm.clear()
+                # First how far it is, then what is new: so that at the end nothing is left out.
+                progress = await self._progress()
                 news = await context.run(view.news, self._seen, OUTCOMES_AT_ONCE)
                 if news:
                     yield self._outcomes(news)
-                progress = await self._progress()
                 if progress != self._told:
                     self._told = progress
                     yield event("progress", progress)

@@ -1,0 +1,103 @@
+"""A web tier on a port of its own, and a worker beside it, both in threads of the test."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx2
+
+from iraas.core.ports import Backend
+from iraas.services.worker.beats import Beat
+from iraas.services.worker.intake import Limits
+from iraas.services.worker.pipeline import Pipeline
+from iraas.web.limits import WebLimits
+from iraas.web.server import WebServer
+from tests.unit.services.scripted import ScriptedClassifier
+
+DEPLOYMENT = "shop"
+Serve = Callable[..., "WebProcess"]
+
+
+@dataclass
+class WebProcess:
+    """A running web tier.
+
+    Attributes:
+        server: The server.
+        backend: Its deployment.
+        client: An HTTP client that knows its address.
+    """
+
+    server: WebServer
+    backend: Backend
+    client: httpx2.Client
+    thread: threading.Thread
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        self.client.close()
+
+
+def start_web(backend: Backend, limits: WebLimits | None = None, **options: str) -> WebProcess:
+    """Start a web tier and wait until it takes requests."""
+    server = WebServer(backend, deployment=DEPLOYMENT, port=0, limits=limits, **options)
+    is_ready = threading.Event()
+    thread = threading.Thread(target=server.run, args=(lambda _: is_ready.set(),), daemon=True)
+    thread.start()
+    assert is_ready.wait(20)
+    return WebProcess(server, backend, httpx2.Client(base_url=server.url, timeout=30), thread)
+
+
+class Worker:
+    """A worker in a thread: the real pipeline around a classifier that reads labels from bytes.
+
+    Attributes:
+        classifier: Its `gate` holds back inference.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.classifier = ScriptedClassifier()
+        self._pipeline = Pipeline(
+            backend, self.classifier, "w-test", limits=Limits(wait_s=0.1), tell=_not_told
+        )
+        self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._pipeline.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+def _not_told(_: Beat) -> None:
+    """No supervisor listens."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A server-sent event."""
+
+    name: str
+    identity: str
+    data: str
+
+
+def read_events(lines: "httpx2.Response") -> list[Event]:
+    """The events of a stream that has ended."""
+    return [event_of(block) for block in lines.read().decode().split("\n\n") if "event:" in block]
+
+
+def event_of(block: str) -> Event:
+    """Read one event."""
+    fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+    return Event(fields["event"], fields.get("id", ""), fields["data"])
