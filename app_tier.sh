@@ -7,6 +7,7 @@ set -uo pipefail
 shutdown -h "+@MAX_LIFE_MIN@" "iraas: the end of this machine's hard maximum life" || true
 
 ROLE="@ROLE@" # worker, web or bake
+WEB_OPEN="@WEB_OPEN@" # yes: the web tier listens beyond loopback, to who knows the token
 DEPLOYMENT="@DEPLOYMENT@"
 BUCKET="@BUCKET@"
 WHEEL_KEY="@WHEEL_KEY@"
@@ -87,6 +88,7 @@ install() {
   say "installing"
   command -v python3.11 >/dev/null || try dnf install -y -q python3.11 python3.11-pip ||
     fail "python3.11 cannot be installed"
+  rm -rf "$HOME_DIR/venv" "$HOME_DIR/bundle" # of an image that was baked for something older
   mkdir -p "$HOME_DIR/bundle" || fail "no room in $HOME_DIR"
   fetch "$WHEEL_KEY" "$WHEEL_SHA256" "$HOME_DIR/${WHEEL_KEY##*/}" || fail "the wheel is missing"
   fetch "$BUNDLE_KEY" "$BUNDLE_SHA256" "$HOME_DIR/bundle.tar.gz" || fail "the bundle is missing"
@@ -115,6 +117,7 @@ After=network-online.target
 User=iraas
 Environment=HOME=/var/lib/iraas IRAAS_BACKEND=aws IRAAS_DEPLOYMENT=$DEPLOYMENT
 Environment=AWS_DEFAULT_REGION=$AWS_DEFAULT_REGION
+PassEnvironment=IRAAS_TOKEN
 ExecStart=$HOME_DIR/venv/bin/iraas $2
 Restart=always
 RestartSec=5
@@ -134,8 +137,17 @@ worker)
   say "the worker left with exit code $?"
   ;;
 web)
+  host=127.0.0.1
+  if [ "$WEB_OPEN" = yes ]; then
+    # Made here, kept in memory, and in the deployment's private bucket for its owner to read.
+    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    echo "$token" | aws s3 cp --only-show-errors - "s3://$BUCKET/records/web/token" ||
+      fail "the token cannot be told to its owner"
+    systemctl set-environment "IRAAS_TOKEN=$token"
+    host=0.0.0.0
+  fi
   unit controller controller
-  unit web "serve-web @WEB_ARGUMENTS@"
+  unit web "serve-web --host $host"
   systemctl daemon-reload
   systemctl enable --now iraas-controller iraas-web || fail "the services do not start"
   ;;

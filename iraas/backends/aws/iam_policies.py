@@ -218,6 +218,17 @@ def web_statements(place: Place) -> list[Statement]:
             ("*",),
         ),
         *_launch_statements(place),
+        Statement(
+            "let its owner reach it through Session Manager, without any open port",
+            (
+                "ssm:UpdateInstanceInformation",
+                "ssmmessages:CreateControlChannel",
+                "ssmmessages:CreateDataChannel",
+                "ssmmessages:OpenControlChannel",
+                "ssmmessages:OpenDataChannel",
+            ),
+            ("*",),
+        ),
     ]
 
 

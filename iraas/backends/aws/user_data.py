@@ -37,7 +37,7 @@ class UserData:
         bundle_key: Where the model bundle's archive lies in it.
         bundle_sha256: Its hash.
         max_life_min: Minutes after which the machine ends, whatever it does; at least 1.
-        web_arguments: What ``iraas serve-web`` is given.
+        web_open: ``yes`` if the web tier listens beyond loopback, with a token of its own making.
     """
 
     role: MachineRole
@@ -49,7 +49,7 @@ class UserData:
     bundle_key: str
     bundle_sha256: str
     max_life_min: int
-    web_arguments: str = ""
+    web_open: str = ""
 
     def render(self) -> str:
         """The script.

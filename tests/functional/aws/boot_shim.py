@@ -82,6 +82,9 @@ else:
 
 _SYSTEMCTL = """#!{python}
 import os, pathlib, re, shlex, subprocess, sys
+given = pathlib.Path(os.environ["MACHINE"], "set-environment")
+if sys.argv[1] == "set-environment":
+    given.write_text(sys.argv[2])
 if sys.argv[1] == "enable":
     for name in sys.argv[3:]:
         unit = pathlib.Path(os.environ["IRAAS_MACHINE_UNITS"], name + ".service").read_text()
@@ -90,6 +93,8 @@ if sys.argv[1] == "enable":
             for line in re.findall("^Environment=(.*)$", unit, re.M)
             for pair in shlex.split(line)
         )
+        if given.exists() and "PassEnvironment=IRAAS_TOKEN" in unit:
+            settings.update([given.read_text().split("=", 1)])
         command = shlex.split(re.search("^ExecStart=(.*)$", unit, re.M)[1])
         log = open(os.environ["MACHINE"] + "/" + name + ".log", "ab")
         subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -51,6 +52,11 @@ def backend(endpoint: str, tmp_path: Path) -> Iterator[AwsBackend]:
     backend.stack.provision()
     yield backend
     backend.close()
+
+
+@pytest.fixture
+def open_options() -> FleetOptions:
+    return FleetOptions(web_cidr="203.0.113.0/24")
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -112,7 +118,7 @@ def test_the_real_user_data_installs_from_the_bucket_runs_the_worker_and_ends_th
     assert machine.shutdowns[0].startswith("shutdown -h +99 ")
     assert machine.shutdowns[-1] == "shutdown -h now"
     assert "installed in" in machine.log
-    assert "the worker left with exit code" in machine.log
+    assert f"worker {instance_id} left: " in machine.log
     assert (machine.folder / "opt" / "bundle" / "bundle.json").read_text() == "{}"
     until(lambda: backend.fleet.instances() == [], "the instance is still there")
 
@@ -134,7 +140,7 @@ def test_a_machine_that_cannot_install_says_so_and_ends(
     machine = ended(shim, instance_id)
     record = decode_worker(backend.records.get(worker_key(instance_id)))
     assert (record.state, record.reason) == ("broken", "the wheel is missing")
-    assert "the worker left" not in machine.log
+    assert " left: " not in machine.log
 
 
 def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
@@ -148,6 +154,29 @@ def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
     assert [one for one in machine.shutdowns if "now" in one] == []
     assert not machine.ended
     assert backend.launch_web_tier().launched == (instance_id,)
+
+
+def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only(
+    shim: BootShim, backend: AwsBackend, open_options: FleetOptions
+) -> None:
+    opened = AwsBackend(
+        "shim",
+        "us-east-1",
+        endpoint_url=shim.endpoint,
+        options=open_options,
+        bundle=lambda: shim.folder.parent / "bundle",
+    )
+    opened.stack.provision()
+    (instance_id,) = opened.launch_web_tier().launched
+    machine = until(lambda: shim.machines.get(instance_id), "no boot")
+    until(lambda: "the web tier is up" in machine.log, "it is not up")
+    token = opened.records.get("web/token").decode().strip()
+    opened.close()
+    assert re.fullmatch("[0-9a-f]{32}", token)
+    assert "--host 0.0.0.0" in (machine.folder / "units" / "iraas-web.service").read_text()
+    said = machine.log + "".join(path.read_text() for path in (machine.folder / "units").iterdir())
+    assert token not in said
+    assert token not in (machine.folder / "user-data.sh").read_text()
 
 
 def test_baking_makes_an_image_from_which_workers_start_without_installing(

@@ -43,10 +43,21 @@ PLACE = Place(Names(DEPLOYMENT), ACCOUNT, REGION)
 ROLES = {"WORKER": worker_statements(PLACE), "WEB": web_statements(PLACE)}
 RUN_S = 150.0
 
+SESSION_MANAGER = (
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+)
 UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
     ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",
     ("WEB", "s3:GetObject", "install/*"): "its user data fetches the wheel as the workers' does",
+    **{
+        ("WEB", action, ""): "the agent of Session Manager calls it, not iraas"
+        for action in SESSION_MANAGER
+    },
     ("WEB", "ec2:RunInstances", "snapshot"): "an image of one's own is made of snapshots",
 }
 """What this run has no occasion for, and why it is granted all the same."""
@@ -231,7 +242,11 @@ def test_no_right_has_a_wildcard_action_and_each_says_why(who: str) -> None:
         assert statement.why
         assert not any("*" in action for action in statement.actions)
         if "*" in statement.resources:
-            assert statement.actions in (("sqs:ListQueues",), ("ec2:DescribeInstances",))
+            assert statement.actions in (
+                ("sqs:ListQueues",),
+                ("ec2:DescribeInstances",),
+                SESSION_MANAGER,
+            )
 
 
 def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:

@@ -371,7 +371,7 @@ def test_nobody_gets_into_an_instance_unless_asked(
     open_backend(options=FleetOptions(web_cidr="203.0.113.7/32")).stack.provision()
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == (
         [],
-        [(8080, "203.0.113.7/32")],
+        [(8000, "203.0.113.7/32")],
     )
     open_backend(options=FleetOptions()).stack.provision()
     assert rules("iraas-demo-web") == []

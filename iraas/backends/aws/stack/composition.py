@@ -16,7 +16,6 @@ from iraas.backends.aws.stack.role_part import RolePart
 from iraas.backends.aws.stack.template_part import TemplateFacts, TemplatePart
 from iraas.backends.aws.user_data import MachineRole, UserData
 
-WEB_ARGUMENTS = "--host 127.0.0.1"
 NEWEST_IMAGE = f"resolve:ssm:{IMAGE_PARAMETER}"
 """EC2 looks the image up at each launch, so that a new instance has the newest patches."""
 
@@ -69,7 +68,7 @@ def user_data(site: Site, artifacts: Artifacts, role: MachineRole) -> str:
         bundle_key=artifacts.bundle.key,
         bundle_sha256=artifacts.bundle.sha256,
         max_life_min=options.web_life_min if role == "web" else options.max_life_min,
-        web_arguments=WEB_ARGUMENTS if role == "web" else "",
+        web_open="yes" if role == "web" and options.web_cidr else "",
     ).render()
 
 

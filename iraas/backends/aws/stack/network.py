@@ -7,7 +7,8 @@ from iraas.backends.aws.stack.parts import ABSENT, Found, Site, tag_map
 from iraas.backends.aws.translation import code_of, translating
 from iraas.errors import ConfigurationError
 
-WEB_PORT = 8080
+WEB_PORT = 8000
+"""Where ``iraas serve-web`` listens."""
 _IN_USE_S = 300.0
 
 

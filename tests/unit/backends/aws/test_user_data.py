@@ -42,7 +42,7 @@ def test_the_first_act_is_the_dead_mans_shutdown() -> None:
 
 
 @pytest.mark.parametrize("evil", ['"; rm -rf /', "$(id)", "`id`", "a\nb", "a'b", "a\\b"])
-@pytest.mark.parametrize("name", ["deployment", "bucket", "wheel_key", "web_arguments"])
+@pytest.mark.parametrize("name", ["deployment", "bucket", "wheel_key", "web_open"])
 def test_a_value_that_a_shell_would_obey_is_refused(name: str, evil: str) -> None:
     with pytest.raises(ValueError, match="cannot stand in user data"):
         UserData(**{**asdict(GIVEN), name: evil}).render()
