@@ -10,7 +10,7 @@ from random import Random
 
 import typer
 
-from iraas.cli.composition import ensure_model, open_backend
+from iraas.cli.composition import ensure_model_here, open_backend
 from iraas.cli.following_job import running_controller
 from iraas.cli.loadgen_saving import saving_requests
 from iraas.cli.loadgen_view import LoadProgress, print_result
@@ -93,7 +93,7 @@ def _run_on_queue(
     resolved: Resolved, plan: LoadPlan, pictures: PictureSet, write: Callable[[Measured], None]
 ) -> LoadResult:
     settings = resolved.settings
-    ensure_model(settings, _say)
+    ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
         target = QueueTarget(backend, max_image_bytes=settings.max_image_bytes, clock=time.time)
         watch = Watch(_backend_look(backend, settings.deployment), BACKEND_LOOK_S)

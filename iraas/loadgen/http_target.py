@@ -70,15 +70,13 @@ class HttpTarget:
             BackendUnavailableError: Nobody does.
         """
         try:
-            async with (
-                asyncio.timeout(CONNECT_S),
-                self._session.get(self._base, allow_redirects=False),
-            ):
-                pass
-        except (aiohttp.ClientError, OSError) as exc:
+            async with asyncio.timeout(CONNECT_S):
+                _, writer = await asyncio.open_connection(self._base.host, self._base.port)
+        except OSError as exc:
             raise BackendUnavailableError(
-                f"nobody answers at {self._base}: {_told(exc)}", remedy="Is the web tier running?"
+                f"nobody answers at {self._base}: {_why(exc)}", remedy="Is the web tier running?"
             ) from exc
+        writer.close()
 
     async def classify(self, picture: LoadedPicture, until: float) -> Answer:
         """Send a picture and wait for its outcome. See `iraas.loadgen.answers.Target`."""
@@ -194,7 +192,12 @@ def _broken(error: aiohttp.ClientError, retries: int) -> Answer:
 
 def _told(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror
-        return f"{error.host}:{error.port} cannot be reached: {why}"
+        return f"{error.host}:{error.port} cannot be reached: {_why(error.os_error)}"
     return str(error) or type(error).__name__
+
+
+def _why(error: OSError) -> str:
+    """Why there is no connection, without the numbers that come with it."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or f"no connection within {CONNECT_S:g} s"

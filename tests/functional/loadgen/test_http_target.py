@@ -329,12 +329,23 @@ def test_nobody_listening_is_told_before_any_load() -> None:
 
     async def check() -> None:
         async with HttpTarget(f"http://127.0.0.1:{port}", api="classify") as target:
-            with pytest.raises(BackendUnavailableError, match=f"127.0.0.1:{port} cannot be"):
+            with pytest.raises(
+                BackendUnavailableError, match=f"127.0.0.1:{port}: Connection refused"
+            ):
                 await target.check()
             with pytest.raises(BackendError, match="does not answer"):
                 await target.load()
 
     asyncio.run(check())
+
+
+def test_a_server_that_says_nothing_is_somebody_all_the_same() -> None:
+    async def check(url: str) -> None:
+        async with HttpTarget(url, api="classify") as target:
+            await target.check()
+
+    with raw_server(b"") as url:
+        asyncio.run(check(url))
 
 
 @pytest.mark.parametrize(

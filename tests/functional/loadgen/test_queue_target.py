@@ -1,0 +1,145 @@
+"""Load straight at the queue of a deployment in memory, with a worker that a test scripts."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+
+from iraas.backends.memory import MemoryBackend
+from iraas.core.keys import outcome_key
+from iraas.core.messages import Request, decode_request, encode_reply
+from iraas.core.outcomes import Outcome
+from iraas.core.ports import OutboundMessage
+from iraas.loadgen.answers import Failure, Measured
+from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.plan import LoadPlan
+from iraas.loadgen.queue_target import QueueTarget
+from iraas.loadgen.session import LoadResult, make_load
+from iraas.services.jobs import list_jobs
+from tests.unit.services.scripted import Clock, FlakyBackend, outcome, picture
+
+CATS = [LoadedPicture(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]
+NO_IMAGE = LoadedPicture("notes.jpg", b"only text", "cat")
+Work = Callable[[MemoryBackend, Request], Outcome | None]
+
+
+def label(_backend: MemoryBackend, asked: Request) -> Outcome | None:
+    """What a worker does: the label is in the name."""
+    return outcome(asked, asked.name.removesuffix(".jpg"))
+
+
+@contextmanager
+def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Iterator[None]:
+    """Somebody who works on the queue: stores what `work` gives, replies, and deletes."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            for message in backend.requests.receive(10, lease_s=30, wait_s=0.05):
+                asked = decode_request(message.body)
+                done = work(backend, asked)
+                if done is not None:
+                    backend.outputs.put_if_absent([(outcome_key(asked.request_id), done.encode())])
+                    if replies:
+                        reply = OutboundMessage(encode_reply(done))
+                        backend.responses.find(asked.reply_to).send([reply])
+                backend.requests.delete([message.receipt])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def load(
+    backend: MemoryBackend, plan: LoadPlan, pictures: list[LoadedPicture] | None = None
+) -> tuple[LoadResult, list[Measured]]:
+    measured: list[Measured] = []
+
+    async def run() -> LoadResult:
+        target = QueueTarget(backend, max_image_bytes=1000, clock=time.time)
+        async with target:
+            return await make_load(
+                plan,
+                target,
+                pictures or CATS,
+                watch=None,
+                ended=measured.append,
+                show=lambda _: None,
+                random=Random(1),
+            )
+
+    return asyncio.run(run()), sorted(measured, key=lambda one: one.number)
+
+
+def test_every_requester_gets_the_outcome_of_its_own_picture() -> None:
+    backend = MemoryBackend(clock=time.time)
+    with worker(backend, label):
+        result, measured = load(backend, LoadPlan(200, None, in_flight=20, timeout_s=30))
+
+    assert (result.summary.succeeded, result.summary.right) == (200, 200)
+    assert len({one.answer.request_id for one in measured}) == 200
+    assert {one.answer.worker for one in measured} == {"w-1"}
+
+
+def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> None:
+    backend = MemoryBackend(clock=time.time)
+    with worker(backend, label):
+        load(backend, LoadPlan(5, None, in_flight=2, timeout_s=30))
+
+    assert backend.responses.requesters() == []
+    jobs = list(list_jobs(backend))
+    assert [(one.job.total, one.done, one.job.sealed) for one in jobs] == [(5, 5, True)]
+
+
+def test_a_lost_reply_is_made_good_from_the_output_store() -> None:
+    backend = MemoryBackend(clock=time.time)
+    with worker(backend, label, replies=False):
+        result, _ = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=30))
+
+    assert result.summary.right == 3
+
+
+def test_a_failed_image_and_one_that_is_none_are_told_apart() -> None:
+    backend = MemoryBackend(clock=time.time)
+
+    def fail(_backend: MemoryBackend, asked: Request) -> Outcome:
+        return outcome(asked, None, reason="it is truncated")
+
+    with worker(backend, fail):
+        result, _ = load(backend, LoadPlan(2, None, 1, timeout_s=30), [CATS[0], NO_IMAGE])
+
+    assert result.summary.failures == {"image failed": 1, "refused": 1}
+    assert result.summary.reasons["image failed"] == "it is truncated"
+
+
+def test_requests_that_nobody_works_on_time_out() -> None:
+    backend = MemoryBackend(clock=time.time)
+
+    result, measured = load(backend, LoadPlan(4, None, in_flight=4, timeout_s=0.3))
+
+    assert result.summary.failures == {"timeout": 4}
+    assert all(0.3 <= one.latency_s < 5 for one in measured)
+    assert backend.requests.depth().total == 4
+
+
+def test_a_queue_that_fails_is_a_server_error_of_those_requests(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    backend = FlakyBackend(Clock())
+    backend.requests.failures = 100
+
+    result, measured = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=30))
+
+    assert result.summary.failures == {"server error": 3}
+    assert measured[0].answer.reason == "the queue is away for a moment"
+    assert measured[0].answer.failure is Failure.SERVER
