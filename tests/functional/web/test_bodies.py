@@ -1,0 +1,167 @@
+"""Bodies that claim one thing and do another, and clients that are in no hurry."""
+
+import contextlib
+import resource
+import socket
+import time
+
+import pytest
+
+from iraas.backends.memory import MemoryBackend
+from iraas.web.limits import WebLimits
+from tests.functional.web.web_process import Serve, WebProcess, Worker
+from tests.unit.services.scripted import picture
+from tests.waiting import wait_until
+
+SLOW_CLIENTS = 2000
+BOUNDARY = b"--x\r\n"
+PART = b'Content-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+
+
+def connect(web: WebProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", web.port), 20)
+
+
+def head(path: str, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def answer(raw: socket.socket) -> bytes:
+    """What comes until the other side hangs up or falls silent."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while part := raw.recv(65536):
+            found += part
+            if found.endswith(b"}"):
+                break
+    return found
+
+
+def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
+    serve: Serve,
+) -> None:
+    web = serve(WebLimits(max_body_bytes=100_000, max_image_bytes=90_000))
+    with connect(web) as raw:
+        raw.sendall(head("/api/v1/classify", "Content-Length: 100001"))
+        assert b" 413 " in answer(raw)
+    with connect(web) as raw:
+        raw.sendall(
+            head(
+                "/api/v1/jobs",
+                "Transfer-Encoding: chunked",
+                "Content-Type: multipart/form-data; boundary=x",
+            )
+        )
+        with contextlib.suppress(ConnectionError):
+            raw.sendall(b"%x\r\n" % 7 + BOUNDARY + b"--\r\n")
+            raw.sendall(b"30d40\r\n" + b"z" * 200_000 + b"\r\n0\r\n\r\n")
+        assert b" 4" in answer(raw)[:20]
+
+
+def test_a_body_that_stops_coming_is_given_up(serve: Serve) -> None:
+    web = serve(WebLimits(idle_s=0.3))
+    with connect(web) as raw:
+        raw.sendall(head("/api/v1/classify", "Content-Length: 1000") + b"\xff\xd8")
+        assert b" 408 " in answer(raw)
+
+
+def test_a_body_that_drips_is_given_up(serve: Serve) -> None:
+    web = serve(WebLimits(idle_s=5, body_s=0.5))
+    with connect(web) as raw:
+        raw.sendall(head("/api/v1/classify", "Content-Length: 1000"))
+        raw.settimeout(0.05)
+        deadline = time.monotonic() + 10
+        found = b""
+        while not found and time.monotonic() < deadline:
+            raw.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                found = raw.recv(1000)
+        assert b" 408 " in found
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+    web = serve(WebLimits(head_s=0.3))
+    for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET /healthz HTTP/1.1\r\n"):
+        with connect(web) as raw:
+            raw.sendall(beginning)
+            assert answer(raw) == b""
+    with connect(web) as raw:  # nor is the second one on a connection
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+        raw.sendall(b"GET /healthz HTT")
+        assert answer(raw).count(b"HTTP/1.1") == 0
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_a_cancelled_job(
+    web: WebProcess, backend: MemoryBackend
+) -> None:
+    with connect(web) as raw:
+        kind = "Content-Type: multipart/form-data; boundary=x"
+        raw.sendall(head("/api/v1/jobs", kind, "Content-Length: 9000000"))
+        for number in range(40):
+            raw.sendall(BOUNDARY + PART + picture(f"l{number}") + b"\r\n")
+        wait_until(lambda: backend.requests.depth().total)
+    wait_until(lambda: any(b'"cancelled": true' in _record(backend, one) for one in _jobs(backend)))
+
+
+def _jobs(backend: MemoryBackend) -> list[str]:
+    return [one.key for one in backend.records.list("jobs/")]
+
+
+def _record(backend: MemoryBackend, key: str) -> bytes:
+    return backend.records.get(key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("text/plain", b"hello", 415),
+        ("multipart/form-data", b"hello", 415),
+        ("multipart/form-data; boundary=x", b"", 400),
+        ("multipart/form-data; boundary=x", b"garbage", 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + b"broken header\r\n\r\nx", 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + b"A: b\r\n\r\nx\r\n--x--", 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + PART + picture("cat"), 400),
+        ("multipart/form-data; boundary=" + "y" * 3000, b"x", 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + b"H: " + b"v" * 99_999, 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + b"H: v\r\n" * 99, 400),
+    ],
+)
+def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, status: int) -> None:
+    for path in ("/api/v1/jobs", "/upload"):
+        found = web.client.post(path, content=body, headers={"content-type": kind})
+        assert found.status_code == status, found.text
+
+
+def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> None:
+    web = serve(WebLimits(max_buffered_bytes=200_000))
+    kind = {"content-type": "image/jpeg"}
+    found = web.client.post("/api/v1/classify", content=picture("x" * 300_000), headers=kind)
+    assert found.status_code == 429
+    # What the refused one held is free again.
+    small = web.client.post(
+        "/api/v1/classify?wait_s=0", content=picture("x" * 150_000), headers=kind
+    )
+    assert small.status_code == 202
+
+
+@pytest.mark.usefixtures("worker")
+def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: Worker) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * SLOW_CLIENTS + 500
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        pytest.skip(f"the system allows {hard} open files, and this needs {needed}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
+    web = serve()
+    began = head("/api/v1/classify", "Content-Length: 100000") + b"\xff\xd8\xff"
+    with contextlib.ExitStack() as stack:
+        for number in range(SLOW_CLIENTS):
+            raw = stack.enter_context(connect(web))
+            raw.sendall(began if number % 2 else began[:40])
+        started = time.monotonic()
+        for number in range(20):
+            file = (f"{number}.jpg", picture(f"l{number}"))
+            assert web.client.post("/", files={"f": file}).text == f"{number}.jpg:l{number}"
+        assert time.monotonic() - started < 10
+    assert worker.classifier.batches
