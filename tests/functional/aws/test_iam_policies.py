@@ -20,14 +20,9 @@ import pytest
 
 from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.aws.fleet_options import FleetOptions
-from iraas.backends.aws.iam_policies import (
-    Place,
-    Statement,
-    policy_document,
-    web_statements,
-    worker_statements,
-)
+from iraas.backends.aws.iam_policies import Place, Statement, policy_document
 from iraas.backends.aws.names import Names
+from iraas.backends.aws.role_rights import SESSION_MANAGER, web_statements, worker_statements
 from iraas.core.ids import request_id
 from iraas.core.keys import attempt_key
 from iraas.core.ports import OutboundMessage
@@ -43,13 +38,6 @@ PLACE = Place(Names(DEPLOYMENT), ACCOUNT, REGION)
 ROLES = {"WORKER": worker_statements(PLACE), "WEB": web_statements(PLACE)}
 RUN_S = 150.0
 
-SESSION_MANAGER = (
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-)
 UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
     ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",

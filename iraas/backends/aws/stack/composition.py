@@ -1,12 +1,8 @@
 """Which parts a deployment has, in the order in which they are made."""
 
-from iraas.backends.aws.iam_policies import (
-    IMAGE_PARAMETER,
-    Place,
-    web_statements,
-    worker_statements,
-)
+from iraas.backends.aws.iam_policies import Place
 from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX
+from iraas.backends.aws.role_rights import IMAGE_PARAMETER, web_statements, worker_statements
 from iraas.backends.aws.stack.bucket_part import BucketPart
 from iraas.backends.aws.stack.install_part import Artifacts, InstallPart
 from iraas.backends.aws.stack.network import SecurityGroupPart

@@ -5,8 +5,8 @@ import secrets
 from typing import Any
 
 from iraas.backends.aws.ec2_instances import find_instance, list_instances, terminate_instances
-from iraas.backends.aws.iam_policies import IMAGE_PARAMETER
 from iraas.backends.aws.names import INSTALL_PREFIX
+from iraas.backends.aws.role_rights import IMAGE_PARAMETER
 from iraas.backends.aws.stack.composition import user_data
 from iraas.backends.aws.stack.install_part import Artifacts
 from iraas.backends.aws.stack.parts import Site

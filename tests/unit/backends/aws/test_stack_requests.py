@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iraas.backends.aws.fleet_options import FleetOptions
-from iraas.backends.aws.iam_policies import Place, worker_statements
+from iraas.backends.aws.iam_policies import Place
 from iraas.backends.aws.names import Names
+from iraas.backends.aws.role_rights import worker_statements
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.stack.bucket_part import BucketPart
 from iraas.backends.aws.stack.checks import PROVISION_ACTIONS, Finding, check_site, vcpus
