@@ -33,6 +33,7 @@ class Deployment:
 
     def __init__(self, root: Path, bundle: Path) -> None:
         self.job = ""
+        self._started: list[subprocess.Popen[str]] = []
         self.folder = root / "work"
         self.folder.mkdir(parents=True)
         self.home = root / "home"
@@ -77,7 +78,7 @@ class Deployment:
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start a command."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -86,6 +87,8 @@ class Deployment:
             env=self.environment | settings,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def terminal(self, *arguments: str, **settings: str) -> Terminal:
         """Start a command on a terminal."""
@@ -125,7 +128,19 @@ class Deployment:
             for process in left:
                 _signal(process, signal.SIGKILL)
             return [str(process) for process in left]
+        finally:
+            self._forget_started()
         return []
+
+    def _forget_started(self) -> None:
+        """Let go of what a test that failed did not wait for."""
+        for process in self._started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                pipe.close()
+        self._started.clear()
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
