@@ -12,9 +12,9 @@ import typer
 
 from iraas.cli.composition import ensure_model_here, open_backend
 from iraas.cli.following_job import running_controller
-from iraas.cli.loadgen_saving import saving_requests
 from iraas.cli.loadgen_view import LoadProgress, print_result
 from iraas.cli.render import print_json
+from iraas.cli.saving import saving_rows
 from iraas.core.ports import Backend
 from iraas.core.settings import Resolved
 from iraas.errors import BackendError, MissingExtraError, UsageError
@@ -29,6 +29,10 @@ from iraas.services.status import take_status
 
 BACKEND_LOOK_S = 0.5
 WEB_LOOK_S = 1.0
+COLUMNS = (
+    "number", "name", "due_s", "started_s", "ended_s", "latency_s", "expected", "label", "right",
+    "failure", "reason", "status", "retries", "request_id", "worker",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,11 @@ def run_load(
         _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
     if labels and all(one.expected is None for one in pictures.pictures):
         raise UsageError(f"{report.labels} names none of the pictures")
-    with saving_requests(report.save) as write:
+    with saving_rows(report.save, COLUMNS) as write_row:
+
+        def write(one: Measured) -> None:
+            write_row(one.to_json())
+
         if place.url is None:
             result = _run_on_queue(resolved, plan, pictures, write)
         else:

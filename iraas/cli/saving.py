@@ -1,16 +1,17 @@
-"""Saving outcomes to a file, as they arrive."""
+"""Saving what arrives to a file, one row at a time."""
 
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from iraas.core.outcomes import Outcome
 from iraas.errors import UsageError
 
+Row = Mapping[str, Any]
 COLUMNS = (
     "name", "status", "label", "score", "reason", "top", "request_id", "job_id",
     "model", "worker", "attempts", "submitted_at", "completed_at",
@@ -19,10 +20,17 @@ COLUMNS = (
 
 @contextmanager
 def saving(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
-    """Open a file for outcomes, and give what writes one into it; None saves nothing.
+    """Open a file for outcomes, and give what writes one into it. See `saving_rows`."""
+    with saving_rows(path, COLUMNS) as write:
+        yield lambda outcome: write(outcome.to_json())
 
-    The ending says how: ``.csv``, or ``.jsonl`` with the JSON object of each on a line. Names that
-    a text file cannot hold were replaced when they came in.
+
+@contextmanager
+def saving_rows(path: Path | None, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
+    """Open a file for JSON objects, and give what writes one into it; None saves nothing.
+
+    The ending says how: ``.csv`` with the columns, or ``.jsonl`` with an object on a line. Names
+    that a text file cannot hold were replaced when they came in.
 
     Raises:
         UsageError: If the ending is another, or the file cannot be written.
@@ -36,11 +44,11 @@ def saving(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
     with file:
-        yield _csv_writer(file) if path.suffix == ".csv" else _jsonl_writer(file)
+        yield _csv_writer(file, columns) if path.suffix == ".csv" else _jsonl_writer(file)
 
 
 def check_save_path(path: Path) -> None:
-    """Refuse a file that outcomes cannot be saved to, before there are any.
+    """Refuse a file that cannot be saved to, before there is anything to save.
 
     Raises:
         UsageError: If its ending does not say how to save, or it cannot be written.
@@ -55,20 +63,25 @@ def check_save_path(path: Path) -> None:
         )
 
 
-def _jsonl_writer(file: TextIO) -> Callable[[Outcome], None]:
-    def write(outcome: Outcome) -> None:
-        file.write(json.dumps(outcome.to_json(), ensure_ascii=False) + "\n")
+def _jsonl_writer(file: TextIO) -> Callable[[Row], None]:
+    def write(row: Row) -> None:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     return write
 
 
-def _csv_writer(file: TextIO) -> Callable[[Outcome], None]:
+def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
     writer = csv.writer(file)
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
 
-    def write(outcome: Outcome) -> None:
-        value = outcome.to_json()
-        value["top"] = "; ".join(f"{one['label']} {one['score']:.4f}" for one in value["top"])
-        writer.writerow([value[name] for name in COLUMNS])
+    def write(row: Row) -> None:
+        writer.writerow([_in_a_cell(row[name]) for name in columns])
 
     return write
+
+
+def _in_a_cell(value: object) -> object:
+    """A list of labels and scores as one text; anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    return "; ".join(f"{one['label']} {one['score']:.4f}" for one in value)
