@@ -12,12 +12,20 @@ from tests.functional.cli.deployment import COMMAND, Deployment
 
 ROOT = Path(__file__).parents[3]
 
+AWS_RUN = (
+    "../../acceptance/test_aws_end_to_end.py"
+    "::test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing"
+)
 COVERED = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
     "pip install .": ".ci/run",
     "pip install '.[worker]'": ".ci/run",
     "pip install '.[worker,export]'": ".ci/run",
+    "pip install '.[web,aws,loadgen]'": ".ci/run",
+    "iraas provision --backend aws": AWS_RUN,
+    "iraas submit --backend aws ./images": AWS_RUN,
+    "iraas teardown --backend aws": AWS_RUN,
     "iraas up": "test_operating.py::test_up_serves_and_works_until_it_is_stopped",
     "iraas controller": "test_operating.py::test_stopping_a_controller_stops_no_worker",
     "iraas worker": "test_operating.py::test_a_worker_by_hand_works_the_queue_off_and_leaves",
