@@ -219,9 +219,9 @@ class BootShim:
         _write_tools(tools)
         (folder / "user-data.sh").write_bytes(script)
         environment = {
+            "AWS_ENDPOINT_URL": self.endpoint,
             **self.environment,
             "PATH": f"{tools}:{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self._imds}/{instance_id}",
             "IRAAS_MACHINE_HOME": str(folder / "opt"),
             "IRAAS_MACHINE_LOG": str(folder / "log"),
@@ -297,7 +297,8 @@ def booting(
     Args:
         endpoint: The emulator's URL.
         folder: Where the machines' files go.
-        environment: What the machines' processes get, beside their own: credentials, a home.
+        environment: What the machines' processes get, beside their own: credentials, a home;
+            perhaps another way to the emulator.
         spot_notices: What the metadata service says of Spot interruptions, by instance id; it may
             be changed while the block runs.
     """

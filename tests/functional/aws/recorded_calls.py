@@ -26,6 +26,13 @@ _OBJECT_ACTIONS = {
     "PUT": "s3:PutObject",
     "DELETE": "s3:DeleteObject",
 }
+_BUCKET_NOUNS = {
+    "tagging": "BucketTagging",
+    "publicAccessBlock": "BucketPublicAccessBlock",
+    "policy": "BucketPolicy",
+    "encryption": "EncryptionConfiguration",
+    "lifecycle": "LifecycleConfiguration",
+}
 _FREE = ("GetCallerIdentity",)
 """Everybody may ask who they are."""
 
@@ -99,9 +106,20 @@ def _s3(call: Call) -> list[Ask]:
         return [Ask(_OBJECT_ACTIONS[method], f"arn:aws:s3:::{bucket}/{key}")]
     if method == "POST" and "delete" in query:
         keys = re.findall("<Key>(.*?)</Key>", call.body.decode())
-        return [Ask("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{one}") for one in keys]
-    assert method in ("GET", "HEAD"), (method, path)
-    return [Ask("s3:ListBucket", f"arn:aws:s3:::{bucket}")]
+        action = "s3:DeleteObjectVersion" if b"<VersionId>" in call.body else "s3:DeleteObject"
+        return [Ask(action, f"arn:aws:s3:::{bucket}/{one}") for one in keys]
+    return [Ask(_bucket_action(method, query), f"arn:aws:s3:::{bucket}")]
+
+
+def _bucket_action(method: str, query: Mapping[str, object]) -> str:
+    for name, noun in _BUCKET_NOUNS.items():
+        if name in query:
+            return f"s3:{method.capitalize()}{noun}"
+    if method in ("PUT", "DELETE"):
+        return "s3:CreateBucket" if method == "PUT" else "s3:DeleteBucket"
+    if "versions" in query:
+        return "s3:ListBucketVersions"
+    return "s3:ListBucketMultipartUploads" if "uploads" in query else "s3:ListBucket"
 
 
 def _ec2(action: str, form: Mapping[str, str], deployment: str) -> list[Ask]:

@@ -23,6 +23,7 @@ from iraas.backends.aws.fleet_options import FleetOptions
 from iraas.backends.aws.iam_policies import Place, Statement, policy_document
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.role_rights import SESSION_MANAGER, web_statements, worker_statements
+from iraas.backends.aws.stack.checks import PROVISION_ACTIONS
 from iraas.core.ids import request_id
 from iraas.core.keys import attempt_key
 from iraas.core.ports import OutboundMessage
@@ -97,13 +98,13 @@ def run(
         backend = AwsBackend(
             DEPLOYMENT,
             REGION,
-            endpoint_url=moto,
+            endpoint_url=recorder.url,
             options=FleetOptions(kinds=("c6a.large",), capacity=2),
             bundle=lambda: bundle_path,
         )
         backend.stack.provision()
         worker = environment("WORKER", recorder.url, folder)
-        with booting(recorder.url, folder / "machines", worker) as shim:
+        with booting(moto, folder / "machines", worker) as shim:
             outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
             deadline = time.monotonic() + RUN_S
             while backend.fleet.instances() and time.monotonic() < deadline:
@@ -198,6 +199,13 @@ def test_every_call_is_allowed(run: Run, who: str) -> None:
     assert len(asked) > 5
     denied = [(one.action, one.resource) for one in asked if not allows(policy, one)]
     assert denied == []
+
+
+def test_the_check_before_provisioning_asks_about_every_call_of_it(run: Run) -> None:
+    called = {one.action for one in run.recorder.asks("ADMIN", DEPLOYMENT)}
+    assert len(called) > 30
+    # Making AWS's own role for Spot is a bonus: whoever may not is told, and goes on.
+    assert called - {"iam:CreateServiceLinkedRole"} <= set(PROVISION_ACTIONS)
 
 
 @pytest.mark.parametrize("who", ROLES)
