@@ -58,6 +58,16 @@ def start_web(backend: Backend, limits: WebLimits | None = None, **options: str)
     return WebProcess(server, backend, httpx2.Client(base_url=server.url, timeout=30), thread)
 
 
+class AnyPictureClassifier(ScriptedClassifier):
+    """Reads labels from bytes, and has one for real pictures too."""
+
+    def prepare(self, data: bytes) -> str:
+        try:
+            return super().prepare(data)
+        except UnicodeDecodeError:
+            return "a real picture"
+
+
 class Worker:
     """A worker in a thread: the real pipeline around a classifier that reads labels from bytes.
 
@@ -66,7 +76,7 @@ class Worker:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self.classifier = ScriptedClassifier()
+        self.classifier = AnyPictureClassifier()
         self._pipeline = Pipeline(
             backend, self.classifier, "w-test", limits=Limits(wait_s=0.1), tell=_not_told
         )

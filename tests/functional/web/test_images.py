@@ -1,0 +1,71 @@
+"""The pictures of a job, as they were sent and as thumbnails."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from tests.functional.web.web_process import WebProcess
+from tests.unit.services.scripted import picture
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def encoded(kind: str, size: tuple[int, int], colour: str = "red", **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, kind, **options)
+    return file.getvalue()
+
+
+def send(web: WebProcess, name: str, data: bytes) -> str:
+    job_id = web.client.post("/api/v1/jobs", files={"f": (name, data)}).json()["job_id"]
+    address = f"/api/v1/jobs/{job_id}/images/0"
+    wait_until(lambda: web.client.get(address).status_code == 200)
+    return address
+
+
+def test_a_picture_comes_back_as_it_was_sent_as_a_download(web: WebProcess) -> None:
+    address = send(web, "holiday/beach.png", picture("cat"))
+    answer = web.client.get(address)
+    assert answer.content == picture("cat")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''beach.png.jpg"
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert web.client.get(address[:-1] + "1").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_format_has_a_small_jpeg(web: WebProcess, kind: str) -> None:
+    address = send(web, "a", encoded(kind, (900, 600)))
+    answer = web.client.get(f"{address}/thumbnail")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.size == (320, 213)
+
+
+def test_a_thumbnail_is_upright(web: WebProcess) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned to the right
+    address = send(web, "a.jpg", encoded("JPEG", (800, 400), exif=exif))
+    answer = web.client.get(f"{address}/thumbnail")
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.size == (160, 320)
+
+
+def test_what_is_clear_is_white(web: WebProcess) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (10, 10), (0, 0, 0, 0)).save(file, "PNG")
+    address = send(web, "a.png", file.getvalue())
+    answer = web.client.get(f"{address}/thumbnail")
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_a_bomb_or_a_broken_picture_has_no_thumbnail_and_hurts_no_other(web: WebProcess) -> None:
+    bomb = encoded("PNG", (10_000, 7000))
+    for data in (bomb, picture("broken and more")):
+        address = send(web, "a", data)
+        answer = web.client.get(f"{address}/thumbnail")
+        assert (answer.status_code, answer.json()["code"]) == (404, "no-thumbnail")
+    address = send(web, "a", encoded("JPEG", (500, 500)))
+    assert web.client.get(f"{address}/thumbnail").status_code == 200

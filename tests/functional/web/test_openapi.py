@@ -1,0 +1,104 @@
+"""The API against its own description, with whatever a generator comes up with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.routing import Route
+
+from iraas.backends.memory import MemoryBackend
+from iraas.web.app import create_app
+from iraas.web.limits import WebLimits
+from tests.functional.web.web_process import WebProcess, Worker, start_web
+from tests.unit.services.scripted import picture
+from tests.waiting import wait_until
+
+EXAMPLES = 25
+STREAMS = "/events"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+LIMITS = WebLimits(wait_s=0.5, max_wait_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[WebProcess]:
+    backend = MemoryBackend()
+    web = start_web(backend, LIMITS)
+    worker = Worker(backend)
+    yield web
+    worker.stop()
+    web.stop()
+
+
+@pytest.fixture(scope="module")
+def job_id(served: WebProcess) -> str:
+    files = [("f", (f"{n}.jpg", picture(f"l{n}"))) for n in range(3)]
+    found = str(served.client.post("/api/v1/jobs", files=files).json()["job_id"])
+    wait_until(lambda: served.client.get(f"/api/v1/jobs/{found}").json()["state"] == "done")
+    return found
+
+
+def operations() -> list[tuple[str, str]]:
+    document = create_app(MemoryBackend(), deployment="x").openapi()
+    return [
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if not path.endswith(STREAMS)
+    ]
+
+
+@pytest.mark.parametrize(("method", "path"), operations())
+def test_whatever_is_asked_is_answered_as_described(
+    served: WebProcess, job_id: str, method: str, path: str
+) -> None:
+    schema = schemathesis.openapi.from_dict(served.client.get("/api/v1/openapi.json").json())
+    schema.config.update(base_url=served.url)
+    operation = schema[path][method]
+    known = st.booleans()
+
+    @given(case=operation.as_strategy(), is_known=known)
+    @settings(
+        max_examples=EXAMPLES,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    def holds(case: Any, is_known: bool) -> None:
+        if is_known and "job_id" in (case.path_parameters or {}):
+            case.path_parameters["job_id"] = job_id
+        case.call_and_validate(base_url=served.url, checks=CHECKS, timeout=20)
+
+    holds()
+
+
+def test_every_route_is_described_or_a_page() -> None:
+    app = create_app(MemoryBackend(), deployment="x")
+    described = set(app.openapi()["paths"])
+    routes = {one.path for one in app.routes if isinstance(one, Route)}
+    undescribed = {path for path in routes - described if path.startswith("/api/")}
+    assert undescribed <= {"/api/v1/openapi.json"}
+
+
+def test_the_description_has_examples_and_says_how_errors_look() -> None:
+    document = create_app(MemoryBackend(), deployment="x").openapi()
+    outcome = document["components"]["schemas"]["OutcomeModel"]
+    assert outcome["examples"][0]["label"] == "tabby"
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            problem = operation["responses"]["429"]["content"]
+            assert list(problem) == ["application/problem+json"], (method, path)
+            assert operation["summary"], (method, path)
