@@ -18,6 +18,8 @@ Point = tuple[float, float]
 SERIES_CLASSES = 4
 WIDTH = 760
 LEFT, RIGHT, TOP, BOTTOM, GAP = 56, 16, 30, 28, 34
+BARE_LEFT, BARE_RIGHT, BARE_TOP = 36, 2, 8
+MARK_WIDTH = 110
 MAX_STEPS = 600
 _NICE = (1.0, 2.0, 5.0, 10.0)
 _NICE_TIMES_S = (
@@ -31,7 +33,7 @@ STYLE = """
 .chart-paper{fill:var(--paper)}.chart-title{fill:var(--ink);font-weight:600}.chart-text{fill:var(--soft)}
 .chart-grid{stroke:var(--grid);stroke-width:1}.chart-line{fill:none;stroke-width:2;stroke-linejoin:round}
 .chart-area{opacity:.14}
-.chart-s0{stroke:var(--s0)}.chart-s1{stroke:var(--s1)}.chart-s2{stroke:var(--s2)}.chart-s3{stroke:var(--s3)}
+.chart-s0{stroke:var(--s0)}.chart-s1{stroke:var(--s1);stroke-dasharray:6 3}.chart-s2{stroke:var(--s2);stroke-dasharray:2 3}.chart-s3{stroke:var(--s3);stroke-dasharray:8 3 2 3}
 .chart-f0{fill:var(--s0)}.chart-f1{fill:var(--s1)}.chart-f2{fill:var(--s2)}.chart-f3{fill:var(--s3)}
 """  # noqa: E501 - a style sheet, kept as small as it can be
 
@@ -65,6 +67,8 @@ def step_chart(
     label_of: Callable[[float], str] | None = None,
     panel_height: int = 120,
     standalone: bool = False,
+    bare_width: int | None = None,
+    gap_s: float = math.inf,
 ) -> str:
     """Draw panels below each other over one span of time.
 
@@ -75,15 +79,17 @@ def step_chart(
         label_of: Names a time on the axis; by default the time since the beginning of the span.
         panel_height: Height of one panel's plot, in units of the drawing.
         standalone: Whether to draw a file of its own, with its style sheet and its title.
+        bare_width: Draw this wide, and no titles and legends, for a page that has its own.
+        gap_s: Samples further apart than so many seconds are not joined: nobody looked in between.
 
     Returns:
         An ``<svg>`` element, as wide as it is let be.
     """
     start, end = span[0], max(span[1], span[0] + 1e-3)
-    top = TOP + (22 if standalone else 0)
+    top = BARE_TOP if bare_width else TOP + (22 if standalone else 0)
     height = top + len(panels) * (panel_height + GAP) - GAP + BOTTOM
-    canvas = _Canvas(start, end, panel_height)
-    parts = [*_head(title, panels, height, standalone=standalone)]
+    canvas = _Canvas(start, end, panel_height, bare_width, gap_s)
+    parts = [*_head(title, panels, (bare_width or WIDTH, height), standalone=standalone)]
     for place, panel in enumerate(panels):
         parts += canvas.panel(panel, top + place * (panel_height + GAP))
     parts += canvas.times(label_of or (lambda at: _duration(at - start)), height - BOTTOM)
@@ -108,24 +114,32 @@ def nice_step(most: float, about: int, nice: Sequence[float] = _NICE) -> float:
 class _Canvas:
     """Turns times and values into places of the drawing."""
 
-    def __init__(self, start: float, end: float, panel_height: int) -> None:
+    def __init__(
+        self, start: float, end: float, panel_height: int, bare_width: int | None, gap_s: float
+    ) -> None:
         self._start = start
         self._end = end
         self._height = panel_height
+        self._is_bare = bare_width is not None
+        self._left = BARE_LEFT if bare_width else LEFT
+        self._right = bare_width - BARE_RIGHT if bare_width else WIDTH - RIGHT
+        self._gap_s = gap_s
 
     def panel(self, panel: Panel, top: float) -> Iterator[str]:
         """The parts of one panel, whose plot begins at that height."""
         most = max((value for one in panel.series for _, value in one.points), default=0.0)
         step = max(1.0, nice_step(most, 4)) if most >= 1 or most == 0 else nice_step(most, 4)
         full = max(step, step * math.ceil(most / step - 1e-9))
-        yield f'<text class="chart-title" x="{LEFT}" y="{top - 10:g}">{escape(panel.title)}</text>'
-        yield from self._legend(panel, top - 10)
+        if not self._is_bare:
+            name = escape(panel.title)
+            yield f'<text class="chart-title" x="{LEFT}" y="{top - 10:g}">{name}</text>'
+            yield from self._legend(panel, top - 10)
         for line in range(round(full / step) + 1):
             y = self._y(line * step, full, top)
-            yield f'<path class="chart-grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+            yield f'<path class="chart-grid" d="M{self._left} {y:.1f}H{self._right}"/>'
             text = _number(line * step)
             yield (
-                f'<text class="chart-text" x="{LEFT - 6}" y="{y + 4:.1f}" '
+                f'<text class="chart-text" x="{self._left - 6}" y="{y + 4:.1f}" '
                 f'text-anchor="end">{text}</text>'
             )
         for place, one in enumerate(panel.series):
@@ -133,32 +147,50 @@ class _Canvas:
 
     def times(self, label_of: Callable[[float], str], bottom: float) -> Iterator[str]:
         """The marks below the last panel."""
-        step = nice_step(self._end - self._start, 6, _NICE_TIMES_S)
+        about = max(4, int((self._right - self._left) / MARK_WIDTH))
+        step = nice_step(self._end - self._start, about, _NICE_TIMES_S)
         if self._end - self._start < 2 * _NICE_TIMES_S[0]:
             step = nice_step(self._end - self._start, 4)
-        for mark in range(int((self._end - self._start) / step + 1e-9) + 1):
-            at = self._start + mark * step
+        # Times of day are round ones; what counts from the beginning counts from there.
+        first = -(-self._start // step) * step if self._is_bare else self._start
+        for mark in range(int((self._end - first) / step + 1e-9) + 1):
+            at = first + mark * step
+            x = self._x(at)
+            anchor = "end" if self._is_bare and x > self._right - MARK_WIDTH / 5 else "middle"
             yield (
-                f'<text class="chart-text" x="{self._x(at):.1f}" y="{bottom + 18:g}" '
-                f'text-anchor="middle">{escape(label_of(at))}</text>'
+                f'<text class="chart-text" x="{x:.1f}" y="{bottom + 18:g}" '
+                f'text-anchor="{anchor}" data-at="{at:.0f}">{escape(label_of(at))}</text>'
             )
 
     def _series(self, series: Series, colour: int, full: float, top: float) -> Iterator[str]:
-        points = _thin(self._visible(series.points))
-        if not points:
-            return
         base = top + self._height
-        line = [f"M{self._x(points[0][0]):.1f} {self._y(points[0][1], full, top):.1f}"]
-        line += [f"H{self._x(at):.1f}V{self._y(value, full, top):.1f}" for at, value in points[1:]]
-        first, last = self._x(points[0][0]), self._x(self._end)
-        path = "".join(line) + f"H{last:.1f}"
-        yield f'<path class="chart-area chart-f{colour}" d="{path}V{base:g}H{first:.1f}Z"/>'
-        yield f'<path class="chart-line chart-s{colour}" d="{path}"/>'
+        line, area = "", ""
+        for piece in self._pieces(self._visible(series.points)):
+            points = _thin(piece)
+            path = f"M{self._x(points[0][0]):.1f} {self._y(points[0][1], full, top):.1f}"
+            for at, value in points[1:]:
+                path += f"H{self._x(at):.1f}V{self._y(value, full, top):.1f}"
+            path += f"H{self._x(min(self._end, piece[-1][0] + self._gap_s)):.1f}"
+            line += path
+            area += f"{path}V{base:g}H{self._x(points[0][0]):.1f}Z"
+        if line:
+            yield f'<path class="chart-area chart-f{colour}" d="{area}"/>'
+            yield f'<path class="chart-line chart-s{colour}" d="{line}"/>'
+
+    def _pieces(self, points: Sequence[Point]) -> list[Sequence[Point]]:
+        """The points between one gap and the next."""
+        cuts = [
+            place
+            for place, (before, after) in enumerate(pairwise(points), 1)
+            if after[0] - before[0] > self._gap_s
+        ]
+        bounds = [0, *cuts, len(points)]
+        return [points[one:other] for one, other in pairwise(bounds) if one < other]
 
     def _visible(self, points: Sequence[Point]) -> list[Point]:
         """The points within the span; the last one before it holds at its beginning."""
         inside = [one for one in points if self._start <= one[0] <= self._end]
-        before = [one for one in points if one[0] < self._start]
+        before = [one for one in points if self._start - self._gap_s <= one[0] < self._start]
         return [(self._start, before[-1][1]), *inside] if before else inside
 
     def _legend(self, panel: Panel, y: float) -> Iterator[str]:
@@ -174,15 +206,18 @@ class _Canvas:
 
     def _x(self, at: float) -> float:
         share = (min(max(at, self._start), self._end) - self._start) / (self._end - self._start)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+        return self._left + share * (self._right - self._left)
 
     def _y(self, value: float, full: float, top: float) -> float:
         return top + self._height * (1 - max(0.0, value) / full)
 
 
-def _head(title: str, panels: Sequence[Panel], height: float, *, standalone: bool) -> Iterator[str]:
+def _head(
+    title: str, panels: Sequence[Panel], size: tuple[float, float], *, standalone: bool
+) -> Iterator[str]:
+    width, height = size
     space = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""
-    yield (f'<svg{space} class="chart" role="img" viewBox="0 0 {WIDTH} {height:g}" width="100%">')
+    yield (f'<svg{space} class="chart" role="img" viewBox="0 0 {width:g} {height:g}" width="100%">')
     yield f"<title>{escape(title)}</title>"
     yield f"<desc>{escape(' '.join(_told(one) for one in panels))}</desc>"
     if standalone:

@@ -19,11 +19,36 @@ DECISIONS_SHOWN = 12
 JOBS_SHOWN = 12
 STATUS_AGE_S = 2.0
 SPANS_S = {"15m": 900.0, "1h": 3600.0, "6h": 21_600.0, "24h": 86_400.0}
-STATES = {"running": ("running",), "on their way": ("booting", "starting")}
-LEAVING = ("draining", "stopping")
+SPAN_NAMES = {"15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h"}
+DEFAULT_SPAN = "15m"
+STATES = {
+    "running": ("running",),
+    "starting": ("booting", "starting"),
+    "leaving": ("draining", "stopping"),
+}
 SECONDS_PER_HOUR = 3600.0
 GAP_S = 900.0
 """Samples further apart were taken by nobody in between."""
+CHART_WIDTH, CHART_HEIGHT = 380, 104
+"""About as wide as a chart is shown, on a phone and beside two others: its text stays readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """A line of a chart in words: what it shows, its last value and its highest one, if any."""
+
+    name: str
+    latest: float | None
+    most: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart, its title, and its lines in words."""
+
+    title: str
+    lines: tuple[ChartLine, ...]
+    svg: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +70,14 @@ class Dashboard:
 
     Attributes:
         status: The deployment now.
-        charts: The past, as SVG.
+        charts: The past.
         worker_hours: Hours that workers were there, in the time shown.
         decisions: The controller's, the latest first.
         jobs: The latest first.
     """
 
     status: Status
-    charts: tuple[Markup, ...]
+    charts: tuple[Chart, ...]
     worker_hours: float
     decisions: tuple[DecisionRecord, ...]
     jobs: tuple[JobLine, ...]
@@ -65,19 +90,20 @@ def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
         BackendError: A part of the deployment could not be asked.
     """
     backend, clock = context.backend, context.clock
-    samples = context.history.samples(clock() - span_s)
+    until = clock()
+    samples = context.history.samples(until - span_s)
     jobs = recent_jobs(backend, context.board, clock, count=JOBS_SHOWN)
     workers = [(one.at, float(sum(one.workers.values()))) for one in samples]
     return Dashboard(
         status=context.status.latest(STATUS_AGE_S),
-        charts=draw_charts(samples, (clock() - span_s, clock())),
+        charts=draw_charts(samples, (until - span_s, until)),
         worker_hours=area_under(workers) / SECONDS_PER_HOUR,
         decisions=tuple(recent_decisions(backend, clock, count=DECISIONS_SHOWN)),
         jobs=tuple(JobLine(one.job.job_id[-4:], one) for one in jobs),
     )
 
 
-def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[Markup, ...]:
+def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[Chart, ...]:
     """The charts of the dashboard, over a span from one time to another."""
     queue = [
         Series("waiting", [(one.at, float(one.visible)) for one in samples]),
@@ -85,14 +111,32 @@ def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[M
     ]
     workers = [
         Series(name, [(one.at, _count(one, states)) for one in samples])
-        for name, states in {**STATES, "leaving": LEAVING}.items()
+        for name, states in STATES.items()
     ]
     pace = [Series("all workers", [(one.at, one.images_per_s) for one in samples])]
     panels = (Panel("Queue", queue), Panel("Workers", workers), Panel("Images a second", pace))
-    return tuple(
-        Markup(step_chart([panel], title=panel.title, span=span, label_of=_time))  # noqa: S704 - made of numbers and of words of ours
-        for panel in panels
+    return tuple(_chart(panel, span) for panel in panels)
+
+
+def _chart(panel: Panel, span: tuple[float, float]) -> Chart:
+    svg = step_chart(
+        [panel],
+        title=panel.title,
+        span=span,
+        label_of=_time,
+        panel_height=CHART_HEIGHT,
+        bare_width=CHART_WIDTH,
+        gap_s=GAP_S,
     )
+    lines = tuple(
+        ChartLine(
+            one.name,
+            one.points[-1][1] if one.points else None,
+            max((value for _, value in one.points), default=None),
+        )
+        for one in panel.series
+    )
+    return Chart(panel.title, lines, Markup(svg))  # noqa: S704 - made of numbers and of words of ours
 
 
 def area_under(points: Sequence[Point]) -> float:

@@ -31,13 +31,13 @@ class Intake:
     Attributes:
         job: The job they belong to; None until the first one came, for a new job.
         accepted: Pictures that are on the queue.
-        refused: Names and reasons of those that are no pictures: each has its failure outcome.
+        refused: Those that are no pictures: place, name and reason. Each has a failure outcome.
         fields: The form's other fields.
     """
 
     job: Job | None
     accepted: int = 0
-    refused: list[dict[str, str]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -161,7 +161,8 @@ class JobIntake:
         sender = self._context.sender(job)
         for entry, error in refusals:
             sender.refuse(entry, error)
-            self.result.refused.append({"name": entry.name, "reason": str(error)})
+            told = {"index": entry.index, "name": entry.name, "reason": str(error)}
+            self.result.refused.append(told)
         self._context.metrics.refused.inc(len(refusals))
 
     def _fault_of(self, part: Part) -> ImageError | None:

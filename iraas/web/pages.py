@@ -14,7 +14,7 @@ from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import API_SOURCE, Index, JobId, find_view, image_json, summary_json
 from iraas.web.bodies import read_small
 from iraas.web.context import WebContext
-from iraas.web.dashboard import SPANS_S, make_dashboard
+from iraas.web.dashboard import DEFAULT_SPAN, SPAN_NAMES, SPANS_S, make_dashboard
 from iraas.web.job_intake import JobIntake
 from iraas.web.multipart import Part
 from iraas.web.openapi import operations
@@ -59,11 +59,11 @@ async def upload(request: Request) -> Response:
 
 @router.post("/examples")
 async def try_examples(request: Request) -> Response:
-    """Make a job of the example pictures, and show it."""
+    """Make a job of the example pictures, or of the only one that was chosen, and show it."""
     context = context_of(request)
-    await read_form(request)
+    fields = await read_form(request)
     context.admission.check()
-    parts = await context.run(_example_parts)
+    parts = await context.run(_example_parts, fields.get("only", ""))
     result = await JobIntake(context, None, "examples").take(parts)
     assert result.job is not None
     await context.run(context.uploads.seal, result.job.job_id)
@@ -82,7 +82,9 @@ async def job_page(
     images = await context.run(view.images, after=after, limit=CARDS)
     cards = [image_json(job_id, one) for one in images]
     further = f"/jobs/{job_id}?after={images[-1].index}" if len(images) == CARDS else None
-    values = {"job": summary_json(view), "cards": cards, "further": further}
+    job = summary_json(view)
+    first = {"job": job, "cards": cards, "shows_early": context.backend.name == "local"}
+    values = {"job": job, "cards": cards, "further": further, "first": first}
     return page("job", shared(request) | values)
 
 
@@ -99,13 +101,17 @@ async def retry_one(request: Request, job_id: JobId, index: Index) -> Response:
 
 
 @router.get("/dashboard")
-async def dashboard_page(request: Request, span: Annotated[str, Query()] = "1h") -> Response:
+async def dashboard_page(
+    request: Request, span: Annotated[str, Query()] = DEFAULT_SPAN
+) -> Response:
     """The dashboard."""
     return await _dashboard(request, "dashboard", span)
 
 
 @router.get("/dashboard/live")
-async def dashboard_part(request: Request, span: Annotated[str, Query()] = "1h") -> Response:
+async def dashboard_part(
+    request: Request, span: Annotated[str, Query()] = DEFAULT_SPAN
+) -> Response:
     """The part of the dashboard that changes, for its script."""
     return await _dashboard(request, "_dashboard", span)
 
@@ -114,7 +120,8 @@ async def dashboard_part(request: Request, span: Annotated[str, Query()] = "1h")
 async def docs_page(request: Request) -> Response:
     """The API's documentation, made from its OpenAPI document."""
     document = request.app.openapi()
-    values = {"info": document["info"], "operations": operations(document)}
+    base = str(request.base_url).rstrip("/")
+    values = {"info": document["info"], "operations": operations(document), "base": base}
     return page("docs", shared(request) | values)
 
 
@@ -207,8 +214,10 @@ def example_files() -> list[Path]:
     return sorted(Path(static_folder(), "examples").glob("*.jpg"))
 
 
-def _example_parts() -> list[Part]:
-    pictures = [(one.name, one.read_bytes()) for one in example_files()]
+def _example_parts(only: str) -> list[Part]:
+    files = example_files()
+    chosen = [one for one in files if one.name == only] or files
+    pictures = [(one.name, one.read_bytes()) for one in chosen]
     return [Part("images", name, data, len(data)) for name, data in pictures]
 
 
@@ -223,9 +232,9 @@ async def _retry(request: Request, job_id: str, index: int | None) -> Response:
 
 async def _dashboard(request: Request, template: str, span: str) -> Response:
     context = context_of(request)
-    span = span if span in SPANS_S else "1h"
+    span = span if span in SPANS_S else DEFAULT_SPAN
     seen = await context.run(make_dashboard, context, SPANS_S[span])
-    values = {"dashboard": seen, "span": span, "spans": list(SPANS_S)}
+    values = {"dashboard": seen, "span": span, "spans": SPAN_NAMES}
     return page(template, shared(request) | values)
 
 

@@ -58,8 +58,9 @@ class TicketModel(BaseModel):
 
 
 class RefusalModel(BaseModel):
-    """A file that is no picture, and why."""
+    """A file that is no picture, its place in the job, and why."""
 
+    index: int
     name: str
     reason: str
 

@@ -7,9 +7,12 @@ from http import HTTPStatus
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 import iraas
+
+MINUTE_S, HOUR_S = 60, 3600
 
 
 @cache
@@ -25,6 +28,11 @@ def environment() -> Environment:
     found.globals["version"] = iraas.__version__
     found.filters["percent"] = _percent
     found.filters["moment"] = _moment
+    found.filters["iso"] = _iso
+    found.filters["duration"] = _duration
+    found.filters["figure"] = _figure
+    found.filters["ticks"] = _ticks
+    found.filters["capitalised"] = _capitalised
     return found
 
 
@@ -58,3 +66,38 @@ def _percent(share: float) -> str:
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _duration(seconds: float) -> str:
+    """Such as 12 s, 3 min 5 s, or 2 h 7 min."""
+    whole = int(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
+    return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
+
+
+def _figure(value: float) -> str:
+    """A number in few characters, such as 0, 0.4, 12 or 31k."""
+    for limit, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= 10 * limit:
+            return f"{value / limit:.0f}{letter}"
+    return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
+
+
+def _ticks(text: str) -> Markup:
+    """A text with what stands between backticks as code."""
+    parts = text.split("`")
+    code = Markup("<code>{}</code>")
+    return Markup("").join(
+        code.format(one) if place % 2 else escape(one) for place, one in enumerate(parts)
+    )
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]

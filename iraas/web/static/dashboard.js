@@ -1,18 +1,102 @@
-// The dashboard: its changing part is fetched anew every few seconds, while somebody looks.
-"use strict";
+// The dashboard: its changing parts are fetched anew when the deployment's status changes, and now
+// and then without, for time goes on. Only what is different is touched: focus, selection and
+// scrolling stay where they are.
 
-const EVERY_MS = 5000;
+import { recentJobs } from "./recent.js";
+
+const NOT_BEFORE_MS = 1500;
+const ANYWAY_MS = 15_000;
+const MINUTE_S = 60;
+const HOUR_S = 3600;
+const DAY_S = 86_400;
+
 const live = document.getElementById("live");
+const connection = document.getElementById("connection");
+let fetchedAt = 0;
+let timer = 0;
 
-async function refresh() {
-  if (document.hidden) return;
-  try {
-    const answer = await fetch(`/dashboard/live?span=${live.dataset.span}`);
-    if (answer.ok) live.innerHTML = await answer.text();
-  } catch {
-    // The server is away; the next round asks again.
+function ago(seconds) {
+  if (seconds < 2) return "just now";
+  if (seconds < MINUTE_S) return `${Math.floor(seconds)} s ago`;
+  if (seconds < HOUR_S) return `${Math.floor(seconds / MINUTE_S)} min ago`;
+  if (seconds < DAY_S) return `${Math.floor(seconds / HOUR_S)} h ago`;
+  return `${Math.floor(seconds / DAY_S)} d ago`;
+}
+
+// The server tells times in UTC; the reader's clock and zone are known here.
+function tellTimes(root) {
+  for (const time of root.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    time.textContent = ago((Date.now() - at) / 1000);
+    time.title = at.toLocaleString();
+  }
+  for (const mark of root.querySelectorAll("[data-at]")) {
+    const at = new Date(Number(mark.dataset.at) * 1000);
+    mark.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   }
 }
 
-setInterval(refresh, EVERY_MS);
-document.addEventListener("visibilitychange", refresh);
+// Jobs are shown without their addresses; those that this browser knows get theirs.
+function linkJobs(root) {
+  const known = new Map(recentJobs().map((one) => [one.id.slice(-4), one.id]));
+  for (const row of root.querySelectorAll("[data-ending]")) {
+    const id = known.get(row.dataset.ending);
+    if (!id) continue;
+    const link = document.createElement("a");
+    link.href = `/jobs/${id}`;
+    link.textContent = row.firstElementChild.textContent;
+    row.firstElementChild.replaceChildren(link);
+  }
+}
+
+function finish(root) {
+  tellTimes(root);
+  linkJobs(root);
+}
+
+async function refresh() {
+  timer = 0;
+  if (document.hidden) return;
+  fetchedAt = performance.now();
+  try {
+    const answer = await fetch(`/dashboard/live?span=${live.dataset.span}`);
+    if (answer.redirected) location.reload(); // the session is over
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    finish(fresh);
+    for (const part of live.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(part.id);
+      if (next && next.innerHTML !== part.innerHTML) {
+        part.className = next.className;
+        part.replaceChildren(...document.importNode(next, true).childNodes);
+      }
+    }
+  } catch {
+    // The server is away: the stream tells when it is back.
+  }
+}
+
+function refreshSoon() {
+  timer ||= setTimeout(refresh, Math.max(0, NOT_BEFORE_MS - (performance.now() - fetchedAt)));
+}
+
+let stream = null;
+
+function follow() {
+  stream?.close();
+  stream = null;
+  if (document.hidden) return;
+  const source = new EventSource("/api/v1/status/events");
+  stream = source;
+  source.addEventListener("open", () => (connection.textContent = "live"));
+  source.addEventListener("status", refreshSoon);
+  source.addEventListener("error", () => {
+    connection.textContent = "connection lost, trying again";
+    if (source === stream && source.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+  });
+}
+
+document.addEventListener("visibilitychange", follow);
+setInterval(refreshSoon, ANYWAY_MS);
+finish(live);
+follow();

@@ -1,186 +1,227 @@
-// The results page: cards fill in as outcomes come, over one event stream.
-"use strict";
+// The results page: cards fill in as outcomes come.
 
-const progress = document.getElementById("progress");
-const bar = document.getElementById("bar");
-const cards = document.getElementById("cards");
-const filter = document.getElementById("filter");
-const sort = document.getElementById("sort");
-const job = progress.dataset.job;
-const csrf = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-const known = new Map();
-let source = null;
+import { canRetry, fillCard, showDetails, statusOf } from "./card.js";
+import { Announcer, count, csrf } from "./dom.js";
+import { Follower, ranges } from "./follow.js";
+import { CardGrid } from "./grid.js";
+import { Names } from "./names.js";
+import { arranged } from "./order.js";
+import { rememberJob } from "./recent.js";
 
-const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const ARRANGE_EVERY_MS = 250;
+const HIDDEN_EVERY_MS = 15_000;
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
+const byId = (id) => document.getElementById(id);
+const first = JSON.parse(byId("first").textContent);
+const job = first.job.job_id;
+const announcer = new Announcer(byId("say"));
+const pictures = [];
+let state = first.job;
+let isAway = false;
+let timer = 0;
+
+const grid = new CardGrid(byId("cards"), (card, index) => {
+  fillCard(card, job, pictures[index], first.shows_early);
+}, "card");
+const names = new Names(job, (index, name) => {
+  const picture = pictureAt(index);
+  if (picture.name) return;
+  picture.name = name;
+  grid.touch(index);
+  arrangeSoon();
+});
+const follower = new Follower(streamUrl, {
+  outcomes: take,
+  progress: show,
+  end: show,
+  connection: (isThere) => {
+    isAway = !isThere;
+    show(state);
+  },
+});
+
+function pictureAt(index) {
+  return (pictures[index] ??= { index, name: "", outcome: null });
 }
 
-function isolated(text) {
-  return element("bdi", "", text);
-}
-
-function topList(outcome) {
-  const top = element("ol", "top");
-  for (const one of outcome.top) {
-    const line = element("li");
-    const name = element("span");
-    name.append(isolated(one.label));
-    const meter = element("meter");
-    meter.max = 1;
-    meter.value = one.score;
-    meter.textContent = percent(one.score);
-    line.append(name, meter, element("span", "score", percent(one.score)));
-    top.append(line);
-  }
-  return top;
-}
-
-function retryButton(index, name) {
-  const button = element("button", "second", "Try again");
-  button.append(element("span", "hidden", ` ${name}`));
-  button.dataset.retry = index;
-  return button;
-}
-
-function fill(card, index, outcome) {
-  const url = `/api/v1/jobs/${job}/images/${index}`;
-  const image = element("img");
-  image.alt = "";
-  image.loading = "lazy";
-  image.src = `${url}/thumbnail`;
-  const title = element("h3");
-  const link = element("a");
-  link.href = url;
-  link.download = "";
-  link.append(isolated(outcome.name));
-  title.append(link);
-  card.className = `card ${outcome.status}`;
-  const label = element("p", "label");
-  if (outcome.status === "ok") {
-    label.append(isolated(outcome.label));
-    const seconds = (outcome.completed_at - outcome.submitted_at).toFixed(2);
-    card.replaceChildren(image, title, label, topList(outcome), element("p", "time", `${seconds} s`));
-  } else {
-    label.textContent = "failed";
-    label.classList.add("failed");
-    const reason = element("p", "reason");
-    reason.append(isolated(outcome.reason));
-    card.replaceChildren(image, title, label, reason, retryButton(index, outcome.name));
-  }
-}
-
-function cardOf(index) {
-  let card = known.get(index);
-  if (!card) {
-    card = element("li", "card waiting");
-    card.dataset.index = index;
-    known.set(index, card);
-    const next = [...cards.children].find((one) => Number(one.dataset.index) > index);
-    cards.insertBefore(card, next ?? null);
-  }
-  return card;
+function grow(total) {
+  for (let index = pictures.length; index < total; index++) pictureAt(index);
 }
 
 function take(outcomes) {
   for (const outcome of outcomes) {
-    const index = Number(outcome.request_id.split("-").pop());
-    const card = cardOf(index);
-    card.outcome = outcome;
-    fill(card, index, outcome);
+    const picture = pictureAt(Number(outcome.request_id.slice(-8)));
+    if (picture.outcome?.completed_at === outcome.completed_at) continue;
+    Object.assign(picture, { name: outcome.name, outcome, hasNoShot: false });
+    grid.touch(picture.index);
   }
-  arrange();
+  arrangeSoon();
+}
+
+function view() {
+  return {
+    kind: document.querySelector('input[name="show"]:checked').value,
+    text: byId("find").value.trim().toLowerCase(),
+    order: byId("sort").value,
+  };
 }
 
 function arrange() {
-  for (const card of cards.children) {
-    card.hidden = filter.value !== "all" && !card.classList.contains(filter.value);
+  clearTimeout(timer);
+  timer = 0;
+  grow(state.total);
+  const keys = arranged(pictures, view());
+  grid.show(keys);
+  byId("nothing").hidden = keys.length > 0;
+  byId("nothing").textContent = state.total ? "No picture is like that." : emptyText();
+  tally();
+}
+
+function emptyText() {
+  return state.state === "open" ? "No picture has arrived yet." : "This job has no pictures.";
+}
+
+function arrangeSoon() {
+  timer ||= setTimeout(arrange, ARRANGE_EVERY_MS);
+}
+
+function tally() {
+  const counts = { all: state.total, ok: 0, failed: 0 };
+  let retriable = 0;
+  for (const one of pictures) {
+    const status = one ? statusOf(one) : "waiting";
+    if (status !== "waiting") counts[status] += 1;
+    if (one && canRetry(one)) retriable += 1;
   }
-}
-
-const ORDERS = {
-  index: (card) => Number(card.dataset.index),
-  name: (card) => card.querySelector("h3")?.textContent ?? "",
-  label: (card) => card.querySelector(".label")?.textContent ?? "",
-  score: (card) => -(card.querySelector("meter")?.value ?? 0),
-};
-
-function reorder() {
-  const key = ORDERS[sort.value];
-  const order = (one, other) => (key(one) < key(other) ? -1 : key(one) > key(other) ? 1 : 0);
-  cards.append(...[...cards.children].sort(order));
-}
-
-function show(state) {
-  bar.max = state.total || 1;
-  bar.value = state.done;
-  const said = [`${state.done} of ${state.total}`];
-  if (state.failed) said.push(`${state.failed} failed`);
-  if (state.state === "working" || state.state === "open") {
-    const coming = state.workers_on_their_way;
-    said.push(`${state.workers} workers${coming ? ` and ${coming} on their way` : ""}`);
-    if (state.left_s) said.push(`about ${state.left_s} s left`);
-  } else {
-    said.push(state.state);
+  counts.waiting = Math.max(0, state.total - counts.ok - counts.failed);
+  for (const [kind, number] of Object.entries(counts)) {
+    byId(`count-${kind}`).textContent = number.toLocaleString("en");
   }
-  progress.textContent = said.join(", ");
-  document.title = `${state.done} of ${state.total} – iraas`;
+  byId("retry-all").hidden = retriable === 0;
 }
 
-function seen() {
-  const have = [...cards.children].filter((one) => !one.classList.contains("waiting"));
-  const places = have.map((one) => Number(one.dataset.index)).sort((one, other) => one - other);
-  const ranges = [];
-  for (const place of places) {
-    const last = ranges.at(-1);
-    if (last && last[1] === place - 1) last[1] = place;
-    else ranges.push([place, place]);
-  }
-  return ranges.map(([from, to]) => (from === to ? from : `${from}-${to}`)).join(",").slice(0, 2000);
+function headline() {
+  const said = [`${state.done.toLocaleString("en")} of ${state.total.toLocaleString("en")}`];
+  if (state.failed) said.push(`${state.failed.toLocaleString("en")} failed`);
+  if (state.state === "done" || state.state === "cancelled") return [...said, state.state];
+  if (state.state === "open") said.push("more are coming in");
+  if (state.workers) said.push(count(state.workers, "worker"));
+  if (state.workers_on_their_way) said.push(`${count(state.workers_on_their_way, "worker")} starting`);
+  if (state.left_s) said.push(`about ${duration(state.left_s)} left`);
+  return said;
 }
 
-function follow() {
-  source?.close();
-  source = new EventSource(`${progress.dataset.events}?seen=${encodeURIComponent(seen())}`);
-  source.addEventListener("outcomes", (event) => take(JSON.parse(event.data)));
-  source.addEventListener("progress", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("end", (event) => {
-    show(JSON.parse(event.data));
-    source.close();
-  });
+function duration(seconds) {
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function show(next) {
+  const hasGrown = next.total !== state.total;
+  state = { ...state, ...next };
+  const isOver = state.state === "done" || state.state === "cancelled";
+  const text = headline().join(", ");
+  byId("progress").textContent = text;
+  byId("progress").dataset.state = state.state;
+  byId("bar").max = state.total || 1;
+  byId("bar").value = state.done;
+  byId("away").hidden = !isAway || isOver;
+  document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} – iraas`;
+  announcer.say(isAway && !isOver ? "The connection is lost; trying again." : text, isOver);
+  rememberJob(job, state.created_at, state.total);
+  if (hasGrown) arrangeSoon();
+}
+
+function streamUrl() {
+  const seen = pictures.filter((one) => one?.outcome).map((one) => one.index);
+  return `${first.job.events_url}?seen=${encodeURIComponent(ranges(seen))}`;
 }
 
 async function retry(index) {
   const query = index === undefined ? "" : `?index=${index}`;
-  const url = `/api/v1/jobs/${job}/retry${query}`;
-  const answer = await fetch(url, { method: "POST", headers: { "X-CSRF-Token": csrf } });
-  if (!answer.ok) {
-    progress.textContent = (await answer.json()).detail;
-    return;
+  let problem = "";
+  try {
+    const answer = await fetch(`/api/v1/jobs/${job}/retry${query}`, {
+      method: "POST",
+      headers: { "X-CSRF-Token": csrf() },
+    });
+    const told = await answer.json();
+    if (!answer.ok) problem = told.detail;
+    else if (!told.retried) problem = "There was nothing that could be tried again.";
+  } catch {
+    problem = "The server cannot be reached. Try again in a moment.";
   }
-  for (const card of cards.querySelectorAll(".card.failed")) {
-    if (index !== undefined && Number(card.dataset.index) !== index) continue;
-    card.className = "card waiting";
-    card.querySelector(".label").textContent = "waiting";
+  byId("problem").textContent = problem;
+  if (problem) return;
+  for (const picture of pictures) {
+    if (!canRetry(picture) || (index !== undefined && picture.index !== index)) continue;
+    picture.outcome = null;
+    grid.touch(picture.index);
   }
-  follow();
+  show({ ...state, state: "working" });
+  arrange();
+  follower.start(); // and what was not tried again after all comes back with the stream
 }
 
-for (const card of cards.children) known.set(Number(card.dataset.index), card);
-filter.addEventListener("change", arrange);
-sort.addEventListener("change", reorder);
-cards.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-retry]");
-  if (!button) return;
-  event.preventDefault();
-  retry(Number(button.dataset.retry));
+async function copyLink() {
+  const address = location.origin + location.pathname;
+  const button = byId("copy");
+  try {
+    await navigator.clipboard.writeText(address);
+    button.textContent = "Copied";
+    announcer.say("The link is copied.", true);
+    setTimeout(() => (button.textContent = "Copy link"), 2000);
+  } catch {
+    prompt("The link to this page:", address); // no clipboard without https, save on this machine
+  }
+}
+
+// A stream takes one of the few connections that a browser has to a server: not for a page that
+// nobody sees.
+async function lookWhileHidden() {
+  if (!document.hidden || state.state === "done" || state.state === "cancelled") return;
+  const answer = await fetch(`${first.job.events_url.replace(/\/events$/, "")}?limit=0`).catch(() => null);
+  if (answer?.ok) show(await answer.json());
+  setTimeout(lookWhileHidden, HIDDEN_EVERY_MS);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    follower.stop();
+    lookWhileHidden();
+  } else {
+    follower.start();
+  }
 });
-document.getElementById("retry-all").addEventListener("click", (event) => {
+byId("cards").addEventListener("drawn", () => {
+  names.want(grid.present.filter((index) => !pictures[index].name), state.total);
+});
+byId("cards").addEventListener("click", (event) => {
+  const again = event.target.closest("[data-retry]");
+  const card = event.target.closest("li[data-index]");
+  if (again) retry(Number(again.dataset.retry));
+  else if (card && getSelection().isCollapsed) {
+    showDetails(byId("details"), job, pictures[Number(card.dataset.index)], first.shows_early);
+  }
+});
+byId("details").addEventListener("click", (event) => {
+  if (event.target === event.currentTarget) event.currentTarget.close(); // beside the window
+});
+byId("find").addEventListener("input", async () => {
+  arrangeSoon();
+  if (byId("find").value) await names.want(pictures.map((one) => one.index), state.total);
+});
+byId("sort").addEventListener("change", arrange);
+for (const one of document.querySelectorAll('input[name="show"]')) one.addEventListener("change", arrange);
+byId("retry-all").addEventListener("submit", (event) => {
   event.preventDefault();
   retry();
 });
-follow();
+byId("copy").addEventListener("click", copyLink);
+
+for (const { index, name, outcome } of first.cards) Object.assign(pictureAt(index), { name, outcome });
+byId("sent").textContent = new Date(state.created_at * 1000).toLocaleString();
+show(state);
+arrange();
+follower.start();

@@ -1,152 +1,238 @@
-// The upload page: pictures go up some at a time, into one open job that is sealed at the end.
-"use strict";
+// The upload page: pictures go up as soon as they are chosen; when all are sent, their results show.
 
-const CHUNK_FILES = 16;
-const CHUNK_BYTES = 16_000_000;
-const AT_ONCE = 2;
-const TRIES = 5;
+import { Announcer, bytes, count, element, isolated } from "./dom.js";
+import { CardGrid } from "./grid.js";
+import { droppedFiles, pastedFiles, pickedFiles, refusal } from "./picking.js";
+import { recentJobs, rememberJob } from "./recent.js";
+import { Sending, UploadStopped } from "./sending.js";
 
-const form = document.getElementById("upload");
-const input = document.getElementById("images");
-const drop = form.querySelector(".drop");
-const list = document.getElementById("upload-list");
-const status = document.getElementById("upload-status");
+const CHECKED_AT_ONCE = 48;
+const REFUSED_SHOWN = 200;
+
+const byId = (id) => document.getElementById(id);
+const form = byId("upload");
 const maxBytes = Number(form.dataset.maxBytes);
-const csrf = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-let busy = false;
+const announcer = new Announcer(byId("say"));
+const pictures = [];
+const totals = { bytes: 0, sent: 0, refused: 0, sentBytes: 0 };
+const grid = new CardGrid(byId("upload-list"), fillTile, "tile");
+let sending = null;
+let pauseText = "";
+let isBusy = false;
 
-function say(text) {
-  status.textContent = text;
+function fillTile(tile, place) {
+  const picture = pictures[place];
+  if (!tile.firstChild) {
+    const image = element("img");
+    image.alt = "";
+    image.decoding = "async";
+    const url = picture.file ? URL.createObjectURL(picture.file) : "";
+    const forget = () => URL.revokeObjectURL(url);
+    image.addEventListener("load", forget);
+    image.addEventListener("error", () => {
+      forget();
+      image.replaceWith(element("span", "blank"));
+    });
+    if (url) image.src = url;
+    tile.append(image, element("p", "name", isolated(picture.name)), element("p", "state"));
+  }
+  tile.classList.toggle("refused", picture.state === "refused");
+  tile.classList.toggle("sent", picture.state === "sent");
+  tile.querySelector(".state").textContent = stateText(picture);
 }
 
-function addCard(file, name) {
-  const item = document.createElement("li");
-  item.className = "card";
-  const image = document.createElement("img");
-  image.alt = "";
-  image.src = URL.createObjectURL(file);
-  image.onload = image.onerror = () => URL.revokeObjectURL(image.src);
-  const title = document.createElement("h3");
-  const text = document.createElement("bdi");
-  text.textContent = name;
-  title.append(text);
-  const state = document.createElement("p");
-  state.className = "time";
-  state.textContent = "waiting";
-  item.append(image, title, state);
-  list.append(item);
-  return state;
+function stateText({ state, share }) {
+  return state === "uploading" ? `${Math.floor(100 * share)}%` : state;
 }
 
-async function post(url, body) {
-  for (let attempt = 1; ; attempt++) {
-    const answer = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf } });
-    if (answer.ok) return answer.json();
-    const wait = Number(answer.headers.get("Retry-After") ?? 0);
-    const problem = await answer.json().catch(() => ({ detail: `status ${answer.status}` }));
-    if (!wait || attempt === TRIES) throw new Error(problem.detail);
-    say(`${problem.detail}; trying again in ${wait} s`);
-    await new Promise((done) => setTimeout(done, wait * 1000));
+function change(picture, news) {
+  Object.assign(picture, news);
+  grid.touch(picture.place);
+}
+
+function refuse(picture, reason) {
+  totals.refused += 1;
+  change(picture, { state: "refused" });
+  byId("refused").hidden = false;
+  byId("refused-title").textContent = `${count(totals.refused, "file")} left out`;
+  if (totals.refused <= REFUSED_SHOWN) {
+    const line = element("li", "", element("strong", "", isolated(picture.name)), ": ", isolated(reason));
+    byId("refused-list").append(line);
   }
 }
 
-function chunksOf(pictures) {
-  const chunks = [];
-  let chunk = [];
-  let bytes = 0;
-  for (const picture of pictures) {
-    if (chunk.length === CHUNK_FILES || (chunk.length && bytes + picture.file.size > CHUNK_BYTES)) {
-      chunks.push(chunk);
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(picture);
-    bytes += picture.file.size;
-  }
-  if (chunk.length) chunks.push(chunk);
-  return chunks;
+function newSending() {
+  return new Sending({
+    progress: (picture, share) => {
+      if (share < 1 || picture.state !== "sent") change(picture, { state: "uploading", share });
+      tell();
+    },
+    sent: (picture) => {
+      totals.sent += 1;
+      totals.sentBytes += picture.file.size;
+      change(picture, { state: "sent", share: 1 });
+      tell();
+    },
+    refused: (picture, reason) => {
+      refuse(picture, reason);
+      tell();
+    },
+    pause: (text) => {
+      pauseText = text;
+      tell();
+    },
+  });
 }
 
-async function sendChunk(job, chunk) {
-  const body = new FormData();
-  for (const { file, name, state } of chunk) {
-    body.append("images", file, name);
-    state.textContent = "uploading";
-  }
-  const result = await post(`/api/v1/jobs/${job}/images`, body);
-  const reasons = new Map(result.refused.map((one) => [one.name, one.reason]));
-  for (const { name, state } of chunk) {
-    const reason = reasons.get(name);
-    state.textContent = reason ? `refused: ${reason}` : "sent";
-    state.classList.toggle("failed", Boolean(reason));
-  }
+function tell() {
+  const done = totals.sent + totals.refused;
+  const text = `${totals.sent} of ${count(pictures.length - totals.refused, "picture")} uploaded`;
+  const moving = pictures.reduce((sum, one) => sum + (one.state === "uploading" ? one.share * one.file.size : 0), 0);
+  byId("headline").textContent = pauseText || text;
+  byId("amount").textContent = `${bytes(totals.sentBytes + moving)} of ${bytes(totals.bytes)}`;
+  byId("upload-bar").value = totals.bytes ? (totals.sentBytes + moving) / totals.bytes : 0;
+  document.title = `${done} of ${pictures.length} uploaded – iraas`;
+  announcer.say(pauseText || text);
 }
 
-async function send(files) {
-  if (busy || !files.length) return;
-  busy = true;
-  const pictures = [];
-  for (const [file, name] of files) {
-    const state = addCard(file, name);
-    if (file.size > maxBytes) {
-      state.textContent = `refused: it has more than the ${maxBytes} bytes allowed`;
-      state.classList.add("failed");
-    } else {
-      pictures.push({ file, name, state });
-    }
+async function add(source) {
+  for await (const { file, name } of source) {
+    const place = pictures.length;
+    pictures.push({ place, file, name, state: "waiting", share: 0 });
+    totals.bytes += file?.size ?? 0;
+    if (place % 100 === 0) showTiles();
   }
+  showTiles();
+  if (!isBusy && pictures.length) run();
+}
+
+function showTiles() {
+  byId("sending").hidden = pictures.length === 0;
+  document.documentElement.classList.toggle("is-sending", pictures.length > 0);
+  grid.show(pictures.map((one) => one.place));
+}
+
+// Those that are neither sent nor refused; more may be added while these are on their way.
+const unsettled = () => pictures.filter((one) => one.state === "waiting" || one.state === "uploading");
+
+async function run() {
+  isBusy = true;
+  offer({ stop: true });
+  sending ??= newSending();
   try {
-    const { job_id: job } = await post("/api/v1/jobs?open=true");
-    const chunks = chunksOf(pictures);
-    let sent = 0;
-    const run = async () => {
-      for (let chunk = chunks.shift(); chunk; chunk = chunks.shift()) {
-        await sendChunk(job, chunk);
-        sent += chunk.length;
-        say(`${sent} of ${pictures.length} uploaded`);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, run));
-    await post(`/api/v1/jobs/${job}/seal`);
-    location.assign(`/jobs/${job}`);
+    for (let left = unsettled(); left.length; left = unsettled()) {
+      await sending.send(await checked(left.slice(0, CHECKED_AT_ONCE)));
+    }
+    await finish();
   } catch (error) {
-    say(`The upload broke off: ${error.message}`);
-    busy = false;
+    if (error instanceof UploadStopped) await finish();
+    else breakOff(error.message);
+  } finally {
+    isBusy = false;
   }
 }
 
-async function filesOf(entry, path = "") {
-  if (entry.isFile) {
-    const file = await new Promise((done, fail) => entry.file(done, fail));
-    return [[file, path + file.name]];
+async function checked(some) {
+  const good = [];
+  for (const picture of some) {
+    const reason = await refusal(picture.file, maxBytes);
+    if (reason) {
+      totals.bytes -= picture.file?.size ?? 0;
+      refuse(picture, reason);
+    } else good.push(picture);
   }
-  const reader = entry.createReader();
-  const found = [];
-  for (;;) {
-    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
-    if (!some.length) return found;
-    for (const one of some) found.push(...(await filesOf(one, `${path}${entry.name}/`)));
+  tell();
+  return good;
+}
+
+async function finish() {
+  const done = sending;
+  sending = null;
+  const isStopped = unsettled().length > 0;
+  if (!done.job) {
+    byId("headline").textContent = isStopped ? "Stopped. Nothing was sent." : "None of these is a picture that can be labelled.";
+    announcer.say(byId("headline").textContent, true);
+    offer({});
+    return;
+  }
+  // What was stopped by hand has used up its own sending.
+  await (isStopped ? newSendingFor(done.job) : done).seal();
+  const url = `/jobs/${done.job}`;
+  rememberJob(done.job, Date.now() / 1000, totals.sent);
+  isBusy = false;
+  if (!totals.refused || isStopped) location.assign(url);
+  else offer({ results: url });
+}
+
+function newSendingFor(job) {
+  const one = newSending();
+  one.resume(job);
+  return one;
+}
+
+function breakOff(why) {
+  byId("headline").textContent = `The upload broke off: ${why}.`.replace("..", ".");
+  announcer.say(byId("headline").textContent, true);
+  offer({ again: true, results: sending?.job ? `/jobs/${sending.job}` : "" });
+}
+
+// What can be done now.
+function offer({ stop = false, again = false, results = "" }) {
+  byId("stop").hidden = !stop;
+  byId("again").hidden = !again;
+  byId("to-results").hidden = !results;
+  if (!results) return;
+  byId("to-results").href = results;
+  if (again) return;
+  announcer.say(`${count(totals.sent, "picture")} sent, ${totals.refused} left out.`, true);
+  byId("to-results").focus();
+}
+
+function showRecent() {
+  const jobs = recentJobs();
+  byId("recent").hidden = jobs.length === 0;
+  for (const { id, at, total } of jobs) {
+    const link = element("a", "", count(total, "picture"));
+    link.href = `/jobs/${id}`;
+    byId("recent-list").append(element("li", "", link, ` ${new Date(at * 1000).toLocaleString()}`));
   }
 }
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  send([...input.files].map((file) => [file, file.name]));
-});
-input.addEventListener("change", () => form.requestSubmit());
-drop.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  drop.classList.add("over");
-});
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-drop.addEventListener("drop", async (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry()).filter(Boolean);
-  const found = [];
-  for (const entry of entries) found.push(...(await filesOf(entry)));
-  send(found);
-});
-document.addEventListener("paste", (event) => {
-  send([...event.clipboardData.files].map((file) => [file, file.name || "pasted"]));
-});
+function wire() {
+  const files = byId("images");
+  const folder = byId("folder");
+  const zone = byId("drop");
+  for (const input of [files, folder]) {
+    input.addEventListener("change", async () => {
+      const chosen = [...input.files];
+      input.value = ""; // the same files can be chosen once more
+      await add(pickedFiles(chosen));
+    });
+  }
+  byId("choose").addEventListener("click", () => files.click());
+  byId("choose-folder").addEventListener("click", () => folder.click());
+  byId("stop").addEventListener("click", () => sending?.stop());
+  byId("again").addEventListener("click", run);
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    zone.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) zone.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    zone.classList.remove("over");
+    add(droppedFiles(event.dataTransfer));
+  });
+  document.addEventListener("paste", (event) => add(pastedFiles(event.clipboardData)));
+  addEventListener("beforeunload", (event) => {
+    if (isBusy) event.preventDefault();
+  });
+}
+
+wire();
+showRecent();

@@ -1,0 +1,63 @@
+// Making elements. Text goes in as text, never as markup: names and labels come from anybody.
+
+export function element(name, className = "", ...children) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+// Text whose direction must not turn what stands around it.
+export const isolated = (text) => element("bdi", "", text);
+
+export const percent = (share) => `${(100 * share).toFixed(1)}%`;
+
+export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
+export function bytes(number) {
+  if (number >= 1e9) return `${(number / 1e9).toFixed(1)} GB`;
+  if (number >= 1e6) return `${(number / 1e6).toFixed(1)} MB`;
+  return `${Math.ceil(number / 1e3)} kB`;
+}
+
+// Presentation attributes, not styles: the content security policy lets no inline style through.
+export function bar(share) {
+  const space = "http://www.w3.org/2000/svg";
+  const drawing = document.createElementNS(space, "svg");
+  drawing.setAttribute("class", "share");
+  drawing.setAttribute("aria-hidden", "true");
+  const filled = document.createElementNS(space, "rect");
+  filled.setAttribute("height", "100%");
+  filled.setAttribute("width", percent(share));
+  drawing.append(filled);
+  return drawing;
+}
+
+export const csrf = () => document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+
+// What a screen reader is told: not more often than it can be listened to, and always the last.
+export class Announcer {
+  #place;
+  #text = "";
+  #timer = 0;
+
+  constructor(place, everyMs = 5000) {
+    this.#place = place;
+    this.everyMs = everyMs;
+  }
+
+  say(text, atOnce = false) {
+    if (text === this.#text) return;
+    this.#text = text;
+    if (atOnce) {
+      clearTimeout(this.#timer);
+      this.#timer = 0;
+      this.#place.textContent = text;
+    } else {
+      this.#timer ||= setTimeout(() => {
+        this.#timer = 0;
+        this.#place.textContent = this.#text;
+      }, this.everyMs);
+    }
+  }
+}
