@@ -24,7 +24,7 @@ class Access:
 
     def __init__(self, token: str | None, clock: Callable[[], float]) -> None:
         self._token = token
-        self._key = hmac.digest((token or "").encode(), b"iraas session", sha256)
+        self._key = hmac.digest(_bytes(token or ""), b"iraas session", sha256)
         self._clock = clock
 
     @property
@@ -39,7 +39,11 @@ class Access:
     def knows_bearer(self, authorization: str) -> bool:
         """Tell whether an ``Authorization`` header carries the token."""
         scheme, _, credentials = authorization.partition(" ")
-        return scheme.lower() == "bearer" and self.knows(credentials.strip())
+        credentials = credentials.strip()
+        # Servers read headers as Latin-1, clients write tokens in UTF-8.
+        read_again = credentials.encode("latin-1", "replace").decode("utf-8", "replace")
+        known = self.knows(credentials) | self.knows(read_again)
+        return scheme.lower() == "bearer" and known
 
     def new_session(self) -> str:
         """A session that begins now: the value of a cookie."""
@@ -63,8 +67,12 @@ class Access:
         return self.is_free or _equal(csrf, self.csrf_of(cookie))
 
     def _sign(self, what: str) -> str:
-        return hmac.new(self._key, what.encode("utf-8", "replace"), sha256).hexdigest()
+        return hmac.new(self._key, _bytes(what), sha256).hexdigest()
 
 
 def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+    return hmac.compare_digest(_bytes(one), _bytes(other))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
