@@ -44,6 +44,22 @@ def test_a_worker_by_hand_works_the_queue_off_and_leaves(
     assert (status["done"], status["workers"]) == (3, [])
 
 
+def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
+    deployment: Deployment, photo: Path
+) -> None:
+    job = send(deployment, photo, count=1)
+    backend = deployment.open()
+    bodies = ["", "{}", '{"v":9,"kind":"request"}', "[" * 20_000, "\x00\x1b[31m"]
+    backend.requests.send([OutboundMessage(body) for body in bodies])
+    backend.close()
+    done = deployment.run("worker")
+    assert "(1 images)" in done.stderr
+    assert len(deployment.json("results", job)) == 1
+    (status,) = deployment.json("status")
+    assert status["dead_letters"] == len(bodies)
+    assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}
+
+
 def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -> None:
     worker = deployment.start("worker", "--processes", "2", "--grace-s", "60")
     parent = psutil.Process(worker.pid)

@@ -147,6 +147,19 @@ def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
     wait_until(lambda: not deployment.processes(), "the leaving of controller and worker")
 
 
+def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: Path) -> None:
+    for folder in ("one", "two"):
+        deployment.pictures(*(f"{folder}/{folder}-{n}.jpg" for n in range(10)), source=photo)
+    running = {folder: deployment.start("submit", folder, "--json") for folder in ("one", "two")}
+    for folder, process in running.items():
+        done = finish(process)
+        assert done.returncode == 0
+        values = [json.loads(line) for line in done.stdout.splitlines()]
+        assert sorted(value["name"] for value in values) == [f"{folder}-{n}.jpg" for n in range(10)]
+        assert len({value["job_id"] for value in values}) == 1
+    assert len(deployment.json("jobs")) == 2
+
+
 def test_a_submit_that_was_killed_is_resumed_with_every_outcome_once(
     deployment: Deployment, photo: Path
 ) -> None:

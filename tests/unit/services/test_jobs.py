@@ -1,9 +1,12 @@
 """Making jobs, finding them again, and reading what became of them."""
 
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from iraas.backends.local.backend import LocalBackend
 from iraas.core.ids import job_time
 from iraas.core.jobs import PAGE_SIZE, Job
 from iraas.core.keys import attempt_key, attempts_of, job_key, outcome_key
@@ -61,6 +64,20 @@ def test_a_manifest_is_read_a_page_at_a_time(backend: FlakyBackend, clock: Clock
     backend.records.failures = 1
     with pytest.raises(BackendUnavailableError):
         list(entries)
+
+
+def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> None:
+    backend = LocalBackend(tmp_path, "iraas", capacity=1, worker_command=["false"])
+    count = 20 * PAGE_SIZE
+    tracemalloc.start()
+    try:
+        made = jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
+        assert sum(1 for _ in jobs.manifest(backend, made)) == count
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        backend.close()
+    assert peak_bytes < 2_000_000
 
 
 def test_a_job_without_pictures_is_refused(backend: FlakyBackend, clock: Clock) -> None:
