@@ -1,0 +1,183 @@
+"""The web tier with real processes: cold starts, and what dies in the middle."""
+
+import random
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from tests.functional.cli.deployment import Deployment
+from tests.waiting import wait_until
+
+Photos = list[tuple[Path, str, int]]
+CLIENTS = 100
+
+
+class RealWeb:
+    """A running ``iraas serve-web``."""
+
+    def __init__(self, deployment: Deployment, *arguments: str) -> None:
+        self.process = deployment.start("serve-web", "--port", "0", *arguments)
+        assert self.process.stderr is not None
+        self.said: list[str] = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if "http://" in line:
+                break
+        assert self.said, "it ended before it was ready"
+        url = self.said[-1].split()[-1]
+        self._reading = threading.Thread(target=self.said.extend, args=(self.process.stderr,))
+        self._reading.start()
+        limits = httpx2.Limits(max_connections=2 * CLIENTS)
+        self.client = httpx2.Client(base_url=url, timeout=120, limits=limits)
+
+    def ask(self, name: str, path: Path) -> str:
+        return self.client.post("/", files={"inputFile": (name, path.read_bytes())}).text
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.join()
+
+    def join(self) -> None:
+        self.process.wait(60)
+        self._reading.join(10)
+        self.client.close()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.join()
+        return int(self.process.returncode)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
+    one = Deployment(tmp_path, bundle_path)
+    one.environment |= {"IRAAS_MAX_WORKERS": "2", "IRAAS_LEASE_S": "2"}
+    yield one
+    assert one.stop() == []
+
+
+def hundred(photos: Photos) -> list[tuple[str, Path]]:
+    return [(f"{n}-{photos[n % len(photos)][0].name}", photos[n % 20][0]) for n in range(CLIENTS)]
+
+
+def labels_by_photo(web: RealWeb, photos: Photos) -> dict[Path, str]:
+    """What each photo's label is when it is asked for alone, with nothing in the way."""
+    return {path: web.ask("x", path).partition(":")[2] for path, _, _ in photos}
+
+
+def workers(deployment: Deployment) -> list[psutil.Process]:
+    return [one for one in deployment.processes() if "classifier_process" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def test_a_hundred_clients_at_once_from_cold_are_all_answered_right(
+    deployment: Deployment, photos: Photos
+) -> None:
+    web = RealWeb(deployment)
+    sent = hundred(photos)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = list(clients.map(lambda one: web.ask(*one), sent))
+    expected = labels_by_photo(web, photos)
+    assert answers == [f"{name}:{expected[path]}" for name, path in sent]
+    right = sum(expected[path] == label for path, label, _ in photos)
+    assert right >= 12
+    assert web.stop() == 0
+    assert not [line for line in web.said if "Traceback" in line]
+
+
+def test_nothing_is_lost_while_workers_and_the_response_queue_fail_in_turn(
+    deployment: Deployment, photos: Photos
+) -> None:
+    web = RealWeb(deployment)
+    sent = hundred(photos)
+    over = threading.Event()
+    responses = deployment.home / "iraas" / "queues" / "responses"
+    struck = [0, 0]
+
+    def strike() -> None:
+        chance = random.Random(1)
+        while not over.wait(0.7):
+            victims = workers(deployment)
+            if victims and struck[0] < 4:
+                _kill(chance.choice(victims))
+                struck[0] += 1
+            if over.wait(0.4):
+                return
+            for folder in responses.glob("web-*") if struck[1] < 3 else ():
+                shutil.rmtree(folder, ignore_errors=True)
+                struck[1] += 1
+
+    striking = threading.Thread(target=strike)
+    striking.start()
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = list(clients.map(lambda one: web.ask(*one), sent))
+    over.set()
+    striking.join()
+    assert struck[0], "no worker was killed: the test proves nothing"
+    assert struck[1], "no queue was removed: the test proves nothing"
+    expected = labels_by_photo(web, photos)
+    assert answers == [f"{name}:{expected[path]}" for name, path in sent]
+    web.stop()
+
+
+def test_a_server_killed_in_the_middle_loses_no_job_and_takes_no_answers_of_another(
+    deployment: Deployment, photos: Photos
+) -> None:
+    first, second = RealWeb(deployment), RealWeb(deployment)
+    sent = hundred(photos)
+    job = first.client.post(
+        "/api/v1/jobs", files=[("f", (name, path.read_bytes())) for name, path in sent]
+    ).json()
+    with ThreadPoolExecutor(20) as clients:
+        asked = [clients.submit(second.ask, *one) for one in sent[:40]]
+        wait_until(lambda: second.client.get(job["url"]).status_code == 200)
+        first.kill()
+        answers = [one.result(120) for one in asked]
+    again = RealWeb(deployment)
+    address = f"/api/v1/jobs/{job['job_id']}"
+    wait_until(lambda: again.client.get(address).json()["state"] == "done", timeout_s=120)
+    page = again.client.get(address, params={"limit": 200}).json()
+    expected = labels_by_photo(again, photos)
+    assert answers == [f"{name}:{expected[path]}" for name, path in sent[:40]]
+    found = {one["name"]: one["outcome"]["label"] for one in page["images"]}
+    assert found == {name: expected[path] for name, path in sent}
+    again.stop()
+    second.stop()
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def test_an_end_by_signal_is_in_order_with_an_event_stream_open(
+    deployment: Deployment, photos: Photos
+) -> None:
+    web = RealWeb(deployment)
+    job = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
+    files = {"f": ("a.jpg", photos[0][0].read_bytes())}
+    web.client.post(f"/api/v1/jobs/{job}/images", files=files)
+    with web.client.stream("GET", f"/api/v1/jobs/{job}/events") as events:
+        next(events.iter_lines())
+        web.process.send_signal(signal.SIGTERM)
+        try:
+            assert web.process.wait(15) == 0
+        except subprocess.TimeoutExpired:
+            pytest.fail("the open stream held the server")
+    web.join()
