@@ -167,7 +167,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(serve: Serve) -
 def test_every_answer_makes_browsers_careful(web: WebProcess, path: str) -> None:
     headers = web.client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
