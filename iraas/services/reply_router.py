@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 Told = Callable[[Outcome], None]
 REPLY_LEASE_S = 60.0
 MAX_LOOKS = 20
+DELETED_AT_ONCE = 40
 MAX_PAUSE_S = 10.0
 JOIN_S = 5.0
 
@@ -40,7 +41,7 @@ class RouterTiming:
     """
 
     wait_s: float = 1.0
-    gather_s: float = 0.01
+    gather_s: float = 0.02
     look_s: float = 3.0
     longest_look_s: float = 20.0
     idle_s: float = 20.0
@@ -179,7 +180,7 @@ class ReplyRouter:
         for message in messages:
             self._read(message.body)
             self._receipts.append(message.receipt)
-        if self._receipts and (len(messages) < MAX_BATCH or len(self._receipts) > 10 * MAX_BATCH):
+        if self._receipts and (not messages or len(self._receipts) >= DELETED_AT_ONCE):
             receipts, self._receipts = self._receipts, []
             self._queue.delete(receipts)
         self._look_for_lost()

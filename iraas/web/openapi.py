@@ -1,5 +1,6 @@
 """The OpenAPI document: FastAPI's, with errors as they really are."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 import iraas
 from iraas.web.problems import MEDIA_TYPE
-from iraas.web.schemas import ProblemModel
+from iraas.web.schemas import CLASSIFY, CLASSIFY_PATH, ProblemModel
 
 DESCRIPTION = (
     "Send pictures, get their labels. A program sends the deployment's token as a bearer token, "
@@ -41,6 +42,8 @@ def make_document(app: FastAPI) -> dict[str, Any]:
             description=DESCRIPTION,
             routes=app.routes,
         )
+        classify = {CLASSIFY_PATH: {"post": deepcopy(CLASSIFY)}}
+        document["paths"] = classify | document["paths"]
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)

@@ -150,3 +150,46 @@ ONE_PICTURE: dict[str, Any] = {
     "content": {"multipart/form-data": _FORM, "image/jpeg": _BINARY},
 }
 MANY_PICTURES: dict[str, Any] = {"required": True, "content": {"multipart/form-data": _MANY}}
+
+CLASSIFY_PATH = "/api/v1/classify"
+MAX_WAIT_S = 300
+CLASSIFY: dict[str, Any] = {
+    "tags": ["Single pictures"],
+    "summary": "Classify one picture and wait",
+    "description": (
+        "Send a picture as the whole body, or as the one file of a form. The answer is its "
+        "outcome, stored durably by then. If it takes longer than `wait_s`, the answer is 202 and "
+        "the address at which the outcome will be; the picture is on the queue then and will not "
+        "be lost."
+    ),
+    "operationId": "classify",
+    "parameters": [
+        {
+            "name": "wait_s",
+            "in": "query",
+            "description": "How long to wait for the outcome.",
+            "schema": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
+        },
+        {
+            "name": "name",
+            "in": "query",
+            "description": "What to call a picture that is the whole body.",
+            "schema": {"type": "string"},
+        },
+    ],
+    "requestBody": ONE_PICTURE,
+    "responses": {
+        "200": {
+            "description": "The outcome, be it a label or a failure.",
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/OutcomeModel"}}
+            },
+        },
+        "202": {
+            "description": "Time is up: come back for the outcome.",
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/TicketModel"}}
+            },
+        },
+    },
+}

@@ -16,6 +16,7 @@ from iraas.core.ports import Backend
 from iraas.errors import ConfigurationError
 from iraas.web.app import create_app
 from iraas.web.context import WebContext
+from iraas.web.gathering_transport import GatheringTransport
 from iraas.web.guard import is_loopback, loopback_hosts
 from iraas.web.limits import WebLimits
 
@@ -198,7 +199,7 @@ def _impatient(limits: WebLimits) -> type[asyncio.Protocol]:
 
     class ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
+            super().connection_made(GatheringTransport(transport, self.loop))
             self._patience: asyncio.TimerHandle | None = None
             self._lose_patience_if_waiting()
 
