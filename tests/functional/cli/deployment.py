@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import psutil
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.controller_lease import FileLease
+from iraas.services.jobs import list_jobs
+from iraas.services.status import take_status
 from tests.functional.cli.terminal import Terminal
 from tests.waiting import wait_until
 
@@ -111,7 +115,13 @@ class Deployment:
 
     def job_id(self) -> str:
         """The id of the last job."""
-        return str(self.json("jobs")[-1]["job_id"])
+        with closing(self.open()) as backend:
+            return [one.job.job_id for one in list_jobs(backend)][-1]
+
+    def worker_states(self) -> list[str]:
+        """What the workers that are there do, the oldest first."""
+        with closing(self.open()) as backend:
+            return [one.state for one in take_status(backend, "iraas", time.time).workers]
 
     def processes(self) -> list[psutil.Process]:
         """The living processes of this deployment."""

@@ -103,13 +103,14 @@ def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
 def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures(*(f"images/{index}.jpg" for index in range(20)), source=photo)
+    count = SEND_IMAGES - 1  # they are sent all at once
+    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     process = deployment.start("submit", "images")
     wait_until(lambda: deployment.home.exists() and queued(deployment) > 0, "the sending")
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.returncode == 0
-    assert "20 labelled, 0 failed" in done.stderr
+    assert f"{count} labelled, 0 failed" in done.stderr
 
 
 @pytest.mark.usefixtures("nobody_works")

@@ -64,7 +64,7 @@ def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -
     worker = deployment.start("worker", "--processes", "2", "--grace-s", "60")
     parent = psutil.Process(worker.pid)
     wait_until(lambda: len(parent.children()) == 2, "two classifier processes")
-    wait_until(lambda: deployment.json("status")[0]["workers"], "its record")
+    wait_until(deployment.worker_states, "its record")
     (seen,) = deployment.json("status")[0]["workers"]
     assert seen["kind"] == "by hand"
     worker.send_signal(signal.SIGTERM)
@@ -127,7 +127,7 @@ def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Pa
     send(deployment, photo)
     controller = deployment.start("controller", IRAAS_GRACE_S="60")
     wait_until(
-        lambda: [one["state"] for one in deployment.json("status")[0]["workers"]] == ["running"],
+        lambda: deployment.worker_states() == ["running"],
         "a running worker",
         timeout_s=60.0,
     )
@@ -202,7 +202,7 @@ def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
     send(deployment, photo)
     controller = deployment.start("controller", IRAAS_GRACE_S="60")
     wait_until(
-        lambda: [one["state"] for one in deployment.json("status")[0]["workers"]] == ["running"],
+        lambda: deployment.worker_states() == ["running"],
         "a running worker",
         timeout_s=60.0,
     )
@@ -282,10 +282,8 @@ def test_up_serves_and_works_until_it_is_stopped(
     assert greeting.startswith("The deployment iraas is up")
     deployment.pictures("a.jpg", source=photo)
     assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala")
-    assert (
-        deployment.json("status")[0]["controller"]
-        == f"process {up.pid} on " + (deployment.json("status")[0]["controller"].rpartition(" ")[2])
-    )
+    holder = deployment.json("status")[0]["controller"]
+    assert holder.startswith(f"process {up.pid} on ")
     up.send_signal(number)
     assert finish(up, 30.0).returncode == 0
     assert deployment.json("status")[0]["controller"] == ""
