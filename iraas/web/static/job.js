@@ -127,7 +127,7 @@ function show(next) {
   byId("bar").max = state.total || 1;
   byId("bar").value = state.done;
   byId("away").hidden = !isAway || isOver;
-  document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} – iraas`;
+  document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} - iraas`;
   announcer.say(isAway && !isOver ? "The connection is lost; trying again." : text, isOver);
   rememberJob(job, state.created_at, state.total);
   if (hasGrown) arrangeSoon();

@@ -42,7 +42,7 @@ function fillTile(tile, place) {
 }
 
 function stateText({ state, share }) {
-  return state === "uploading" ? `${Math.floor(100 * share)}%` : state;
+  return state === "uploading" ? `${Math.min(99, Math.floor(100 * share))}%` : state;
 }
 
 function change(picture, news) {
@@ -91,7 +91,7 @@ function tell() {
   byId("headline").textContent = pauseText || text;
   byId("amount").textContent = `${bytes(totals.sentBytes + moving)} of ${bytes(totals.bytes)}`;
   byId("upload-bar").value = totals.bytes ? (totals.sentBytes + moving) / totals.bytes : 0;
-  document.title = `${done} of ${pictures.length} uploaded – iraas`;
+  document.title = `${done} of ${pictures.length} uploaded - iraas`;
   announcer.say(pauseText || text);
 }
 

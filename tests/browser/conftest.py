@@ -1,0 +1,110 @@
+"""A real browser for the tests of the pages.
+
+They are skipped where there is none: a newcomer's tests pass without, and CI has one.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from iraas.web.limits import WebLimits
+from tests.browser.site import Site
+from tests.browser.visitor import Visitor
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP = (1280, 900)
+PHONE = (390, 844)
+WAIT_MS = 15_000
+expect.set_options(timeout=WAIT_MS)
+
+Visit = Callable[..., Visitor]
+OpenSite = Callable[..., Site]
+
+
+def find_browser() -> str:
+    """The browser's path; empty if there is none."""
+    named = os.environ.get("IRAAS_TEST_BROWSER", "")
+    return (
+        shutil.which(named) or "" if named else next(filter(None, map(shutil.which, BROWSERS)), "")
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+# Playwright keeps an event loop in this thread: it must end before other tests want one.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    if not path:
+        pytest.skip(
+            "no browser: apt-get install chromium, or name one by its path in IRAAS_TEST_BROWSER"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens windows, each of another person; nothing may have gone wrong in any at the end."""
+    visitors: list[Visitor] = []
+
+    def open_window(
+        url: str = "", *, size: tuple[int, int] = DESKTOP, theme: str = "light", script: bool = True
+    ) -> Visitor:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if theme == "dark" else "light",
+            java_script_enabled=script,
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(WAIT_MS)
+        visitor = Visitor(context, context.new_page())
+        visitors.append(visitor)
+        if url:
+            visitor.page.goto(url)
+        return visitor
+
+    yield open_window
+    for visitor in visitors:
+        visitor.check()
+        visitor.context.close()
+
+
+@pytest.fixture
+def open_site() -> Iterator[OpenSite]:
+    """Opens web tiers, each on a deployment of its own."""
+    sites: list[Site] = []
+
+    def start(limits: WebLimits | None = None, token: str | None = None) -> Site:
+        sites.append(Site(limits, token))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture
+def site(open_site: OpenSite) -> Site:
+    return open_site()

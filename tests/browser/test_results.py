@@ -1,0 +1,177 @@
+"""The results page."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.pictures import BROKEN, write_pictures
+from tests.browser.site import Site
+
+ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
+
+
+def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.classifier.gate.clear()
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    expect(someone.headline()).to_have_text("0 of 12")
+    expect(someone.cards("waiting")).to_have_count(12)
+    expect(someone.card("07.jpg")).to_be_visible()
+
+    site.hire()
+    site.classifier.gate.set()
+
+    expect(someone.cards("ok")).to_have_count(12)
+    expect(someone.headline()).to_have_text("12 of 12, done")
+    expect(someone.page).to_have_title("✓ 12 of 12 - iraas")
+    someone.wait_for("[...document.images].filter((one) => one.naturalWidth === 64).length === 12")
+
+
+def test_a_page_goes_on_by_itself_after_the_server_was_away(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.classifier.gate.clear()
+    site.hire()
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    expect(someone.cards("waiting")).to_have_count(12)
+
+    site.stop()
+    expect(someone.page.locator("#away")).to_be_visible()
+    site.classifier.gate.set()
+    site.start()
+
+    expect(someone.headline()).to_have_text("12 of 12, done")
+    expect(someone.cards("ok")).to_have_count(12)
+    expect(someone.page.locator("#away")).to_be_hidden()
+
+
+def test_a_failed_picture_can_be_tried_again(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
+    expect(someone.headline()).to_have_text("3 of 3, 1 failed, done")
+
+    site.classifier.is_mended = True
+    someone.page.get_by_role("button", name="Try again 01.jpg").click()
+
+    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.card("01.jpg").locator(".label")).to_have_text(BROKEN)
+
+
+def test_a_failed_picture_that_fails_again_says_so(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.hire()
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
+    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    site.dismiss()
+
+    someone.page.get_by_role("button", name="Retry the failed").click()
+    expect(someone.card("01.jpg")).to_have_class(re.compile("waiting"))
+    site.hire()
+
+    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.card("01.jpg")).to_have_class(re.compile("failed"))
+
+
+def test_pictures_can_be_filtered_and_sorted(site: Site, visit: Visit) -> None:
+    job = site.make_job(ZOO, waiting=1)
+    someone = visit(f"{site.url}/jobs/{job.job_id}")
+    names = someone.page.locator(".card h3")
+    expect(names).to_have_text(["b.jpg", "a10.jpg", "a9.jpg", "c.jpg", "waiting 0.jpg"])
+
+    def sort(text: str) -> None:
+        someone.page.get_by_label("Order").select_option(text)
+
+    sort("Sort by name")
+    expect(names).to_have_text(["a9.jpg", "a10.jpg", "b.jpg", "c.jpg", "waiting 0.jpg"])
+    sort("Sort by label")
+    expect(names).to_have_text(["a10.jpg", "b.jpg", "c.jpg", "a9.jpg", "waiting 0.jpg"])
+    sort("Sort most doubtful first")
+    expect(names).to_have_text(["c.jpg", "a10.jpg", "b.jpg", "a9.jpg", "waiting 0.jpg"])
+    sort("Sort slowest first")
+    expect(names).to_have_text(["c.jpg", "a9.jpg", "a10.jpg", "b.jpg", "waiting 0.jpg"])
+
+    someone.page.get_by_label("Failed").check()
+    expect(names).to_have_text(["a9.jpg"])
+    someone.page.get_by_label("All").check()
+    someone.page.get_by_label("Find by name or label").fill("PIG")
+    expect(names).to_have_text(["b.jpg"])
+    someone.page.get_by_label("Find by name or label").fill("nowhere")
+    expect(someone.page.locator("#nothing")).to_have_text("No picture is like that.")
+
+
+def test_outcomes_can_be_downloaded(site: Site, visit: Visit) -> None:
+    job = site.make_job(ZOO)
+    someone = visit(f"{site.url}/jobs/{job.job_id}")
+
+    with someone.page.expect_download() as download:
+        someone.page.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == f"iraas-{job.job_id}.csv"
+    with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["pig", "koala", "", "sheep"]
+    with someone.page.expect_download() as download:
+        someone.page.get_by_role("link", name="JSON").click()
+    outcomes = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    assert [one["name"] for one in outcomes] == [name for name, _ in ZOO]
+
+
+def test_the_link_can_be_copied(site: Site, visit: Visit) -> None:
+    job = site.make_job(ZOO)
+    someone = visit(f"{site.url}/jobs/{job.job_id}")
+    someone.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+    someone.page.get_by_role("button", name="Copy link").click()
+
+    expect(someone.page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = someone.page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{site.url}/jobs/{job.job_id}"
+
+
+def test_a_card_opens_a_window_with_all_that_is_known(site: Site, visit: Visit) -> None:
+    job = site.make_job(ZOO)
+    someone = visit(f"{site.url}/jobs/{job.job_id}")
+
+    someone.page.get_by_role("button", name="a10.jpg", exact=True).click()
+
+    window = someone.page.get_by_role("dialog", name="a10.jpg")
+    expect(window).to_contain_text("scripted@00000000")
+    expect(window.locator("img")).to_be_visible()
+    someone.page.keyboard.press("Escape")
+    expect(window).to_be_hidden()
+    expect(someone.page.get_by_role("button", name="a10.jpg", exact=True)).to_be_focused()
+
+
+def test_two_people_see_their_own_pictures_only(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    one, other = visit(site.url), visit(site.url)
+
+    one.choose(write_pictures(tmp_path / "one", ("koala",) * 6))
+    other.choose(write_pictures(tmp_path / "other", ("pig",) * 4))
+
+    expect(one.headline()).to_have_text("6 of 6, done")
+    expect(other.headline()).to_have_text("4 of 4, done")
+    expect(one.page.locator(".card .label")).to_have_text(["koala"] * 6)
+    expect(other.page.locator(".card .label")).to_have_text(["pig"] * 4)
+    one.page.goto(site.url)
+    expect(one.page.locator("#recent-list a")).to_have_text(["6 pictures"])
+
+
+def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Visit) -> None:
+    someone = visit(f"{site.url}/jobs/{site.make_job([]).job_id}")
+    expect(someone.page.locator("#nothing")).to_have_text("This job has no pictures.")
+
+    job = site.make_job(ZOO, waiting=2)
+    someone.page.request.delete(f"{site.url}/api/v1/jobs/{job.job_id}")
+    someone.page.goto(f"{site.url}/jobs/{job.job_id}")
+    expect(someone.headline()).to_have_text("4 of 6, 1 failed, cancelled")
+
+    someone.page.goto(f"{site.url}/jobs/{'0' * 26}")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Not Found")
+    expect(someone.page.get_by_role("link", name="To the upload page")).to_be_visible()

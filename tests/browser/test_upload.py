@@ -1,0 +1,205 @@
+"""Handing over pictures."""
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from iraas.web.limits import WebLimits
+from tests.browser.conftest import OpenSite, Visit
+from tests.browser.pictures import BROKEN, picture, write_pictures
+from tests.browser.site import Site
+
+LABELS = ("koala", "pig", "sheep")
+
+
+def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    someone = visit(site.url)
+
+    someone.choose(write_pictures(tmp_path, LABELS))
+
+    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.card("01.jpg").locator(".label")).to_have_text("pig")
+
+
+def test_a_dropped_folder_is_labelled_with_all_below_it(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.hire()
+    write_pictures(tmp_path / "zoo", LABELS)
+    write_pictures(tmp_path / "zoo" / "birds", ("macaw",))
+    (tmp_path / "zoo" / ".DS_Store").write_bytes(b"left behind")
+    someone = visit(site.url)
+
+    someone.drop([tmp_path / "zoo"])
+
+    expect(someone.headline()).to_have_text("4 of 4, done")
+    expect(someone.card("zoo/birds/00.jpg").locator(".label")).to_have_text("macaw")
+
+
+def test_a_chosen_folder_is_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    write_pictures(tmp_path / "zoo", LABELS)
+    someone = visit(site.url)
+
+    someone.page.locator("#folder").set_input_files(tmp_path / "zoo")
+
+    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.card("zoo/02.jpg").locator(".label")).to_have_text("sheep")
+
+
+def test_a_pasted_picture_is_labelled(site: Site, visit: Visit) -> None:
+    site.hire()
+    someone = visit(site.url)
+
+    someone.hand_over("paste", [("image.png", picture("koala"))])
+
+    expect(someone.headline()).to_have_text("1 of 1, done")
+    expect(someone.card("image.png").locator(".label")).to_have_text("koala")
+
+
+def test_one_example_or_all_of_them_can_be_tried(site: Site, visit: Visit) -> None:
+    site.hire()
+    someone = visit(site.url)
+    someone.page.get_by_role("button", name="Label red_panda.jpg").click()
+    expect(someone.headline()).to_have_text("1 of 1, done")
+
+    someone.page.get_by_role("link", name="Upload").click()
+    someone.page.get_by_role("button", name="Try all 6").click()
+
+    expect(someone.page).to_have_title("✓ 6 of 6 - iraas")
+    someone.page.get_by_role("link", name="Upload").click()
+    expect(someone.page.locator("#recent-list a")).to_have_text(["6 pictures", "1 picture"])
+
+
+def test_thumbnails_and_progress_show_at_once(
+    open_site: OpenSite, visit: Visit, tmp_path: Path
+) -> None:
+    site = open_site(WebLimits(max_pending=0, room_s=60.0))  # nothing gets further than the door
+    someone = visit(site.url)
+
+    someone.choose(write_pictures(tmp_path, LABELS))
+
+    tiles = someone.page.locator("#upload-list > .tile")
+    expect(tiles).to_have_count(3)
+    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    someone.wait_for("[...document.images].filter((one) => one.naturalWidth === 64).length === 3")
+
+
+def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
+    open_site: OpenSite, visit: Visit, tmp_path: Path
+) -> None:
+    site = open_site(WebLimits(max_image_bytes=20_000))
+    site.hire()
+    good = write_pictures(tmp_path, ("koala", "pig"))
+    (tmp_path / "notes.txt").write_text("no picture at all")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "large.jpg").write_bytes(picture("large") + bytes(20_000))
+    someone = visit(site.url)
+
+    someone.drop([good[0], tmp_path / "notes.txt", tmp_path / "empty.jpg", tmp_path / "large.jpg"])
+    someone.drop([good[1]])
+
+    refused = someone.page.locator("#refused-list > li")
+    expect(refused).to_have_count(3)
+    expect(refused.nth(0)).to_have_text(
+        "notes.txt: it is no JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+    )
+    expect(refused.nth(1)).to_have_text("empty.jpg: it is empty")
+    expect(refused.nth(2)).to_contain_text("more than the 20,000 allowed")
+    results = someone.page.get_by_role("link", name="See the results").first
+    expect(results).to_be_visible()
+    results.click()
+    expect(someone.headline()).to_contain_text(", done")
+    expect(someone.cards("ok").first).to_be_visible()
+
+
+def test_equal_names_are_pictures_of_their_own(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    first = write_pictures(tmp_path / "a", ("koala",))
+    second = write_pictures(tmp_path / "b", ("pig",))
+    someone = visit(site.url)
+
+    someone.drop([*first, *second])
+
+    expect(someone.headline()).to_have_text("2 of 2, done")
+    expect(someone.page.locator(".card .label")).to_have_text(["koala", "pig"])
+
+
+def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
+    site: Site, visit: Visit
+) -> None:
+    site.hire()
+    someone = visit(site.url)
+    site.stop()
+    site.limits = WebLimits(max_image_bytes=20_000)  # the page was loaded before and knows another
+    site.start()
+
+    large = picture("pig") + bytes(20_000)
+    someone.hand_over("drop", [("same.jpg", large), ("same.jpg", picture("koala"))])
+
+    expect(someone.page.locator("#upload-list .state")).to_have_text(["refused", "sent"])
+    expect(someone.page.locator("#refused-list > li")).to_contain_text(
+        "more than the 20,000 allowed"
+    )
+    someone.page.get_by_role("link", name="See the results").click()
+    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.page.locator(".card .label")).to_have_text(["refused", "koala"])
+
+
+def test_an_upload_goes_on_after_the_server_was_away(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.hire()
+    someone = visit(site.url)
+    site.stop()
+
+    someone.choose(write_pictures(tmp_path, LABELS * 20))
+    expect(someone.page.locator("#headline")).to_contain_text("cannot be reached")
+    site.start()
+
+    expect(someone.headline()).to_have_text("60 of 60, done")
+
+
+def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
+    open_site: OpenSite, visit: Visit, tmp_path: Path
+) -> None:
+    site = open_site(WebLimits(max_pending=10, room_s=0.1))
+    site.classifier.gate.clear()
+    site.hire()
+    someone = visit(site.url)
+
+    someone.choose(write_pictures(tmp_path, LABELS * 13))
+    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    site.classifier.gate.set()
+
+    expect(someone.headline()).to_have_text("39 of 39, done")
+    names = someone.page.locator(".card h3").all_text_contents()
+    assert names == [f"{place:02}.jpg" for place in range(39)]
+
+
+def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
+    open_site: OpenSite, visit: Visit, tmp_path: Path
+) -> None:
+    site = open_site(WebLimits(max_pending=10, room_s=0.1))
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, LABELS * 20))
+    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+
+    someone.page.get_by_role("button", name="Stop").click()
+    someone.page.wait_for_url("**/jobs/*")
+    site.hire()
+
+    expect(someone.headline()).to_have_text("24 of 24, done")
+
+
+def test_a_broken_picture_hinders_no_other(site: Site, visit: Visit, tmp_path: Path) -> None:
+    site.hire()
+    someone = visit(site.url)
+
+    someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
+
+    expect(someone.headline()).to_have_text("3 of 3, 1 failed, done")
+    expect(someone.card("01.jpg").locator(".reason")).to_have_text(
+        "the picture is cut off in its middle"
+    )

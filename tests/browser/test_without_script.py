@@ -1,0 +1,60 @@
+"""Everything essential works in a browser that runs no script."""
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenSite, Visit
+from tests.browser.pictures import BROKEN, write_pictures
+from tests.browser.site import Site
+from tests.waiting import wait_until
+
+
+def test_pictures_are_uploaded_and_their_labels_shown(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.hire()
+    someone = visit(site.url, script=False)
+    page = someone.page
+    expect(page.get_by_role("button", name="Choose a folder")).to_be_hidden()
+
+    page.get_by_label("Choose pictures").set_input_files(
+        write_pictures(tmp_path, ("koala", BROKEN))
+    )
+    page.get_by_role("button", name="Label them").click()
+    page.wait_for_url("**/jobs/*")
+    wait_until(lambda: site.backend.requests.depth().total == 0, "all are labelled")
+    page.reload()
+
+    expect(page.locator(".card .label")).to_have_text(["koala", "failed"])
+    site.classifier.is_mended = True
+    page.get_by_role("button", name="Try again 01.jpg").click()
+    wait_until(lambda: site.backend.requests.depth().total == 0, "it is tried again")
+    page.reload()
+    expect(page.locator(".card .label")).to_have_text(["koala", BROKEN])
+
+
+def test_more_pictures_than_fit_a_page_are_behind_a_link(site: Site, visit: Visit) -> None:
+    job = site.make_job([(f"{one:03}.jpg", "koala") for one in range(130)])
+    someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
+    expect(someone.cards()).to_have_count(100)
+
+    someone.page.get_by_role("link", name="More pictures").click()
+
+    expect(someone.cards()).to_have_count(30)
+
+
+def test_somebody_logs_in_looks_around_and_logs_out(open_site: OpenSite, visit: Visit) -> None:
+    site = open_site(token="a secret")
+    someone = visit(f"{site.url}/dashboard", script=False)
+    page = someone.page
+    page.get_by_label("Token").fill("a guess")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("That is not the token of this server.")
+
+    page.get_by_label("Token").fill("a secret")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dashboard")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")

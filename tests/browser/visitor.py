@@ -1,0 +1,127 @@
+"""Somebody with a browser, and what must never happen to them."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
+
+from tests.waiting import wait_until
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+POLICY = "Content Security Policy"
+
+_WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`);
+});
+"""
+_FILES = """(files) => {
+  const transfer = new DataTransfer();
+  for (const { name, type, data } of files) {
+    const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type }));
+  }
+  return transfer;
+}"""
+
+
+@dataclass
+class Visitor:
+    """A person's browser window.
+
+    Attributes:
+        context: With cookies of its own: another person.
+        page: The window.
+        faults: What went wrong in it: script errors, dialogs, violations of the content security
+            policy.
+    """
+
+    context: BrowserContext
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
+        self.page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
+        self.page.on("console", self._heard)
+        self.page.add_init_script(_WATCH)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if POLICY in message.text:
+            self.faults.append(message.text)
+
+    def check(self) -> None:
+        """Nothing went wrong."""
+        assert self.faults == []
+        assert self.page.evaluate("window.violations ?? []") == []
+
+    # Ways to hand over pictures
+
+    def choose(self, paths: Sequence[Path]) -> None:
+        """Choose files with the button."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.get_by_role("button", name="Choose pictures").click()
+        chooser.value.set_files([str(one) for one in paths])
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Drag files and folders from the desktop and drop them, as the operating system does."""
+        box = self.page.locator("#drop").bounding_box()
+        assert box is not None
+        where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 20}
+        data = {"items": [], "files": [str(one) for one in paths], "dragOperationsMask": 1}
+        tools = self.context.new_cdp_session(self.page)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            tools.send("Input.dispatchDragEvent", {"type": kind, "data": data, **where})
+        tools.detach()
+
+    def hand_over(self, event: str, files: Sequence[tuple[str, bytes]]) -> None:
+        """Drop or paste files that have any name, also one that no file system allows."""
+        told = [
+            {"name": name, "type": "image/jpeg", "data": base64.b64encode(data).decode()}
+            for name, data in files
+        ]
+        transfer = self.page.evaluate_handle(_FILES, told)
+        if event == "drop":
+            self.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+        else:
+            self.page.evaluate(
+                "(data) => document.dispatchEvent(new ClipboardEvent('paste', "
+                "{ clipboardData: data, bubbles: true }))",
+                transfer,
+            )
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression in JavaScript is true."""
+        wait_until(lambda: self.page.evaluate(condition), condition)
+
+    # What there is to see
+
+    def cards(self, kind: str = "") -> Locator:
+        """The cards, or those of one kind: ok, failed, waiting."""
+        return self.page.locator(f"#cards > .card{'.' + kind if kind else ''}")
+
+    def card(self, name: str) -> Locator:
+        """The card of a picture."""
+        return self.cards().filter(has=self.page.get_by_role("heading", name=name, exact=True))
+
+    def headline(self) -> Locator:
+        """How far the job is."""
+        return self.page.locator("#progress")
+
+    def axe(self) -> list[str]:
+        """The violations that axe finds on the page as it is now."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE)
+        found: list[dict[str, Any]] = self.page.evaluate(
+            "(tags) => axe.run({ runOnly: tags }).then((told) => told.violations)", list(AXE_TAGS)
+        )
+        return [
+            f"{one['id']}: {one['help']}: {node['html'][:150]} {node.get('failureSummary', '')}"
+            for one in found
+            for node in one["nodes"]
+        ]
