@@ -28,7 +28,7 @@ def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: P
     expect(someone.cards("ok")).to_have_count(12)
     expect(someone.headline()).to_have_text("12 of 12, done")
     expect(someone.page).to_have_title("✓ 12 of 12 - iraas")
-    someone.wait_for("[...document.images].filter((one) => one.naturalWidth === 64).length === 12")
+    someone.wait_for_pictures(12, "#cards")
 
 
 def test_a_page_goes_on_by_itself_after_the_server_was_away(

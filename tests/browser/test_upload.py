@@ -83,7 +83,7 @@ def test_thumbnails_and_progress_show_at_once(
     tiles = someone.page.locator("#upload-list > .tile")
     expect(tiles).to_have_count(3)
     expect(someone.page.locator("#headline")).to_contain_text("going on in")
-    someone.wait_for("[...document.images].filter((one) => one.naturalWidth === 64).length === 3")
+    someone.wait_for_pictures(3, "#upload-list")
 
 
 def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(

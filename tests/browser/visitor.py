@@ -99,6 +99,13 @@ class Visitor:
         """Wait until an expression in JavaScript is true."""
         wait_until(lambda: self.page.evaluate(condition), condition)
 
+    def wait_for_pictures(self, number: int, where: str) -> None:
+        """Wait until so many pictures are loaded below a place."""
+        self.wait_for(
+            f"[...document.querySelectorAll('{where} img')]"
+            f".filter((one) => one.naturalWidth).length === {number}"
+        )
+
     # What there is to see
 
     def cards(self, kind: str = "") -> Locator:
