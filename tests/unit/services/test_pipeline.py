@@ -122,6 +122,7 @@ def test_told_to_stop_it_finishes_what_it_is_at_and_releases_the_rest(
     classifier.gate.clear()
     send(backend, [request(index) for index in range(20)])
     running = start(classifier)
+    assert classifier.waiting.wait(10.0)
     wait_until(lambda: backend.requests.depth().in_flight == LIMITS.hold, "a full hand")
 
     running.stop()
