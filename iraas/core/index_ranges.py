@@ -60,18 +60,26 @@ class IndexRanges:
         return True
 
     def missing(self, total: int, after: int = -1) -> Iterator[int]:
-        """The numbers below `total` and above `after` that are not in, in order."""
+        """The numbers below `total` and above `after` that are not in, in order.
+
+        Do not change the set while you take from this; the same holds for `minus`.
+        """
         position = after + 1
-        for start, end in list(zip(self._starts, self._ends, strict=True)):
-            yield from range(position, min(start, total))
-            position = max(position, end)
+        place = max(0, bisect_right(self._starts, position) - 1)
+        while position < total and place < len(self._starts):
+            yield from range(position, min(self._starts[place], total))
+            position = max(position, self._ends[place])
+            place += 1
         yield from range(position, total)
 
     def minus(self, other: "IndexRanges", after: int = -1) -> Iterator[int]:
         """The numbers above `after` that are in this set and not in another, in order."""
-        for start, end in list(zip(self._starts, self._ends, strict=True)):
+        place = max(0, bisect_right(self._starts, after + 1) - 1)
+        while place < len(self._starts):
+            start, end = self._starts[place], self._ends[place]
             if end > after + 1:
                 yield from other.missing(end, max(start - 1, after))
+            place += 1
 
     def encode(self, max_characters: int) -> str:
         """Write the set as ``0-41,43``. What does not fit is left out, from the end."""

@@ -47,3 +47,10 @@ class JobBoard:
                 self._views.pop(job_id, None)
             raise
         return view
+
+    def expire(self, job_id: str) -> None:
+        """Say that a job has just changed: the next look at it is a fresh one."""
+        with self._lock:
+            view = self._views.get(job_id)
+        if view is not None:
+            view.expire()

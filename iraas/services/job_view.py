@@ -110,6 +110,10 @@ class JobView:
             self._looked_at = self._now()
             self.looking_takes_s = self._looked_at - began
 
+    def expire(self) -> None:
+        """Have the next `refresh` look into the stores, however recent the last look."""
+        self._looked_at = float("-inf")
+
     def note(self, outcome: Outcome) -> None:
         """Take in an outcome that a reply told of. Never blocks on a store."""
         try:

@@ -23,6 +23,8 @@ from iraas.web.webhook_delivery import check_webhook
 router = APIRouter(tags=["Jobs"])
 API_SOURCE = "upload"
 MAX_PAGE = 1000
+LOOK_S = 0.05
+"""How old what is known of a job may be for those who ask for it; more for a job that is large."""
 JobId = Annotated[str, Path(description="The job's id.")]
 Index = Annotated[int, Path(ge=0, lt=MAX_JOB_SIZE, description="The picture's place in the job.")]
 
@@ -88,6 +90,7 @@ async def add_images(request: Request, job_id: JobId) -> Response:
     context.admission.check()
     result = await JobIntake(context, view.summary().job, API_SOURCE).take_all(request)
     assert result.job is not None
+    context.board.expire(job_id)
     return _accepted(replace(result.job, sealed=False), result)
 
 
@@ -101,6 +104,7 @@ async def seal_job(request: Request, job_id: JobId) -> Response:
     context = context_of(request)
     await find_view(context, job_id)
     await context.run(context.uploads.seal, job_id)
+    context.board.expire(job_id)
     return await _job(context, job_id)
 
 
@@ -134,6 +138,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     context = context_of(request)
     await find_view(context, job_id)
     await context.run(context.uploads.cancel, job_id)
+    context.board.expire(job_id)
     return await _job(context, job_id, limit=0)
 
 
@@ -161,6 +166,7 @@ async def retry_job(
         retry_failures, context.backend, view, context.sender(job), index=index
     )
     context.admission.accept(len(retried))
+    context.board.expire(job_id)
     return Response(
         json.dumps({"retried": len(retried)}), status_code=HTTPStatus.ACCEPTED, media_type=JSON
     )
@@ -208,7 +214,7 @@ def image_json(job_id: str, image: JobImage) -> dict[str, Any]:
 async def _job(
     context: WebContext, job_id: str, *, after: int = -1, limit: int = 100, kind: Kind = "all"
 ) -> Response:
-    view = await find_view(context, job_id, older_than_s=0.0)
+    view = await find_view(context, job_id, older_than_s=LOOK_S)
     images = await context.run(view.images, after=after, limit=limit, kind=kind)
     further = None
     if limit and len(images) == limit:

@@ -1,9 +1,13 @@
 """What is known of a job, by replies and from the stores."""
 
+import time
+from dataclasses import replace
+
 import pytest
 
+from iraas.core.ids import request_id
 from iraas.core.index_ranges import IndexRanges
-from iraas.core.keys import outcome_key
+from iraas.core.keys import job_key, outcome_key
 from iraas.core.outcomes import Outcome
 from iraas.errors import JobNotFoundError
 from iraas.services.job_board import JobBoard
@@ -172,3 +176,19 @@ def test_a_retry_of_one_image_is_of_one_image() -> None:
     for index in (0, 1):
         shop.backend.inputs.put(f"{shop.job_id}/00000/{index:08d}.jpg", picture("cat"))
     assert retry_failures(shop.backend, shop.view(), shop.sender, index=1) == [1]
+
+
+def test_a_look_at_a_large_and_ragged_job_takes_no_square_of_its_size() -> None:
+    total = 40_000
+    shop = Shop(1)
+    shop.job = replace(shop.job, total=total)
+    shop.backend.records.put(job_key(shop.job_id), shop.job.encode())
+    stored = shop.store(0).encode()
+    for index in range(2, total, 2):
+        shop.backend.outputs.put(outcome_key(request_id(shop.job_id, index)), stored)
+    began = time.process_time()
+    view = shop.view()
+    view.refresh()
+    assert len(places(view, kind="waiting", after=total // 2, limit=10)) == 10
+    assert time.process_time() - began < 5
+    assert view.summary().done == total // 2
