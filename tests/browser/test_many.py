@@ -8,7 +8,7 @@ from tests.browser.conftest import Visit
 from tests.browser.site import Site
 
 MANY = 3000
-MOST_CARDS = 120
+MOST_CARDS = 80
 OUTCOMES = [(f"{one:04}.jpg", f"label {one % 40}" if one % 100 else None) for one in range(MANY)]
 
 

@@ -2,7 +2,7 @@
 // cost no more than fifty. Up to a number all of them exist, so that the browser's own search finds
 // them.
 
-const ALL_UP_TO = 120;
+const ALL_UP_TO = 60;
 const ROWS_AHEAD = 4;
 
 export class CardGrid {
