@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], what: str = "it", timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str = "it", timeout_s: float = 60.0) -> None:
     """Wait until a condition is true; fail when it is not within the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -62,6 +62,6 @@ def shaky(
     """
     hurried = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01)))
     monkeypatch.setattr("botocore.endpoint.time", hurried)
-    limits = ClientLimits(attempts=4, connect_timeout_s=1.0, read_timeout_s=1.0)
+    limits = ClientLimits(attempts=4, connect_timeout_s=3.0, read_timeout_s=3.0)
     with fresh_session(proxy.url, limits) as session:
         yield deployment.seen_through(session)
