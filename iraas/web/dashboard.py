@@ -1,7 +1,7 @@
 """What the dashboard shows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from iraas.core.charts import Panel, Point, Series, step_chart
 from iraas.core.records import DecisionRecord
-from iraas.services.history import Sample
+from iraas.services.history import Sample, sample_of
 from iraas.services.job_view import JobSummary
 from iraas.services.recent import recent_decisions, recent_jobs
 from iraas.services.status import Status
@@ -27,6 +27,7 @@ STATES = {
     "leaving": ("draining", "stopping"),
 }
 SECONDS_PER_HOUR = 3600.0
+LEAST_RATE_S = 2.0
 GAP_S = 900.0
 """Samples further apart were taken by nobody in between."""
 CHART_WIDTH, CHART_HEIGHT = 380, 104
@@ -70,7 +71,8 @@ class Dashboard:
 
     Attributes:
         status: The deployment now.
-        charts: The past.
+        charts: The past, up to now.
+        images_per_s: What all workers do together, counted over the last seconds.
         worker_hours: Hours that workers were there, in the time shown.
         decisions: The controller's, the latest first.
         jobs: The latest first.
@@ -78,6 +80,7 @@ class Dashboard:
 
     status: Status
     charts: tuple[Chart, ...]
+    images_per_s: float
     worker_hours: float
     decisions: tuple[DecisionRecord, ...]
     jobs: tuple[JobLine, ...]
@@ -91,16 +94,33 @@ def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
     """
     backend, clock = context.backend, context.clock
     until = clock()
-    samples = context.history.samples(until - span_s)
+    status = context.status.latest(STATUS_AGE_S)
+    samples = up_to_now(context.history.samples(until - span_s), sample_of(status))
     jobs = recent_jobs(backend, context.board, clock, count=JOBS_SHOWN)
     workers = [(one.at, float(sum(one.workers.values()))) for one in samples]
     return Dashboard(
-        status=context.status.latest(STATUS_AGE_S),
+        status=status,
         charts=draw_charts(samples, (until - span_s, until)),
+        images_per_s=samples[-1].images_per_s,
         worker_hours=area_under(workers) / SECONDS_PER_HOUR,
         decisions=tuple(recent_decisions(backend, clock, count=DECISIONS_SHOWN)),
         jobs=tuple(JobLine(one.job.job_id[-4:], one) for one in jobs),
     )
+
+
+def up_to_now(samples: Sequence[Sample], now: Sample) -> list[Sample]:
+    """The samples of the past and the present, so that charts end in what is told beside them.
+
+    The present's rate is counted, as those of the past are; workers tell theirs with a lag.
+    """
+    if not samples or now.at <= samples[-1].at:
+        return [*samples] or [now]
+    last = samples[-1]
+    span_s = now.at - last.at
+    if span_s < LEAST_RATE_S:
+        return [*samples, replace(now, images_per_s=last.images_per_s)]
+    rate = round(max(0, now.done - last.done) / span_s, 2)
+    return [*samples, replace(now, images_per_s=rate)]
 
 
 def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[Chart, ...]:

@@ -5,7 +5,7 @@
 import { recentJobs } from "./recent.js";
 
 const NOT_BEFORE_MS = 1500;
-const ANYWAY_MS = 15_000;
+const ANYWAY_MS = 5000;
 const MINUTE_S = 60;
 const HOUR_S = 3600;
 const DAY_S = 86_400;
