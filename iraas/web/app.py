@@ -4,11 +4,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 import iraas
@@ -33,6 +35,16 @@ from iraas.web.templating import static_folder
 
 ROUTERS = (api_classify, api_jobs, api_events, api_images, api_downloads, api_status, pages)
 FAULTS = (Problem, IraasError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
+
+
+class Assets(StaticFiles):
+    """Style sheets and scripts: browsers keep them, and ask whether they are still the same."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Send a file, or say that it has not changed."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def create_app(
@@ -79,6 +91,6 @@ def create_app(
         app.add_exception_handler(fault, answer_fault)
     for module in ROUTERS:
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=static_folder()), name="static")
+    app.mount("/static", Assets(directory=static_folder()), name="static")
     app.add_middleware(Guard, context=context, hosts=hosts)
     return app

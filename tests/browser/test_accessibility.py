@@ -80,6 +80,18 @@ def test_the_other_pages_have_no_violation(site: Site, visit: Visit, path: str) 
     clean(visit(site.url + path))
 
 
+def test_a_page_that_is_refused_for_now_says_when_to_come_again(
+    open_site: OpenSite, visit: Visit
+) -> None:
+    someone = visit(open_site(WebLimits(request_burst=1, requests_per_s=0.01)).url)
+
+    someone.page.get_by_role("link", name="API").click()
+
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too Many Requests")
+    expect(someone.page.locator("main")).to_contain_text("Try again in")
+    clean(someone)
+
+
 def test_the_login_page_has_no_violation(open_site: OpenSite, visit: Visit) -> None:
     someone = visit(open_site(token="a secret").url)
     clean(someone)

@@ -203,3 +203,20 @@ def test_a_broken_picture_hinders_no_other(site: Site, visit: Visit, tmp_path: P
     expect(someone.card("01.jpg").locator(".reason")).to_have_text(
         "the picture is cut off in its middle"
     )
+
+
+def test_somebody_who_logged_in_uploads_and_tries_again(
+    open_site: OpenSite, visit: Visit, tmp_path: Path
+) -> None:
+    site = open_site(token="a secret")
+    site.hire()
+    someone = visit(site.url)
+    someone.page.get_by_label("Token").fill("a secret")
+    someone.page.keyboard.press("Enter")
+
+    someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
+    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    site.classifier.is_mended = True
+    someone.page.get_by_role("button", name="Try again 01.jpg").click()
+
+    expect(someone.headline()).to_have_text("2 of 2, done")
