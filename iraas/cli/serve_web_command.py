@@ -50,5 +50,6 @@ def serve_web(
             host=host,
             port=port,
             token=settings.token,
+            max_image_bytes=settings.max_image_bytes,
             ready=lambda url: typer.echo(f"The web tier is at {url}", file=sys.stderr),
         )

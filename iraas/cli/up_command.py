@@ -48,6 +48,7 @@ def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 80
                 host=host,
                 port=port,
                 token=settings.token,
+                max_image_bytes=settings.max_image_bytes,
                 ready=greet,
             )
 
