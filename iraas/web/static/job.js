@@ -70,6 +70,7 @@ function arrange() {
   clearTimeout(timer);
   timer = 0;
   grow(state.total);
+  byId("cards").classList.toggle("single", state.total === 1);
   const keys = arranged(pictures, view());
   grid.show(keys);
   byId("nothing").hidden = keys.length > 0;
