@@ -64,6 +64,11 @@ class Site:
         self._thread.join(STOP_S)
         assert not self._thread.is_alive()
 
+    def depths_noted(self) -> set[int]:
+        """How many images waited, each time that the web tier took a sample."""
+        history = self._server._server._context.history
+        return {one.visible for one in history.samples(0.0)}
+
     def hire(self) -> None:
         """Start a worker."""
         number = len(self._pipelines) + 1

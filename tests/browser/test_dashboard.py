@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
@@ -40,13 +39,13 @@ def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_pat
     expect(region).to_be_focused()
 
 
-@pytest.mark.skip(reason="races with the moment of sampling: the server may stop before it noted")
 def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -> None:
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")
     page = visit(f"{site.url}/dashboard?span=1h").page
     expect(page.locator("#charts figure").first).to_contain_text("waiting 12")
+    wait_until(lambda: 12 in site.depths_noted(), "a sample is taken")
 
     site.stop()
     site.backend.requests.clear()

@@ -21,14 +21,15 @@ def test_pictures_are_uploaded_and_their_labels_shown(
     page.get_by_label("Choose pictures").set_input_files(
         write_pictures(tmp_path, ("koala", BROKEN))
     )
-    page.get_by_role("button", name="Label them").click()
-    page.wait_for_url("**/jobs/*")
+    with page.expect_navigation(url="**/jobs/*"):
+        page.get_by_role("button", name="Label them").click()
     wait_until(lambda: site.backend.requests.depth().total == 0, "all are labelled")
     page.reload()
 
     expect(page.locator(".card .label")).to_have_text(["koala", "failed"])
     site.classifier.is_mended = True
-    page.get_by_role("button", name="Try again 01.jpg").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Try again 01.jpg").click()
     wait_until(lambda: site.backend.requests.depth().total == 0, "it is tried again")
     page.reload()
     expect(page.locator(".card .label")).to_have_text(["koala", BROKEN])
