@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 import platformdirs
@@ -13,6 +14,9 @@ from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
 # The same examples in every run, and no deadline on a machine that others use too.
 settings.register_profile("iraas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("iraas")
+
+# Whoever runs this in the background of a shell hands down that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "images"
 

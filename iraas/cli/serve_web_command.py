@@ -13,7 +13,7 @@ HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
 
 
-@with_settings("token", "model", "max_workers")
+@with_settings("token", "webhook_hosts", "max_pending", "model", "max_workers")
 def serve_web(
     resolved: Resolved,
     host: HostOption = "127.0.0.1",
@@ -38,7 +38,7 @@ def serve_web(
     from iraas.cli.serving import load_web_tier  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
-    serve = load_web_tier()
+    serve = load_web_tier(settings)
     with ExitStack() as stack:
         backend = stack.enter_context(open_backend(settings))
         if controller if controller is not None else settings.backend == "local":
@@ -46,10 +46,7 @@ def serve_web(
             stack.enter_context(running_controller(settings, backend))
         serve(
             backend,
-            deployment=settings.deployment,
             host=host,
             port=port,
-            token=settings.token,
-            max_image_bytes=settings.max_image_bytes,
             ready=lambda url: typer.echo(f"The web tier is at {url}", file=sys.stderr),
         )

@@ -1,13 +1,14 @@
 """Loading the web tier, which is an extra."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
+from iraas.core.settings import Settings
 from iraas.errors import MissingExtraError
 
 
-def load_web_tier() -> Callable[..., None]:
-    """What serves the web tier: `iraas.web.server.serve`, with the largest picture in bytes.
+def load_web_tier(settings: Settings) -> Callable[..., None]:
+    """What serves the web tier: `iraas.web.server.serve`, with what the settings say of it.
 
     Raises:
         MissingExtraError: A package that it needs is not installed.
@@ -20,8 +21,10 @@ def load_web_tier() -> Callable[..., None]:
             f"the web tier needs a package that is not installed: {exc.name}",
             remedy="pip install 'iraas[web]'",
         ) from exc
-
-    def serve_up_to(*arguments: Any, max_image_bytes: int, **named: Any) -> None:
-        serve(*arguments, limits=WebLimits(max_image_bytes=max_image_bytes), **named)
-
-    return serve_up_to
+    limits = WebLimits(
+        max_image_bytes=settings.max_image_bytes,
+        max_pending=settings.max_pending,
+        webhook_hosts=settings.webhook_hosts,
+        webhook_secret=settings.webhook_secret or "",
+    )
+    return partial(serve, deployment=settings.deployment, token=settings.token, limits=limits)

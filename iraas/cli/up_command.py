@@ -30,7 +30,7 @@ def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 80
     from iraas.services.status import take_status  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
-    serve = load_web_tier()
+    serve = load_web_tier(settings)
     ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
 
@@ -44,11 +44,8 @@ def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 80
         with _live(look):
             serve(
                 backend,
-                deployment=settings.deployment,
                 host=host,
                 port=port,
-                token=settings.token,
-                max_image_bytes=settings.max_image_bytes,
                 ready=greet,
             )
 

@@ -126,6 +126,15 @@ class Settings:
     token: str | None = _setting(
         _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
     )
+    max_pending: int = _setting(
+        _whole(1, 10**8), 20_000, "Images without an outcome at which the web tier takes no more."
+    )
+    webhook_hosts: tuple[str, ...] = _setting(
+        _names, (), "Hosts (name or name:port) that webhooks may be sent to."
+    )
+    webhook_secret: str | None = _setting(
+        _text, None, "What webhooks are signed with; without it none are sent.", secret=True
+    )
     region: str | None = _setting(
         _text, None, "The AWS region; by default what the AWS SDK is set to."
     )

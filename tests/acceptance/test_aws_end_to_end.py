@@ -73,6 +73,7 @@ class Cloud:
         def count() -> None:
             while not stop.wait(0.2):
                 self.counts.append(len(self.instances()))
+            self.counts.append(len(self.instances()))
 
         thread = threading.Thread(target=count)
         thread.start()

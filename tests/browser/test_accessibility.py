@@ -134,6 +134,7 @@ def test_a_keyboard_is_enough(
     page = someone.page
     tab_to("Skip to the content")
     page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
     tab_to("Choose pictures")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

@@ -5,9 +5,10 @@ there, with real signals, through the environment of the processes they start.
 """
 
 import os
-import random
 import signal
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 
 FaultHook = Callable[[str, str], None]
 """Called with a point's name and the picture's name."""
@@ -20,10 +21,11 @@ def no_fault(_point: str, _name: str) -> None:
 
 
 def parse_faults(text: str) -> FaultHook:
-    """Make a hook from rules like ``decode:killer.jpg`` or ``replied:*@0.05``, comma-separated.
+    """Make a hook from rules like ``decode:killer.jpg`` or ``replied:7.jpg@/folder``.
 
-    A rule kills the process with SIGKILL at its point for a picture whose name ends so (``*``: for
-    any), always or with the given probability. An empty text gives `no_fault`.
+    A rule, of which commas separate several, kills the process with SIGKILL at its point for a
+    picture whose name ends so. With a folder it does so once for each picture, whatever process
+    comes by: the folder holds a mark of each death. An empty text gives `no_fault`.
 
     Raises:
         ValueError: If a rule names no point.
@@ -31,19 +33,28 @@ def parse_faults(text: str) -> FaultHook:
     rules = [_parse_rule(rule) for rule in text.split(",") if rule]
     if not rules:
         return no_fault
-    chance = random.Random()  # noqa: S311 - chooses when to die in a test
 
     def hook(point: str, name: str) -> None:
-        for at, ending, probability in rules:
-            if at == point and name.endswith(ending) and chance.random() < probability:
+        for at, ending, marks in rules:
+            if at == point and name.endswith(ending) and _is_due(marks, name):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
 
 
-def _parse_rule(rule: str) -> tuple[str, str, float]:
+def _parse_rule(rule: str) -> tuple[str, str, Path | None]:
     point, _, rest = rule.partition(":")
-    name, _, probability = rest.partition("@")
+    name, _, marks = rest.partition("@")
     if point not in POINTS or not name:
-        raise ValueError(f"{rule!r} is not POINT:NAME[@PROBABILITY] with a point of {POINTS}")
-    return point, "" if name == "*" else name, float(probability or 1)
+        raise ValueError(f"{rule!r} is not POINT:NAME[@FOLDER] with a point of {POINTS}")
+    return point, name, Path(marks) if marks else None
+
+
+def _is_due(marks: Path | None, name: str) -> bool:
+    if marks is None:
+        return True
+    try:
+        (marks / sha256(name.encode()).hexdigest()).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

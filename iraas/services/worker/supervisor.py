@@ -30,7 +30,8 @@ class Rules:
         empty_polls: Empty receives of each process before it leaves.
         stall_s: How long a process may show no progress with messages in hand.
         drain_s: How long processes have to leave in order.
-        beat_s: Time between two of the worker's records, at least.
+        beat_s: Time between two of the worker's records, at least; half of it once all that it had
+            is done, for that is when people look.
         life_s: When the worker leaves whatever there is to do.
     """
 
@@ -207,9 +208,11 @@ class Supervisor:
     def _record_if_due(self) -> None:
         now = self._now()
         at, done_then = self._recorded
-        if now - at < self._rules.beat_s:
-            return
         done, _ = self._totals()
+        has_caught_up = not any(one.beat is None or one.beat.held for one in self._processes)
+        due_s = self._rules.beat_s / 2 if has_caught_up else self._rules.beat_s
+        if now - at < due_s:
+            return
         heartbeat_due = now - at > max(5.0, self._rules.beat_s)
         had_loaded = bool(self._model)
         self._note_model()

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from iraas.backends.aws.session import AwsSession, ClientLimits
+from iraas.backends.aws.session import AwsSession
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
+    IMPATIENT,
     Deployment,
     emulator,
     fresh_deployment,
@@ -62,6 +63,5 @@ def shaky(
     """
     hurried = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01)))
     monkeypatch.setattr("botocore.endpoint.time", hurried)
-    limits = ClientLimits(attempts=4, connect_timeout_s=3.0, read_timeout_s=3.0)
-    with fresh_session(proxy.url, limits) as session:
+    with fresh_session(proxy.url, IMPATIENT) as session:
         yield deployment.seen_through(session)

@@ -16,6 +16,7 @@ from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.backends.aws.sqs_queue import SqsQueue
 from tests.functional.aws.moto_server import moto_server
 
+IMPATIENT = ClientLimits(attempts=4, connect_timeout_s=3.0, read_timeout_s=3.0)
 QUICK = Retries(attempts=6, first_s=0.001, longest_s=0.01)
 ENDPOINT_VARIABLE = "IRAAS_TEST_AWS_ENDPOINT"
 MAX_RECEIVES = 3

@@ -138,6 +138,7 @@ def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Pa
 
 
 def test_status_in_json_has_the_promised_fields(finished: Deployment) -> None:
+    wait_until(lambda: finished.json("status")[0]["done"] == 5, "its record")
     (status,) = finished.json("status")
     assert set(status) >= set(STATUS_FIELDS)
     assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}

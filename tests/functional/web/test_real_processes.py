@@ -23,8 +23,8 @@ CLIENTS = 100
 class RealWeb:
     """A running ``iraas serve-web``."""
 
-    def __init__(self, deployment: Deployment, *arguments: str) -> None:
-        self.process = deployment.start("serve-web", "--port", "0", *arguments)
+    def __init__(self, deployment: Deployment, *arguments: str, **settings: str) -> None:
+        self.process = deployment.start("serve-web", "--port", "0", *arguments, **settings)
         assert self.process.stderr is not None
         self.said: list[str] = []
         for line in self.process.stderr:
@@ -97,6 +97,34 @@ def test_a_hundred_clients_at_once_from_cold_are_all_answered_right(
     assert right >= 12
     assert web.stop() == 0
     assert not [line for line in web.said if "Traceback" in line]
+
+
+def test_the_settings_hold_in_the_running_server(deployment: Deployment, photos: Photos) -> None:
+    picture = photos[0][0].read_bytes()
+    web = RealWeb(
+        deployment,
+        "--no-controller",
+        "--webhook-hosts",
+        "example.org",
+        IRAAS_WEBHOOK_SECRET="hush",
+        IRAAS_MAX_PENDING="1",
+        IRAAS_MAX_IMAGE_BYTES=str(len(picture)),
+    )
+
+    def send(webhook: str) -> tuple[int, str]:
+        answer = web.client.post(
+            "/api/v1/jobs", params={"webhook": webhook}, files={"image": ("a.jpg", picture)}
+        )
+        return answer.status_code, answer.json().get("code", "")
+
+    try:
+        assert send("http://example.com") == (422, "bad-webhook")
+        too_large = web.client.post("/api/v1/classify", content=picture + b"x")
+        assert (too_large.status_code, too_large.json()["code"]) == (413, "image-too-large")
+        assert send("http://example.org") == (202, "")
+        wait_until(lambda: send("http://example.org") == (429, "busy"), "the limit is felt")
+    finally:
+        assert web.stop() == 0
 
 
 def test_nothing_is_lost_while_workers_and_the_response_queue_fail_in_turn(

@@ -3,10 +3,11 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from iraas.services.worker.faults import POINTS, no_fault, parse_faults
+from iraas.services.worker.faults import no_fault, parse_faults
 
 PROGRAM = """
 from iraas.services.worker.faults import parse_faults
@@ -36,17 +37,13 @@ def test_a_rule_kills_at_its_point_for_its_picture_only() -> None:
     assert done.stdout == "replied a/killer.jpg\ndecode fine.jpg\n"
 
 
-def test_a_rule_may_be_for_any_picture() -> None:
-    assert run("deleted:*", ("deleted", "any.jpg")).returncode == -signal.SIGKILL
+def test_a_rule_with_a_folder_kills_once_for_each_picture(tmp_path: Path) -> None:
+    calls = [("deleted", "1.jpg"), ("deleted", "2.jpg")]
+    ends = [run(f"deleted:.jpg@{tmp_path}", *calls).stdout for _ in range(3)]
+    assert ends == ["", "deleted 1.jpg\n", "deleted 1.jpg\ndeleted 2.jpg\n"]
 
 
-def test_a_rule_of_probability_zero_never_kills() -> None:
-    hook = parse_faults("decode:*@0")
-    for point in POINTS:
-        hook(point, "a.jpg")
-
-
-@pytest.mark.parametrize("rule", ["nowhere:*", "decode:", "decode", ":a", "decode:*@often"])
+@pytest.mark.parametrize("rule", ["nowhere:a", "decode:", "decode", ":a"])
 def test_a_rule_that_names_no_point_is_refused(rule: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_faults(rule)
