@@ -37,6 +37,7 @@ class Timing:
         sweep_s: Time between two rounds of tidying up: dead letters, queues nobody reads.
         unused_s: How long a response queue stays that nobody reads.
         note_s: How often the same decision is written down again.
+        recount_s: How often it is if only the counts that led to it changed.
     """
 
     tick_s: float = 0.25
@@ -45,6 +46,7 @@ class Timing:
     sweep_s: float = 30.0
     unused_s: float = 86_400.0
     note_s: float = 60.0
+    recount_s: float = 1.0
 
 
 class Controller:
@@ -208,13 +210,15 @@ class Controller:
     def _note(self, record: DecisionRecord) -> None:
         """Write a decision down if it says something new."""
         last = self._noted
-        if last is not None:
+        is_new = last is None or _decided(record) != _decided(last)
+        if last is not None and not is_new:
             same = replace(record, at=last.at) == last
-            if same and record.at - last.at < self._timing.note_s:
+            due_s = self._timing.note_s if same else self._timing.recount_s
+            if record.at - last.at < due_s:
                 return
         self._noted = record
         self._backend.records.put(LAST_DECISION, record.encode())
-        if last is None or _decided(record) != _decided(last):
+        if is_new:
             key = f"{DECISIONS}{new_ulid(record.at)}.json"
             self._backend.records.put(key, record.encode())
             log.info("%s", json.dumps(asdict(record)))

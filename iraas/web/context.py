@@ -38,6 +38,7 @@ R = TypeVar("R")
 THREADS = 8
 SAMPLE_S = 5.0
 DEPTH_S = 0.5
+NOTE_S = 2.0
 ABANDONED_S = 900.0
 LOOK_BACK_S = 2 * 86_400.0
 
@@ -152,7 +153,7 @@ class WebContext:
 
     def _all_rounds(self) -> list[Round]:
         rounds = [
-            Round(1.0, self.singles.write_down),
+            Round(NOTE_S, self.singles.write_down),
             Round(DEPTH_S, self._sample_depth),
             Round(SAMPLE_S, self._sample_status),
             Round(ABANDONED_S, self._tidy),

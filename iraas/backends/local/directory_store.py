@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from iraas.errors import ObjectNotFoundError
 DRAFTS = ".drafts"
 """The folder, under the root, of drafts that need a name."""
 _DRAFT_LIFE_S = 3600.0
-_OPENDRAFTS = 32
+_OPEN_DRAFTS = 32
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _NOT_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 _PROC = "/proc/self/fd"
+
+_Entry = tuple[int, str]
+"""An object's place in a batch, and its name in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +71,69 @@ class DirectoryStore:
     def put(self, key: str, data: bytes) -> None:
         """Store an object, replacing what is there. See `iraas.core.ports.ObjectStore.put`."""
         folder, _, name = check_key(key).rpartition("/")
+
+        def replace(there: int) -> None:
+            os.replace(draft.path, name, dst_dir_fd=there)
+            self._tree.sync(folder, there)
+
         with os_errors_translated(self.root / key):
             draft = self._draft(data, named=True)
             try:
                 os.fsync(draft.descriptor)
-                self._tree.inside(
-                    folder, lambda there: os.replace(draft.path, name, dst_dir_fd=there)
-                )
+                self._tree.inside(folder, replace)
             finally:
                 draft.discard()
-            self._tree.sync(folder)
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
         """Store what is not there. See `iraas.core.ports.ObjectStore.put_if_absent`."""
         for key, _ in objects:
             check_key(key)
         stored: list[bool] = []
-        for start in range(0, len(objects), _OPENDRAFTS):
-            with os_errors_translated(self.root):
-                stored += self._put_some(objects[start : start + _OPENDRAFTS])
         with os_errors_translated(self.root):
-            for folder in {key.rpartition("/")[0] for key, _ in objects}:
-                self._tree.sync(folder)
+            for start in range(0, len(objects), _OPEN_DRAFTS):
+                stored += self._put_some(objects[start : start + _OPEN_DRAFTS])
         return stored
 
     def _put_some(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        places = _places_by_folder(objects)
         drafts: dict[int, _Draft] = {}
+        stored = [False] * len(objects)
         try:
-            for place, (key, data) in enumerate(objects):
-                if not self._is_there(key):
-                    drafts[place] = self._draft(data, named=False)
-            for draft in drafts.values():
-                os.fsync(draft.descriptor)
-            return [
-                place in drafts and self._publish(drafts[place], key)
-                for place, (key, _) in enumerate(objects)
-            ]
+            for folder, entries in places.items():
+                for place in self._absent(folder, entries):
+                    drafts[place] = self._draft(objects[place][1], named=False)
+            _sync_together([draft.descriptor for draft in drafts.values()])
+            for folder, entries in places.items():
+                self._publish(folder, entries, drafts, stored)
+            return stored
         finally:
             for draft in drafts.values():
                 draft.discard()
+
+    def _absent(self, folder: str, entries: Sequence[_Entry]) -> list[int]:
+        """The places of those that are not there."""
+        try:
+            with self._tree.opened(folder) as there:
+                return [place for place, name in entries if not is_plain_file(name, there)]
+        except FileNotFoundError:
+            return [place for place, _ in entries]
+
+    def _publish(
+        self,
+        folder: str,
+        entries: Sequence[_Entry],
+        drafts: Mapping[int, _Draft],
+        stored: list[bool],
+    ) -> None:
+        """Give the drafts of a folder their names, note which got theirs, and sync the folder."""
+
+        def link_all(there: int) -> None:
+            for place, name in entries:
+                if place in drafts and not stored[place]:
+                    stored[place] = _link(drafts[place], name, there)
+            self._tree.sync(folder, there)
+
+        self._tree.inside(folder, link_all)
 
     def get(self, key: str) -> bytes:
         """Read an object. See `iraas.core.ports.ObjectStore.get`."""
@@ -158,29 +185,6 @@ class DirectoryStore:
         with os_errors_translated(self.root):
             yield from self._tree.walk(folder, after)
 
-    def _is_there(self, key: str) -> bool:
-        folder, _, name = key.rpartition("/")
-        try:
-            with self._tree.opened(folder) as there:
-                return is_plain_file(name, there)
-        except FileNotFoundError:
-            return False
-
-    def _publish(self, draft: _Draft, key: str) -> bool:
-        """Give a draft its key unless somebody has it; the system lets exactly one have it."""
-        folder, _, name = key.rpartition("/")
-
-        def link(there: int) -> bool:
-            try:
-                # With descriptors and follow_symlinks this is linkat(AT_SYMLINK_FOLLOW), which
-                # alone can name a nameless file by its path in /proc.
-                os.link(draft.path, name, src_dir_fd=there, dst_dir_fd=there, follow_symlinks=True)
-            except FileExistsError:
-                return not is_plain_file(name, there) and link(there)
-            return True
-
-        return self._tree.inside(folder, link)
-
     def _draft(self, data: bytes, *, named: bool) -> _Draft:
         while True:
             try:
@@ -231,6 +235,37 @@ def _sweep_drafts(folder: Path) -> None:
                 path.unlink()
         except OSError:
             continue  # another sweeper was quicker, or it is not ours
+
+
+def _places_by_folder(objects: Sequence[tuple[str, bytes]]) -> dict[str, list[_Entry]]:
+    places: dict[str, list[_Entry]] = {}
+    for place, (key, _) in enumerate(objects):
+        folder, _, name = key.rpartition("/")
+        places.setdefault(folder, []).append((place, name))
+    return places
+
+
+def _sync_together(descriptors: Sequence[int]) -> None:
+    """Sync files in fewer turns of the disk than one each: all are on their way before the first
+    is waited for, and one commit of the file system's journal then serves them all.
+    """
+    if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
+        for descriptor in descriptors:
+            # That the pages are not needed has Linux write them out without waiting for it.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    for descriptor in descriptors:
+        os.fsync(descriptor)
+
+
+def _link(draft: _Draft, name: str, there: int) -> bool:
+    """Give a draft its name unless somebody has it; the system lets exactly one have it."""
+    try:
+        # With descriptors and follow_symlinks this is linkat(AT_SYMLINK_FOLLOW), which alone can
+        # name a nameless file by its path in /proc.
+        os.link(draft.path, name, src_dir_fd=there, dst_dir_fd=there, follow_symlinks=True)
+    except FileExistsError:
+        return not is_plain_file(name, there) and _link(draft, name, there)
+    return True
 
 
 def _write(descriptor: int, data: bytes) -> None:

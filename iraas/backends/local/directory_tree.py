@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,16 +66,23 @@ class DirectoryTree:
                 continue
         raise BackendUnavailableError(f"{self.root / folder} is removed as often as it is made")
 
-    def sync(self, folder: str) -> None:
-        """Make what a folder lists survive a power cut; nothing to do if it is gone."""
-        if folder not in self._lasting:
-            above = folder
-            while above:
-                above = above.rpartition("/")[0]
-                self._sync(above)
-            sync_folder(self.root.parent)
-            self._lasting.add(folder)
-        self._sync(folder)
+    def sync(self, folder: str, there: int) -> None:
+        """Make what a folder lists survive a power cut, and the way that leads to it.
+
+        Args:
+            folder: The folder.
+            there: Its descriptor.
+        """
+        os.fsync(there)
+        if folder in self._lasting:
+            return
+        above = folder
+        while above:
+            above = above.rpartition("/")[0]
+            with suppress(FileNotFoundError), self.opened(above) as higher:
+                os.fsync(higher)
+        sync_folder(self.root.parent)
+        self._lasting.add(folder)
 
     def remove_empty(self, folder: str) -> None:
         """Remove a folder and those above it, up to the root, as far as they are empty."""
@@ -123,13 +130,6 @@ class DirectoryTree:
             raise
         entries.sort(key=lambda entry: entry[0] + "/" if entry[1] is None else entry[0])
         return entries
-
-    def _sync(self, folder: str) -> None:
-        try:
-            with self.opened(folder) as there:
-                os.fsync(there)
-        except FileNotFoundError:
-            return
 
     def _open(self, folder: str, *, make: bool) -> int:
         try:
