@@ -31,6 +31,7 @@ COVERED = {
         f"{HERE}/test_help.py::test_completion_is_printed_for_each_shell"
     ),
     "iraas .*--backend aws.*": END_TO_END,
+    "curl -F .*": "tests/functional/web/test_real_processes.py::test_readme_asks_with_curl",
 }
 """Commands that run for ever or need what is not here, as patterns, and who runs them."""
 

@@ -1,6 +1,7 @@
 """The web tier with real processes: cold starts, and what dies in the middle."""
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,22 @@ def test_a_hundred_clients_at_once_from_cold_are_all_answered_right(
     assert right >= 12
     assert web.stop() == 0
     assert not [line for line in web.said if "Traceback" in line]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_readme_asks_with_curl(deployment: Deployment, photos: Photos) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    found = re.search(r"^(curl -F .*?) +# (.*)$", readme, re.MULTILINE)
+    assert found
+    web = RealWeb(deployment)
+    try:
+        command = found[1].replace("http://127.0.0.1:8000", str(web.client.base_url))
+        done = subprocess.run(
+            command.split(), cwd=photos[0][0].parent, capture_output=True, text=True, check=True
+        )
+    finally:
+        assert web.stop() == 0
+    assert done.stdout == found[2]
 
 
 def test_the_settings_hold_in_the_running_server(deployment: Deployment, photos: Photos) -> None:
