@@ -14,6 +14,7 @@ from iraas.cli.doctor_command import doctor
 from iraas.cli.exits import ExitCode, exit_code, tell
 from iraas.cli.jobs_command import jobs
 from iraas.cli.loadgen_command import loadgen
+from iraas.cli.options import with_shared_options
 from iraas.cli.provision_command import provision
 from iraas.cli.results_command import results
 from iraas.cli.retry_command import retry
@@ -50,6 +51,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
+@with_shared_options
 def _root(
     _version: Annotated[
         bool,

@@ -59,20 +59,42 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., N
 
         @functools.wraps(function)
         def command(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in flags}
+            given = {name: arguments.pop(name) for name in (*flags, "profile")}
+            before = arguments.pop("context").find_root().obj or {}
+            given |= {name: one for name, one in before.items() if given[name] is None}
             _start_logging(verbose=arguments.pop("verbose"))
-            profile = arguments.pop("profile")
+            profile = given.pop("profile")
             function(resolve_settings(given, profile), **arguments)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         shared = [_parameter(name) for name in flags] + [_profile(), _verbose()]
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
+        parameters.append(_context())
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
         del command.__wrapped__
         return command
 
     return decorate
+
+
+def with_shared_options(function: Callable[..., Any]) -> Callable[..., None]:
+    """Give the root of all commands the options that they share, to be given before a command's
+    name as well; after it they count more.
+    """
+
+    @functools.wraps(function)
+    def root(**arguments: Any) -> None:
+        context = arguments.pop("context")
+        context.obj = {name: arguments.pop(name) for name in (*_SHARED, "profile")}
+        function(**arguments)
+
+    own = list(inspect.signature(function).parameters.values())
+    parameters = [*own, *(_parameter(name) for name in _SHARED), _profile(), _context()]
+    root.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    root.__annotations__ = {one.name: one.annotation for one in parameters}
+    del root.__wrapped__
+    return root
 
 
 def resolve_settings(flags: dict[str, object], profile: str | None) -> Resolved:
@@ -153,6 +175,10 @@ def _profile() -> inspect.Parameter:
 def _verbose() -> inspect.Parameter:
     option = typer.Option("--verbose", "-v", help="Tell more, on stderr.")
     return _keyword("verbose", Annotated[bool, option], default=False)
+
+
+def _context() -> inspect.Parameter:
+    return inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
 
 def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:

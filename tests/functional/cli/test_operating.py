@@ -244,6 +244,12 @@ def test_config_shows_each_value_and_where_it_came_from(deployment: Deployment) 
     assert len(lines) == len(shown) + 1
 
 
+def test_what_all_commands_share_may_be_given_before_the_command(deployment: Deployment) -> None:
+    (shown,) = deployment.json("-d", "blue", "--backend", "aws", "config", "show", "-b", "local")
+    assert shown["deployment"] == {"value": "blue", "source": "flag"}
+    assert shown["backend"] == {"value": "local", "source": "flag"}
+
+
 def test_the_place_and_the_deployment_can_be_given_by_flag(
     deployment: Deployment, tmp_path: Path
 ) -> None:
