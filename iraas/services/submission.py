@@ -38,7 +38,7 @@ class Pace:
     window: int = 1000
     wait_s: float = 0.2
     look_s: float = 3.0
-    patience_s: float = 900.0
+    patience_s: float = 1800.0
     timeout_s: float = float("inf")
 
 
@@ -84,6 +84,7 @@ class Submission:
         self._draining = False
         self._began = self._heard = self._looked = now()
         self._look_s = self._pace.look_s
+        self._empty_since: float | None = None
 
     @property
     def done(self) -> int:
@@ -144,16 +145,26 @@ class Submission:
             self._dispatch.conclude(_index(outcome))
         if news:
             self._heard = now
+            self._empty_since = None
             self._look_s = self._pace.look_s
         self._check_patience(now)
         return news
 
     def _send_lost_again(self) -> None:
-        """Send again what has no outcome, once nothing is on the queue or in anybody's hands."""
+        """Send again what has no outcome, once nothing is on the queue or in anybody's hands, and
+        has not been for as long as the queue's counts may lag.
+        """
         if self._dispatch.is_sending and not self._dispatch.is_waiting:
             return
+        now = self._now()
         if self._backend.requests.depth().total > 0:
+            self._empty_since = None
             return
+        if self._empty_since is None:
+            self._empty_since = now
+        if now - self._empty_since < self._backend.requests.depth_lag_s:
+            return
+        self._empty_since = None
         self._dispatch.forget_sent()
         if not self._draining and not self._dispatch.is_sending:
             self._dispatch.start(manifest(self._backend, self.job))

@@ -78,6 +78,11 @@ class OwnedResponseQueue:
         """The longest body, in bytes of UTF-8."""
         return self._queue.max_body_bytes
 
+    @property
+    def depth_lag_s(self) -> float:
+        """How old its counts may be."""
+        return self._queue.depth_lag_s
+
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages. See `iraas.core.ports.Queue.send`."""
         self._queue.send(messages)

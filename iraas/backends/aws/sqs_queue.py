@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 Entry = Any
 """An entry of a batch: a dictionary with an Id; its type differs by operation."""
 
+DEPTH_LAG_S = 150.0
 _COUNTS = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -102,6 +103,13 @@ class SqsQueue:
     def max_body_bytes(self) -> int:
         """The longest body, in bytes of UTF-8: 1 MiB less the room for a note and a group."""
         return MAX_BODY_BYTES
+
+    @property
+    def depth_lag_s(self) -> float:
+        """How old the counts may be. SQS promises no bound; its documentation speaks of a minute
+        and more (GetQueueAttributes, "eventually consistent").
+        """
+        return DEPTH_LAG_S
 
     def url(self) -> str:
         """The queue's URL, looked up once.

@@ -132,6 +132,11 @@ class MemoryQueue:
         """The longest body, in bytes of UTF-8."""
         return self._max_body_bytes
 
+    @property
+    def depth_lag_s(self) -> float:
+        """0: the counts are exact."""
+        return 0.0
+
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages. See `iraas.core.ports.Queue.send`."""
         for message in messages:

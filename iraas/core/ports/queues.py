@@ -82,6 +82,11 @@ class Queue(Protocol):
         """The longest body, in bytes of UTF-8."""
         ...
 
+    @property
+    def depth_lag_s(self) -> float:
+        """How old the counts of `depth` may be, in seconds: 0 if they are exact."""
+        ...
+
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages; when this returns, all are stored durably.
 
@@ -119,7 +124,7 @@ class Queue(Protocol):
         ...
 
     def depth(self) -> QueueDepth:
-        """Count the messages."""
+        """Count the messages, as they were up to `depth_lag_s` ago."""
         ...
 
 

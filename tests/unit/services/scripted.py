@@ -8,7 +8,7 @@ from iraas.core.ids import request_id
 from iraas.core.keys import outcome_key
 from iraas.core.messages import Request, encode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction, decode_outcome
-from iraas.core.ports import OutboundMessage, ReceivedMessage
+from iraas.core.ports import OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import BackendUnavailableError, BrokenImageError
 
 JOB = "01kb3v9x4q0000000000000000"
@@ -97,15 +97,26 @@ class FlakyStore(MemoryStore):
 
 
 class FlakyQueue(MemoryQueue):
-    """A queue of which the next receives or sends fail.
+    """A queue of which the next receives or sends fail, and whose counts may lag.
 
     Attributes:
         failures: How many calls are still to fail.
         asked: How many messages each receive asked for.
+        lag_s: How old its counts may be.
+        seems_empty: Whether they have it empty.
     """
 
     failures = 0
     asked: list[int]
+    lag_s = 0.0
+    seems_empty = False
+
+    @property
+    def depth_lag_s(self) -> float:
+        return self.lag_s
+
+    def depth(self) -> QueueDepth:
+        return QueueDepth(0, 0, 0) if self.seems_empty else super().depth()
 
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         self._maybe_fail()

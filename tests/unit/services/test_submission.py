@@ -212,6 +212,26 @@ def test_requests_that_are_lost_are_sent_again(desk: Desk) -> None:
     assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
+def test_counts_that_lag_have_nothing_sent_again_before_they_can_be_believed(desk: Desk) -> None:
+    queue = desk.backend.requests
+    queue.lag_s, queue.seems_empty = 150.0, True
+    sent: list[tuple[float, int]] = []
+
+    def meanwhile() -> None:
+        desk.clock.advance(1.0)
+        queue.seems_empty = False
+        sent.append((desk.clock() - began, queue.depth().total))
+        queue.seems_empty = True
+        if sent[-1][1] > TOTAL:
+            while desk.work():
+                pass
+
+    began = desk.clock()
+    assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
+    again = next(at for at, total in sent if total > TOTAL)
+    assert again > queue.lag_s
+
+
 def test_requests_lost_while_the_window_is_full_do_not_stop_the_rest(desk: Desk) -> None:
     losses = 0
 
