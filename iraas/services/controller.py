@@ -197,15 +197,15 @@ class Controller:
         self._known = present
 
     def _launch(self, count: int) -> tuple[int, str]:
-        if count <= 0:
-            return 0, ""
-        if self._clock() < self._launch_after:
-            return 0, f"waiting before the next launch, for a worker broke: {self._broken_reason}"
-        if hindrance := self._spend.is_exhausted():
-            return 0, hindrance
-        launch = self._backend.fleet.launch(count)
+        hindrance = self._hindrance() if count > 0 else ""
+        launch = self._backend.fleet.launch(0 if hindrance else max(0, count))
         self._known.update(launch.launched)
-        return len(launch.launched), launch.shortfall
+        return len(launch.launched), hindrance or launch.shortfall
+
+    def _hindrance(self) -> str:
+        if self._clock() < self._launch_after:
+            return f"waiting before the next launch, for a worker broke: {self._broken_reason}"
+        return self._spend.is_exhausted()
 
     def _note(self, record: DecisionRecord) -> None:
         """Write a decision down if it says something new."""

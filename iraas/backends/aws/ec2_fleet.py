@@ -71,6 +71,8 @@ class Ec2Fleet:
         self._parallel = parallel
         self._clock = clock
         self._pruned_at = clock()
+        self._ended: set[str] = set()
+        self._last_view: SlotView | None = None
         self._launcher = SlotLauncher(
             launch_client,
             ledger,
@@ -90,6 +92,8 @@ class Ec2Fleet:
     def launch(self, count: int) -> Launch:
         """Launch instances into free slots, up to that many. Does not wait for their workers.
 
+        To launch none is to write down what the last look has shown, without another one.
+
         Makes no call to launch while everything it could ask for rests after a refusal; the
         shortfall then begins with ``capacity-limited``.
 
@@ -97,10 +101,10 @@ class Ec2Fleet:
             IraasError: Nothing was launched, and capacity is not the reason.
         """
         if count <= 0:
+            self._settle(self._last_view)
             return Launch(())
         view = self._view()
-        self._launcher.settle(view)
-        self._prune(view.read_at)
+        self._settle(view)
         capacity = min(self._capacity, self._options().most)
         room = view.room(capacity)
         free = [slot for slot in range(capacity) if view.is_free(slot)][: max(0, room)]
@@ -139,8 +143,21 @@ class Ec2Fleet:
 
     def _view(self) -> SlotView:
         now = self._clock()
-        entries = self._ledger.latest()
-        return read_view(self._client, entries, self._deployment, self._role, read_at=now)
+        self._last_view = view = read_view(
+            self._client,
+            self._ledger.latest(),
+            self._deployment,
+            self._role,
+            read_at=now,
+            ended=self._ended,
+        )
+        return view
+
+    def _settle(self, view: SlotView | None) -> None:
+        self._last_view = None
+        if view is not None:
+            self._launcher.settle(view)
+            self._prune(view.read_at)
 
     def _do(self, tasks: Sequence[Callable[[], Filled]]) -> list[Filled]:
         def attempt(task: Callable[[], Filled]) -> Filled:

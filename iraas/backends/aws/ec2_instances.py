@@ -18,6 +18,8 @@ _STATES = {
     "stopping": InstanceState.STOPPING,
     "stopped": InstanceState.STOPPING,
 }
+_MAX_FILTER_VALUES = 200
+"""https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html"""
 _GONE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
 
 
@@ -92,18 +94,25 @@ def list_instances(
 
 
 def find_instance(client: Ec2Client, instance_id: str) -> ListedInstance | None:
-    """One instance by its id, or None if EC2 does not know it (yet, or any more).
+    """One instance by its id; see `find_instances`."""
+    return next(iter(find_instances(client, [instance_id])), None)
+
+
+def find_instances(client: Ec2Client, instance_ids: Sequence[str]) -> list[ListedInstance]:
+    """Those of some instances that EC2 knows, whatever their tags, for one call. Some may be too
+    new to be known, or gone for too long.
 
     Raises:
         PermissionDeniedError, BackendError: EC2 could not be asked.
     """
-    with translating("ec2", f"the instance {instance_id}"):
-        try:
-            return next(_pages(client, {"InstanceIds": [instance_id]}), None)
-        except Exception as exc:
-            if is_unknown_instance(exc):
-                return None
-            raise
+    found: list[ListedInstance] = []
+    for start in range(0, len(instance_ids), _MAX_FILTER_VALUES):
+        ids = list(instance_ids[start : start + _MAX_FILTER_VALUES])
+        # Asked for by InstanceIds, one unknown id would make an error of the whole answer.
+        filters = [{"Name": "instance-id", "Values": ids}]
+        with translating("ec2", f"the instances {', '.join(ids[:3])}"):
+            found += _pages(client, {"Filters": filters, "MaxResults": 1000})
+    return found
 
 
 def terminate_instances(client: Ec2Client, instance_ids: Sequence[str]) -> None:

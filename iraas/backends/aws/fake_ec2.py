@@ -120,7 +120,7 @@ class FakeEc2:
             return {"Instances": [self._shown(instance)], "ReservationId": "r-0"}
 
     def describe_instances(self, **request: Any) -> dict[str, Any]:
-        """List instances by ids or by filters (tags and state), a page at a time.
+        """List instances by ids or by filters (tags, ids, state), a page at a time.
 
         Raises:
             ClientError: An id is not known (yet, or any more), or a filter is not.
@@ -266,6 +266,8 @@ class FakeEc2:
             name, values = condition["Name"], condition["Values"]
             if name.startswith("tag:"):
                 value = one.tags.get(name.removeprefix("tag:"))
+            elif name == "instance-id":
+                value = one.instance_id
             elif name == "instance-state-name":
                 value = one.state(self._clock())
             else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from iraas.backends.aws.ec2_instances import (
     Ec2Client,
     ListedInstance,
-    find_instance,
+    find_instances,
     list_instances,
 )
 from iraas.backends.aws.launch_ledger import SlotEntry
@@ -69,18 +69,38 @@ class SlotView:
 
 
 def read_view(
-    client: Ec2Client, entries: dict[int, SlotEntry], deployment: str, role: str, *, read_at: float
+    client: Ec2Client,
+    entries: dict[int, SlotEntry],
+    deployment: str,
+    role: str,
+    *,
+    read_at: float,
+    ended: set[str],
 ) -> SlotView:
     """Merge the ledger's entries, read before, with what EC2 lists now.
+
+    Args:
+        client: The EC2 client.
+        entries: The last entry of each slot.
+        deployment: The deployment.
+        role: Its instances' role tag.
+        read_at: When the entries were read, in seconds since the epoch.
+        ended: Ids of which nothing more is to be expected; those that turn out so are added.
 
     Raises:
         PermissionDeniedError, BackendError: EC2 could not be asked.
     """
     listed = {one.instance_id: one for one in list_instances(client, deployment, [role])}
-    for entry in entries.values():
-        # Not listed by its tags: too new, long gone, or somebody took the tags away.
-        if entry.state == "occupied" and entry.instance_id not in listed:
-            found = find_instance(client, entry.instance_id)
-            if found is not None:
-                listed[found.instance_id] = found
+    # Not listed by its tags: too new, long gone, or somebody took the tags away. However old it is,
+    # it has to be asked for: it may be alive, and its slot would be given away.
+    unlisted = {
+        entry.instance_id: entry
+        for entry in entries.values()
+        if entry.state == "occupied" and entry.instance_id not in listed.keys() | ended
+    }
+    for one in find_instances(client, sorted(unlisted)):
+        listed[one.instance_id] = one
+    for instance_id, entry in unlisted.items():
+        if instance_id not in listed and read_at - entry.at > UNLISTED_GONE_S:
+            ended.add(instance_id)
     return SlotView(read_at, entries, listed)

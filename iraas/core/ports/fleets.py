@@ -59,7 +59,11 @@ class Fleet(Protocol):
         ...
 
     def launch(self, count: int) -> Launch:
-        """Launch instances into free slots, up to that many. Does not wait for their workers."""
+        """Launch instances into free slots, up to that many. Does not wait for their workers.
+
+        Whoever holds the lease calls it at each look, if only to launch none: a fleet may then
+        write down what has become clear of earlier launches.
+        """
         ...
 
     def instances(self) -> list[Instance]:

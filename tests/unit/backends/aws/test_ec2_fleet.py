@@ -302,6 +302,69 @@ def test_an_instance_whose_tags_were_taken_away_keeps_its_slot(rig: Rig) -> None
     assert fleet.launch(1).launched == ()
 
 
+def looks(rig: Rig) -> int:
+    """The DescribeInstances calls so far."""
+    return sum(name == "DescribeInstances" for name, _ in rig.ec2.calls)
+
+
+def test_an_idle_tick_makes_one_describe_instances_call_two_hours_after_a_full_fleet(
+    rig: Rig,
+) -> None:
+    rig.capacity = 19
+    fleet = rig.fleet()
+    fleet.terminate(fleet.launch(19).launched)
+
+    def tick() -> int:
+        before = looks(rig)
+        assert fleet.instances() == []
+        assert fleet.launch(0).launched == ()
+        return looks(rig) - before
+
+    for _ in range(4):
+        assert tick() == 1
+        rig.clock.now += 1800
+    assert tick() == 1
+
+
+def test_a_controller_that_comes_two_hours_after_a_full_fleet_asks_once_for_all_of_it(
+    rig: Rig,
+) -> None:
+    rig.capacity = 19
+    fleet = rig.fleet()
+    fleet.terminate(fleet.launch(19).launched)
+    rig.clock.now += 7200
+    late, watcher = rig.fleet("b"), rig.fleet("c")
+    for looking in (late, watcher):
+        before = looks(rig)
+        assert looking.instances() == []
+        assert looks(rig) - before == 2
+        assert looking.instances() == []
+        assert looks(rig) - before == 3
+    late.launch(0)
+    assert {one.state for one in LaunchLedger(rig.store, "worker").latest().values()} == {"ended"}
+
+
+def test_many_instances_too_new_to_be_listed_cost_one_call(rig: Rig) -> None:
+    rig.capacity = 19
+    rig.ec2.faults = replace(rig.ec2.faults, listing_lag_s=300.0)
+    fleet = rig.fleet()
+    fleet.launch(19)
+    before = looks(rig)
+    assert len(fleet.instances()) == 19
+    assert looks(rig) - before == 2
+
+
+def test_to_launch_none_writes_down_what_is_over_and_asks_for_nothing(rig: Rig) -> None:
+    fleet = rig.fleet()
+    fleet.terminate(fleet.launch(1).launched)
+    fleet.instances()
+    before = len(rig.ec2.calls)
+    fleet.launch(0)
+    assert len(rig.ec2.calls) == before
+    entry = LaunchLedger(rig.store, "worker").latest()[0]
+    assert (entry.state, entry.reason) == ("ended", "the instance is terminated")
+
+
 def test_a_stray_counts_against_the_cap(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.launch(1)
