@@ -2,7 +2,9 @@
 
 EC2 answers a launch it has no room for with a code that tells what is full: this type in this zone,
 all Spot instances of the account, its vCPUs. What is full is left alone for a while that doubles
-with each no, so that a fleet without capacity asks now and then, and never in a hot loop.
+with each no, so that a fleet without capacity asks now and then, and never in a hot loop. What EC2
+refuses for any other reason (a permission, a parameter) lets all launches rest: the next slot would
+only be told the same.
 (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html)
 """
 
@@ -19,12 +21,21 @@ Scope = Literal["option", "subnet", "kind", "pricing", "all"]
 
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 600.0
+LONGEST_SHORT_REST_S = 60.0
 UNSUPPORTED_REST_S = 3600.0
 """A type that a zone does not have at all is asked for again after an hour."""
 SHORT_REST_S = 2.0
 PROFILE_NOT_READY = "InstanceProfileNotReady"
 """Our word: a role that was made just now is not known to EC2 for some seconds."""
-_SOON_OVER = ("RequestLimitExceeded", "Throttling", "ThrottlingException", PROFILE_NOT_READY)
+_SOON_OVER = (
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    PROFILE_NOT_READY,
+    "EndpointConnectionError",
+    "ConnectTimeoutError",
+)
+"""What is often over within seconds; the last two say that nobody was reached."""
 
 REFUSALS: dict[str, Scope] = {
     "InsufficientInstanceCapacity": "option",
@@ -88,7 +99,8 @@ def launch_options(
 class _Rest:
     length_s: float
     until: float
-    why: str
+    code: str
+    text: str
 
 
 class LaunchOptions:
@@ -124,14 +136,12 @@ class LaunchOptions:
 
         Slots begin at different subnets, so that a fleet is spread over the zones.
         """
-        now = self._clock()
-        with self._lock:
-            resting = {scope for scope, rest in self._rests.items() if rest.until > now}
+        resting = self._resting(self._clock()).keys()
         subnets = list(dict.fromkeys(option.subnet_id for option in self._options))
         order = {subnet: (place - slot) % len(subnets) for place, subnet in enumerate(subnets)}
         best: LaunchOption | None = None
         for option in self._options:
-            if resting.intersection(_scopes(option)):
+            if not resting.isdisjoint(_scopes(option)):
                 continue
             if best is None:
                 best = option
@@ -141,19 +151,22 @@ class LaunchOptions:
                 best = option
         return best
 
-    def refused(self, option: LaunchOption, code: str) -> None:
-        """Let what the code is about rest, longer each time."""
+    def refused(self, option: LaunchOption, code: str, text: str = "") -> None:
+        """Let what the code is about rest, longer each time.
+
+        Args:
+            option: What was asked for.
+            code: The error code.
+            text: The reason in words, if it is not for want of capacity.
+        """
         key = _key(option, REFUSALS.get(code, "all"))
         now = self._clock()
         with self._lock:
             rest = self._rests.get(key)
             if rest is not None and rest.until > now:
                 return  # another thread had the same answer at the same time
-            first_s = SHORT_REST_S if code in _SOON_OVER else FIRST_REST_S
-            length = min(LONGEST_REST_S, rest.length_s * 2) if rest else first_s
-            if code in ("Unsupported", "UnsupportedOperation"):
-                length = UNSUPPORTED_REST_S
-            self._rests[key] = _Rest(length, now + length, code)
+            length = _rest_s(code, rest)
+            self._rests[key] = _Rest(length, now + length, code, text)
 
     def accepted(self, option: LaunchOption) -> None:
         """Forget the refusals of what just worked."""
@@ -164,14 +177,42 @@ class LaunchOptions:
     def shortage(self) -> str:
         """What rests now and for how long, in words; empty if nothing does."""
         now = self._clock()
-        with self._lock:
-            rests = [(key, rest) for key, rest in self._rests.items() if rest.until > now]
+        rests = self._resting(now)
         if not rests:
             return ""
-        again_s = min(rest.until for _, rest in rests) - now
-        parts = ", ".join(f"{rest.why} for {_words(key)}" for key, rest in rests[:3])
+        again_s = min(rest.until for rest in rests.values()) - now
+        again = f"next try in {again_s:.0f} s"
+        texts = [rest.text for rest in rests.values() if rest.text]
+        if texts:
+            return f"{texts[0]}; {again}"
+        if all(rest.code in _SOON_OVER for rest in rests.values()):
+            return f"not ready yet: {', '.join(rest.code for rest in rests.values())}; {again}"
+        parts = ", ".join(f"{rest.code} for {_words(key)}" for key, rest in list(rests.items())[:3])
         more = f" and {len(rests) - 3} more" if len(rests) > 3 else ""  # noqa: PLR2004 - as above
-        return f"capacity-limited: {parts}{more}; next try in {again_s:.0f} s"
+        return f"capacity-limited: {parts}{more}; {again}"
+
+    def soon_s(self) -> float | None:
+        """Seconds until a launch makes sense, if all that is in its way is often over within
+        seconds, such as a role that EC2 does not know yet; None otherwise.
+        """
+        now = self._clock()
+        rests = self._resting(now).values()
+        if not rests or any(rest.code not in _SOON_OVER for rest in rests):
+            return None
+        return max(rest.until for rest in rests) - now
+
+    def _resting(self, now: float) -> dict[tuple[str, ...], _Rest]:
+        with self._lock:
+            return {scope: rest for scope, rest in self._rests.items() if rest.until > now}
+
+
+def _rest_s(code: str, before: _Rest | None) -> float:
+    if code in ("Unsupported", "UnsupportedOperation"):
+        return UNSUPPORTED_REST_S
+    soon = code in _SOON_OVER
+    if before is None:
+        return SHORT_REST_S if soon else FIRST_REST_S
+    return min(LONGEST_SHORT_REST_S if soon else LONGEST_REST_S, before.length_s * 2)
 
 
 def _key(option: LaunchOption, scope: Scope) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The fleet on EC2: numbered slots, one launch a generation of a slot, and a ledger that agrees."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,11 +95,13 @@ class Ec2Fleet:
 
         To launch none is to write down what the last look has shown, without another one.
 
-        Makes no call to launch while everything it could ask for rests after a refusal; the
-        shortfall then begins with ``capacity-limited``.
+        Makes no call to launch while everything it could ask for rests after a refusal. The
+        shortfall then says why, beginning with ``capacity-limited`` if that is the reason. After an
+        error that is not about capacity no further slot is tried.
 
         Raises:
-            IraasError: Nothing was launched, and capacity is not the reason.
+            IraasError: Nothing was launched, and capacity is not the reason. Told once; while the
+                launches rest after it, it is in the shortfall.
         """
         if count <= 0:
             self._settle(self._last_view)
@@ -132,6 +135,12 @@ class Ec2Fleet:
         """
         return self._view().instances()
 
+    def soon_s(self) -> float | None:
+        """Seconds until it makes sense to launch again, if what stood in the way of the last launch
+        is often over within seconds; None otherwise.
+        """
+        return self._options().soon_s()
+
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances, whatever they are doing. One that EC2 does not know is no error; if it is
         too new to be known it is still among the instances afterwards, and can be ended then.
@@ -160,11 +169,18 @@ class Ec2Fleet:
             self._prune(view.read_at)
 
     def _do(self, tasks: Sequence[Callable[[], Filled]]) -> list[Filled]:
+        failed = threading.Event()
+
         def attempt(task: Callable[[], Filled]) -> Filled:
+            if failed.is_set():
+                return Filled()
             try:
-                return task()
+                filled = task()
             except IraasError as exc:
-                return Filled(error=exc)
+                filled = Filled(error=exc)
+            if filled.error is not None:
+                failed.set()
+            return filled
 
         if len(tasks) <= 1 or self._parallel <= 1:
             return [attempt(task) for task in tasks]
@@ -181,11 +197,13 @@ class Ec2Fleet:
     ) -> str:
         if len(launched) >= count:
             return ""
-        reasons = [self._options().shortage()]
+        errors = {str(one.error) for one in filled if one.error}
+        shortage = self._options().shortage()
+        # What rests after an error would say that error a second time.
+        reasons = sorted(errors) or [shortage]
         unanswered = sum(one.unanswered for one in filled)
         if unanswered:
             reasons.append(f"{unanswered} launches have no answer yet; their slots are kept")
         if free < count:
             reasons.append(f"{free} of {self._capacity} slots were free")
-        reasons += sorted({str(one.error) for one in filled if one.error})
         return "; ".join(filter(None, reasons)) or "another controller was faster"

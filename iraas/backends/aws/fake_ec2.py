@@ -14,42 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-CAPACITY_CODES = (
-    "InsufficientInstanceCapacity",
-    "SpotMaxPriceTooLow",
-    "MaxSpotInstanceCountExceeded",
-    "VcpuLimitExceeded",
-    "RequestLimitExceeded",
+from iraas.backends.aws.fake_ec2_faults import (
+    CAPACITY_CODES,
+    DENIAL_CODES,
+    NO_PROFILE,
+    Ec2Faults,
+    error,
+    timeout,
 )
+
 TERMINATED_LISTED_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ec2Faults:
-    """How badly it behaves. Chances are in 0..1, for each launch.
-
-    Attributes:
-        refuse: There is no capacity.
-        lose_request: The request never arrives; the caller sees a timeout.
-        delay_request: The request is carried out up to `latest_effect_s` later; the caller sees a
-            timeout now.
-        lose_reply: The request is carried out; the caller sees a timeout.
-        server_error: The caller sees a 500, carried out or not.
-        latest_effect_s: How late a request may be carried out: no later than its signature lasts.
-        listing_lag_s: How long a new instance may be unknown to DescribeInstances.
-        boot_s: From pending to running.
-        shutdown_s: From shutting-down to terminated.
-    """
-
-    refuse: float = 0.0
-    lose_request: float = 0.0
-    delay_request: float = 0.0
-    lose_reply: float = 0.0
-    server_error: float = 0.0
-    latest_effect_s: float = 900.0
-    listing_lag_s: float = 0.0
-    boot_s: float = 26.0
-    shutdown_s: float = 20.0
 
 
 @dataclass(slots=True)
@@ -105,18 +79,23 @@ class FakeEc2:
             self._note("RunInstances", request)
             fate = self._fate()
             if fate == "lose_request":
-                raise _timeout()
+                raise timeout()
             if fate == "delay_request":
                 due = self._clock() + self._rng.uniform(0, self.faults.latest_effect_s)
                 self._late.append((due, request))
-                raise _timeout()
+                raise timeout()
             if fate == "server_error":
                 if self._rng.random() < 0.5:  # noqa: PLR2004 - a coin
                     self._launch(request, self._clock())
-                raise _error("InternalError", "RunInstances", 500)
+                raise error("InternalError", "RunInstances", 500)
+            if self._clock() < self.faults.profile_ready_at:
+                raise error("InvalidParameterValue", "RunInstances", text=NO_PROFILE)
+            if fate == "deny":
+                code, status = self._rng.choice(DENIAL_CODES)
+                raise error(code, "RunInstances", status)
             instance = self._launch(request, self._clock(), refuse=fate == "refuse")
             if fate == "lose_reply":
-                raise _timeout()
+                raise timeout()
             return {"Instances": [self._shown(instance)], "ReservationId": "r-0"}
 
     def describe_instances(self, **request: Any) -> dict[str, Any]:
@@ -191,7 +170,14 @@ class FakeEc2:
 
     def _fate(self) -> str:
         roll = self._rng.random()
-        for name in ("refuse", "lose_request", "delay_request", "lose_reply", "server_error"):
+        for name in (
+            "refuse",
+            "deny",
+            "lose_request",
+            "delay_request",
+            "lose_reply",
+            "server_error",
+        ):
             roll -= getattr(self.faults, name)
             if roll < 0:
                 return name
@@ -215,16 +201,16 @@ class FakeEc2:
         fingerprint = json.dumps(request, sort_keys=True)
         known, instance_id = self._tokens.get(key, (fingerprint, ""))
         if key[0] and known != fingerprint:
-            raise _error("IdempotentParameterMismatch", "RunInstances")
+            raise error("IdempotentParameterMismatch", "RunInstances")
         if key[0] and instance_id:
             one = self._instances[instance_id]
             if one.state(at) in ("shutting-down", "terminated"):
-                raise _error("IdempotentInstanceTerminated", "RunInstances")
+                raise error("IdempotentInstanceTerminated", "RunInstances")
             return one
         self._tokens[key] = (fingerprint, "")
         if refuse:
             code = self._rng.choice(CAPACITY_CODES)
-            raise _error(code, "RunInstances", 500 if code.startswith("Insufficient") else 400)
+            raise error(code, "RunInstances", 500 if code.startswith("Insufficient") else 400)
         one = self._new(request, at)
         self._tokens[key] = (fingerprint, one.instance_id)
         return one
@@ -259,7 +245,7 @@ class FakeEc2:
         for one in self._listed():
             if one.instance_id == instance_id:
                 return one
-        raise _error("InvalidInstanceID.NotFound", operation)
+        raise error("InvalidInstanceID.NotFound", operation)
 
     def _passes(self, one: FakeInstance, filters: list[dict[str, Any]]) -> bool:
         for condition in filters:
@@ -271,7 +257,7 @@ class FakeEc2:
             elif name == "instance-state-name":
                 value = one.state(self._clock())
             else:
-                raise _error("InvalidParameterValue", "DescribeInstances")
+                raise error("InvalidParameterValue", "DescribeInstances")
             if value not in values:
                 return False
         return True
@@ -288,19 +274,3 @@ class FakeEc2:
         }
         spot = one.request.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
         return shown | ({"InstanceLifecycle": "spot"} if spot else {})
-
-
-def _error(code: str, operation: str, status: int = 400) -> Exception:
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - heavy, and an optional extra
-
-    answer: Any = {
-        "Error": {"Code": code, "Message": f"{code} (fake)"},
-        "ResponseMetadata": {"HTTPStatusCode": status},
-    }
-    return ClientError(answer, operation)
-
-
-def _timeout() -> Exception:
-    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415 - heavy, optional extra
-
-    return ReadTimeoutError(endpoint_url="https://ec2.fake")

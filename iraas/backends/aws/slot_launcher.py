@@ -133,8 +133,10 @@ class SlotLauncher:
                 return self._note(entry, answer)
             why = answer.code
             if answer.error is not None:
+                error = translate(answer.error, "ec2", f"a launch of {option}")
+                self._options().refused(option, why, str(error))
                 self._end(entry, why)
-                return Filled(error=translate(answer.error, "ec2", f"a launch of {option}"))
+                return Filled(error=error)
             self._options().refused(option, why)
             _log.info("the launch of %s was refused: %s", option, why)
         if claimed is not None:

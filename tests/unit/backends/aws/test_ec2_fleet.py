@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from iraas.backends.aws.capacity import LaunchOptions, launch_options
 from iraas.backends.aws.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.ec2_launch import LATEST_EFFECT_S, SEND_WITHIN_S
-from iraas.backends.aws.fake_ec2 import Ec2Faults, FakeEc2
+from iraas.backends.aws.fake_ec2 import FakeEc2
+from iraas.backends.aws.fake_ec2_faults import Ec2Faults
 from iraas.backends.aws.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
-from iraas.errors import BackendUnavailableError, PermissionDeniedError
+from iraas.errors import BackendUnavailableError, IraasError, PermissionDeniedError
 from tests.unit.backends.aws.virtual_world import Store, VirtualClock
 
 KINDS = ["c6a.large", "c6i.large"]
@@ -426,12 +428,56 @@ def test_each_refusal_doubles_the_rest_up_to_ten_minutes(rig: Rig) -> None:
     assert gaps[:6] == [30, 60, 120, 240, 480, 600]
 
 
-def test_a_refusal_that_is_not_about_capacity_is_raised_and_frees_the_slot(rig: Rig) -> None:
+def test_a_refusal_that_is_not_about_capacity_is_raised_once_and_frees_the_slot(rig: Rig) -> None:
     fleet = rig.fleet()
     rig.client.script = [error("UnauthorizedOperation", 403)]
     with pytest.raises(PermissionDeniedError, match="ec2:RunInstances"):
         fleet.launch(1)
+    resting = fleet.launch(3)
+    assert resting.launched == ()
+    assert "is not allowed" in resting.shortfall
+    assert "next try in 30 s" in resting.shortfall
+    assert "capacity" not in resting.shortfall
+    rig.clock.now += 31
     assert len(fleet.launch(3).launched) == 3
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue"])
+def test_a_refusal_that_is_not_about_capacity_is_asked_about_ever_more_rarely(
+    rig: Rig, code: str
+) -> None:
+    rig.capacity = 19
+    fleet = rig.fleet()
+    rig.client.script = [error(code, 403)] * 1000
+    times, raised = [], 0
+    for _ in range(2000):
+        before = len(rig.launches())
+        try:
+            fleet.launch(19)
+        except IraasError:
+            raised += 1
+        times += [rig.clock.now] * (len(rig.launches()) - before)
+        rig.clock.now += 2
+    gaps = [round(b - a) for a, b in itertools.pairwise(times)]
+    assert (gaps[:5], set(gaps[5:])) == ([30, 60, 120, 240, 480], {600})
+    assert raised == len(times)
+    assert len(list(rig.store.list("fleet/worker/"))) == 2 * len(times) + 1
+
+
+def test_a_ledger_that_cannot_be_written_is_tried_for_one_slot_a_launch(rig: Rig) -> None:
+    rig.capacity = 19
+    tried = []
+
+    def refuse(objects: Any) -> list[bool]:
+        tried.append(objects)
+        raise PermissionDeniedError("s3:PutObject is not allowed")
+
+    fleet = rig.fleet()
+    rig.store.put_if_absent = refuse  # type: ignore[method-assign]
+    with pytest.raises(PermissionDeniedError):
+        fleet.launch(19)
+    assert len(tried) == 1
+    assert rig.launches() == []
 
 
 def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
@@ -445,7 +491,11 @@ def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
     }
     rig.client.script = [ClientError(answer, "RunInstances")]
     fleet = rig.fleet()
-    assert "InstanceProfileNotReady" in fleet.launch(1).shortfall
+    assert fleet.soon_s() is None
+    shortfall = fleet.launch(1).shortfall
+    assert shortfall.startswith("not ready yet: InstanceProfileNotReady")
+    assert "capacity" not in shortfall
+    assert fleet.soon_s() == 2
     rig.clock.now += 3
     assert len(fleet.launch(1).launched) == 1
 
@@ -453,8 +503,9 @@ def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
 def test_an_error_in_one_slot_does_not_hide_what_the_others_launched(rig: Rig) -> None:
     rig.client.script = [None, error("InvalidParameterValue"), None]
     launch = rig.fleet().launch(3)
-    assert len(launch.launched) == 2
-    assert "InvalidParameterValue" in launch.shortfall
+    assert len(launch.launched) == 1
+    assert launch.shortfall.count("InvalidParameterValue") == 1
+    assert len(rig.launches()) == 2
 
 
 def test_no_network_is_an_error_and_no_slot_is_kept_for_it(rig: Rig) -> None:
@@ -462,7 +513,24 @@ def test_no_network_is_an_error_and_no_slot_is_kept_for_it(rig: Rig) -> None:
     fleet = rig.fleet()
     with pytest.raises(BackendUnavailableError):
         fleet.launch(1)
+    assert fleet.launch(3).launched == ()
+    rig.clock.now += 3
     assert len(fleet.launch(3).launched) == 3
+
+
+def test_without_a_network_launches_are_tried_once_a_minute_at_least(rig: Rig) -> None:
+    fleet = rig.fleet()
+    times = []
+    for _ in range(600):
+        rig.client.script = [EndpointConnectionError(endpoint_url="https://ec2")]
+        before = len(rig.launches())
+        with suppress(IraasError):
+            fleet.launch(3)
+        times += [rig.clock.now] * (len(rig.launches()) - before)
+        rig.clock.now += 1
+    gaps = [round(b - a) for a, b in itertools.pairwise(times)]
+    assert gaps[:6] == [2, 4, 8, 16, 32, 60]
+    assert max(gaps) == 60
 
 
 def test_a_token_that_was_used_with_other_parameters_keeps_its_slot(rig: Rig) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from iraas.backends.aws.fake_ec2 import TERMINATED_LISTED_S, Ec2Faults, FakeEc2
+from iraas.backends.aws.fake_ec2 import TERMINATED_LISTED_S, FakeEc2
+from iraas.backends.aws.fake_ec2_faults import DENIAL_CODES, Ec2Faults
 from tests.unit.backends.aws.virtual_world import VirtualClock
 
 QUIET = Ec2Faults(boot_s=26.0, shutdown_s=0.0)
@@ -152,6 +153,26 @@ def test_filters_and_pages(ec2: FakeEc2) -> None:
     assert ec2.describe_instances(Filters=pending)["Reservations"] == []
     with pytest.raises(ClientError):
         ec2.describe_instances(Filters=[{"Name": "no-such-filter", "Values": ["x"]}])
+
+
+def test_denials_have_codes_and_statuses_that_are_not_about_capacity(ec2: FakeEc2) -> None:
+    ec2.faults = replace(QUIET, deny=1.0)
+    seen = set()
+    for n in range(100):
+        with pytest.raises(ClientError) as caught:
+            launch(ec2, token=f"t{n}")
+        status = caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+        seen.add((code_of(caught), status))
+    assert seen == set(DENIAL_CODES)
+    assert ec2.live() == []
+
+
+def test_a_profile_is_not_known_until_it_is(ec2: FakeEc2, clock: VirtualClock) -> None:
+    ec2.faults = replace(QUIET, profile_ready_at=clock.now + 10)
+    with pytest.raises(ClientError, match="IAM Instance Profile"):
+        launch(ec2)
+    clock.now += 10
+    assert launch(ec2)
 
 
 def test_refusals_have_the_codes_and_statuses_of_ec2(ec2: FakeEc2) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from iraas.backends.aws.capacity import LaunchOptions, launch_options
 from iraas.backends.aws.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.ec2_launch import LATEST_EFFECT_S, guard_launches
-from iraas.backends.aws.fake_ec2 import Ec2Faults, FakeEc2
+from iraas.backends.aws.fake_ec2 import FakeEc2
+from iraas.backends.aws.fake_ec2_faults import Ec2Faults
 from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Backend, QueueDepth
@@ -48,6 +49,7 @@ CHANCE = st.sampled_from([0.0, 0.1, 0.3])
 FAULTS = st.builds(
     Ec2Faults,
     refuse=CHANCE,
+    deny=CHANCE,
     lose_request=st.sampled_from([0.0, 0.1]),
     delay_request=st.sampled_from([0.0, 0.1, 0.25]),
     lose_reply=st.sampled_from([0.0, 0.1, 0.25]),
