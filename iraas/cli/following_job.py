@@ -1,5 +1,6 @@
 """Sending a job and following it on a terminal or in a pipe, for the commands that do."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from iraas.cli.composition import iraas_command, make_controller, new_requester_id
-from iraas.cli.exits import ExitCode, tell
+from iraas.cli.exits import ExitCode
 from iraas.cli.options import settings_environment
 from iraas.cli.progress import JobProgress, job_progress
 from iraas.cli.render import print_json
@@ -29,6 +31,12 @@ from iraas.services.jobs import manifest, stored_indexes
 from iraas.services.ledger import OutcomeLedger
 from iraas.services.sending import Sender
 from iraas.services.submission import Pace, Submission
+
+if TYPE_CHECKING:
+    from iraas.services.controller import Controller
+
+log = logging.getLogger(__name__)
+RETRY_S = 5.0
 
 
 def follow_job(
@@ -55,11 +63,12 @@ def follow_job(
         with (
             saving(save) as write,
             spending_at_most(backend, max_spend_usd),
-            running_controller(settings, backend),
+            running_controller(settings, backend) as controller,
             _interrupts(submission, progress) as interrupted,
             progress,
         ):
             for outcome in submission.outcomes():
+                controller.check()
                 if outcome is not None:
                     report.count(outcome)
                     report.show(outcome)
@@ -106,22 +115,47 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
         typer.echo(f"See how it goes with: iraas results {job.job_id} --follow", err=True)
 
 
+class ControllerWatch:
+    """Tells whether the controller in a thread of this process can work."""
+
+    def __init__(self, controller: "Controller") -> None:
+        self._controller = controller
+        self.error: IraasError | None = None
+
+    def check(self) -> None:
+        """Do nothing, unless something keeps the controller from starting any worker.
+
+        Raises:
+            IraasError: It does.
+        """
+        error = self.error or self._controller.trouble
+        if error is not None:
+            raise error
+
+
 @contextmanager
-def running_controller(settings: Settings, backend: Backend) -> Iterator[None]:
-    """Act as the deployment's controller for as long as this lasts, unless another one does."""
+def running_controller(settings: Settings, backend: Backend) -> Iterator[ControllerWatch]:
+    """Act as the deployment's controller for as long as this lasts, unless another one does.
+
+    What keeps it from its work is for the caller to ask; it tries again, whatever the answer.
+    """
     stop = threading.Event()
     controller = make_controller(settings, backend)
+    watch = ControllerWatch(controller)
 
     def run() -> None:
-        try:
-            controller.run(stop)
-        except IraasError as error:
-            tell(error)
+        while not stop.is_set():
+            try:
+                controller.run(stop)
+            except IraasError as error:
+                watch.error = error
+                if not stop.wait(RETRY_S):
+                    log.warning("the controller begins anew: %s", error)
 
     thread = threading.Thread(target=run, name="controller", daemon=True)
     thread.start()
     try:
-        yield
+        yield watch
     finally:
         stop.set()
         thread.join(timeout=10)

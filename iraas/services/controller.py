@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from iraas.core.ids import new_ulid
@@ -17,11 +18,19 @@ from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
 from iraas.core.ports import Backend, Instance
 from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
 from iraas.core.scaling import Observation, Policy
-from iraas.errors import BackendError, MessageError, ObjectNotFoundError
+from iraas.errors import (
+    BackendError,
+    ConfigurationError,
+    IraasError,
+    MessageError,
+    ObjectNotFoundError,
+)
+from iraas.services.brake import Brake
 from iraas.services.dead_letters import DeadLetterSweep
 from iraas.services.spend import SpendLedger
 
 log = logging.getLogger(__name__)
+LONGEST_PAUSE_S = 60.0
 LOST_INSTANCE = "its worker never reported"
 SILENT_INSTANCE = "its worker fell silent"
 
@@ -58,7 +67,13 @@ class Controller:
         cap: The most workers there may be.
         timing: When to do what.
         clock: Gives seconds since the epoch.
+
+    Attributes:
+        trouble: A setting that keeps it from launching any worker, while there is none; None
+            otherwise.
     """
+
+    trouble: ConfigurationError | None = None
 
     def __init__(
         self,
@@ -79,23 +94,29 @@ class Controller:
         self._swept_at = 0.0
         self._noted: DecisionRecord | None = None
         self._known: set[str] = set()
-        self._broken_in_a_row = 0
-        self._broken_reason = ""
-        self._launch_after = 0.0
+        self._broken = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
+        self._refused = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
+        first_s = self._timing.tick_s
+        self._blind = Brake(time.monotonic, first_s=first_s, longest_s=LONGEST_PAUSE_S)
+        self._has_looked = False
 
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
-        """Look again and again until told to stop. A failing backend is asked again.
+        """Look again and again until told to stop. What fails is asked again, ever more slowly.
 
         Args:
             stop: Ends it at the next look.
             until_idle: Also ends once no request is left and no worker is there.
+
+        Raises:
+            ConfigurationError: A setting is wrong, and was from the first look on. Later on that is
+                written into the last decision, and tried again.
         """
         try:
             while not stop.is_set():
                 decision = self._try_tick()
                 if until_idle and decision is not None and self._is_idle(decision):
                     return
-                stop.wait(self._timing.tick_s)
+                stop.wait(max(self._timing.tick_s, self._blind.left_s))
         finally:
             self._backend.lease.release()
 
@@ -104,6 +125,7 @@ class Controller:
 
         Raises:
             BackendError: Something failed; the next tick observes afresh.
+            ConfigurationError: A setting is wrong, a permission missing.
         """
         if not self._backend.lease.hold():
             return None
@@ -114,7 +136,7 @@ class Controller:
         removed = self._remove_orphans(instances, records)
         observation = self._observe(instances, records, removed)
         decision = self._policy.decide(observation)
-        launched, hindrance = self._launch(decision.wanted - observation.workers)
+        launched, hindrance = self._launch(decision.wanted, observation.workers)
         record = DecisionRecord(
             at=observation.at,
             **asdict(observation.queue),
@@ -123,7 +145,7 @@ class Controller:
             wanted=decision.wanted,
             launched=launched,
             removed=removed,
-            broken_in_a_row=self._broken_in_a_row,
+            broken_in_a_row=self._broken.in_a_row,
             reason=f"{decision.reason}; {hindrance}" if hindrance else decision.reason,
         )
         self._note(record)
@@ -132,10 +154,18 @@ class Controller:
 
     def _try_tick(self) -> DecisionRecord | None:
         try:
-            return self.tick()
-        except BackendError as exc:
+            decision = self.tick()
+        except (BackendError, ConfigurationError) as exc:
+            if isinstance(exc, ConfigurationError):
+                if not self._has_looked:
+                    raise
+                self._note_trouble(exc)
             log.warning("could not look after the workers: %s", exc)
+            self._blind.failed(str(exc))
             return None
+        self._has_looked = True
+        self._blind.worked()
+        return decision
 
     def _record_of(self, instance_id: str) -> WorkerRecord | None:
         try:
@@ -188,24 +218,45 @@ class Controller:
         for instance_id in self._known - present:
             record = self._record_of(instance_id)
             if record and record.state == "broken" and not record.done:
-                self._broken_in_a_row += 1
-                self._broken_reason = record.reason
-                pause_s = min(2.0**self._broken_in_a_row, 60.0)
-                self._launch_after = self._clock() + pause_s
+                self._broken.failed(record.reason)
             elif record and record.done:
-                self._broken_in_a_row = 0
+                self._broken.worked()
         self._known = present
 
-    def _launch(self, count: int) -> tuple[int, str]:
-        hindrance = self._hindrance() if count > 0 else ""
-        launch = self._backend.fleet.launch(0 if hindrance else max(0, count))
+    def _launch(self, wanted: int, workers: int) -> tuple[int, str]:
+        """Launch what is missing: how many are on their way, and what stood in the way."""
+        count = max(0, wanted - workers)
+        if workers or not count:
+            self.trouble = None
+        hindrance = self._hindrance() if count else ""
+        try:
+            launch = self._backend.fleet.launch(0 if hindrance else count)
+        except ConfigurationError as exc:
+            self._refused.failed(str(exc))
+            self.trouble = None if workers else exc
+            log.warning("could not launch: %s", exc)
+            return 0, str(exc)
+        if launch.launched:
+            self.trouble = None
+            self._refused.worked()
         self._known.update(launch.launched)
         return len(launch.launched), hindrance or launch.shortfall
 
     def _hindrance(self) -> str:
-        if self._clock() < self._launch_after:
-            return f"waiting before the next launch, for a worker broke: {self._broken_reason}"
+        if self._refused.left_s:
+            return f"waiting before the next launch: {self._refused.reason}"
+        if self._broken.left_s:
+            return f"waiting before the next launch, for a worker broke: {self._broken.reason}"
         return self._spend.is_exhausted()
+
+    def _note_trouble(self, error: ConfigurationError) -> None:
+        """Let the last decision say why there is no newer one."""
+        if self._noted is None:
+            return
+        reason = f"the deployment cannot be looked after: {error}"
+        self._noted = replace(self._noted, at=self._clock(), launched=0, reason=reason)
+        with suppress(IraasError):
+            self._backend.records.put(LAST_DECISION, self._noted.encode())
 
     def _note(self, record: DecisionRecord) -> None:
         """Write a decision down if it says something new."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
-from iraas.core.ports import Instance, OutboundMessage
+from iraas.core.ports import Instance, Launch, OutboundMessage
 from iraas.core.records import DecisionRecord, WorkerRecord, WorkerState, decode_decision
 from iraas.core.scaling import BacklogPolicy
-from iraas.errors import BackendUnavailableError
+from iraas.errors import BackendUnavailableError, PermissionDeniedError
 from iraas.services.controller import LOST_INSTANCE, SILENT_INSTANCE, Controller, Timing
 from tests.unit.services.scripted import (
     Clock,
@@ -417,3 +417,106 @@ def test_a_backend_that_fails_is_asked_again(
     monkeypatch.setattr(backend.fleet, "instances", instances)
     made(backend, clock, timing=Timing(tick_s=0.01)).run(threading.Event(), until_idle=True)
     assert next(failures, None) is None
+
+
+class Refusing:
+    """Makes a fleet refuse what is asked of it, for want of a permission, until it is allowed."""
+
+    def __init__(self, backend: FlakyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.allowed = False
+        self.asked: list[int] = []
+        self._fleet = backend.fleet
+        self._launch = backend.fleet.launch
+        self._instances = backend.fleet.instances
+        self._patch = monkeypatch
+
+    def launches(self) -> "Refusing":
+        self._patch.setattr(self._fleet, "launch", self.launch)
+        return self
+
+    def looks(self) -> "Refusing":
+        self._patch.setattr(self._fleet, "instances", self.instances)
+        return self
+
+    def launch(self, count: int) -> Launch:
+        if count:
+            self.asked.append(count)
+            self._check()
+        return self._launch(count)
+
+    def instances(self) -> list[Instance]:
+        self._check()
+        return self._instances()
+
+    def _check(self) -> None:
+        if not self.allowed:
+            raise PermissionDeniedError("ec2: is not allowed")
+
+
+def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_rarely(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = Refusing(backend, monkeypatch).launches()
+    controller = made(backend, clock)
+    send(backend, [request(0)])
+    for asked, pause_s in enumerate([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], start=1):
+        decision = tick(controller)
+        assert (decision.wanted, decision.launched, len(refusing.asked)) == (1, 0, asked)
+        assert "ec2: is not allowed" in decision.reason
+        assert isinstance(controller.trouble, PermissionDeniedError)
+        clock.advance(pause_s - 0.1)
+        assert "ec2: is not allowed" in tick(controller).reason
+        assert len(refusing.asked) == asked
+        clock.advance(0.2)
+    refusing.allowed = True
+    assert tick(controller).launched == 1
+    assert controller.trouble is None
+
+
+def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = made(backend, clock)
+    send(backend, [request(0)])
+    tick(controller)
+    Refusing(backend, monkeypatch).launches()
+    send(backend, [request(1)])
+    assert "ec2: is not allowed" in tick(controller).reason
+    assert controller.trouble is None
+
+
+def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Refusing(backend, monkeypatch).looks()
+    with pytest.raises(PermissionDeniedError):
+        made(backend, clock, timing=Timing(tick_s=0.01)).run(threading.Event())
+    assert backend.lease.holder() == ""
+
+
+def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = Refusing(backend, monkeypatch)
+    refusing.allowed = True
+    refusing.looks()
+    stop = threading.Event()
+    controller = made(backend, clock, timing=Timing(tick_s=0.01, recount_s=0.0))
+    thread = threading.Thread(target=controller.run, args=(stop,))
+    thread.start()
+
+    def reason() -> str:
+        return decode_decision(backend.records.get(LAST_DECISION)).reason
+
+    try:
+        wait_until(lambda: decisions(backend), "a decision")
+        refusing.allowed = False
+        wait_until(lambda: "ec2: is not allowed" in reason(), "the reason")
+        refusing.allowed = True
+        send(backend, [request(0)])
+        wait_until(lambda: ids(backend), "a launch")
+        wait_until(lambda: "1 image waits" in reason(), "a new decision")
+    finally:
+        stop.set()
+        thread.join(10.0)
+    assert not thread.is_alive()
