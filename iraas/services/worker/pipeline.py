@@ -62,6 +62,7 @@ class Pipeline:
         self._limits = limits
         self._stop = threading.Event()
         self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._late: list[Task] = []
         self._concluded: list[Finished] = []
         self._finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
         self._hand = Hand(limits.hold, limits.hold_bytes)
@@ -70,6 +71,10 @@ class Pipeline:
 
     def stop(self) -> None:
         """Take no more; finish what is being classified and release the rest.
+
+        A receive that waits cannot be called back. What it brings after the stop is classified all
+        the same: to release it would cost the request one of its receives, and the next worker
+        would try it alone, as if it had ended a process.
 
         May be called from a signal handler: it takes no lock.
         """
@@ -85,7 +90,7 @@ class Pipeline:
                 self._limits,
                 self._hand,
                 leases,
-                ready=self._ready.put,
+                ready=self._admit,
                 finished=self._finished.put,
                 conclude=self._failure,
                 idle=self._told_idle,
@@ -101,6 +106,13 @@ class Pipeline:
                 self._classify(tasks)
                 self._hand_over()
             self._leave(receiving, storing)
+
+    def _admit(self, task: Task) -> None:
+        """Take a task from the intake's thread."""
+        if self._stop.is_set():
+            self._late.append(task)
+        else:
+            self._ready.put(task)
 
     def _next_tasks(self) -> list[Task]:
         """Wait for work and take what is there, up to the model's batch; empty to stop."""
@@ -222,9 +234,12 @@ class Pipeline:
         self._hand.close()
         self._hand_over(at_once=True)
         self._update(draining=True)
+        receiving.join(min(self._limits.wait_s + 1, JOIN_S))
+        for task in list(self._late):
+            self._classify([task])
+        self._hand_over(at_once=True)
         self._finished.put(None)
         storing.join(JOIN_S)
-        receiving.join(min(self._limits.wait_s + 1, JOIN_S))
         held = self._leases.held()
         if held:
             try:

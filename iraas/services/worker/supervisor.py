@@ -100,8 +100,11 @@ class Supervisor:
         with self._handling_signals():
             try:
                 reason = self._supervise()
+                # At once: what comes after the look at the queue is another worker's.
+                for process in self._processes:
+                    process.drain()
                 self._record("draining", reason, 0.0)
-                self._drain()
+                self._wait_for_the_end()
             finally:
                 for process in self._processes:
                     process.kill()
@@ -198,9 +201,7 @@ class Supervisor:
                 log.warning("classifier process %d shows no progress: ending it", process.pid)
                 process.kill()
 
-    def _drain(self) -> None:
-        for process in self._processes:
-            process.drain()
+    def _wait_for_the_end(self) -> None:
         deadline = self._now() + self._rules.drain_s
         while self._processes and self._now() < deadline and self._signals < 2:  # noqa: PLR2004 - the second signal
             self._wait(min(0.1, max(0.0, deadline - self._now())))
