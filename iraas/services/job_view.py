@@ -49,12 +49,12 @@ class JobSummary:
 
     @property
     def state(self) -> JobState:
-        """``open`` while images may be added; ``cancelled`` wins over ``done``."""
+        """``open`` while images may be added; ``cancelled`` until the rest of it is done, too."""
+        if self.job.sealed and self.done >= self.job.total:
+            return "done"
         if self.job.cancelled:
             return "cancelled"
-        if not self.job.sealed:
-            return "open"
-        return "done" if self.done >= self.job.total else "working"
+        return "working" if self.job.sealed else "open"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from iraas.core.ids import request_id
 from iraas.core.jobs import ManifestEntry
 from iraas.core.keys import MAX_ATTEMPTS, attempt_key, outcome_key
 from iraas.core.ports import Backend
+from iraas.errors import UsageError
 from iraas.services.job_view import JobView
 from iraas.services.sending import Sender, find_input
 
@@ -25,8 +26,14 @@ def retry_failures(
         index: One image only; None for all that failed.
 
     Raises:
+        UsageError: The job was cancelled: nobody wants more of it.
         BackendError: A store or the queue failed; call it again.
     """
+    if view.summary().job.cancelled:
+        raise UsageError(
+            "the job was cancelled: nothing of it is tried again",
+            remedy="Send the pictures once more, as a new job.",
+        )
     failed = view.images(after=-1, limit=MAX_RETRIED, kind="failed")
     lost = (
         view.images(after=-1, limit=MAX_RETRIED, kind="waiting")

@@ -92,7 +92,7 @@ class UploadJobs:
 
     def cancel(self, job_id: str) -> Job:
         """Say that nobody wants the rest of a job: it takes no more images. What is on the queue
-        may still be classified. Idempotent.
+        is still classified. Idempotent.
 
         Raises:
             JobNotFoundError: There is no such job.

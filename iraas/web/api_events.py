@@ -17,7 +17,7 @@ MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _JOB_EXAMPLE = (
     "event: outcomes\nid: 0-1\ndata: [{…}, {…}]\n\n"
-    'event: progress\ndata: {"state":"working","total":40,"done":2,"failed":0,"workers":2,'
+    'event: progress\ndata: {"state":"working","cancelled":false,"total":40,"done":2,"failed":0,"is_counted":true,"workers":2,'
     '"workers_on_their_way":0,"left_s":3}\n\n'
 )
 
@@ -38,7 +38,8 @@ async def job_events(
     last_event_id: Annotated[str, Header(description="Where a stream broke off.")] = "",
 ) -> Response:
     """Server-sent events: `outcomes` (an array of outcomes, those stored before first),
-    `progress`, and `end` when the job is done; close the stream then. A stream that breaks off
+    `progress`, and `end` when every picture has its outcome, also those that were on their way
+    when the job was cancelled; close the stream then. A stream that breaks off
     goes on where it was, also on another server.
     """
     context = context_of(request)

@@ -132,13 +132,12 @@ async def get_job(
     responses={200: {"model": JobModel, "description": "The job."}},
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
-    """Nobody wants the rest of it: no more pictures are taken. Those already on the queue may
-    still be classified, and outcomes stay. Idempotent.
+    """Nobody wants the rest of it: no more pictures are taken. Those already on their way are still
+    classified: the job is `cancelled` until then, and `done` afterwards. Outcomes stay. A job that
+    is done already stays as it is. Idempotent.
     """
     context = context_of(request)
-    await find_view(context, job_id)
-    await context.run(context.uploads.cancel, job_id)
-    context.board.expire(job_id)
+    await cancel_rest(context, job_id)
     return await _job(context, job_id, limit=0)
 
 
@@ -156,7 +155,7 @@ async def retry_job(
     ] = None,
 ) -> Response:
     """Send failed pictures again, those that had been sent at all: a file that is no picture stays
-    refused.
+    refused. Nothing of a cancelled job is sent again.
     """
     context = context_of(request)
     view = await find_view(context, job_id)
@@ -183,6 +182,18 @@ async def find_view(context: WebContext, job_id: str, *, older_than_s: float = 0
     return await context.view(job_id, older_than_s=older_than_s)
 
 
+async def cancel_rest(context: WebContext, job_id: str) -> None:
+    """Cancel what is not done of a job; one that is done stays as it is.
+
+    Raises:
+        Problem: There is no such job.
+    """
+    view = await find_view(context, job_id)
+    if view.summary().state != "done":
+        await context.run(context.uploads.cancel, job_id)
+        context.board.expire(job_id)
+
+
 def summary_json(view: JobView) -> dict[str, Any]:
     """How far a job is, as JSON."""
     summary = view.summary()
@@ -192,6 +203,7 @@ def summary_json(view: JobView) -> dict[str, Any]:
         "events_url": f"/api/v1/jobs/{view.job_id}/events",
         "created_at": summary.job.created_at,
         "state": summary.state,
+        "cancelled": summary.job.cancelled,
         "total": summary.job.total,
         "done": summary.done,
         "failed": summary.failed,

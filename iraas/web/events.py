@@ -88,7 +88,7 @@ class JobEvents:
         self._look_s = FIRST_LOOK_S
 
     async def stream(self, alarm: asyncio.Event) -> AsyncIterator[str]:
-        """Events until the job is done, cancelled, or the server stops."""
+        """Events until every image of the job has its outcome, or the server stops."""
         context, view = self._context, self._view
 
         def told(outcome: Outcome) -> None:
@@ -110,7 +110,7 @@ class JobEvents:
                     yield event("progress", progress)
                 if len(news) == OUTCOMES_AT_ONCE:
                     continue
-                if progress["state"] in {"done", "cancelled"}:
+                if progress["state"] == "done":
                     yield event("end", progress)
                     return
                 if not await self._wait(alarm):
@@ -148,9 +148,11 @@ class JobEvents:
         states = [one.state for one in status.workers] if status else []
         return {
             "state": summary.state,
+            "cancelled": summary.job.cancelled,
             "total": summary.job.total,
             "done": summary.done,
             "failed": summary.failed,
+            "is_counted": summary.is_counted,
             "workers": states.count("running"),
             "workers_on_their_way": states.count("booting") + states.count("starting"),
             "left_s": self._time_left(summary.job.total, summary.done),

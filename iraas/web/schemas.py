@@ -96,6 +96,7 @@ class JobModel(BaseModel):
     events_url: str
     created_at: float
     state: Literal["open", "working", "done", "cancelled"]
+    cancelled: bool = Field(description="Whether somebody cancelled it before it was done.")
     total: int
     done: int
     failed: int

@@ -115,6 +115,21 @@ def test_a_stream_learns_of_a_retry_on_another_server(serve: Serve, hire: Hire) 
     )
 
 
+def test_a_stream_follows_a_cancelled_job_until_what_was_on_its_way_is_done(
+    web: WebProcess, hire: Hire
+) -> None:
+    job_id = make_job(web, "cat", "dog")
+    web.client.delete(f"/api/v1/jobs/{job_id}")
+    with following(web, f"/api/v1/jobs/{job_id}/events") as events:
+        first = json.loads(next(events).data)
+        assert (first["state"], first["done"]) == ("cancelled", 0)
+        hire()
+        rest = list(events)
+    assert sorted(labels_of(rest)) == ["cat", "dog"]
+    last = json.loads(rest[-1].data)
+    assert (rest[-1].name, last["state"], last["cancelled"]) == ("end", "done", True)
+
+
 def test_a_stopping_server_does_not_wait_for_streams(serve: Serve) -> None:
     web = serve(WebLimits(drain_s=10))
     job_id = make_job(web, "cat")

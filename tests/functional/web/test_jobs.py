@@ -146,7 +146,7 @@ def test_pictures_may_be_added_through_several_servers_at_once(serve: Serve, hir
     assert [one["outcome"]["label"] + ".jpg" for one in images] == [one["name"] for one in images]
 
 
-def test_a_cancelled_job_takes_no_more_and_what_was_sent_may_finish(
+def test_a_cancelled_job_takes_no_more_and_what_was_on_its_way_is_counted_in(
     web: WebProcess, hire: Hire
 ) -> None:
     job_id = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
@@ -156,7 +156,25 @@ def test_a_cancelled_job_takes_no_more_and_what_was_sent_may_finish(
     late = web.client.post(f"/api/v1/jobs/{job_id}/images", files=files("dog"))
     assert late.status_code == 409
     hire()
-    wait_until(lambda: web.client.get(f"/api/v1/jobs/{job_id}").json()["done"] == 1)
+    found = wait_until_done(web, job_id)
+    assert (found["done"], found["total"], found["cancelled"]) == (1, 1, True)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_that_is_done_cannot_be_cancelled_any_more(web: WebProcess) -> None:
+    job_id = make_job(web, "cat")
+    wait_until_done(web, job_id)
+    answer = web.client.delete(f"/api/v1/jobs/{job_id}")
+    assert (answer.status_code, answer.json()["state"]) == (200, "done")
+    assert answer.json()["cancelled"] is False
+
+
+def test_nothing_of_a_cancelled_job_is_tried_again(web: WebProcess) -> None:
+    job_id = make_job(web, "cat")
+    web.client.delete(f"/api/v1/jobs/{job_id}")
+    answer = web.client.post(f"/api/v1/jobs/{job_id}/retry")
+    assert answer.status_code == 409
+    assert "cancelled" in answer.json()["detail"]
 
 
 @pytest.mark.usefixtures("worker")
