@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 from iraas.core.keys import HISTORY, history_key
-from iraas.core.ports import Backend
+from iraas.core.ports import Backend, QueueDepth
 from iraas.errors import ObjectNotFoundError
 from iraas.services.status import Status
 
@@ -26,8 +26,8 @@ class Sample:
 
     Attributes:
         at: Seconds since the epoch.
-        visible: Requests that wait.
-        in_flight: Requests that a worker holds.
+        visible: Requests that wait; the most that were seen since the sample before.
+        in_flight: Requests that a worker holds; likewise.
         dead_letters: Messages in the dead-letter queue.
         workers: How many workers there are in each state.
         done: Outcomes stored by all workers on record.
@@ -77,9 +77,16 @@ class History:
         self._clock = clock
         self._gathered: list[Sample] = []
         self._latest: Sample | None = None
+        self._most_visible = self._most_in_flight = 0
         self._stored_minutes: dict[int, list[Sample]] = {}
         self._quiet_since_minute: int | None = None
         self._lock = threading.Lock()
+
+    def saw(self, depth: QueueDepth) -> None:
+        """Take in how deep the queue was between two samples: a burst may fit in there whole."""
+        with self._lock:
+            self._most_visible = max(self._most_visible, depth.visible)
+            self._most_in_flight = max(self._most_in_flight, depth.in_flight)
 
     def note(self, sample: Sample) -> None:
         """Keep a sample; whole minutes are stored. Its rate is taken from what was done since
@@ -91,6 +98,12 @@ class History:
         with self._lock:
             if self._latest:
                 sample = replace(sample, images_per_s=_rate(self._latest, sample))
+            sample = replace(
+                sample,
+                visible=max(sample.visible, self._most_visible),
+                in_flight=max(sample.in_flight, self._most_in_flight),
+            )
+            self._most_visible = self._most_in_flight = 0
             self._latest = sample
             self._gathered.append(sample)
             minute = _minute(sample)

@@ -167,7 +167,9 @@ class WebContext:
         admission = self.admission
         if admission.pending:
             accepted = admission.accepted
-            admission.sampled(self.backend.requests.depth().total, accepted)
+            depth = self.backend.requests.depth()
+            admission.sampled(depth.total, accepted)
+            self.history.saw(depth)
 
     def _sample_status(self) -> None:
         accepted = self.admission.accepted

@@ -3,6 +3,7 @@
 import pytest
 
 from iraas.core.keys import HISTORY
+from iraas.core.ports import QueueDepth
 from iraas.services.history import History, Sample
 from tests.unit.services.scripted import Clock, FlakyBackend
 
@@ -73,6 +74,19 @@ def test_the_pace_is_what_was_done_since_the_last_sample(
     for at, done in ((0, 0), (5, 50), (10, 50), (15, 40)):
         history.note(sample(clock() + at, done))
     assert [one.images_per_s for one in history.samples(clock())] == [0, 10, 0, 0]
+
+
+def test_a_burst_between_two_samples_is_seen_at_its_most(
+    backend: FlakyBackend, clock: Clock
+) -> None:
+    history = History(backend, clock)
+    history.note(sample(clock(), visible=0))
+    for depth in (QueueDepth(4, 8, 0), QueueDepth(12, 1, 0), QueueDepth(1, 2, 0)):
+        history.saw(depth)
+    history.note(sample(clock() + 5, visible=1))
+    history.note(sample(clock() + 10, visible=2))
+    seen = [(one.visible, one.in_flight) for one in history.samples(clock())]
+    assert seen == [(0, 0), (12, 8), (2, 0)]
 
 
 def test_while_nothing_happens_hardly_anything_is_stored(

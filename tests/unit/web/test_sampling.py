@@ -1,0 +1,20 @@
+"""What the web tier's samples see of the queue."""
+
+from iraas.backends.memory import MemoryBackend
+from iraas.core.ports import OutboundMessage
+from iraas.web.context import WebContext
+from iraas.web.limits import WebLimits
+
+
+def test_a_burst_that_is_over_before_the_next_sample_is_in_it() -> None:
+    backend = MemoryBackend()
+    context = WebContext(backend, deployment="test", token=None, limits=WebLimits())
+    context.admission.accept(12)
+    backend.requests.send([OutboundMessage("image") for _ in range(12)])
+    context._sample_depth()
+    while messages := backend.requests.receive(10, lease_s=30.0):
+        backend.requests.delete([one.receipt for one in messages])
+
+    context._sample_status()
+
+    assert [one.visible for one in context.history.samples(0.0)] == [12]
