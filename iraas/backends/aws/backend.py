@@ -9,8 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws.capacity import LaunchOptions, launch_options
+from iraas.backends.aws.capacity import LaunchOptions
 from iraas.backends.aws.controller_lease import S3ControllerLease
+from iraas.backends.aws.current_options import (
+    CurrentLaunchOptions,
+    web_launches,
+    worker_launches,
+)
 from iraas.backends.aws.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.ec2_launch import guard_launches
 from iraas.backends.aws.fleet_options import FleetOptions, KeptOptions
@@ -28,6 +33,7 @@ from iraas.backends.aws.s3_store import S3Store
 from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.backends.aws.sqs_queue import SqsQueue
 from iraas.backends.aws.stack.aws_stack import AwsStack
+from iraas.backends.aws.web_tier import launch_web_tier
 from iraas.core.ports import Launch
 from iraas.core.settings import MAX_FLEET
 
@@ -80,7 +86,7 @@ class AwsBackend:
         self._report = report
         self._sleep = sleep
         self._holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._kept = KeptOptions(lambda: self._store(INSTALL_PREFIX))
+        self._kept = KeptOptions(lambda: self._store(INSTALL_PREFIX), time.monotonic)
 
     @property
     def name(self) -> str:
@@ -163,16 +169,13 @@ class AwsBackend:
         return self._fleet("web", self._names.web, 1, self._web_options)
 
     def launch_web_tier(self) -> Launch:
-        """Launch the web tier's instance unless it is there. Idempotent.
+        """Launch the web tier's instance unless it is there, with some patience. Idempotent.
 
         Raises:
             NotProvisionedError: There is nothing to launch it from.
             IraasError: It cannot be launched.
         """
-        there = self.web_tier.instances()
-        if there:
-            return Launch(tuple(one.instance_id for one in there))
-        return self.web_tier.launch(1)
+        return launch_web_tier(self.web_tier, sleep=self._sleep)
 
     def close(self) -> None:
         """Let go of connections and threads. Idempotent."""
@@ -212,15 +215,13 @@ class AwsBackend:
     def _guarded_client(self) -> Any:
         return self._guarded
 
-    def _worker_options(self) -> LaunchOptions:
-        kept = self._kept()
-        options = launch_options(kept.kinds, kept.subnet_ids, kept.pricings)
-        return LaunchOptions(options, time.time, most=kept.capacity)
+    @cached_property
+    def _worker_options(self) -> CurrentLaunchOptions:
+        return CurrentLaunchOptions(self._kept, worker_launches, time.time)
 
-    def _web_options(self) -> LaunchOptions:
-        kept = self._kept()
-        options = launch_options([kept.web_kind], kept.subnet_ids, ["on-demand"])
-        return LaunchOptions(options, time.time)
+    @cached_property
+    def _web_options(self) -> CurrentLaunchOptions:
+        return CurrentLaunchOptions(self._kept, web_launches, time.time)
 
 
 class _LazyEc2:

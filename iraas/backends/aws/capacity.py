@@ -21,7 +21,7 @@ Scope = Literal["option", "subnet", "kind", "pricing", "all"]
 
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 600.0
-LONGEST_SHORT_REST_S = 60.0
+LONGEST_SHORT_REST_S = 20.0
 UNSUPPORTED_REST_S = 3600.0
 """A type that a zone does not have at all is asked for again after an hour."""
 SHORT_REST_S = 2.0

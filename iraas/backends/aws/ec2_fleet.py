@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 
 from iraas.backends.aws.capacity import LaunchOptions
 from iraas.backends.aws.ec2_instances import Ec2Client, terminate_instances
@@ -53,7 +53,8 @@ class Ec2Fleet:
             launch_client: One that sends each request once and has `guard_launches`.
             ledger: The ledger of this role.
             names: The deployment's names.
-            options: Gives what to launch, in order; asked when it is first needed.
+            options: Gives what to launch, in order; asked at each launch. It gives the same object,
+                which knows what rests, for as long as nothing else is to be launched.
             capacity: Slots, 1..19.
             role: The instances' role tag.
             template: The launch template's name; the workers' by default.
@@ -66,7 +67,7 @@ class Ec2Fleet:
         self._client = client
         self._ledger = ledger
         self._deployment = names.deployment
-        self._options = cache(options)
+        self._options = options
         self._capacity = capacity
         self._role = role
         self._parallel = parallel

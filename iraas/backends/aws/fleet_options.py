@@ -1,6 +1,7 @@
 """What a deployment launches: kept with the deployment itself, so that everybody agrees on it."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,8 +9,14 @@ from typing import Any
 from iraas.backends.aws.capacity import Pricing
 from iraas.core.ports import ObjectStore
 from iraas.core.settings import MAX_FLEET
-from iraas.errors import ConfigurationError, NotProvisionedError, ObjectNotFoundError
+from iraas.errors import (
+    BackendUnavailableError,
+    ConfigurationError,
+    NotProvisionedError,
+    ObjectNotFoundError,
+)
 
+KNOWN_FOR_S = 60.0
 OPTIONS_KEY = "options.json"
 KINDS = ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large")
 """Two cores and 4 GiB each, the cheapest first; several, since one type may be out of stock."""
@@ -79,27 +86,46 @@ def decode_options(data: bytes) -> FleetOptions:
 
 
 class KeptOptions:
-    """The options of a deployment, read once when they are first needed."""
+    """The options of a deployment, read when they are needed and at most once a minute: a
+    controller that runs for days learns so that the deployment was provisioned anew.
+    """
 
-    def __init__(self, install: Callable[[], ObjectStore]) -> None:
-        """Say where the install files are."""
+    def __init__(
+        self, install: Callable[[], ObjectStore], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Make no call yet.
+
+        Args:
+            install: Opens the store of the install files.
+            now: Gives seconds, of any origin.
+        """
         self._install = install
+        self._now = now
         self._options: FleetOptions | None = None
+        self._read_at = 0.0
 
     def __call__(self) -> FleetOptions:
-        """The options.
+        """The options; those that are known, for another minute, while they cannot be read.
 
         Raises:
-            NotProvisionedError: There are none yet, or they are mangled.
+            NotProvisionedError: There are none (any more), or they are mangled.
+            BackendError: They could not be read, and never were.
         """
-        if self._options is None:
-            try:
-                self._options = decode_options(self._install().get(OPTIONS_KEY))
-            except ObjectNotFoundError as exc:
-                raise NotProvisionedError(
-                    "the deployment's fleet has not been provisioned",
-                    remedy="Make it with: iraas provision --backend aws",
-                ) from exc
+        now = self._now()
+        if self._options is not None and now - self._read_at < KNOWN_FOR_S:
+            return self._options
+        try:
+            self._options = decode_options(self._install().get(OPTIONS_KEY))
+        except ObjectNotFoundError as exc:
+            self._options = None
+            raise NotProvisionedError(
+                "the deployment's fleet has not been provisioned",
+                remedy="Make it with: iraas provision --backend aws",
+            ) from exc
+        except BackendUnavailableError:
+            if self._options is None:
+                raise
+        self._read_at = now
         return self._options
 
     def forget(self) -> None:

@@ -116,13 +116,14 @@ class World:
         client = SwitchingEc2(self.ec2, self.clock, self.scheduler.switch)
         guard_launches(client, self.clock)
         kinds, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
-        options = launch_options(kinds, subnets, ["spot", "on-demand"])
+        launches = launch_options(kinds, subnets, ["spot", "on-demand"])
+        options = LaunchOptions(launches, self.clock)
         fleet = Ec2Fleet(
             client,
             client,
             LaunchLedger(self._ledger_store, "worker"),
             names,
-            lambda: LaunchOptions(options, self.clock),
+            lambda: options,
             capacity=self._plan.cap,
             parallel=1,
             clock=self.clock,

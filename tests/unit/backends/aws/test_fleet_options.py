@@ -1,12 +1,25 @@
 """The options of a deployment: read back as written, and refused when they make no sense."""
 
 import json
+import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from iraas.backends.aws.fleet_options import FleetOptions, KeptOptions, decode_options
-from iraas.errors import ConfigurationError, NotProvisionedError
+from iraas.backends.aws.capacity import LaunchOption
+from iraas.backends.aws.current_options import (
+    CurrentLaunchOptions,
+    web_launches,
+    worker_launches,
+)
+from iraas.backends.aws.fleet_options import (
+    KNOWN_FOR_S,
+    FleetOptions,
+    KeptOptions,
+    decode_options,
+)
+from iraas.errors import BackendUnavailableError, ConfigurationError, NotProvisionedError
 from tests.unit.backends.aws.virtual_world import Store, VirtualClock
 
 
@@ -41,14 +54,72 @@ def test_options_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
         FleetOptions(**bad)
 
 
-def test_kept_options_are_read_once_until_they_are_forgotten() -> None:
-    store = Store(VirtualClock(), __import__("random").Random(1))
-    kept = KeptOptions(lambda: store)
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def store(clock: VirtualClock) -> Store:
+    return Store(clock, random.Random(1))
+
+
+def test_kept_options_are_read_once_a_minute_or_when_they_are_forgotten(
+    store: Store, clock: VirtualClock
+) -> None:
+    kept = KeptOptions(lambda: store, clock)
     with pytest.raises(NotProvisionedError):
         kept()
     store.put("options.json", FleetOptions(capacity=3).encode())
     assert kept().capacity == 3
     store.put("options.json", FleetOptions(capacity=4).encode())
+    clock.now += KNOWN_FOR_S - 1
     assert kept().capacity == 3
-    kept.forget()
+    clock.now += 1
     assert kept().capacity == 4
+    store.put("options.json", FleetOptions(capacity=5).encode())
+    kept.forget()
+    assert kept().capacity == 5
+
+
+def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualClock) -> None:
+    kept = KeptOptions(lambda: store, clock)
+    store.put("options.json", FleetOptions(capacity=3).encode())
+    kept()
+    there = store.get
+
+    def away(key: str) -> bytes:
+        raise BackendUnavailableError("away")
+
+    store.get = away  # type: ignore[method-assign]
+    clock.now += KNOWN_FOR_S
+    assert kept().capacity == 3
+    store.get = there  # type: ignore[method-assign]
+    store.delete(["options.json"])
+    clock.now += KNOWN_FOR_S
+    with pytest.raises(NotProvisionedError):
+        kept()
+
+
+def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned_anew(
+    store: Store, clock: VirtualClock
+) -> None:
+    options = FleetOptions(kinds=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2)
+    store.put("options.json", options.encode())
+    current = CurrentLaunchOptions(KeptOptions(lambda: store, clock), worker_launches, clock)
+    first = current()
+    option = first.pick(0)
+    assert option is not None
+    first.refused(option, "Unsupported")
+    clock.now += KNOWN_FOR_S
+    assert current() is first
+    store.put("options.json", replace(options, kinds=("c7i.large",), capacity=5).encode())
+    clock.now += KNOWN_FOR_S
+    assert current() is not first
+    assert current().most == 5
+    assert current().pick(0) == LaunchOption("c7i.large", "a", "spot")
+
+
+def test_the_web_tier_is_never_on_spot() -> None:
+    options = FleetOptions(subnet_ids=("a",), web_kind="t3.medium")
+    assert web_launches(options) == (LaunchOption("t3.medium", "a", "on-demand"),)
