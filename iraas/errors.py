@@ -31,6 +31,11 @@ once, where the backend or the decoder is called, with ``raise … from exc``.
 """
 
 
+def how_to_install(extra: str) -> str:
+    """The remedy for packages that are missing: the way README installs iraas, from its source."""
+    return f"In the folder of iraas's source: pip install '.[{extra}]'"
+
+
 class IraasError(Exception):
     """Base of all errors raised on purpose.
 

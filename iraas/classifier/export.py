@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from iraas.classifier.bundle import BundleFacts, write_bundle
 from iraas.classifier.silence import import_onnxruntime
 from iraas.classifier.zoo import MODELS
-from iraas.errors import BundleError, IraasError, MissingExtraError
+from iraas.errors import BundleError, IraasError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def export_bundle(name: str, directory: Path) -> None:
     except ImportError as exc:
         raise MissingExtraError(
             f"making a bundle needs a package that is not installed: {exc.name}",
-            remedy="pip install 'iraas[export]'",
+            remedy=how_to_install("export"),
         ) from exc
     check_against_torch(model, module, known)
     facts = BundleFacts(known.name, known.preprocessing, known.source, known.licence)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iraas.classifier.bundle import load_bundle
 from iraas.classifier.silence import import_onnxruntime
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
-from iraas.errors import BundleError, MissingExtraError
+from iraas.errors import BundleError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ class OnnxClassifier:
         except ImportError as exc:
             raise MissingExtraError(
                 f"classifying needs a package that is not installed: {exc.name}",
-                remedy="pip install 'iraas[worker]'",
+                remedy=how_to_install("worker"),
             ) from exc
         self._np = np
         self._prepare = prepare_pixels

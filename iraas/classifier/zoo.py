@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from iraas.classifier.bundle import MANIFEST_FILE, Preprocessing, looks_whole
-from iraas.errors import BundleError, ConfigurationError, MissingExtraError
+from iraas.errors import BundleError, ConfigurationError, MissingExtraError, how_to_install
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -136,7 +136,7 @@ def _require_export_packages(model: ZooModel) -> None:
         raise MissingExtraError(
             f"making the bundle of {model.name} needs packages that are not installed: "
             f"{', '.join(missing)}",
-            remedy="pip install 'iraas[export]'",
+            remedy=how_to_install("export"),
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from iraas.cli.composition import cores, ensure_model, max_workers, new_requester_id, open_backend
 from iraas.core.ports import OutboundMessage
 from iraas.core.settings import Settings
-from iraas.errors import IraasError
+from iraas.errors import IraasError, how_to_install
 from iraas.services.status import take_status
 
 FREE_DISK_BYTES = 1_000_000_000
@@ -57,9 +57,7 @@ def _classifier(_settings: Settings) -> str:
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError as exc:
-            raise IraasError(
-                f"{name} is not installed", remedy="pip install 'iraas[worker]'"
-            ) from exc
+            raise IraasError(f"{name} is not installed", remedy=how_to_install("worker")) from exc
     return ", ".join(found)
 
 

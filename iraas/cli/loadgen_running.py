@@ -17,7 +17,7 @@ from iraas.cli.render import print_json
 from iraas.cli.saving import saving_rows
 from iraas.core.ports import Backend
 from iraas.core.settings import Resolved
-from iraas.errors import BackendError, MissingExtraError, UsageError
+from iraas.errors import BackendError, MissingExtraError, UsageError, how_to_install
 from iraas.loadgen.answers import Measured, Target
 from iraas.loadgen.observing import Load, Look, Watch, draw, load_of
 from iraas.loadgen.pictures import PictureSet, load_pictures, read_labels
@@ -125,7 +125,7 @@ async def _run_on_web(
         from iraas.loadgen.http_target import HttpTarget  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise MissingExtraError(
-            "sending over HTTP needs aiohttp", remedy="Run: pip install 'iraas[loadgen]'"
+            "sending over HTTP needs aiohttp", remedy=how_to_install("loadgen")
         ) from exc
 
     async with HttpTarget(place.url, api=place.api, token=place.token) as target:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from iraas.core.settings import Settings
-from iraas.errors import MissingExtraError
+from iraas.errors import MissingExtraError, how_to_install
 
 
 def load_web_tier(settings: Settings) -> Callable[..., None]:
@@ -19,7 +19,7 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
     except ModuleNotFoundError as exc:
         raise MissingExtraError(
             f"the web tier needs a package that is not installed: {exc.name}",
-            remedy="pip install 'iraas[web]'",
+            remedy=how_to_install("web"),
         ) from exc
     limits = WebLimits(
         max_image_bytes=settings.max_image_bytes,

@@ -11,11 +11,13 @@ from typing import Any, Literal, cast
 
 from iraas.core.ids import is_plain_name
 from iraas.core.keys import MAX_ATTEMPTS
-from iraas.errors import ConfigurationError
+from iraas.errors import ConfigurationError, UsageError
 
 BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
+FLAG = "flag"
+"""The source of a setting that was given on the command line."""
 MAX_FLEET = 19
 """Workers at most: twenty instances with the web tier's one."""
 
@@ -47,9 +49,13 @@ def _path(text: str) -> Path:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        number = int(text.replace("_", ""))
+        said = f"it is a whole number in {minimum}..{maximum}"
+        try:
+            number = int(text.replace("_", ""))
+        except ValueError as exc:
+            raise ValueError(said) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(f"it is a whole number in {minimum}..{maximum}")
+            raise ValueError(said)
         return number
 
     return parse
@@ -57,9 +63,13 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        number = float(text)
+        said = f"it is a number of seconds in {minimum:g}..{maximum:g}"
+        try:
+            number = float(text)
+        except ValueError as exc:
+            raise ValueError(said) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(f"it is a number of seconds in {minimum:g}..{maximum:g}")
+            raise ValueError(said)
         return number
 
     return parse
@@ -190,7 +200,8 @@ def resolve(
         defaults: Defaults that depend on the machine: `home` and `cache`.
 
     Raises:
-        ConfigurationError: If a value cannot be used, or the file has an unknown name.
+        UsageError: If a flag's value cannot be used.
+        ConfigurationError: If any other value cannot be used, or the file has an unknown name.
     """
     known = {one.name for one in fields(Settings)}
     if profile is not None and (unknown := sorted(set(profile.values) - known)):
@@ -225,7 +236,7 @@ def _find(
     profile: Profile | None,
 ) -> tuple[object, str] | None:
     if flags.get(name) is not None:
-        return flags[name], "flag"
+        return flags[name], FLAG
     if environment.get(variable(name), "") != "":
         return environment[variable(name)], f"environment {variable(name)}"
     if profile is not None and name in profile.values:
@@ -237,7 +248,8 @@ def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) 
     try:
         return parse(",".join(map(str, raw)) if isinstance(raw, list | tuple) else str(raw))
     except ValueError as exc:
-        raise ConfigurationError(
+        kind = UsageError if source == FLAG else ConfigurationError
+        raise kind(
             f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
             remedy=f"Give another --{name.replace('_', '-')} or {variable(name)}.",
         ) from exc

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import iraas
 from iraas.backends.aws.translation import translating
-from iraas.errors import ConfigurationError, MissingExtraError
+from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -168,7 +168,7 @@ class AwsSession:
                 except ImportError as exc:
                     raise MissingExtraError(
                         "the aws backend needs boto3, which is not installed",
-                        remedy="Install it with: pip install 'iraas[aws]'",
+                        remedy=how_to_install("aws"),
                     ) from exc
                 self._session = boto3.session.Session(region_name=self._wanted_region)
             return self._session

@@ -165,6 +165,7 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(images: Deploym
         (["http://127.0.0.1:1", "images", "--labels", "gone.csv"], "gone.csv cannot be read"),
         (["http://127.0.0.1:1", "images", "--save", "run.txt"], "neither in .csv nor in .jsonl"),
         (["http://127.0.0.1:1", "images", "--chart", "run.png"], "does not end in .svg"),
+        (["http://127.0.0.1:1", "images", "--chart", "gone/run.svg"], "cannot be written"),
         (["http://127.0.0.1:1", "images", "--rate", "0"], "--rate"),
     ],
 )
@@ -192,6 +193,38 @@ def test_nobody_listening_is_a_failure_with_a_hint(images: Deployment) -> None:
     assert "Is the web tier running?" in done.stderr
 
 
+def test_a_wrong_token_ends_with_four_and_says_what_to_set(images: Deployment) -> None:
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"detail": "this server wants a token"}, status=401)
+
+    with fake_tier(refuse) as tier:
+        done = images.run("loadgen", tier.url, "images", expect=4, IRAAS_TOKEN="wrong")
+
+    assert "does not take this token" in done.stderr
+    assert "Set IRAAS_TOKEN" in done.stderr
+    assert tier.posts == 0
+
+
+def test_a_server_that_dies_ends_the_run_with_six_and_what_was_measured(
+    images: Deployment,
+) -> None:
+    with fake_tier(tier_of(delay_s=0.02)) as tier:
+        process = images.start(
+            "loadgen", tier.url, "images", "--duration", "600", "--give-up", "0.5", "--json",
+            "--chart", "run.svg",
+        )  # fmt: skip
+        wait_until(lambda: tier.posts > 10)
+    done = finish(process)
+
+    assert done.returncode == 6
+    assert re.search(r"nobody answers since \d\.\d s \(.*cannot be reached", done.stderr)
+    result = json.loads(done.stdout)
+    assert result["unanswered_s"] >= 0.5
+    assert result["succeeded"] > 0
+    assert result["interrupted"] is False
+    assert (images.folder / "run.svg").exists()
+
+
 def test_without_the_package_for_http_the_extra_is_named(images: Deployment) -> None:
     program = (
         "import sys; sys.modules['aiohttp'] = None; from iraas.cli.app import main; "
@@ -208,7 +241,7 @@ def test_without_the_package_for_http_the_extra_is_named(images: Deployment) -> 
     )
 
     assert done.returncode == 4
-    assert "pip install 'iraas[loadgen]'" in done.stderr
+    assert "pip install '.[loadgen]'" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -249,13 +282,15 @@ def test_straight_at_the_queue_workers_are_started_from_zero(images: Deployment)
 
     done = images.run(
         "loadgen", "--queue", "images", "-n", "12", "-c", "6", "--labels", "labels.csv",
-        "--chart", "run.svg", "--json",
+        "--chart", "run.svg", "--watch-after", "30", "--json",
     )  # fmt: skip
 
     result = json.loads(done.stdout)
     assert (result["right"], result["wrong"], result["failed"]) == (12, 0, 0)
     assert result["fleet"]["most_workers"] == 1
     assert result["samples"][0]["workers"] == 0
+    assert (result["samples"][-1]["waiting"], result["samples"][-1]["in_flight"]) == (0, 0)
+    assert result["samples"][-1]["workers"] == 0
     (job,) = images.json("jobs")
     assert (job["total"], job["done"]) == (12, 12)
 

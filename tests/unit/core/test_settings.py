@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.core.settings import Profile, Resolved, Settings, resolve, variable
-from iraas.errors import ConfigurationError
+from iraas.errors import ConfigurationError, UsageError
 
 DEFAULTS: Mapping[str, object] = {"home": Path("/data"), "cache": Path("/cache")}
 SAMPLES = {
@@ -130,11 +130,13 @@ def test_numbers_of_a_file_need_no_quotes() -> None:
 def test_a_value_that_cannot_be_used_names_its_setting_and_its_source(
     name: str, value: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(UsageError) as caught:
         resolved({name: value})
     text = str(caught.value)
     assert name in text
     assert "(from flag)" in text
+    assert "literal" not in text
+    assert "could not convert" not in text
     assert variable(name) in caught.value.remedy
     assert len(text) < 300
 

@@ -47,7 +47,7 @@ def test_without_boto3_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(MissingExtraError, match="boto3") as caught:
         _ = session.sqs
-    assert "pip install 'iraas[aws]'" in caught.value.remedy
+    assert "pip install '.[aws]'" in caught.value.remedy
 
 
 def test_without_a_region_it_says_how_to_set_one() -> None:
