@@ -136,6 +136,7 @@ def _local(settings: Settings) -> "Backend":
 
 def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
     from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
+    from iraas.backends.aws.prices import refuse_unpriced  # noqa: PLC0415 - as above
 
     def opened(options: "FleetOptions | None") -> AwsBackend:
         return AwsBackend(
@@ -152,7 +153,9 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     if not to_provision:
         return backend
     wanted = _fleet_options(settings, backend.stack.options())
+    prices = backend.pricing
     backend.close()
+    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "nobody could tell the costs")
     return opened(wanted)
 
 

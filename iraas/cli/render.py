@@ -118,10 +118,15 @@ def status_view(status: Status) -> Table:
     if status.spent_usd or status.hour_usd:
         each = f", ${status.per_thousand_usd:.3f} per 1,000 images" if status.done else ""
         spend = f"about ${status.spent_usd:.2f} so far{each}; ${status.hour_usd:.2f} an hour now"
-        view.add_row("spend", spend)
+        if status.unpriced:
+            spend += f"; {', '.join(status.unpriced)} has no price and counts as the dearest type"
+        view.add_row("spend", cell(spend))
     view.add_row("controller", cell(status.controller) or "none")
     view.add_row("last decision", _decision(status))
     view.add_row("workers", _worker_table(status) if status.workers else "none")
+    for one in status.machines:
+        text = f"{one.instance_id}, {one.state}, {one.kind} {one.pricing}, {one.age_s:,.0f} s"
+        view.add_row({"web": "web tier"}.get(one.role, one.role), cell(text))
     return view
 
 

@@ -37,6 +37,21 @@ def tell_estimate(settings: Settings, images: int) -> None:
     )
 
 
+def check_spend_limit(settings: Settings, usd: float | None) -> None:
+    """Refuse a limit on spending that could not be held, before anything is sent.
+
+    Raises:
+        ConfigurationError: Something that may be launched has no price.
+    """
+    if usd is None or settings.backend == "local":
+        return
+    from iraas.backends.aws.prices import refuse_unpriced  # noqa: PLC0415 - only if it is on aws
+
+    with open_aws(settings) as backend:
+        kinds = backend.stack.options().kinds
+        refuse_unpriced(kinds, backend.stack.prices(), "--max-spend cannot be held")
+
+
 @contextmanager
 def spending_at_most(backend: Backend, usd: float | None) -> Iterator[None]:
     """Have nothing launched once so much has been spent from now on, for as long as this lasts."""

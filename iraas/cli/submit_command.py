@@ -73,7 +73,7 @@ def submit(
     from iraas.cli.composition import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
     from iraas.cli.saving import check_save_path  # noqa: PLC0415 - not for --help
-    from iraas.cli.spending import tell_estimate  # noqa: PLC0415 - not for --help
+    from iraas.cli.spending import check_spend_limit, tell_estimate  # noqa: PLC0415 - as above
 
     _check(paths, files_from, resume)
     if no_wait and max_spend is not None:
@@ -92,6 +92,7 @@ def submit(
                 _say_what_would_be_sent(unsent, settings, as_json=as_json)
             return
         ensure_model_here(settings)
+        check_spend_limit(settings, max_spend)
         with open_backend(settings) as backend:
             job = _job(backend, pictures, resume, [*(paths or []), *_named(files_from)])
             tell_estimate(settings, job.total)

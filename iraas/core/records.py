@@ -89,7 +89,8 @@ class InstanceRecord:
         kind: Its type.
         pricing: ``on-demand`` or ``spot``.
         launched_at: Seconds since the epoch.
-        ended_at: When it was first missed, in seconds since the epoch; None while it is there.
+        ended_at: When it ended, about, in seconds since the epoch; None until it is missed.
+        role: ``worker``, or what else it was there for.
     """
 
     instance_id: str
@@ -97,6 +98,7 @@ class InstanceRecord:
     pricing: str
     launched_at: float
     ended_at: float | None = None
+    role: str = "worker"
 
     def encode(self) -> bytes:
         """The record as JSON."""

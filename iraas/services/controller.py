@@ -99,6 +99,7 @@ class Controller:
         first_s = self._timing.tick_s
         self._blind = Brake(time.monotonic, first_s=first_s, longest_s=LONGEST_PAUSE_S)
         self._has_looked = False
+        self._others: list[Instance] = []
 
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
         """Look again and again until told to stop. What fails is asked again, ever more slowly.
@@ -136,7 +137,7 @@ class Controller:
         removed = self._remove_orphans(instances, records)
         observation = self._observe(instances, records, removed)
         decision = self._policy.decide(observation)
-        launched, hindrance = self._launch(decision.wanted, observation.workers)
+        launched, hindrance = self._launch(decision.wanted, observation.workers, instances)
         record = DecisionRecord(
             at=observation.at,
             **asdict(observation.queue),
@@ -223,12 +224,12 @@ class Controller:
                 self._broken.worked()
         self._known = present
 
-    def _launch(self, wanted: int, workers: int) -> tuple[int, str]:
+    def _launch(self, wanted: int, workers: int, present: list[Instance]) -> tuple[int, str]:
         """Launch what is missing: how many are on their way, and what stood in the way."""
         count = max(0, wanted - workers)
         if workers or not count:
             self.trouble = None
-        hindrance = self._hindrance() if count else ""
+        hindrance = self._hindrance(present) if count else ""
         try:
             launch = self._backend.fleet.launch(0 if hindrance else count)
         except ConfigurationError as exc:
@@ -242,12 +243,12 @@ class Controller:
         self._known.update(launch.launched)
         return len(launch.launched), hindrance or launch.shortfall
 
-    def _hindrance(self) -> str:
+    def _hindrance(self, present: list[Instance]) -> str:
         if self._refused.left_s:
             return f"waiting before the next launch: {self._refused.reason}"
         if self._broken.left_s:
             return f"waiting before the next launch, for a worker broke: {self._broken.reason}"
-        return self._spend.is_exhausted()
+        return self._spend.is_exhausted([*present, *self._others])
 
     def _note_trouble(self, error: ConfigurationError) -> None:
         """Let the last decision say why there is no newer one."""
@@ -283,6 +284,8 @@ class Controller:
         if now - self._swept_at < self._timing.sweep_s:
             return
         self._swept_at = now
+        self._others = self._backend.fleet.others()
+        self._spend.observe(self._others, of_fleet=False)
         self._dead_letters.run()
         self._backend.responses.sweep(self._timing.unused_s)
 

@@ -39,6 +39,27 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineStatus:
+    """An instance that is no worker's, but costs money.
+
+    Attributes:
+        instance_id: Its id.
+        role: What it is there for: ``web`` or ``builder``.
+        state: ``booting``, ``running`` or ``stopping``.
+        age_s: Since its launch.
+        kind: Its type.
+        pricing: ``on-demand``, ``spot`` or ``free``.
+    """
+
+    instance_id: str
+    role: str
+    state: str
+    age_s: float
+    kind: str
+    pricing: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A deployment at one moment. Times are seconds since the epoch.
 
@@ -57,6 +78,8 @@ class Status:
         per_thousand_usd: What a thousand images have cost so far; None if there are none yet.
         controller: Who acts as the controller; empty if nobody does.
         decision: What the controller decided last; None if it never did.
+        machines: The instances that are no workers', the oldest first.
+        unpriced: Kinds of instances without a price; they count as the dearest kind.
     """
 
     deployment: str
@@ -73,6 +96,8 @@ class Status:
     per_thousand_usd: float | None
     controller: str
     decision: DecisionRecord | None
+    machines: tuple[MachineStatus, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The status as a JSON object."""
@@ -94,7 +119,9 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
         for name, record in records.items()
         if name not in instances and _is_there(record, now)
     ]
-    spent_usd = SpendLedger(backend, backend.pricing, clock).spent_usd()
+    others = backend.fleet.others()
+    billed = [*instances.values(), *others]
+    spent = SpendLedger(backend, backend.pricing, clock).spent(billed)
     done = sum(record.done for record in records.values())
     return Status(
         deployment=deployment,
@@ -106,11 +133,13 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
         done=done,
         failed=sum(record.failed for record in records.values()),
         images_per_s=round(sum(one.images_per_s for one in workers), 2),
-        spent_usd=round(float(spent_usd), 4),
-        hour_usd=sum(backend.pricing.hour_usd(one.kind, one.pricing) for one in workers),
-        per_thousand_usd=round(1000 * spent_usd / done, 4) if done else None,
+        spent_usd=round(spent.usd, 4),
+        hour_usd=sum(backend.pricing.hour_usd(one.kind, one.pricing) for one in billed),
+        per_thousand_usd=round(1000 * spent.usd / done, 4) if done else None,
         controller=backend.lease.holder(),
         decision=last_decision(backend),
+        machines=tuple(_machine(one, now) for one in sorted(others, key=lambda o: o.launched_at)),
+        unpriced=spent.unpriced,
     )
 
 
@@ -143,6 +172,17 @@ def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> Wo
         pricing=instance.pricing,
         done=record.done if record else 0,
         images_per_s=record.images_per_s if record else 0.0,
+    )
+
+
+def _machine(one: Instance, now: float) -> MachineStatus:
+    return MachineStatus(
+        instance_id=one.instance_id,
+        role=one.role,
+        state=one.state.value,
+        age_s=round(max(0.0, now - one.launched_at), 1),
+        kind=one.kind,
+        pricing=one.pricing,
     )
 
 

@@ -7,7 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from iraas.backends.aws.capacity import LaunchOptions
-from iraas.backends.aws.ec2_instances import Ec2Client, terminate_instances
+from iraas.backends.aws.ec2_instances import (
+    ROLES,
+    Ec2Client,
+    list_instances,
+    terminate_instances,
+)
 from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.slot_launcher import Filled, SlotLauncher
@@ -135,6 +140,16 @@ class Ec2Fleet:
             PermissionDeniedError, BackendError: EC2 or the ledger could not be asked.
         """
         return self._view().instances()
+
+    def others(self) -> list[Instance]:
+        """The live instances of the deployment's other roles, as EC2 lists them.
+
+        Raises:
+            PermissionDeniedError, BackendError: EC2 could not be asked.
+        """
+        roles = [role for role in ROLES if role != self._role]
+        listed = list_instances(self._client, self._deployment, roles)
+        return [one.to_instance() for one in listed if one.live]
 
     def soon_s(self) -> float | None:
         """Seconds until it makes sense to launch again, if what stood in the way of the last launch

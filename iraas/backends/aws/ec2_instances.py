@@ -8,6 +8,8 @@ from iraas.backends.aws.names import DEPLOYMENT_TAG, ROLE_TAG
 from iraas.backends.aws.translation import code_of, translating
 from iraas.core.ports import Instance, InstanceState
 
+ROLES = ("worker", "web", "builder")
+"""The roles that instances have, by their tag."""
 LIVE_STATES = ("pending", "running", "shutting-down", "stopping", "stopped")
 """All states but the last: such an instance exists and may come to cost something."""
 
@@ -69,7 +71,12 @@ class ListedInstance:
     def to_instance(self) -> Instance:
         """The instance in the words of the port; only for a live one."""
         return Instance(
-            self.instance_id, _STATES[self.state], self.launched_at, self.kind, self.pricing
+            self.instance_id,
+            _STATES[self.state],
+            self.launched_at,
+            self.kind,
+            self.pricing,
+            self.tags.get(ROLE_TAG, "worker"),
         )
 
 

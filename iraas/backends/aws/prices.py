@@ -43,7 +43,7 @@ class Spend:
 
     Attributes:
         usd: Dollars.
-        unknown_kinds: Instance types without a price here; they are not in the sum.
+        unknown_kinds: Instance types without a price here; they count as the dearest that has one.
     """
 
     usd: float
@@ -85,9 +85,18 @@ class PriceTable:
             return None
         return price * (self.spot_share if pricing == "spot" else 1.0) + self.extras_hour
 
+    def has_price(self, kind: str) -> bool:
+        """Whether a type has a price. See `iraas.core.ports.Pricing`."""
+        return kind in self.on_demand_hour
+
     def hour_usd(self, kind: str, pricing: str) -> float:
-        """As `instance_hour`, and 0 without a price. See `iraas.core.ports.Pricing`."""
-        return self.instance_hour(kind, pricing) or 0.0
+        """As `instance_hour`; a type without a price counts as the dearest, on demand: an estimate
+        that a limit on spending hangs on is rather too high. See `iraas.core.ports.Pricing`.
+        """
+        hour = self.instance_hour(kind, pricing)
+        if hour is not None:
+            return hour
+        return max(self.on_demand_hour.values()) + self.extras_hour
 
     def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
         """What one instance cost. See `iraas.core.ports.Pricing`."""
@@ -98,11 +107,10 @@ class PriceTable:
         usd = 0.0
         unknown: set[str] = set()
         for run in runs:
-            hour = self.instance_hour(run.kind, run.pricing)
-            if hour is None:
+            if not self.has_price(run.kind):
                 unknown.add(run.kind)
-            else:
-                usd += hour * max(run.seconds, MINIMUM_BILLED_S) / _SECONDS_AN_HOUR
+            hour = self.hour_usd(run.kind, run.pricing)
+            usd += hour * max(run.seconds, MINIMUM_BILLED_S) / _SECONDS_AN_HOUR
         return Spend(usd, tuple(sorted(unknown)))
 
     def per_thousand_images(self, hour: float, images_per_s: float) -> float:
@@ -121,6 +129,26 @@ class PriceTable:
 def runs_of(instances: Sequence[Instance], now: float) -> list[Run]:
     """The runs so far of instances that exist."""
     return [Run(one.kind, one.pricing, max(0.0, now - one.launched_at)) for one in instances]
+
+
+def refuse_unpriced(kinds: Iterable[str], prices: PriceTable, what: str) -> None:
+    """Stop where an estimate would be a guess.
+
+    Args:
+        kinds: Instance types.
+        prices: The prices.
+        what: What cannot be done, for people.
+
+    Raises:
+        ConfigurationError: A type has no price.
+    """
+    unknown = sorted({kind for kind in kinds if not prices.has_price(kind)})
+    if unknown:
+        raise ConfigurationError(
+            f"{what}: {', '.join(unknown)} has no price in {prices.region} ({prices.source})",
+            remedy="Choose a type that has one, or pass --prices with a file that names it, of the "
+            "same form as iraas/backends/aws/prices.json.",
+        )
 
 
 def load_prices(region: str, override: Path | None = None) -> PriceTable:
@@ -149,6 +177,8 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
     if region not in regions:
         source = f"{source}; us-east-1 stands in for {region}"
     prices = regions.get(region, regions["us-east-1"])
+    if not prices:
+        raise ValueError(f"no type of {region} has a price")
     requests = value["requests"]
     return PriceTable(
         region=region,

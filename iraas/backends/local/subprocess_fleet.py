@@ -101,6 +101,10 @@ class SubprocessFleet:
         self._stopping &= {instance.instance_id for instance in instances}
         return instances
 
+    def others(self) -> list[Instance]:
+        """None: whatever else runs on this machine costs nothing."""
+        return []
+
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances: politely first, by force after `grace_s` seconds.
 

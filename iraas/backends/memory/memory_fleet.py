@@ -84,6 +84,10 @@ class MemoryFleet:
             for instance_id, at in there
         ]
 
+    def others(self) -> list[Instance]:
+        """None."""
+        return []
+
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances. Idempotent."""
         for instance_id in instance_ids:

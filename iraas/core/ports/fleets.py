@@ -24,6 +24,7 @@ class Instance:
         launched_at: Seconds since the epoch.
         kind: What it is: an instance type, or ``process``.
         pricing: ``on-demand``, ``spot`` or ``free``.
+        role: ``worker``, or what else it is there for.
     """
 
     instance_id: str
@@ -31,6 +32,7 @@ class Instance:
     launched_at: float
     kind: str
     pricing: str = "free"
+    role: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ class Fleet(Protocol):
         """The instances that exist, those included that are still booting or stopping."""
         ...
 
+    def others(self) -> list[Instance]:
+        """The deployment's instances that are not of the fleet, such as the web tier's: they cost
+        money, too.
+        """
+        ...
+
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances, whatever they are doing; what they held returns after its lease.
         Idempotent: an instance that is gone is no error.
@@ -97,11 +105,15 @@ class Pricing(Protocol):
     """What instances cost, as far as can be estimated."""
 
     def hour_usd(self, kind: str, pricing: str) -> float:
-        """Dollars for an hour of an instance; 0 if its kind has no price."""
+        """Dollars for an hour of an instance. A kind without a price counts as the dearest one."""
         ...
 
     def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
-        """Dollars for an instance that ran so long, by the rules of the bill."""
+        """Dollars for an instance that ran so long, by the rules of the bill; as `hour_usd`."""
+        ...
+
+    def has_price(self, kind: str) -> bool:
+        """Whether a kind of instance has a price of its own."""
         ...
 
 
@@ -115,3 +127,7 @@ class FreeOfCharge:
     def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
         """Nothing."""
         return 0.0
+
+    def has_price(self, kind: str) -> bool:  # noqa: ARG002 - the port's
+        """It has: nothing."""
+        return True

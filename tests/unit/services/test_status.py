@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from iraas.backends.aws.prices import load_prices
 from iraas.backends.memory import MemoryBackend
-from iraas.core.keys import LAST_DECISION, worker_key
-from iraas.core.ports import OutboundMessage, QueueDepth
-from iraas.core.records import DecisionRecord, WorkerRecord, WorkerState
+from iraas.core.keys import LAST_DECISION, instance_key, worker_key
+from iraas.core.ports import Instance, InstanceState, OutboundMessage, QueueDepth
+from iraas.core.records import DecisionRecord, InstanceRecord, WorkerRecord, WorkerState
 from iraas.services.status import FRESH_S, Status, take_status
 from tests.unit.services.scripted import Clock, FlakyBackend, receive, request, send
 
@@ -157,4 +158,45 @@ def test_the_json_is_pinned(backend: FlakyBackend, clock: Clock) -> None:
             "removed": {},
             "broken_in_a_row": 8,
         },
+        "machines": [],
+        "unpriced": [],
     }
+
+
+def test_the_web_tier_is_shown_and_paid_for(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = clock.now - 3600
+    others = [
+        Instance("i-builder", InstanceState.BOOTING, clock.now, "x9.huge", "on-demand", "builder"),
+        Instance("i-web", InstanceState.RUNNING, at, "t3.small", "on-demand", "web"),
+    ]
+    prices = load_prices("us-east-1")
+    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    monkeypatch.setattr(backend, "pricing", prices)
+    status = look(backend, clock)
+    assert [(one.instance_id, one.role, one.state, one.age_s) for one in status.machines] == [
+        ("i-web", "web", "running", 3600.0),
+        ("i-builder", "builder", "booting", 0.0),
+    ]
+    web_usd = prices.hour_usd("t3.small", "on-demand")
+    assert status.spent_usd == round(web_usd, 4)
+    assert status.hour_usd == prices.hour_usd("x9.huge", "on-demand") + web_usd
+    assert status.workers == ()
+    clock.advance(60.0)
+    assert look(backend, clock).unpriced == ("x9.huge",)
+
+
+def test_what_is_spent_does_not_grow_a_day_after_the_last_worker_left(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "pricing", load_prices("us-east-1"))
+    record = InstanceRecord("i-1", "c6a.large", "spot", clock.now)
+    backend.records.put(instance_key("i-1"), record.encode())
+    clock.advance(3600.0)
+    says(backend, clock, "i-1", "gone", done=10)
+    clock.advance(300.0)
+    spent_usd = look(backend, clock).spent_usd
+    assert 0 < spent_usd < 0.05
+    clock.advance(86_400.0)
+    assert look(backend, clock).spent_usd == spent_usd

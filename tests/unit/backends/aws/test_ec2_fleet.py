@@ -305,6 +305,23 @@ def test_an_instance_whose_tags_were_taken_away_keeps_its_slot(rig: Rig) -> None
     assert fleet.launch(1).launched == ()
 
 
+def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -> None:
+    fleet = rig.fleet()
+    fleet.launch(1)
+    request = rig.launches()[0]
+    ids = {}
+    for role in ("web", "builder"):
+        tags = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": role}]
+        specs = [{"ResourceType": "instance", "Tags": tags}]
+        more = {"ClientToken": role, "TagSpecifications": specs}
+        answer = rig.ec2.run_instances(**(request | more))
+        ids[role] = answer["Instances"][0]["InstanceId"]
+    assert {one.role: one.instance_id for one in fleet.others()} == ids
+    assert [one.role for one in fleet.instances()] == ["worker"]
+    rig.ec2.end(ids["builder"])
+    assert [one.role for one in fleet.others()] == ["web"]
+
+
 def looks(rig: Rig) -> int:
     """The DescribeInstances calls so far."""
     return sum(name == "DescribeInstances" for name, _ in rig.ec2.calls)

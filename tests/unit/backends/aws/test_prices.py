@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.backends.aws.prices import Run, Spend, load_prices, runs_of
+from iraas.backends.aws.prices import Run, load_prices, refuse_unpriced, runs_of
 from iraas.core.ports import Instance, InstanceState
 from iraas.errors import ConfigurationError
 
@@ -43,9 +43,25 @@ def test_an_hour_costs_its_price_with_address_and_disk() -> None:
     assert spend.usd == pytest.approx(0.0765 + 0.005 + 0.0009)
 
 
-def test_a_type_without_a_price_is_named_and_not_guessed() -> None:
-    spend = load_prices("us-east-1").spend([Run("x9.huge", "spot", 3600)])
-    assert spend == Spend(0.0, ("x9.huge",))
+def test_a_type_without_a_price_is_named_and_counts_as_the_dearest() -> None:
+    table = load_prices("us-east-1")
+    spend = table.spend([Run("x9.huge", "spot", 3600)])
+    assert spend.unknown_kinds == ("x9.huge",)
+    assert spend.usd == pytest.approx(max(table.on_demand_hour.values()) + table.extras_hour)
+    assert table.hour_usd("x9.huge", "spot") == spend.usd == table.cost_usd("x9.huge", "spot", 3600)
+    assert table.instance_hour("x9.huge", "spot") is None
+    assert (table.has_price("x9.huge"), table.has_price("c6a.large")) == (False, True)
+
+
+def test_types_without_a_price_are_refused_where_an_estimate_matters(tmp_path: Path) -> None:
+    table = load_prices("us-east-1")
+    refuse_unpriced(["c6a.large", "t3.small"], table, "no estimate")
+    with pytest.raises(ConfigurationError, match=r"no estimate: x9\.huge has no price") as caught:
+        refuse_unpriced(["c6a.large", "x9.huge"], table, "no estimate")
+    assert "--prices" in caught.value.remedy
+    mine = tmp_path / "prices.json"
+    mine.write_text(json.dumps(SHIPPED | {"on_demand_hour": {"us-east-1": {"x9.huge": 9.0}}}))
+    refuse_unpriced(["x9.huge"], load_prices("us-east-1", mine), "no estimate")
 
 
 def test_a_region_without_prices_says_whose_it_uses() -> None:
@@ -81,6 +97,7 @@ def test_a_table_of_ones_own_is_used(tmp_path: Path) -> None:
         "{}",
         json.dumps(SHIPPED | {"version": 2}),
         json.dumps(SHIPPED | {"spot_share": -1}),
+        json.dumps(SHIPPED | {"on_demand_hour": {"us-east-1": {}}}),
         json.dumps(SHIPPED | {"spot_share": "cheap"}),
         json.dumps(SHIPPED | {"s3_gb_month": float("nan")}),
     ],
