@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     CONFIGURATION = 4
     TIMED_OUT = 5
+    UNANSWERED = 6
     INTERRUPTED = 130
 
 

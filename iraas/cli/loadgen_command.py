@@ -9,6 +9,7 @@ from iraas.cli.loadgen_options import (
     DEFAULT_CLIENTS,
     DEFAULT_REQUESTS,
     DEFAULT_ROOM,
+    GIVE_UP_S,
     TIMEOUT_S,
     ApiOption,
     ArgumentsArgument,
@@ -16,12 +17,14 @@ from iraas.cli.loadgen_options import (
     ChartOption,
     ConcurrencyOption,
     DurationOption,
+    GiveUpOption,
     LabelsOption,
     QueueOption,
     RateOption,
     RequestsOption,
     SaveOption,
     TimeoutOption,
+    WatchAfterOption,
 )
 from iraas.cli.options import JsonOption, with_settings
 from iraas.core.settings import Resolved
@@ -43,16 +46,18 @@ def loadgen(
     arrivals: ArrivalsOption = "poisson",
     duration: DurationOption = None,
     timeout: TimeoutOption = TIMEOUT_S,
+    give_up: GiveUpOption = GIVE_UP_S,
     labels: LabelsOption = None,
     save: SaveOption = None,
     chart: ChartOption = None,
+    watch_after: WatchAfterOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Send pictures as many requesters at once would, and measure what they see.
 
     The loop is closed: each of --concurrency clients sends its next picture when its last one is
     answered. With --rate it is open. Ctrl-C tells what was measured so far. Exit codes: 0 all
-    labelled, 3 some failed, 130 interrupted.
+    labelled, 3 some failed, 4 wrong token, 6 nobody answered any more, 130 interrupted.
 
     Examples:
         iraas loadgen http://127.0.0.1:8000 ./images -n 500 --chart run.svg
@@ -64,13 +69,15 @@ def loadgen(
     url, paths = _split(arguments, queue=queue)
     result = run_load(
         resolved,
-        _plan(requests, duration, concurrency, timeout, rate, arrivals),
+        _plan(requests, duration, concurrency, timeout, rate, arrivals, give_up),
         Place(url, api, resolved.settings.token or ""),
         paths,
-        Report(labels=labels, save=save, chart=chart, as_json=as_json),
+        Report(labels=labels, save=save, chart=chart, watch_after_s=watch_after, as_json=as_json),
     )
     if result.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
+    if result.silence is not None:
+        raise typer.Exit(ExitCode.UNANSWERED)
     if result.summary.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
@@ -98,6 +105,7 @@ def _plan(
     timeout_s: float,
     rate: float | None,
     arrivals: "Arrivals",
+    give_up_s: float,
 ) -> "LoadPlan":
     from iraas.loadgen.plan import LoadPlan  # noqa: PLC0415 - not for --help
 
@@ -108,4 +116,5 @@ def _plan(
         timeout_s=timeout_s,
         rate_per_s=rate,
         arrivals=arrivals,
+        give_up_s=give_up_s,
     )

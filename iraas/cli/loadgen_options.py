@@ -9,6 +9,7 @@ DEFAULT_REQUESTS = 100
 DEFAULT_CLIENTS = 32
 DEFAULT_ROOM = 1000
 TIMEOUT_S = 300.0
+GIVE_UP_S = 3.0
 
 _LOAD = "Load"
 _REPORT = "Report"
@@ -75,6 +76,15 @@ TimeoutOption = Annotated[
     float,
     typer.Option(min=0.1, metavar="S", rich_help_panel=_LOAD, help="What one request may take."),
 ]
+GiveUpOption = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        metavar="S",
+        rich_help_panel=_LOAD,
+        help="Stop when for so long nothing but connection errors came.",
+    ),
+]
 LabelsOption = Annotated[
     Path | None,
     typer.Option(
@@ -95,5 +105,15 @@ ChartOption = Annotated[
         metavar="FILE.svg",
         rich_help_panel=_REPORT,
         help="Draw the queue and the workers over the run.",
+    ),
+]
+WatchAfterOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=3600.0,
+        metavar="S",
+        rich_help_panel=_REPORT,
+        help="After the last answer, watch for so long at most, until no worker is left.",
     ),
 ]

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -13,19 +14,22 @@ import typer
 from iraas.cli.composition import ensure_model_here, open_backend
 from iraas.cli.following_job import running_controller
 from iraas.cli.loadgen_view import LoadProgress, print_result
+from iraas.cli.printable import printable
 from iraas.cli.render import print_json
-from iraas.cli.saving import saving_rows
+from iraas.cli.saving import check_writable, saving_rows
 from iraas.core.ports import Backend
 from iraas.core.settings import Resolved
 from iraas.errors import BackendError, MissingExtraError, UsageError, how_to_install
 from iraas.loadgen.answers import Measured, Target
-from iraas.loadgen.observing import Load, Look, Watch, draw, load_of
+from iraas.loadgen.observing import LOOK_S, Load, Look, Watch, draw, load_of
 from iraas.loadgen.pictures import PictureSet, load_pictures, read_labels
 from iraas.loadgen.plan import Api, LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.session import LoadResult, make_load
 from iraas.services.sources import find_pictures
 from iraas.services.status import take_status
+
+Run = Callable[[Target, Watch | None], Awaitable[LoadResult]]
 
 BACKEND_LOOK_S = 0.5
 WEB_LOOK_S = 1.0
@@ -58,12 +62,14 @@ class Report:
         labels: A file that says what is right.
         save: A file for every request.
         chart: A file for the picture of the run.
+        watch_after_s: How long to watch at most, after all is answered, until no worker is left.
         as_json: Whether to print JSON.
     """
 
     labels: Path | None
     save: Path | None
     chart: Path | None
+    watch_after_s: float
     as_json: bool
 
 
@@ -77,8 +83,8 @@ def run_load(
         BackendError: If the target is not there at all.
     """
     labels = read_labels(report.labels) if report.labels else {}
-    if report.chart is not None and report.chart.suffix != ".svg":
-        raise UsageError(f"{report.chart} does not end in .svg")
+    if report.chart is not None:
+        _check_chart(report.chart)
     pictures = load_pictures(find_pictures(paths), labels)
     if not pictures.is_whole:
         _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
@@ -89,38 +95,30 @@ def run_load(
         def write(one: Measured) -> None:
             write_row(one.to_json())
 
+        run = partial(_run, plan, pictures, write, report.watch_after_s)
         if place.url is None:
-            result = _run_on_queue(resolved, plan, pictures, write)
+            result = _run_on_queue(resolved, run)
         else:
-            result = asyncio.run(_run_on_web(resolved, plan, place, pictures, write))
+            result = asyncio.run(_run_on_web(resolved, place, place.url, run))
     _tell(result, place, report)
     return result
 
 
-def _run_on_queue(
-    resolved: Resolved, plan: LoadPlan, pictures: PictureSet, write: Callable[[Measured], None]
-) -> LoadResult:
+def _run_on_queue(resolved: Resolved, run: Run) -> LoadResult:
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
         target = QueueTarget(backend, max_image_bytes=settings.max_image_bytes, clock=time.time)
         watch = Watch(_backend_look(backend, settings.deployment), BACKEND_LOOK_S)
 
-        async def run() -> LoadResult:
+        async def run_open() -> LoadResult:
             async with target:
-                return await _run(plan, target, pictures, watch, write)
+                return await run(target, watch)
 
-        return asyncio.run(run())
+        return asyncio.run(run_open())
 
 
-async def _run_on_web(
-    resolved: Resolved,
-    plan: LoadPlan,
-    place: Place,
-    pictures: PictureSet,
-    write: Callable[[Measured], None],
-) -> LoadResult:
-    assert place.url is not None, "the web tier has an address"
+async def _run_on_web(resolved: Resolved, place: Place, url: str, run: Run) -> LoadResult:
     try:
         from iraas.loadgen.http_target import HttpTarget  # noqa: PLC0415 - an extra
     except ImportError as exc:
@@ -128,18 +126,19 @@ async def _run_on_web(
             "sending over HTTP needs aiohttp", remedy=how_to_install("loadgen")
         ) from exc
 
-    async with HttpTarget(place.url, api=place.api, token=place.token) as target:
+    async with HttpTarget(url, api=place.api, token=place.token) as target:
         await target.check()
         async with _web_watch(resolved, target.load) as watch:
-            return await _run(plan, target, pictures, watch, write)
+            return await run(target, watch)
 
 
 async def _run(
     plan: LoadPlan,
-    target: Target,
     pictures: PictureSet,
-    watch: Watch | None,
     write: Callable[[Measured], None],
+    watch_after_s: float,
+    target: Target,
+    watch: Watch | None,
 ) -> LoadResult:
     with LoadProgress(plan) as progress:
         return await make_load(
@@ -150,6 +149,7 @@ async def _run(
             ended=write,
             show=progress.show,
             random=Random(),  # noqa: S311 - due times are no secret
+            watch_after_s=watch_after_s,
         )
 
 
@@ -159,7 +159,10 @@ async def _web_watch(resolved: Resolved, look: Look) -> AsyncIterator[Watch | No
     deployment, it is taken to be that one.
     """
     try:
-        await look()
+        async with asyncio.timeout(LOOK_S):
+            await look()
+    except TimeoutError:
+        trouble = f"the web tier tells no status within {LOOK_S:g} s"
     except BackendError as exc:
         trouble = str(exc)
     else:
@@ -189,6 +192,16 @@ def _tell(result: LoadResult, place: Place, report: Report) -> None:
         _draw(result, place, report.chart)
     if report.save is not None:
         _say(f"Saved every request to {report.save}.")
+    if result.silence is not None:
+        silence = result.silence
+        _say(f"iraas: nobody answers since {silence.for_s:.1f} s: {printable(silence.reason)}.")
+        _say("       The figures are those until then. Is the web tier still running?")
+
+
+def _check_chart(path: Path) -> None:
+    if path.suffix != ".svg":
+        raise UsageError(f"{path} does not end in .svg")
+    check_writable(path)
 
 
 def _draw(result: LoadResult, place: Place, path: Path) -> None:

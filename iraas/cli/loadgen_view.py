@@ -106,7 +106,7 @@ def result_table(summary: Summary) -> Table:
     for kind, count in sorted(summary.failures.items()):
         table.add_row(f"  {kind}", f"{count:,}", cell(summary.reasons.get(kind, ""))[:160])
     if summary.unfinished:
-        table.add_row("unfinished", f"{summary.unfinished:,}", "given up at the interruption")
+        table.add_row("unfinished", f"{summary.unfinished:,}", "given up when the run was ended")
     if summary.retries:
         table.add_row("turned away", f"{summary.retries:,}", "429, sent again")
     if summary.right is not None:

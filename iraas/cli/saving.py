@@ -4,12 +4,12 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from iraas.core.outcomes import Outcome
-from iraas.errors import UsageError
+from iraas.errors import SavingError, UsageError
 
 Row = Mapping[str, Any]
 COLUMNS = (
@@ -39,12 +39,34 @@ def saving_rows(path: Path | None, columns: Sequence[str]) -> Iterator[Callable[
         yield lambda _: None
         return
     check_save_path(path)
+    with ExitStack() as stack:
+        with _naming(path):
+            file = path.open("w", encoding="utf-8", newline="")
+            stack.callback(_close, file, path)
+            put = _csv_writer(file, columns) if path.suffix == ".csv" else _jsonl_writer(file)
+
+        def write(row: Row) -> None:
+            with _naming(path):
+                put(row)
+
+        yield write
+
+
+def _close(file: TextIO, path: Path) -> None:
+    """Close a file; what it still held may be what does not fit on the disk."""
+    with _naming(path):
+        file.close()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        file = path.open("w", encoding="utf-8", newline="")
+        yield
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
-    with file:
-        yield _csv_writer(file, columns) if path.suffix == ".csv" else _jsonl_writer(file)
+        raise SavingError(
+            f"{path} cannot be written: {exc.strerror}",
+            remedy="Nothing else is lost: save once more with iraas results JOB --save FILE",
+        ) from exc
 
 
 def check_save_path(path: Path) -> None:
@@ -57,6 +79,15 @@ def check_save_path(path: Path) -> None:
         raise UsageError(
             f"{path} ends neither in .csv nor in .jsonl", remedy="Try: --save results.csv"
         )
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before there is anything to write.
+
+    Raises:
+        UsageError: If it cannot.
+    """
     if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
         raise UsageError(
             f"{path} cannot be written", remedy="Name a file in a folder that you may write to."

@@ -47,13 +47,14 @@ def histogram(ordered: Sequence[float], bars: int = 12) -> list[Bar]:
 
     Args:
         ordered: The values, not negative, the smallest first.
-        bars: About how many bars; never more than three times as many.
+        bars: About how many bars, fewer for a few values; never more than three times as many.
 
     Returns:
         Adjacent bars from the smallest to the greatest value; none if there are no values.
     """
     if not ordered:
         return []
+    bars = min(bars, max(3, len(ordered)))
     low, high = max(ordered[0], 1e-6), max(ordered[-1], 1e-6)
     bounds = _by_factors(low, high, bars) if high / low >= _WIDE else _by_steps(low, high, bars)
     last = len(bounds) - 2
@@ -62,7 +63,8 @@ def histogram(ordered: Sequence[float], bars: int = 12) -> list[Bar]:
 
 
 def _by_steps(low: float, high: float, bars: int) -> list[float]:
-    step = _round_up(max((high - low) / bars, high / 1000), _STEPS)
+    # Bounds are told with three digits: closer ones would read the same.
+    step = _round_up(max((high - low) / bars, high / 100), _STEPS)
     first = math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) + 1
     return [_exact(place * step) for place in range(first, last + 1)]

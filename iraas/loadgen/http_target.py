@@ -9,7 +9,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from iraas.errors import BackendUnavailableError, UsageError
+from iraas.errors import BackendUnavailableError, CredentialsError, UsageError
 from iraas.loadgen.answers import Answer, Failure
 from iraas.loadgen.http_answers import (
     HttpReply,
@@ -27,6 +27,8 @@ KEEP_ALIVE_S = 3.0
 """An idle connection is not used again after so long: uvicorn closes it after 5 s, and a request
 sent into a closing connection fails without anybody's fault."""
 CONNECT_S = 10.0
+TOKEN_S = 3.0
+"""How long to wait for a word about the token; who says nothing is not known to refuse it."""
 MAX_ANSWER_BYTES = 1_000_000
 MAX_WAIT_S = 300.0
 """The longest that ``POST /api/v1/classify`` may be asked to wait."""
@@ -64,10 +66,11 @@ class HttpTarget:
         await self._session.close()
 
     async def check(self) -> None:
-        """See whether anybody listens there at all.
+        """See whether anybody listens there at all, and takes the token.
 
         Raises:
             BackendUnavailableError: Nobody does.
+            CredentialsError: The token is wrong, or missing.
         """
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -77,6 +80,20 @@ class HttpTarget:
                 f"nobody answers at {self._base}: {_why(exc)}", remedy="Is the web tier running?"
             ) from exc
         writer.close()
+        await self._check_token()
+
+    async def _check_token(self) -> None:
+        try:
+            async with asyncio.timeout(TOKEN_S):
+                reply = await self._exchange("GET", self._base / "api/v1/status")
+        except (aiohttp.ClientError, OSError):
+            return  # what else is wrong there shows under load
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            known = "does not take this token" if self._headers else "wants a token"
+            raise CredentialsError(
+                f"{self._base} {known}",
+                remedy="Set IRAAS_TOKEN to the token that the web tier was started with.",
+            )
 
     async def classify(self, picture: LoadedPicture, until: float) -> Answer:
         """Send a picture and wait for its outcome. See `iraas.loadgen.answers.Target`."""

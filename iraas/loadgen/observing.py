@@ -12,6 +12,9 @@ from iraas.services.status import Status
 log = logging.getLogger(__name__)
 LOOK_S = 10.0
 """How long one look may take."""
+SHORT_RUN_S = 30.0
+SHORT_LOOK_S = 0.25
+"""Most seconds between two looks at the beginning: all of a short run is its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Watch:
 
     Args:
         look: Looks at the deployment.
-        every_s: Seconds between two looks.
+        every_s: Seconds between two looks, once the run is no short one any more.
 
     Attributes:
         observed: The samples, in order.
@@ -72,6 +75,7 @@ class Watch:
         self.observed: list[Observation] = []
         self._look = look
         self._every_s = every_s
+        self._began = 0.0
 
     @property
     def workers(self) -> int | None:
@@ -81,15 +85,33 @@ class Watch:
     async def begin(self) -> None:
         """Look for the first time, right before the run: even the shortest has one sample."""
         await self._take(0.0)
+        self._began = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Look now and again after `begin`; a look that fails leaves a gap."""
         loop = asyncio.get_running_loop()
-        began = due = loop.time()
+        due = self._began
         while True:
-            due = max(due + self._every_s, loop.time())
+            due = max(due + self._pause_s(), loop.time())
             await asyncio.sleep(due - loop.time())
-            await self._take(loop.time() - began)
+            await self._take(self._elapsed_s)
+
+    async def end(self, after_s: float) -> None:
+        """Look once more, when all is answered; then on until no worker is left, for so long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + after_s
+        await self._take(self._elapsed_s)
+        while self.workers and loop.time() < until:
+            await asyncio.sleep(min(self._pause_s(), until - loop.time()))
+            await self._take(self._elapsed_s)
+
+    @property
+    def _elapsed_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._began
+
+    def _pause_s(self) -> float:
+        is_short = self._elapsed_s < SHORT_RUN_S
+        return min(self._every_s, SHORT_LOOK_S) if is_short else self._every_s
 
     async def _take(self, at_s: float) -> None:
         try:

@@ -25,6 +25,7 @@ class LoadPlan:
             and that wait is part of their latency.
         timeout_s: How long after it was due a request may be answered.
         rate_per_s: Requests due per second; None for a closed loop.
+        give_up_s: The run ends when for so long nothing but connection errors came.
         arrivals: Whether due times are random (a Poisson process) or evenly spaced.
     """
 
@@ -34,6 +35,7 @@ class LoadPlan:
     timeout_s: float
     rate_per_s: float | None = None
     arrivals: Arrivals = "poisson"
+    give_up_s: float = 3.0
 
 
 def due_times(plan: LoadPlan, random: Random) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from iraas.loadgen.answers import Answer, Failure, Measured, Target
@@ -11,6 +12,25 @@ from iraas.loadgen.plan import LoadPlan, due_times
 PAUSE_S = 0.1
 """What a client of a closed loop waits after a connection error, so as not to spin on a dead
 server."""
+LEAST_ERRORS = 3
+"""Connection errors in a row before a server is taken to be gone, however long that took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody answered any more, and the run was given up.
+
+    Attributes:
+        for_s: How long that had lasted.
+        reason: The last connection error.
+    """
+
+    for_s: float
+    reason: str
+
+
+class NobodyAnswersError(Exception):
+    """Connection errors were all that came for too long. Ends the run's tasks, and no more."""
 
 
 class LoadRun:
@@ -27,6 +47,7 @@ class LoadRun:
     Attributes:
         began: When it began, as a time of the event loop.
         sent: Requests that were due and begun.
+        silence: Why the run was given up; None if it was not.
     """
 
     def __init__(
@@ -40,6 +61,9 @@ class LoadRun:
     ) -> None:
         self.began = 0.0
         self.sent = 0
+        self.silence: Silence | None = None
+        self._silent_since_s: float | None = None
+        self._errors_in_a_row = 0
         self._plan = plan
         self._target = target
         self._pictures = pictures
@@ -53,15 +77,24 @@ class LoadRun:
         return asyncio.get_running_loop().time() - self.began
 
     async def run(self) -> None:
-        """Send all requests and wait for all answers. When it is cancelled, so are they."""
+        """Send all requests and wait for all answers. When it is cancelled, so are they.
+
+        It ends early when nobody answers any more.
+        """
         self.began = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
-            if self._plan.rate_per_s is None:
-                clients = min(self._plan.in_flight, self._plan.requests or self._plan.in_flight)
-                for _ in range(clients):
-                    group.create_task(self._client())
-            else:
-                await self._send_when_due(group)
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._plan.rate_per_s is None:
+                    self._start_clients(group)
+                else:
+                    await self._send_when_due(group)
+        except* NobodyAnswersError:
+            pass
+
+    def _start_clients(self, group: asyncio.TaskGroup) -> None:
+        clients = min(self._plan.in_flight, self._plan.requests or self._plan.in_flight)
+        for _ in range(clients):
+            group.create_task(self._client())
 
     async def _client(self) -> None:
         """One requester of a closed loop."""
@@ -99,7 +132,25 @@ class LoadRun:
         self._ended(
             Measured(number, picture.name, picture.expected, due_s, started_s, ended_s, answer)
         )
+        self._mind_silence(answer, ended_s)
         return answer
+
+    def _mind_silence(self, answer: Answer, at_s: float) -> None:
+        """Count connection errors with nothing else between them.
+
+        Raises:
+            NobodyAnswersError: That has gone on for too long.
+        """
+        if answer.failure is not Failure.CONNECTION:
+            self._errors_in_a_row, self._silent_since_s = 0, None
+            return
+        self._errors_in_a_row += 1
+        if self._silent_since_s is None:
+            self._silent_since_s = at_s
+        silent_s = at_s - self._silent_since_s
+        if silent_s >= self._plan.give_up_s and self._errors_in_a_row >= LEAST_ERRORS:
+            self.silence = Silence(silent_s, answer.reason)
+            raise NobodyAnswersError
 
     def _next_number(self) -> int:
         number = self.sent

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
@@ -12,7 +13,7 @@ from iraas.loadgen.answers import Measured, Target
 from iraas.loadgen.observing import Observation, Watch
 from iraas.loadgen.pictures import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.run import LoadRun
+from iraas.loadgen.run import LoadRun, Silence
 from iraas.loadgen.tally import Summary, Tally
 
 TICK_S = 0.5
@@ -48,17 +49,20 @@ class LoadResult:
         summary: The figures.
         observed: Samples of the deployment; none if it could not be watched.
         interrupted: Whether it was told to stop before its end.
+        silence: Why it was given up; None if it was not.
     """
 
     summary: Summary
     observed: tuple[Observation, ...]
     interrupted: bool
+    silence: Silence | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object, with the samples."""
         samples = [{"at_s": round(one.at_s, 3), **asdict(one.load)} for one in self.observed]
         return {
             "interrupted": self.interrupted,
+            "silence": asdict(self.silence) if self.silence else None,
             **self.summary.to_json(),
             "samples": samples,
         }
@@ -73,8 +77,9 @@ async def make_load(
     ended: Callable[[Measured], None],
     show: Callable[[Moment], None],
     random: Random,
+    watch_after_s: float = 0.0,
 ) -> LoadResult:
-    """Make load until the plan is done, or until SIGINT or SIGTERM ends it early.
+    """Make load until the plan is done, nobody answers, or SIGINT or SIGTERM ends it early.
 
     From the first signal on the second one acts as it did before.
 
@@ -86,6 +91,7 @@ async def make_load(
         ended: Told of each request that ended.
         show: Shown how far it is, twice a second.
         random: Gives the due times of an open loop.
+        watch_after_s: How long to watch at most, after all is answered, until no worker is left.
     """
     tally = Tally()
 
@@ -97,20 +103,29 @@ async def make_load(
         await watch.begin()
     run = LoadRun(plan, target, pictures, ended=count, random=random)
     cpu_s = time.process_time()
-    beside = [asyncio.create_task(_show(run, tally, watch, show))]
-    if watch is not None:
-        beside.append(asyncio.create_task(watch.run()))
-    try:
-        interrupted = await _until_interrupted(run.run())
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-    cpu_s = time.process_time() - cpu_s
+    async with _beside(_show(run, tally, watch, show)):
+        async with _beside(*([watch.run()] if watch else [])):
+            interrupted = await _until_interrupted(run.run())
+        cpu_s = time.process_time() - cpu_s
+        if watch is not None:
+            is_whole = not interrupted and run.silence is None
+            await _until_interrupted(watch.end(watch_after_s if is_whole else 0.0))
     observed = watch.observed if watch else []
     labelled = any(one.expected is not None for one in pictures)
     summary = tally.summary(sent=run.sent, labelled=labelled, observed=observed, cpu_s=cpu_s)
-    return LoadResult(summary, tuple(observed), interrupted)
+    return LoadResult(summary, tuple(observed), interrupted, run.silence)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do something beside the body of a ``with`` block, and no longer."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_interrupted(work: Awaitable[None]) -> bool:

@@ -44,7 +44,7 @@ class Summary:
         sent: Requests begun.
         succeeded: Those that got a label, right or not.
         failed: Those that failed.
-        unfinished: Those given up because the run was interrupted.
+        unfinished: Those given up because the run was ended early.
         right: Labels that are the expected ones; None if none was expected.
         wrong: Labels that are not; None if none was expected.
         failures: How many failed in each way.

@@ -12,7 +12,7 @@ from iraas.web.metrics import CONTENT_TYPE
 from iraas.web.problems import Problem, problem_of
 
 router = APIRouter(tags=["Deployment"])
-STATUS_AGE_S = 1.0
+STATUS_AGE_S = 0.2
 READY_AGE_S = 5.0
 
 
@@ -47,7 +47,7 @@ async def readyz(request: Request) -> Response:
     """`ok` if the backend answers, replies can be received and the server is not stopping."""
     context = context_of(request)
     try:
-        await context.run(context.backend.requests.depth)
+        await context.readiness.check()
     except BackendError as exc:
         raise problem_of(exc) from exc
     if context.closing or not context.router.is_listening:

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from iraas.errors import BackendError, BackendUnavailableError, UsageError
+from iraas.errors import BackendError, BackendUnavailableError, CredentialsError, UsageError
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.http_target import HttpTarget, check_url
 from iraas.loadgen.observing import Load, Watch
@@ -337,6 +337,26 @@ def test_nobody_listening_is_told_before_any_load() -> None:
                 await target.load()
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("token", "complaint"), [("", "wants a token"), ("wrong", "does not take this token")]
+)
+def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: str) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        known = request.headers.get("Authorization") == "Bearer right"
+        return web.Response(status=200 if known else 401)
+
+    async def check(url: str, token: str) -> None:
+        async with HttpTarget(url, api="classify", token=token) as target:
+            await target.check()
+
+    with fake_tier(refuse) as tier:
+        with pytest.raises(CredentialsError, match=complaint) as refused:
+            asyncio.run(check(tier.url, token))
+        asyncio.run(check(tier.url, "right"))
+
+    assert "IRAAS_TOKEN" in refused.value.remedy
 
 
 def test_a_server_that_says_nothing_is_somebody_all_the_same() -> None:

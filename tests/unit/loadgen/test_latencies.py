@@ -72,5 +72,15 @@ def test_wide_latencies_get_bounds_that_grow() -> None:
     assert len(bars) <= 13
 
 
+@pytest.mark.parametrize(
+    "values", [[0.127], [0.1268, 0.1272], [0.1266, 0.1269, 0.1271], [1.501, 1.502], [0.0, 0.0]]
+)
+def test_a_few_values_close_together_make_bars_that_read_differently(values: list[float]) -> None:
+    bars = histogram(values)
+
+    assert len(bars) <= 3
+    assert all(f"{one.from_s:.3g}" != f"{one.to_s:.3g}" for one in bars)
+
+
 def test_no_values_make_no_bars() -> None:
     assert histogram([]) == []

@@ -10,7 +10,7 @@ import pytest
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.pictures import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.run import LoadRun
+from iraas.loadgen.run import LoadRun, Silence
 from tests.unit.loadgen.virtual_time import run_virtually
 
 PICTURES = [LoadedPicture(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
@@ -140,7 +140,7 @@ def test_a_client_does_not_spin_on_a_dead_server() -> None:
     async def behave(_number: int) -> Answer:
         return Answer(failure=Failure.CONNECTION)
 
-    measured = load(LoadPlan(None, 10.0, in_flight=1, timeout_s=60), ScriptedTarget(behave))
+    measured = load(LoadPlan(None, 10.0, 1, timeout_s=60, give_up_s=60), ScriptedTarget(behave))
 
     assert 50 < len(measured) <= 101
 
@@ -180,3 +180,62 @@ def test_a_label_is_right_if_it_is_the_expected_one() -> None:
     measured = load(LoadPlan(3, None, in_flight=1, timeout_s=60), ScriptedTarget(behave))
 
     assert [one.is_right for one in measured] == [True, False, None]
+
+
+def broken_from(number: int, *, until: int = 10**9) -> Behaviour:
+    async def behave(this: int) -> Answer:
+        if number <= this < until:
+            return Answer(failure=Failure.CONNECTION, reason="refused")
+        await asyncio.sleep(1.0)
+        return Answer(label="cat")
+
+    return behave
+
+
+def left_after(plan: LoadPlan, behave: Behaviour) -> tuple[Silence | None, list[Measured]]:
+    measured: list[Measured] = []
+    run = LoadRun(plan, ScriptedTarget(behave), PICTURES, ended=measured.append, random=Random(1))
+    run_virtually(run.run())
+    return run.silence, measured
+
+
+def test_clients_give_up_when_only_connection_errors_come() -> None:
+    silence, measured = left_after(
+        LoadPlan(10_000, None, in_flight=4, timeout_s=60, give_up_s=3.0), broken_from(8)
+    )
+
+    assert silence is not None
+    assert silence.reason == "refused"
+    assert silence.for_s == pytest.approx(3.0, abs=0.2)
+    assert sum(one.answer.failure is None for one in measured) == 8
+    assert len(measured) < 200
+
+
+def test_an_open_loop_gives_up_too() -> None:
+    silence, measured = left_after(
+        LoadPlan(1000, None, 50, 60, rate_per_s=2.0, arrivals="fixed", give_up_s=3.0),
+        broken_from(4),
+    )
+
+    assert silence is not None
+    assert silence.reason == "refused"
+    assert silence.for_s == pytest.approx(3.0, abs=0.6)
+    assert len(measured) < 20
+
+
+def test_a_server_that_comes_back_in_time_is_not_given_up() -> None:
+    silence, measured = left_after(
+        LoadPlan(50, None, in_flight=1, timeout_s=60, give_up_s=3.0), broken_from(4, until=24)
+    )
+
+    assert silence is None
+    assert len(measured) == 50
+
+
+def test_two_errors_far_apart_are_no_dead_server() -> None:
+    silence, measured = left_after(
+        LoadPlan(2, None, 1, 60, rate_per_s=0.1, arrivals="fixed", give_up_s=3.0), broken_from(0)
+    )
+
+    assert silence is None
+    assert len(measured) == 2

@@ -32,7 +32,7 @@ def test_the_table_says_how_many_failed_how_and_why() -> None:
     assert ["failed", "1"] in words
     assert ["server", "error", "1", "503:", "[red]\\x1b[31m"] in words
     assert ["right", "1"] in words
-    assert ["unfinished", "1", "given", "up", "at", "the", "interruption"] in words
+    assert ["unfinished", "1", "given", "up", "when", "the", "run", "was", "ended"] in words
     assert ["p99", "250", "ms"] in words
 
 
