@@ -16,7 +16,7 @@ from iraas.core.jobs import Job, ManifestEntry
 from iraas.core.keys import input_key, outcome_key
 from iraas.core.messages import Request, encode_request, fits_inline
 from iraas.core.outcomes import Outcome, decode_outcome
-from iraas.core.ports import Backend, OutboundMessage
+from iraas.core.ports import Backend, OutboundMessage, StoredObject
 from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
 
 SENDER = "submit"
@@ -47,10 +47,16 @@ def check_image(data: bytes, max_image_bytes: int) -> None:
 
 def find_input(backend: Backend, request: str) -> str | None:
     """The key of a request's image in the input store, if it is there."""
+    found = find_stored_input(backend, request)
+    return found.key if found else None
+
+
+def find_stored_input(backend: Backend, request: str) -> StoredObject | None:
+    """What the input store tells of a request's image, if it is there."""
     stem = input_key(request, "x")[:-1]
     folder = stem.rpartition("/")[0] + "/"
     found = next(iter(backend.inputs.list(folder, after=stem)), None)
-    return found.key if found and found.key.startswith(stem) else None
+    return found if found and found.key.startswith(stem) else None
 
 
 def read_image(path: str, max_image_bytes: int) -> bytes:
@@ -59,6 +65,17 @@ def read_image(path: str, max_image_bytes: int) -> bytes:
     Raises:
         ImageError: It is not there, cannot be read, or is no image; the text says why.
     """
+    data = read_file(path, max_image_bytes)
+    check_image(data, max_image_bytes)
+    return data
+
+
+def read_file(path: str, max_image_bytes: int) -> bytes:
+    """Read a file, whatever it holds.
+
+    Raises:
+        ImageError: It is not there, cannot be read, or is too large; the text says why.
+    """
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -66,11 +83,9 @@ def read_image(path: str, max_image_bytes: int) -> bytes:
                 raise NotAnImageError("it is not a regular file")
             if status.st_size > max_image_bytes:
                 raise _too_large(status.st_size, max_image_bytes)
-            data = file.read(max_image_bytes + 1)
+            return file.read(max_image_bytes + 1)
     except (OSError, ValueError) as exc:
         raise BrokenImageError(f"it cannot be read: {_plain(exc)}") from exc
-    check_image(data, max_image_bytes)
-    return data
 
 
 class Sender:

@@ -38,12 +38,11 @@ class Access:
 
     def knows_bearer(self, authorization: str) -> bool:
         """Tell whether an ``Authorization`` header carries the token."""
-        scheme, _, credentials = authorization.partition(" ")
-        credentials = credentials.strip()
+        credentials = authorization.partition(" ")[2].strip()
         # Servers read headers as Latin-1, clients write tokens in UTF-8.
         read_again = credentials.encode("latin-1", "replace").decode("utf-8", "replace")
         known = self.knows(credentials) | self.knows(read_again)
-        return scheme.lower() == "bearer" and known
+        return is_bearer(authorization) and known
 
     def new_session(self) -> str:
         """A session that begins now: the value of a cookie."""
@@ -68,6 +67,11 @@ class Access:
 
     def _sign(self, what: str) -> str:
         return hmac.new(self._key, _bytes(what), sha256).hexdigest()
+
+
+def is_bearer(authorization: str) -> bool:
+    """Tell whether an ``Authorization`` header carries a token, be it right or wrong."""
+    return authorization.partition(" ")[0].lower() == "bearer"
 
 
 def _equal(one: str, other: str) -> bool:

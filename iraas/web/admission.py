@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Self
 
 from iraas.web.limits import WebLimits
+from iraas.web.pools import Pool
 from iraas.web.problems import Problem, busy
 
 MAX_CLIENTS = 10_000
@@ -34,20 +35,30 @@ class RateLimiter:
     def take(self, client: str) -> float:
         """Let a request in: 0; or give back after how many seconds to come again."""
         now = self._now()
-        tokens, at = self._buckets.pop(client, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._per_s)
+        tokens = self._tokens(client, now)
         allowed = tokens >= 1
+        self._buckets.pop(client, None)
         self._buckets[client] = (tokens - 1 if allowed else tokens, now)
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._per_s
 
+    def look(self, client: str) -> float:
+        """What `take` would give back, without taking."""
+        tokens = self._tokens(client, self._now())
+        return 0.0 if tokens >= 1 else (1 - tokens) / self._per_s
+
+    def _tokens(self, client: str, now: float) -> float:
+        tokens, at = self._buckets.get(client, (self._burst, now))
+        return min(self._burst, tokens + (now - at) * self._per_s)
+
 
 class BufferLease:
     """The bytes that one request holds in memory; given back at the end of a ``with`` block."""
 
-    def __init__(self, budget: "BufferBudget") -> None:
-        self._budget = budget
+    def __init__(self, pool: Pool, client: str) -> None:
+        self._pool = pool
+        self._client = client
         self._held = 0
 
     def __enter__(self) -> Self:
@@ -60,40 +71,44 @@ class BufferLease:
         """Hold so many more.
 
         Raises:
-            Problem: All requests together hold too many.
+            Problem: All requests together, or those of this client, hold too many.
         """
-        self._budget.take(size_bytes)
+        if not self._pool.has_room(self._client, size_bytes):
+            raise _too_many_bytes()
+        self._pool.take(self._client, size_bytes)
         self._held += size_bytes
+
+    async def grow_within(self, size_bytes: int, within_s: float) -> None:
+        """Hold so many more, as soon as there is room for them.
+
+        Raises:
+            Problem: There is none in time.
+        """
+        if not await self._pool.wait_for_room(self._client, size_bytes, within_s):
+            raise _too_many_bytes()
+        self.grow(size_bytes)
 
     def shrink(self, size_bytes: int) -> None:
         """Hold so many fewer."""
-        self._budget.give(min(size_bytes, self._held))
-        self._held -= min(size_bytes, self._held)
+        given = min(size_bytes, self._held)
+        self._held -= given
+        self._pool.give(self._client, given)
 
 
 class BufferBudget:
-    """The bytes that all requests together may hold in memory."""
+    """The bytes that all requests together may hold in memory.
 
-    def __init__(self, most_bytes: int) -> None:
-        self._left = most_bytes
+    Args:
+        most_bytes: So many.
+        share: The part of them that one client may have.
+    """
 
-    def lease(self) -> BufferLease:
+    def __init__(self, most_bytes: int, share: float = 1.0) -> None:
+        self._pool = Pool(most_bytes, share)
+
+    def lease(self, client: str = "") -> BufferLease:
         """A share for one request, empty at first."""
-        return BufferLease(self)
-
-    def take(self, size_bytes: int) -> None:
-        """Take from what is left.
-
-        Raises:
-            Problem: There is not so much left.
-        """
-        if size_bytes > self._left:
-            raise busy("too many pictures are being uploaded at once", 2.0)
-        self._left -= size_bytes
-
-    def give(self, size_bytes: int) -> None:
-        """Give back."""
-        self._left += size_bytes
+        return BufferLease(self._pool, client)
 
 
 class Admission:
@@ -108,7 +123,7 @@ class Admission:
     """
 
     def __init__(self, limits: WebLimits) -> None:
-        self.buffers = BufferBudget(limits.max_buffered_bytes)
+        self.buffers = BufferBudget(limits.max_buffered_bytes, limits.client_share)
         self._limits = limits
         self._depth = 0
         self._accepted = 0
@@ -171,3 +186,7 @@ def too_large(detail: str) -> Problem:
         code="body-too-large",
         headers={"Connection": "close"},
     )
+
+
+def _too_many_bytes() -> Problem:
+    return busy("too many pictures are under way at once", 2.0)

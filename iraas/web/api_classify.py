@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from iraas.core.outcomes import Outcome
 from iraas.services.tickets import issue_ticket, redeem_ticket
+from iraas.web.clients import client_of
 from iraas.web.context import WebContext
 from iraas.web.pictures import read_picture, send_and_wait
 from iraas.web.problems import Problem
@@ -28,7 +29,7 @@ async def classify(request: Request) -> Response:
     """
     context = context_of(request)
     wait_s = read_wait_s(request, context)
-    with context.admission.buffers.lease() as lease:
+    with context.admission.buffers.lease(client_of(request.scope)) as lease:
         picture = await read_picture(request, context, lease)
         request_id, outcome = await send_and_wait(context, picture, wait_s)
     if outcome is not None:
@@ -94,7 +95,7 @@ async def compatible(request: Request) -> Response:
     `name:label` as plain text back.
     """
     context = context_of(request)
-    with context.admission.buffers.lease() as lease:
+    with context.admission.buffers.lease(client_of(request.scope)) as lease:
         picture = await read_picture(request, context, lease)
         _, outcome = await send_and_wait(context, picture, context.limits.compatible_wait_s)
     if outcome is None:

@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import JobId, find_view
+from iraas.web.clients import client_of
 from iraas.web.context import WebContext
 from iraas.web.events import JobEvents, alarm_of, read_cursor, status_events
 from iraas.web.problems import busy
@@ -17,8 +18,8 @@ MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _JOB_EXAMPLE = (
     "event: outcomes\nid: 0-1\ndata: [{…}, {…}]\n\n"
-    'event: progress\ndata: {"state":"working","cancelled":false,"total":40,"done":2,"failed":0,"is_counted":true,"workers":2,'
-    '"workers_on_their_way":0,"left_s":3}\n\n'
+    'event: progress\ndata: {"state":"working","cancelled":false,"total":40,"done":2,"failed":0,'
+    '"is_counted":true,"workers":2,"workers_on_their_way":0,"left_s":3}\n\n'
 )
 
 
@@ -44,11 +45,12 @@ async def job_events(
     """
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=0.5)
-    _check_room(context)
+    client = client_of(request.scope)
+    _check_room(context, client)
     stream = JobEvents(context, view, read_cursor(last_event_id or seen))
 
     async def events() -> AsyncIterator[str]:
-        with alarm_of(context) as alarm:
+        with alarm_of(context, client) as alarm:
             async for text in stream.stream(alarm):
                 yield text
 
@@ -65,17 +67,18 @@ async def job_events(
 async def follow_status(request: Request) -> Response:
     """Server-sent events: `status`, whenever it changed, every two seconds at most."""
     context = context_of(request)
-    _check_room(context)
+    client = client_of(request.scope)
+    _check_room(context, client)
 
     async def events() -> AsyncIterator[str]:
-        with alarm_of(context) as alarm:
+        with alarm_of(context, client) as alarm:
             async for text in status_events(context, alarm):
                 yield text
 
     return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=HEADERS)
 
 
-def _check_room(context: WebContext) -> None:
+def _check_room(context: WebContext, client: str) -> None:
     """Refuse before the answer begins what could not be refused in its middle."""
-    if context.closing or len(context.alarms) >= context.limits.max_streams:
+    if context.closing or not context.streams.has_room(client):
         raise busy("too many event streams are open", 15.0, "too-many-streams")

@@ -1,22 +1,29 @@
 """The pictures of a job: as they were sent, and as thumbnails."""
 
 import unicodedata
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Query, Request
+from starlette.responses import FileResponse, Response
 
 from iraas.core.formats import SNIFF_BYTES, ImageFormat, sniff_format
 from iraas.core.ids import request_id
 from iraas.errors import ObjectNotFoundError
-from iraas.services.sending import find_input
+from iraas.services.sending import find_stored_input
+from iraas.web.admission import BufferLease
 from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import Index, JobId, find_view
+from iraas.web.clients import client_of
 from iraas.web.context import WebContext
+from iraas.web.leased_response import LeasedResponse
 from iraas.web.problems import Problem, not_found
+from iraas.web.templating import static_folder
 
 router = APIRouter(tags=["Pictures"])
+ICON = "no-picture.svg"
 MAX_INLINE_BYTES = 20_000_000
 MAX_FILENAME_CHARACTERS = 150
 VIEW_AGE_S = 60.0
@@ -37,16 +44,20 @@ async def original(request: Request, job_id: JobId, index: Index) -> Response:
     """The picture's bytes, as a download."""
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=VIEW_AGE_S)
-    data = await _stored(context, job_id, index)
     image = await context.run(view.image, index)
-    found = sniff_format(data[:SNIFF_BYTES])
-    filename = download_name(image.name if image else "", index, found)
-    headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",
-        "Content-Security-Policy": SANDBOX,
-        "Cache-Control": CACHED,
-    }
-    return Response(data, headers=headers, media_type="application/octet-stream")
+    with ExitStack() as stack:
+        lease = stack.enter_context(context.admission.buffers.lease(client_of(request.scope)))
+        data = await _stored(context, job_id, index, lease, within_s=context.limits.room_s)
+        found = sniff_format(data[:SNIFF_BYTES])
+        filename = download_name(image.name if image else "", index, found)
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",
+            "Content-Security-Policy": SANDBOX,
+            "Cache-Control": CACHED,
+        }
+        return LeasedResponse(
+            data, stack.pop_all(), context.limits, headers, "application/octet-stream"
+        )
 
 
 @router.get(
@@ -55,23 +66,49 @@ async def original(request: Request, job_id: JobId, index: Index) -> Response:
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-async def thumbnail(request: Request, job_id: JobId, index: Index) -> Response:
+async def thumbnail(
+    request: Request,
+    job_id: JobId,
+    index: Index,
+    otherwise: Annotated[
+        Literal["problem", "icon"],
+        Query(description="What to answer if there is none: `icon` suits a page."),
+    ] = "problem",
+) -> Response:
     """A JPEG of 320 pixels at most; where none can be made, the picture itself, if browsers show
     its format.
     """
+    try:
+        return await _thumbnail(request, job_id, index)
+    except Problem as exc:
+        if exc.status != HTTPStatus.NOT_FOUND or otherwise == "problem":
+            raise
+        return FileResponse(f"{static_folder()}/{ICON}", headers={"Cache-Control": "no-store"})
+
+
+async def _thumbnail(request: Request, job_id: str, index: int) -> Response:
     context = context_of(request)
     await find_view(context, job_id, older_than_s=VIEW_AGE_S)
-    data = await _stored(context, job_id, index)
     headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": CACHED}
-    small = await context.thumbnails.make(data)
-    if small is not None:
+    client = client_of(request.scope)
+    if context.thumbnails.is_possible:
+
+        async def read() -> bytes:
+            with context.admission.buffers.lease(client) as lease:
+                return await _stored(context, job_id, index, lease)
+
+        small = await context.thumbnails.make(job_id, request_id(job_id, index), read)
+        if small is None:
+            raise _no_thumbnail()
         return Response(small, headers=headers, media_type="image/jpeg")
-    found = sniff_format(data[:SNIFF_BYTES])
-    can_shrink = context.thumbnails.is_possible
-    if can_shrink or found not in SHOWN_BY_BROWSERS or len(data) > MAX_INLINE_BYTES:
-        raise Problem(HTTPStatus.NOT_FOUND, "this picture cannot be shown", code="no-thumbnail")
-    assert found is not None
-    return Response(data, headers=headers, media_type=found.media_type)
+    with ExitStack() as stack:
+        lease = stack.enter_context(context.admission.buffers.lease(client))
+        data = await _stored(context, job_id, index, lease, within_s=context.limits.room_s)
+        found = sniff_format(data[:SNIFF_BYTES])
+        if found not in SHOWN_BY_BROWSERS or len(data) > MAX_INLINE_BYTES:
+            raise _no_thumbnail()
+        assert found is not None
+        return LeasedResponse(data, stack.pop_all(), context.limits, headers, found.media_type)
 
 
 def download_name(name: str, index: int, found: ImageFormat | None) -> str:
@@ -87,16 +124,17 @@ def download_name(name: str, index: int, found: ImageFormat | None) -> str:
     return plain if plain.lower().endswith(ending) else plain + ending
 
 
-async def _stored(context: WebContext, job_id: str, index: int) -> bytes:
-    try:
-        data = await context.run(_read, context, request_id(job_id, index))
-    except ObjectNotFoundError:
-        data = None
-    if data is None:
-        raise not_found("this picture is not stored, or not yet")
-    return data
+async def _stored(
+    context: WebContext, job_id: str, index: int, lease: BufferLease, *, within_s: float = 0.0
+) -> bytes:
+    """A picture's bytes, for which there was room before they were read."""
+    stored = await context.run(find_stored_input, context.backend, request_id(job_id, index))
+    if stored is not None:
+        await lease.grow_within(stored.size_bytes, within_s)
+        with suppress(ObjectNotFoundError):
+            return await context.run(context.backend.inputs.get, stored.key)
+    raise not_found("this picture is not stored, or not yet")
 
 
-def _read(context: WebContext, identity: str) -> bytes | None:
-    key = find_input(context.backend, identity)
-    return context.backend.inputs.get(key) if key else None
+def _no_thumbnail() -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, "this picture cannot be shown", code="no-thumbnail")

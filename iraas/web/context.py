@@ -29,8 +29,12 @@ from iraas.web.admission import Admission, RateLimiter
 from iraas.web.limits import WebLimits
 from iraas.web.loop_inbox import LoopInbox
 from iraas.web.metrics import Metrics
+from iraas.web.open_bodies import OpenBodies
+from iraas.web.pools import Pool
 from iraas.web.problems import not_found
+from iraas.web.readiness import Readiness
 from iraas.web.thumbnails import Thumbnailer
+from iraas.web.token_tries import TokenTries
 from iraas.web.webhook_delivery import WebhookPoster
 
 P = ParamSpec("P")
@@ -51,6 +55,7 @@ class WebContext:
         deployment: Its name.
         token: What clients must know; None for free access.
         limits: The bounds.
+        public_url: Where people reach the server through a proxy; empty if there is none.
         clock: Gives seconds since the epoch.
     """
 
@@ -61,15 +66,21 @@ class WebContext:
         deployment: str,
         token: str | None,
         limits: WebLimits,
+        public_url: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.backend = backend
         self.deployment = deployment
         self.limits = limits
+        self.public_url = public_url
         self.clock = clock
         self.access = Access(token, clock)
+        self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
+        self.bodies = OpenBodies()
+        self.streams = Pool(limits.max_streams, limits.client_share)
+        self.readiness = Readiness(lambda: self.run(backend.requests.depth))
         self.metrics = Metrics()
         self.router = ReplyRouter(backend, new_id=lambda: f"web-{secrets.token_hex(8)}")
         self.batcher = SendBatcher(backend)
@@ -83,7 +94,7 @@ class WebContext:
         self.webhooks = Webhooks(
             backend, self.board, WebhookPoster(limits.webhook_secret, clock).deliver, clock
         )
-        self.thumbnails = Thumbnailer()
+        self.thumbnails = Thumbnailer(wait_s=limits.thumbnail_s)
         self.closing = False
         self.alarms: set[asyncio.Event] = set()
         self.waiting: set[asyncio.Future[Outcome | None]] = set()
@@ -103,7 +114,8 @@ class WebContext:
 
     def close_streams(self) -> None:
         """Let event streams end, for the server is about to stop; waiting requests a while later:
-        those whose outcome is not there by then are told where it will be.
+        those whose outcome is not there by then are told where it will be, and those that are still
+        sending are told what was accepted.
         """
         self.closing = True
         for alarm in self.alarms:
@@ -147,6 +159,7 @@ class WebContext:
         return Sender(self.backend, job, reply_to=self.router.requester_id, clock=self.clock)
 
     def _end_waiting(self) -> None:
+        self.bodies.end()
         for waiting in list(self.waiting):
             if not waiting.done():
                 waiting.set_result(None)

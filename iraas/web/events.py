@@ -50,15 +50,17 @@ def read_cursor(text: str) -> IndexRanges:
 
 
 @contextmanager
-def alarm_of(context: WebContext) -> Iterator[asyncio.Event]:
-    """What wakes a stream up; also when the server is about to stop."""
+def alarm_of(context: WebContext, client: str) -> Iterator[asyncio.Event]:
+    """What wakes a client's stream up; also when the server is about to stop."""
     alarm = asyncio.Event()
+    context.streams.take(client)
     context.alarms.add(alarm)
     context.metrics.streams.inc()
     try:
         yield alarm
     finally:
         context.alarms.discard(alarm)
+        context.streams.give(client)
         context.metrics.streams.dec()
 
 

@@ -5,7 +5,7 @@ Plain ASGI, outermost: nothing behind it is reached by who may not come in, and 
 behind it becomes an answer here.
 """
 
-import ipaddress
+import asyncio
 import time
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -13,13 +13,18 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iraas.web.access import COOKIE
+from iraas.web.access import COOKIE, is_bearer
+from iraas.web.clients import CLIENT, find_client
 from iraas.web.context import WebContext
 from iraas.web.faults import fault_response
+from iraas.web.leased_response import TooSlow
+from iraas.web.open_bodies import stopping
 from iraas.web.problems import Problem, busy
+from iraas.web.route_labels import REFUSED, RouteLabels, method_label
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-FREE_PATHS = frozenset({"/healthz", "/readyz", "/login", "/favicon.ico"})
+PROBES = frozenset({"/healthz", "/readyz"})
+FREE_PATHS = frozenset({"/login", "/favicon.ico"})
 FREE_PREFIX = "/static/"
 FORM_PATHS = ("/upload", "/examples", "/logout", "/jobs/")
 """Where plain forms post to, with the CSRF token as a field; the routes check it."""
@@ -57,6 +62,7 @@ class Guard:
         self._app = app
         self._context = context
         self._hosts = hosts
+        self._routes = RouteLabels()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -64,10 +70,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
-        answer = _Answer(send)
+        method = method_label(scope)
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # every route that answers GET answers it, with the same headers
+            scope = {**scope, "method": "GET"}
+        scope[CLIENT] = find_client(scope, behind_proxy=bool(self._context.public_url))
+        answer = _Answer(send, is_head=is_head)
+        is_refused = True
         try:
             self._check(scope)
+            is_refused = False
             await self._app(scope, receive, answer)
+        except TooSlow:
+            return
         except Exception as exc:
             if answer.has_begun:
                 # What failed has been answered, or has broken off an answer, which only breaking
@@ -76,10 +91,14 @@ class Guard:
                     raise
             else:
                 await fault_response(exc, scope)(scope, receive, answer)
+        except asyncio.CancelledError:
+            if answer.has_begun or not self._context.closing:
+                raise
+            await fault_response(stopping(), scope)(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = REFUSED if is_refused else self._routes.label(scope)
             seconds = time.monotonic() - began
-            self._context.metrics.answered(route, _method(scope), answer.status, seconds)
+            self._context.metrics.answered(route, method, answer.status, seconds)
 
     def _check(self, scope: Scope) -> None:
         request = Request(scope)
@@ -91,20 +110,24 @@ class Guard:
                 code="wrong-host",
             )
         path: str = scope["path"]
-        if path.startswith(FREE_PREFIX):
+        if path.startswith(FREE_PREFIX) or path in PROBES:
             return
-        retry_s = self._context.rate.take(scope["client"][0] if scope.get("client") else "")
+        retry_s = self._context.rate.take(scope[CLIENT])
         if retry_s:
             raise busy("too many requests from one client", retry_s, "too-many-requests")
         if scope["method"] not in SAFE_METHODS:
-            _check_origin(request, host)
+            _check_origin(request, host, self._context.public_url)
         if not self._context.access.is_free and path not in FREE_PATHS:
             self._check_client(request, path)
 
     def _check_client(self, request: Request, path: str) -> None:
-        access = self._context.access
-        if access.knows_bearer(request.headers.get("authorization", "")):
-            return
+        access, tries = self._context.access, self._context.token_tries
+        authorization = request.headers.get("authorization", "")
+        if is_bearer(authorization):
+            tries.check(request.scope[CLIENT])
+            if access.knows_bearer(authorization):
+                return
+            tries.note_wrong(request.scope[CLIENT])
         cookie = request.cookies.get(COOKIE, "")
         if not access.knows_session(cookie):
             raise Problem(
@@ -128,8 +151,9 @@ class Guard:
 class _Answer:
     """The way out: adds the headers, and remembers how the request was answered."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, is_head: bool) -> None:
         self._send = send
+        self._is_head = is_head
         self.status = 0
         self.is_complete = False
 
@@ -139,6 +163,8 @@ class _Answer:
         return self.status > 0
 
     async def __call__(self, message: Message) -> None:
+        if self.is_complete:
+            return
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
@@ -146,6 +172,10 @@ class _Answer:
             headers += HEADERS
             headers += [one for one in DEFAULTS if one[0] not in names]
             message["headers"] = headers
+            if self._is_head:  # complete at once, so that an event stream ends with its head
+                await self._send(message)
+                message = {"type": "http.response.body", "body": b""}
+                self.is_complete = True
         elif message["type"] == "http.response.body":
             self.is_complete = not message.get("more_body", False)
         await self._send(message)
@@ -154,16 +184,6 @@ class _Answer:
 def loopback_hosts(host: str) -> frozenset[str]:
     """The names by which a server that listens on a loopback address may be called."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)})
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a server that binds to that host listens to this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:
@@ -177,16 +197,11 @@ def _name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _check_origin(request: Request, host: str) -> None:
+def _check_origin(request: Request, host: str, public_url: str) -> None:
     """Refuse what a page of another site makes a browser send."""
-    origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    origin = request.headers.get("origin", public_url or f"http://{host}").lower()
+    foreign = origin != public_url and urlsplit(origin).netloc != host.lower()
     if foreign or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Problem(
             HTTPStatus.FORBIDDEN, "the request comes from another site", code="foreign-origin"
         )
-
-
-def _method(scope: Scope) -> str:
-    method: str = scope["method"]
-    return method if method in {*SAFE_METHODS, "POST", "DELETE", "PUT", "PATCH"} else "other"

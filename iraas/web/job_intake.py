@@ -1,27 +1,33 @@
 """Taking the pictures of a request into a job: some at a time, never all in memory."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
 from iraas.core.jobs import Job, ManifestEntry
-from iraas.errors import ImageError, ImageTooLargeError
+from iraas.errors import BackendError, ImageError, ImageTooLargeError, IraasError
 from iraas.services.send_batcher import Parcel
 from iraas.services.sending import OutgoingImage, check_image
 from iraas.web.admission import BufferLease
 from iraas.web.bodies import read_chunks
+from iraas.web.clients import client_of
 from iraas.web.context import WebContext
 from iraas.web.multipart import MultipartReader, Part
-from iraas.web.problems import Problem
+from iraas.web.open_bodies import stopping
+from iraas.web.problems import Problem, problem_of
 
 FLUSH_IMAGES = 32
 FLUSH_BYTES = 4_000_000
 MAX_REFUSALS_TOLD = 1000
 ROOM_LOOK_S = 0.25
+KEEPING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Problems that pass: what was accepted before them is to be kept, and the rest sent later."""
 
 
 @dataclass(slots=True)
@@ -79,17 +85,25 @@ class JobIntake:
         """Read a multipart request to its end.
 
         Raises:
-            Problem: The body is mangled, too long, too slow, or there is no room for all of it;
-                what was accepted before that is told with it, and stays accepted.
+            Problem: The body is mangled, too long, too slow, there is no room for all of it, the
+                backend failed, or the server is about to stop; what was accepted before that is
+                told with it, and stays accepted if the problem is one that passes.
             ClientDisconnect: The client left; so does the job, unless it was there before.
         """
         is_new = self.result.job is None
         try:
-            with self._context.admission.buffers.lease() as lease:
+            with self._context.admission.buffers.lease(client_of(request.scope)) as lease:
                 await self._read(request, lease)
-        except (Problem, ClientDisconnect) as exc:
-            await self._abandon(exc, is_new=is_new)
+        except ClientDisconnect:
+            await self._cancel(is_new=is_new)
             raise
+        except (Problem, IraasError) as exc:
+            problem = exc if isinstance(exc, Problem) else problem_of(exc)
+            raise await self._told(problem, is_new=is_new) from exc
+        except asyncio.CancelledError as exc:
+            if not self._context.closing:
+                raise
+            raise await self._told(stopping(), is_new=is_new) from exc
         return self.result
 
     async def take(self, parts: list[Part]) -> Intake:
@@ -106,7 +120,7 @@ class JobIntake:
             max_file_bytes=limits.max_image_bytes,
             max_files=limits.max_files,
         )
-        async for chunk in read_chunks(request, limits):
+        async for chunk in read_chunks(request, self._context):
             for part in reader.feed(chunk):
                 if part.filename is None:
                     self.result.fields[part.field] = part.data.decode("utf-8", "replace")
@@ -151,11 +165,29 @@ class JobIntake:
         context.admission.accept(len(images))
         sender = context.sender(job)
         countdown = _Countdown(len(images))
-        sent = partial(_tell, context, countdown)
-        context.batcher.put([Parcel(sender, image, sent) for image in images])
+        parcels = [
+            Parcel(sender, image, partial(_tell, context, countdown, place))
+            for place, image in enumerate(images)
+        ]
+        context.batcher.put(parcels)
         await countdown.done
+        if countdown.error is not None:
+            unsent = [images[place] for place in countdown.unsent]
+            await self._give_up(job, unsent, countdown.error)
+            raise countdown.error
         self.result.accepted += len(images)
         context.metrics.accepted.inc(len(images))
+
+    async def _give_up(self, job: Job, unsent: list[OutgoingImage], error: Exception) -> None:
+        """Let a job not wait for ever for pictures whose requester is told that they were not
+        accepted, and who will send them again.
+        """
+        sender = self._context.sender(job)
+        failure = ImageError(f"it could not be sent: {error}")
+        entries = [ManifestEntry(one.index, one.name) for one in unsent]
+        with contextlib.suppress(BackendError):
+            for entry in entries:
+                await self._context.run(sender.refuse, entry, failure)
 
     def _refuse(self, job: Job, refusals: list[tuple[ManifestEntry, ImageError]]) -> None:
         sender = self._context.sender(job)
@@ -182,39 +214,50 @@ class JobIntake:
         admission, loop = self._context.admission, asyncio.get_running_loop()
         until = loop.time() + self._context.limits.room_s
         while admission.is_full:
-            if loop.time() >= until or self._context.closing:
+            if self._context.closing:
+                raise stopping()
+            if loop.time() >= until:
                 raise admission.full()
             await asyncio.sleep(ROOM_LOOK_S)
 
-    async def _abandon(self, exc: Exception, *, is_new: bool) -> None:
-        """Tell what was accepted. A job that nobody was told of yet is cancelled."""
+    async def _told(self, problem: Problem, *, is_new: bool) -> Problem:
+        """The problem with what was accepted before it."""
         job = self.result.job
         if job is None:
-            return
-        keeps = isinstance(exc, Problem) and exc.code == "busy"
-        if is_new and not keeps:
-            await self._context.run(self._context.uploads.cancel, job.job_id)
-        if isinstance(exc, Problem):
-            exc.extra |= {"job_id": job.job_id, "url": f"/jobs/{job.job_id}"}
-            exc.extra |= self.result.to_json()
+            return problem
+        if problem.status not in KEEPING or not self.result.count:
+            await self._cancel(is_new=is_new)
+        problem.extra |= {"job_id": job.job_id, "url": f"/jobs/{job.job_id}"}
+        problem.extra |= self.result.to_json()
+        return problem
+
+    async def _cancel(self, *, is_new: bool) -> None:
+        """Cancel a job that nobody was told of yet; whatever keeps one from it, it gets sealed
+        later as one that was abandoned.
+        """
+        job = self.result.job
+        if job is not None and is_new:
+            with contextlib.suppress(IraasError):
+                await self._context.run(self._context.uploads.cancel, job.job_id)
 
 
 class _Countdown:
-    """Done when so many parcels are sent, or one could not be. Lives on the event loop."""
+    """Done when it is known of so many parcels whether they were sent. Lives on the event loop."""
 
     def __init__(self, count: int) -> None:
         self._left = count
+        self.unsent: list[int] = []
+        self.error: Exception | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def one_sent(self, error: Exception | None) -> None:
+    def one_sent(self, place: int, error: Exception | None) -> None:
         self._left -= 1
-        if self.done.done():
-            return
         if error is not None:
-            self.done.set_exception(error)
-        elif self._left == 0:
+            self.error = error
+            self.unsent.append(place)
+        if self._left == 0 and not self.done.done():
             self.done.set_result(None)
 
 
-def _tell(context: WebContext, countdown: _Countdown, error: Exception | None) -> None:
-    context.inbox.post(partial(countdown.one_sent, error))
+def _tell(context: WebContext, countdown: _Countdown, place: int, error: Exception | None) -> None:
+    context.inbox.post(partial(countdown.one_sent, place, error))

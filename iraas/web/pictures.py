@@ -115,7 +115,7 @@ async def _read_raw(request: Request, context: WebContext, lease: BufferLease) -
     most = context.limits.max_image_bytes
     chunks: list[bytes] = []
     size = 0
-    async for chunk in read_chunks(request, context.limits):
+    async for chunk in read_chunks(request, context):
         size += len(chunk)
         if size > most:
             raise _too_large(most)
@@ -131,7 +131,7 @@ async def _read_form(
     most = context.limits.max_image_bytes
     reader = MultipartReader(content_type, lease, max_file_bytes=most, max_files=1)
     found: Part | None = None
-    async for chunk in read_chunks(request, context.limits):
+    async for chunk in read_chunks(request, context):
         for part in reader.feed(chunk):
             if part.filename is not None:
                 found = part

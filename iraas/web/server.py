@@ -1,6 +1,5 @@
 """Serving the web tier: the socket, the signals, and an end that loses nothing."""
 
-import asyncio
 import logging
 import resource
 import signal
@@ -8,22 +7,24 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from iraas.core.ports import Backend
 from iraas.errors import ConfigurationError
 from iraas.web.app import create_app
+from iraas.web.clients import is_loopback
+from iraas.web.connections import bounded_protocol
 from iraas.web.context import WebContext
-from iraas.web.gathering_transport import GatheringTransport
-from iraas.web.guard import is_loopback, loopback_hosts
+from iraas.web.guard import loopback_hosts
 from iraas.web.limits import WebLimits
 
 log = logging.getLogger(__name__)
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 SPARE_FILES = 200
+MIN_TOKEN_CHARACTERS = 16
 
 
 def serve(
@@ -34,6 +35,7 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     limits: WebLimits | None = None,
+    public_url: str = "",
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. See `WebServer`; call it from the main thread.
@@ -42,7 +44,13 @@ def serve(
         ConfigurationError: The address cannot be had, or is not safe without a token.
     """
     server = WebServer(
-        backend, deployment=deployment, host=host, port=port, token=token, limits=limits
+        backend,
+        deployment=deployment,
+        host=host,
+        port=port,
+        token=token,
+        limits=limits,
+        public_url=public_url,
     )
     server.run(ready)
 
@@ -61,6 +69,7 @@ class WebServer:
         port: The port; 0 for any that is free.
         token: What clients must know; needed beyond loopback.
         limits: The bounds.
+        public_url: Where people reach it, through a proxy that speaks TLS: ``https://name``.
 
     Raises:
         ConfigurationError: The address cannot be had, or is not safe without a token.
@@ -75,16 +84,24 @@ class WebServer:
         port: int = 8000,
         token: str | None = None,
         limits: WebLimits | None = None,
+        public_url: str = "",
     ) -> None:
-        check_safe(host, token)
+        check_safe(host, token, public_url)
         limits = limits or WebLimits()
-        hosts = loopback_hosts(host) if is_loopback(host) else frozenset[str]()
-        app = create_app(backend, deployment=deployment, token=token, limits=limits, hosts=hosts)
+        app = create_app(
+            backend,
+            deployment=deployment,
+            token=token,
+            limits=limits,
+            hosts=_names(host, public_url),
+            public_url=public_url,
+        )
         self._socket = _bind(host, port)
         self.url = _url(host, self._socket)
+        self.public_url = public_url or self.url
         config = uvicorn.Config(
             app,
-            http=_impatient(limits),
+            http=bounded_protocol(limits, behind_proxy=bool(public_url)),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -103,9 +120,9 @@ class WebServer:
         """Serve until told to stop.
 
         Args:
-            ready: Told the address once requests are taken.
+            ready: Told the address for people once requests are taken.
         """
-        self._server.ready = lambda: ready(self.url)
+        self._server.ready = lambda: ready(self.public_url)
         with self._socket:
             self._server.run(sockets=[self._socket])
 
@@ -148,19 +165,36 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def check_safe(host: str, token: str | None) -> None:
-    """Refuse to listen beyond this machine without a token.
+def check_safe(host: str, token: str | None, public_url: str = "") -> None:
+    """Refuse to be reached from beyond this machine without a token that cannot be guessed.
 
     Raises:
         ConfigurationError: If that is what is asked for.
     """
     if token is not None and not token.strip():
         raise ConfigurationError("the token is empty", remedy="Give a --token, or IRAAS_TOKEN.")
-    if token is None and not is_loopback(host):
+    if is_loopback(host) and not public_url:
+        return
+    where = f"a public address ({public_url})" if public_url else f"listening on {host}"
+    if token is None:
         raise ConfigurationError(
-            f"listening on {host} lets everybody on the network in",
+            f"{where} lets everybody on the network in",
             remedy="Give a --token (or IRAAS_TOKEN), or listen on 127.0.0.1.",
         )
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        raise ConfigurationError(
+            f"{where} needs a token of at least {MIN_TOKEN_CHARACTERS} characters",
+            remedy="Make one with: openssl rand -hex 16",
+        )
+
+
+def _names(host: str, public_url: str) -> frozenset[str]:
+    """The names that it may be called by; empty for any."""
+    if not is_loopback(host):
+        return frozenset()
+    name = (urlsplit(public_url).hostname or "").lower()
+    public = {f"[{name}]" if ":" in name else name} if name else set()
+    return loopback_hosts(host) | public
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -192,33 +226,3 @@ def _allow_files(wanted: int) -> None:
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _impatient(limits: WebLimits) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP protocol, which hangs up on a client that sends no request's head in time."""
-
-    class ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(GatheringTransport(transport, self.loop))
-            self._patience: asyncio.TimerHandle | None = None
-            self._lose_patience_if_waiting()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._lose_patience_if_waiting()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._patience is not None:
-                self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _lose_patience_if_waiting(self) -> None:
-            """From the first byte of a head, or the connection's begin, until the head is there."""
-            is_waiting = self.cycle is None or self.cycle.response_complete
-            if is_waiting and self._patience is None:
-                self._patience = self.loop.call_later(limits.head_s, self.transport.close)
-            elif not is_waiting and self._patience is not None:
-                self._patience.cancel()
-                self._patience = None
-
-    return ImpatientProtocol

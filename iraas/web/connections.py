@@ -1,0 +1,135 @@
+"""The connections of clients: who sends no head, takes no answer or has too many is hung up on."""
+
+import asyncio
+import json
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from iraas.web.clients import is_loopback, network_of
+from iraas.web.gathering_transport import GatheringTransport
+from iraas.web.limits import WebLimits
+from iraas.web.pools import Pool
+from iraas.web.problems import MEDIA_TYPE, busy
+
+RETRY_S = 5.0
+
+
+def bounded_protocol(limits: WebLimits, *, behind_proxy: bool) -> type[asyncio.Protocol]:
+    """The protocol within these bounds.
+
+    Args:
+        limits: The bounds.
+        behind_proxy: Whether connections from this machine are those of a proxy, which has the
+            clients of all of them.
+    """
+    bounds = {
+        "limits": limits,
+        "behind_proxy": behind_proxy,
+        "connections_of_clients": Pool(limits.max_connections, limits.client_share),
+    }
+    return type("BoundedProtocol", (BoundedProtocol,), bounds)
+
+
+class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """Uvicorn's HTTP protocol, within bounds; the server makes one for each connection."""
+
+    limits: WebLimits
+    behind_proxy: bool
+    connections_of_clients: Pool
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take a client in, or send it away."""
+        gathering = GatheringTransport(transport, self.loop)
+        super().connection_made(gathering)
+        self._patience: asyncio.TimerHandle | None = None
+        self._taking = _Taking(transport, self.loop, self.limits)
+        self._owner = _owner_of(transport, behind_proxy=self.behind_proxy)
+        if not self.connections_of_clients.has_room(self._owner):
+            gathering.write(_refusal())
+            gathering.close()
+        self.connections_of_clients.take(self._owner)
+        self._lose_patience_if_waiting()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        super().data_received(data)
+        self._lose_patience_if_waiting()
+
+    def pause_writing(self) -> None:
+        """Send no more until the client has taken what there is."""
+        super().pause_writing()
+        self._taking.begin()
+
+    def resume_writing(self) -> None:
+        """Send more."""
+        super().resume_writing()
+        self._taking.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let a client go."""
+        self.connections_of_clients.give(self._owner)
+        self._taking.end()
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _lose_patience_if_waiting(self) -> None:
+        """From the first byte of a head, or the connection's begin, until the head is there."""
+        is_waiting = self.cycle is None or self.cycle.response_complete
+        if is_waiting and self._patience is None:
+            self._patience = self.loop.call_later(self.limits.head_s, self.transport.close)
+        elif not is_waiting and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class _Taking:
+    """Watches over a client that is to take more of an answer than its connection holds."""
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: WebLimits
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._limits = limits
+        self._left = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._left = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(self._limits.send_s, self._look)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        taken = self._left - self._transport.get_write_buffer_size()
+        if taken < self._limits.send_s * self._limits.min_bytes_per_s:
+            self._transport.abort()
+        else:
+            self.begin()
+
+
+def _owner_of(transport: asyncio.Transport, *, behind_proxy: bool) -> str:
+    peer = transport.get_extra_info("peername")
+    address: str = peer[0] if peer else ""
+    if behind_proxy and is_loopback(address):
+        return f"a client of the proxy: {id(transport)}"
+    return network_of(address) or address
+
+
+def _refusal() -> bytes:
+    problem = busy("too many connections of one client are open", RETRY_S, "too-many-connections")
+    body = json.dumps(problem.to_json()).encode()
+    lines = (
+        "HTTP/1.1 429 Too Many Requests",
+        f"Content-Type: {MEDIA_TYPE}",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in problem.headers.items()),
+        "Connection: close",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode() + body
