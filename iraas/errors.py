@@ -76,6 +76,10 @@ class QuotaError(ConfigurationError):
     """An account limit is in the way."""
 
 
+class SavingError(IraasError):
+    """A file of results could not be written."""
+
+
 class BackendError(IraasError):
     """A queue, a store or the fleet failed."""
 

@@ -22,6 +22,7 @@ from iraas.cli.render import print_json
 from iraas.cli.reporting import Report
 from iraas.cli.saving import saving
 from iraas.cli.spending import spending_at_most
+from iraas.core.ids import split_request_id
 from iraas.core.jobs import Job
 from iraas.core.ports import Backend
 from iraas.core.settings import Settings
@@ -48,8 +49,20 @@ def follow_job(
     timeout_s: float | None,
     as_json: bool,
     max_spend_usd: float | None = None,
+    shown: OutcomeLedger | None = None,
 ) -> None:
-    """Send what a job still misses, follow it to its end, and exit by what became of it."""
+    """Send what a job still misses, follow it to its end, and exit by what became of it.
+
+    Args:
+        settings: The settings.
+        backend: The deployment.
+        job: The job.
+        save: Where all outcomes are saved to.
+        timeout_s: How long it may take.
+        as_json: Whether to print JSON.
+        max_spend_usd: Dollars at which nothing more is launched.
+        shown: Which outcomes are printed, by their places; None for all.
+    """
     submission = Submission(
         backend,
         job,
@@ -71,15 +84,16 @@ def follow_job(
                 controller.check()
                 if outcome is not None:
                     report.count(outcome)
-                    report.show(outcome)
+                    if shown is None or shown.has(split_request_id(outcome.request_id)[1]):
+                        report.show(outcome)
                     write(outcome)
                 progress.update(submission.done, report.failed)
-    except (IraasError, KeyboardInterrupt):
-        _tell_how_to_resume(submission)
+    except (IraasError, OSError, KeyboardInterrupt):
+        _tell_how_to_resume(job, submission.done)
         raise
     report.close(save, missing=job.total - submission.done)
     if not submission.is_complete and interrupted.is_set():
-        _tell_how_to_resume(submission)
+        _tell_how_to_resume(job, submission.done)
         raise typer.Exit(ExitCode.INTERRUPTED)
     if report.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
@@ -100,19 +114,28 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
     start_controller(settings, backend)
     progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
     sent = concluded.concluded
+    refused = 0
 
     def count(images: int) -> None:
-        nonlocal sent
+        nonlocal sent, refused
         sent += images
-        progress.update(sent, 0)
+        refused += len(dispatch.refused())
+        progress.update(sent, refused)
 
-    with progress:
-        dispatch.send_all(manifest(backend, job), count)
+    try:
+        with progress:
+            dispatch.send_all(manifest(backend, job), count)
+    except (IraasError, OSError, KeyboardInterrupt):
+        _tell_how_to_resume(job, sent, state="sent")
+        raise
     if as_json:
-        print_json({"job_id": job.job_id, "images": job.total})
+        print_json({"job_id": job.job_id, "images": job.total, "refused": refused})
     else:
         typer.echo(job.job_id)
         typer.echo(f"See how it goes with: iraas results {job.job_id} --follow", err=True)
+    if refused:
+        typer.echo(f"{refused:,} of them cannot be labelled", err=True)
+        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 class ControllerWatch:
@@ -206,9 +229,8 @@ def _handler(number: signal.Signals, handle: Callable[[int, object], None]) -> I
         signal.signal(number, before)
 
 
-def _tell_how_to_resume(submission: Submission) -> None:
-    job = submission.job
+def _tell_how_to_resume(job: Job, done: int, *, state: str = "done") -> None:
     sys.stderr.write(
-        f"{submission.done:,} of {job.total:,} images are done. "
+        f"{done:,} of {job.total:,} images are {state}. "
         f"Resume with: iraas submit --resume {job.job_id}\n"
     )

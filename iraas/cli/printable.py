@@ -1,4 +1,9 @@
-"""Making any text harmless on a terminal: names of files may hold anything."""
+"""Text for a terminal: names of files may hold anything, and numbers have nouns."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: ``1 image``, ``2,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -8,9 +8,10 @@ import typer
 
 from iraas.cli.exits import ExitCode
 from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.cli.printable import counted
 from iraas.cli.submit_command import SaveOption, TimeoutOption
 from iraas.core.settings import Resolved
-from iraas.errors import WaitTimeoutError
+from iraas.errors import UsageError, WaitTimeoutError
 
 if TYPE_CHECKING:
     from iraas.core.jobs import Job
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.5
 LOOK_SHARE = 5
 """A look at a large job takes a while: at least so many times as long passes before the next."""
-PATIENCE_S = 900.0
+PATIENCE_S = 1800.0
+NOTHING_LEFT_S = 15.0
+"""How long nothing has been on the queue or in anybody's hands until nothing more will come."""
 
 
 @with_settings()
@@ -37,7 +40,7 @@ def results(
 ) -> None:
     """Print or save the outcomes of a job.
 
-    Exit codes: 0 all labelled, 3 some failed.
+    Exit codes: 0 all labelled, 3 some failed, 5 some are not done yet.
 
     Examples:
         iraas results 01kb3v9x4q0000000000000000 --save labels.csv
@@ -50,6 +53,8 @@ def results(
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.services.jobs import open_job, outcomes  # noqa: PLC0415 - not for --help
 
+    if timeout is not None and not follow:
+        raise UsageError("--timeout is for --follow", remedy="Give both, or neither.")
     with open_backend(resolved.settings) as backend:
         found = open_job(backend, check_job_id(job))
         report = Report(as_json=as_json)
@@ -62,6 +67,9 @@ def results(
                     write(outcome)
         missing = found.total - report.counted
         report.close(save, missing=missing)
+    if missing:
+        typer.echo(f"Wait for them with --follow, or {_resuming(found.job_id)}", err=True)
+        raise typer.Exit(ExitCode.TIMED_OUT)
     if report.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
@@ -72,6 +80,7 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
 
     follower = Follower(backend, job)
     began = heard = time.monotonic()
+    working_at = began
     failures = 0
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
         while True:
@@ -85,11 +94,22 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
             if follower.ledger.is_complete:
                 return
             now = time.monotonic()
+            if not job.sealed or backend.requests.depth().total:
+                working_at = now
             if timeout_s is not None and now - began > timeout_s:
-                raise WaitTimeoutError(f"the job was not done within {timeout_s:g} s")
+                raise _gave_up(job, f"the job was not done within {timeout_s:g} s")
+            idle_s = now - max(heard, working_at)
+            if idle_s > NOTHING_LEFT_S + backend.requests.depth_lag_s:
+                missing = follower.ledger.total - follower.ledger.concluded
+                raise _gave_up(job, f"{counted(missing, 'image')} not sent, or lost on the way")
             if now - heard > PATIENCE_S:
-                raise WaitTimeoutError(
-                    f"no outcome came for {now - heard:.0f} s",
-                    remedy=f"Send what is missing again: iraas submit --resume {job.job_id}",
-                )
+                raise _gave_up(job, f"no outcome came for {now - heard:.0f} s")
             time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now - looked_at)))
+
+
+def _gave_up(job: "Job", why: str) -> WaitTimeoutError:
+    return WaitTimeoutError(why, remedy=_resuming(job.job_id).capitalize())
+
+
+def _resuming(job_id: str) -> str:
+    return f"send what is missing with: iraas submit --resume {job_id}"

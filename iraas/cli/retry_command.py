@@ -3,6 +3,7 @@
 import typer
 
 from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.cli.printable import counted
 from iraas.cli.submit_command import NoWaitOption, SaveOption, TimeoutOption
 from iraas.core.settings import Resolved
 
@@ -16,10 +17,11 @@ def retry(
     no_wait: NoWaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the failed images of a job again, and follow the job.
+    """Send the failed images of a job again, and follow them.
 
     Their failure outcomes are forgotten first. An image is read from where it was sent from if it
-    is there, and otherwise taken from the input store.
+    is there, and otherwise taken from the input store. Only what is tried again is printed; --save
+    saves the whole job.
 
     Example:  iraas retry 01kb3v9x4q0000000000000000
     """
@@ -27,13 +29,25 @@ def retry(
     from iraas.cli.following_job import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.services.jobs import forget_failures, open_job  # noqa: PLC0415 - not for --help
+    from iraas.services.ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend:
         found = open_job(backend, check_job_id(job))
-        typer.echo(f"{forget_failures(backend, found):,} failed images are sent again", err=True)
+        again = OutcomeLedger(found.total)
+        for index in forget_failures(backend, found):
+            again.mark(index)
+        typer.echo(f"{counted(again.concluded, 'failed image')} to try again", err=True)
         if no_wait:
             send_and_leave(settings, backend, found, as_json=as_json)
-        else:
-            follow_job(settings, backend, found, save=save, timeout_s=timeout, as_json=as_json)
+            return
+        follow_job(
+            settings,
+            backend,
+            found,
+            save=save,
+            timeout_s=timeout,
+            as_json=as_json,
+            shown=again,
+        )

@@ -118,7 +118,7 @@ class Dispatch:
 
         Args:
             entries: What to send, those left out that are concluded.
-            sent: Told how many more were dealt with, after each batch.
+            sent: Told how many more were dealt with, those included that are refused.
 
         Raises:
             BackendError: A store or the queue failed; sending all again does no harm.
@@ -131,8 +131,10 @@ class Dispatch:
             if self._concluded.has(entry.index):
                 continue
             image = self._load(entry)
-            if image is not None:
-                batch.append(image)
+            if image is None:
+                sent(1)
+                continue
+            batch.append(image)
             if len(batch) >= send_images or sum(len(one.data) for one in batch) >= SEND_BYTES:
                 self._send(batch)
                 sent(len(batch))

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from iraas.core.ids import MAX_JOB_SIZE, new_ulid, request_id
+from iraas.core.ids import MAX_JOB_SIZE, new_ulid, request_id, split_request_id
 from iraas.core.jobs import (
     PAGE_SIZE,
     Job,
@@ -28,10 +28,18 @@ from iraas.core.keys import (
 )
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend
-from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError, UsageError
+from iraas.errors import (
+    ImageError,
+    JobNotFoundError,
+    MessageError,
+    ObjectNotFoundError,
+    UsageError,
+)
+from iraas.services.sending import find_input, read_file
 from iraas.services.sources import Picture
 
 log = logging.getLogger(__name__)
+MAX_COMPARED_BYTES = 10**9
 
 
 def create_job(
@@ -152,17 +160,35 @@ def list_jobs(backend: Backend) -> Iterator[JobProgress]:
         yield JobProgress(job, sum(1 for _ in stored_indexes(backend, job)))
 
 
-def forget_failures(backend: Backend, job: Job) -> int:
-    """Remove the failure outcomes of a job, so that its images can be sent again; tell how many.
+def forget_failures(backend: Backend, job: Job) -> Iterator[int]:
+    """Remove the failure outcomes of a job, so that its images can be sent again; give their
+    places, each after it was done.
 
-    The notes on what an image did to its process go too: it starts afresh. Idempotent; when it is
-    interrupted, what it removed is sent again by resuming the job.
+    The notes on what an image did to its process go too: it starts afresh. So does the stored image
+    if the file that it came from is another one by now, or the old bytes would be tried again.
+    Idempotent; when it is interrupted, what it removed is sent again by resuming the job.
     """
-    count = 0
+    entries = manifest(backend, job)
     for outcome in outcomes(backend, job):
-        if outcome.status == "failed":
-            notes = [attempt_key(outcome.request_id, n) for n in range(1, MAX_ATTEMPTS + 1)]
-            backend.records.delete(notes)
-            backend.outputs.delete([outcome_key(outcome.request_id)])
-            count += 1
-    return count
+        if outcome.status != "failed":
+            continue
+        _, index = split_request_id(outcome.request_id)
+        entry = next((one for one in entries if one.index >= index), None)
+        if entry is not None and entry.index == index:
+            _forget_changed_input(backend, outcome.request_id, entry.path)
+        notes = [attempt_key(outcome.request_id, n) for n in range(1, MAX_ATTEMPTS + 1)]
+        backend.records.delete(notes)
+        backend.outputs.delete([outcome_key(outcome.request_id)])
+        yield index
+
+
+def _forget_changed_input(backend: Backend, request: str, path: str) -> None:
+    key = find_input(backend, request)
+    if key is None:
+        return
+    try:
+        is_changed = read_file(path, MAX_COMPARED_BYTES) != backend.inputs.get(key)
+    except (ImageError, ObjectNotFoundError):
+        return
+    if is_changed:
+        backend.inputs.delete([key])

@@ -103,8 +103,11 @@ def _matching(pattern: str) -> Iterator[Picture]:
 def _in_folder(folder: str, prefix: str) -> Iterator[Picture]:
     """The pictures below a folder; their names begin with the prefix."""
 
+    if prefix in {".", "./"}:
+        prefix = ""
+
     def found(path: Path) -> Picture:
-        below = os.path.join(prefix, path.relative_to(folder))  # noqa: PTH118 - "./a" stays typed
+        below = os.path.join(prefix, path.relative_to(folder))  # noqa: PTH118 - as it was typed
         return Picture(clean_name(below), str(path.absolute()))
 
     unreadable: list[str] = []

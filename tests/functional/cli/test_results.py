@@ -1,7 +1,11 @@
 """`iraas results`, `iraas jobs` and `iraas retry`."""
 
 import json
+from contextlib import closing
 from pathlib import Path
+
+import pytest
+from PIL import Image
 
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
@@ -61,7 +65,7 @@ def test_a_long_list_of_sources_does_not_fold_the_lines_of_a_pipe(deployment: De
     names = [f"{'x' * 30}-[{number}].jpg" for number in range(5)]
     for name in names:
         (deployment.folder / name).touch()
-    deployment.run("submit", *names, "--no-wait")
+    deployment.run("submit", *names, "--no-wait", expect=3)
     lines = deployment.run("jobs", COLUMNS="40").stdout.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith(deployment.job_id())
@@ -82,13 +86,53 @@ def test_failed_images_are_sent_again(deployment: Deployment, photo: Path) -> No
     deployment.pictures("b.jpg", source=photo)
     done = deployment.run("retry", job, "--json")
 
-    assert "1 failed images are sent again" in done.stderr
-    values = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert values["b.jpg"]["status"] == "ok"
-    assert values["b.jpg"]["request_id"] == before["b.jpg"]["request_id"]
-    assert values["a.jpg"] == before["a.jpg"]
-    assert deployment.json("results", job) == [values["a.jpg"], values["b.jpg"]]
-    assert deployment.run("retry", job).stderr.startswith("0 failed images are sent again\n")
+    assert "1 failed image to try again" in done.stderr
+    (value,) = map(json.loads, done.stdout.splitlines())
+    assert (value["name"], value["status"]) == ("b.jpg", "ok")
+    assert value["request_id"] == before["b.jpg"]["request_id"]
+    assert deployment.json("results", job) == [before["a.jpg"], value]
+    again = deployment.run("retry", job)
+    assert again.stderr.startswith("0 failed images to try again\n")
+    assert again.stdout == ""
+
+
+@pytest.mark.parametrize("size", [(300, 300), (1600, 1600)], ids=["inside", "by key"])
+def test_a_file_that_was_mended_is_what_is_tried_and_kept(
+    deployment: Deployment, photo: Path, size: tuple[int, int]
+) -> None:
+    mended = deployment.folder / "a.jpg"
+    with Image.open(photo) as image:
+        image.resize(size).save(mended, quality=95)
+    whole = mended.read_bytes()
+    mended.write_bytes(whole[: len(whole) * 2 // 3])
+    deployment.run("submit", "a.jpg", expect=3)
+    mended.write_bytes(whole)
+
+    (value,) = deployment.json("retry", deployment.job_id())
+
+    assert value["status"] == "ok"
+    (kept,) = (deployment.home / "iraas" / "inputs").rglob("*.jpg")
+    assert kept.read_bytes() == whole
+
+
+def test_a_job_that_is_not_done_is_no_success(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    lease = deployment.lease()
+    assert lease.hold()
+    try:
+        deployment.run("submit", "a.jpg", "--no-wait")
+        job = deployment.job_id()
+        done = deployment.run("results", job, expect=5)
+        assert "0 labelled, 0 failed, 1 not done yet" in done.stderr
+        deployment.run("results", job, "--timeout", "3", expect=2)
+        with closing(deployment.open()) as backend:
+            (message,) = backend.requests.receive(1, lease_s=60.0)
+            backend.requests.delete([message.receipt])
+        done = deployment.run("results", job, "--follow", expect=5)
+    finally:
+        lease.release()
+    assert "1 image not sent, or lost on the way" in done.stderr
+    assert f"iraas submit --resume {job}" in done.stderr
 
 
 def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(

@@ -28,10 +28,10 @@ def folder(deployment: Deployment, photo: Path) -> Path:
         (["sub"], "", ["c.jpg", "deep/d.jpg"]),
         (["*.jpg"], "", ["a.jpg", "b.jpg"]),
         (["**/[cd].jpg"], "", ["sub/c.jpg", "sub/deep/d.jpg"]),
-        (["-"], "b.jpg\nother\n", ["b.jpg", "e.jpg"]),
+        (["-"], "b.jpg\nother\n", ["b.jpg", "other/e.jpg"]),
         (["--files-from", "list.txt"], "", ["sub/c.jpg", "gone.jpg"]),
         (["--files-from", "-"], "b.jpg\n", ["b.jpg"]),
-        (["a.jpg", "-", "other"], "b.jpg", ["a.jpg", "e.jpg", "b.jpg"]),
+        (["a.jpg", "-", "other"], "b.jpg", ["a.jpg", "other/e.jpg", "b.jpg"]),
     ],
     ids=str,
 )
@@ -66,7 +66,13 @@ def test_submit_just_works_from_nothing_and_nothing_stays(
         "submit", "a.jpg", "other", "b.*", "-", "--files-from", "list.txt", given="sub/deep\n"
     )
     lines = [line.split("\t") for line in done.stdout.splitlines()]
-    assert sorted(name for name, _, _ in lines) == ["a.jpg", "b.jpg", "d.jpg", "e.jpg", "sub/c.jpg"]
+    assert sorted(name for name, _, _ in lines) == [
+        "a.jpg",
+        "b.jpg",
+        "other/e.jpg",
+        "sub/c.jpg",
+        "sub/deep/d.jpg",
+    ]
     assert {label for _, label, _ in lines} == {"koala"}
     assert all(0.5 < float(score) <= 1 for _, _, score in lines)
     assert done.stderr == "5 labelled, 0 failed\n"
@@ -190,8 +196,8 @@ def test_a_dry_run_of_resuming_says_what_is_missing(deployment: Deployment, fold
     job = deployment.job_id()
     assert deployment.json("submit", "--resume", job, "--dry-run")[0]["images"] == 3
     assert deployment.run("submit", "--resume", job, "--dry-run").stdout.splitlines() == [
-        "c.jpg",
-        "deep/d.jpg",
+        "sub/c.jpg",
+        "sub/deep/d.jpg",
         "a.jpg",
     ]
 

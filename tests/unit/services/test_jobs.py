@@ -158,9 +158,9 @@ def test_forgetting_failures_leaves_the_labels_and_the_other_jobs(backend: Flaky
         backend.records.put(attempt_key(request(1).request_id, number), b"")
     backend.records.put("attempts/other/00000001/01", b"")
 
-    assert jobs.forget_failures(backend, job) == 2
+    assert len(list(jobs.forget_failures(backend, job))) == 2
 
     assert list(jobs.stored_indexes(backend, job)) == [0, 2]
     assert list(backend.records.list(attempts_of(JOB))) == []
     assert len(list(backend.records.list())) == 1
-    assert jobs.forget_failures(backend, job) == 0
+    assert list(jobs.forget_failures(backend, job)) == []
