@@ -102,7 +102,6 @@ def _matching(pattern: str) -> Iterator[Picture]:
 
 def _in_folder(folder: str, prefix: str) -> Iterator[Picture]:
     """The pictures below a folder; their names begin with the prefix."""
-
     if prefix in {".", "./"}:
         prefix = ""
 
