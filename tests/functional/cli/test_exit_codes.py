@@ -48,7 +48,14 @@ def test_1_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> No
 def test_1_an_output_that_is_full(finished: Deployment) -> None:
     (finished.folder / "full.csv").symlink_to("/dev/full")
     lines = told(finished.run("results", finished.job, "--save", "full.csv", expect=1))
-    assert "No space left on device" in lines[0]
+    assert "full.csv cannot be written: No space left on device" in lines[0]
+
+
+def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    (deployment.folder / "full.csv").symlink_to("/dev/full")
+    done = deployment.run("submit", "a.jpg", "--save", "full.csv", expect=1)
+    assert f"iraas submit --resume {deployment.job_id()}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,14 @@ def test_2_options_and_commands_that_do_not_exist(
     finished: Deployment, arguments: list[str]
 ) -> None:
     assert "Usage: iraas" in finished.run(*arguments, expect=2).stderr
+
+
+def test_3_some_images_were_not_even_sent(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    (deployment.folder / "b.jpg").touch()
+    done = deployment.run("submit", "a.jpg", "b.jpg", "--no-wait", expect=3)
+    assert "1 of them cannot be labelled" in done.stderr
+    assert done.stdout == f"{deployment.job_id()}\n"
 
 
 def test_3_some_images_failed(finished: Deployment) -> None:
