@@ -4,7 +4,7 @@
 
     queues    iraas-<deployment>-requests, …-dead-letters, …-reply-<requester>
     buckets   iraas-<deployment>-<account>-<region>-inputs, …-outputs
-    objects   inputs: images/…           outputs: outcomes/…, records/…, install/…
+    objects   inputs: images/…           outputs: outcomes/…, records/…, install/…, web/…
     IAM       iraas-<deployment>-<region>-worker, …-web      (IAM is global: the region tells apart)
     EC2       iraas-<deployment>-worker, …-web               (launch templates, security groups)
     tags      iraas:deployment=<deployment>, iraas:role=<what it is for>
@@ -27,6 +27,8 @@ IMAGES_PREFIX = "images/"
 OUTCOMES_PREFIX = "outcomes/"
 RECORDS_PREFIX = "records/"
 INSTALL_PREFIX = "install/"
+WEB_PREFIX = "web/"
+"""What no worker may read: the web tier's token."""
 
 MAX_DEPLOYMENT_CHARACTERS = 20
 """A bucket's name has at most 63 characters: twelve are the account's, up to fifteen the region's

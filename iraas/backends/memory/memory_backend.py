@@ -31,7 +31,10 @@ class MemoryStack:
             Resource("queue", "requests", kept or backend.requests.depth().total > 0),
             Resource("queue", "dead-letters", kept or backend.dead_letters.depth().total > 0),
             *(Resource("queue", name, exists=True) for name in backend.responses.requesters()),
-            *(Resource("store", name, kept or any(store.list())) for name, store in stores.items()),
+            *(
+                Resource("store", name, kept or any(store.list()), is_data=True)
+                for name, store in stores.items()
+            ),
             *(
                 Resource("instance", one.instance_id, exists=True)
                 for one in backend.fleet.instances()

@@ -17,12 +17,14 @@ class Resource:
         name: Its name.
         exists: Whether it is there now.
         detail: What else a person may want to know: its size, its cost.
+        is_data: Whether a teardown that keeps the data keeps it.
     """
 
     kind: str
     name: str
     exists: bool
     detail: str = ""
+    is_data: bool = False
 
 
 class Stack(Protocol):

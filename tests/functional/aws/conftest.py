@@ -5,11 +5,15 @@ The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TE
 
 import os
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.aws.session import AwsSession
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
@@ -20,6 +24,7 @@ from tests.functional.aws.deployments import (
     fresh_session,
 )
 from tests.functional.aws.faults import FaultProxy, fault_proxy
+from tests.functional.aws.moto_server import moto_server
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +70,45 @@ def shaky(
     monkeypatch.setattr("botocore.endpoint.time", hurried)
     with fresh_session(proxy.url, IMPATIENT) as session:
         yield deployment.seen_through(session)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def endpoint(server: str) -> str:
+    """The server, with an account that has nothing in it."""
+    request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    return server
+
+
+@pytest.fixture
+def open_backend(endpoint: str, tmp_path: Path) -> Iterator[Callable[..., AwsBackend]]:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
+    opened = []
+
+    def open_one(deployment: str = "demo", **more: Any) -> AwsBackend:
+        given: dict[str, Any] = {
+            "endpoint_url": endpoint,
+            "bundle": lambda: bundle,
+            "sleep": lambda _: None,
+        }
+        backend = AwsBackend(deployment, "us-east-1", **(given | more))
+        opened.append(backend)
+        return backend
+
+    yield open_one
+    for backend in opened:
+        backend.close()
+
+
+@pytest.fixture
+def backend(open_backend: Callable[..., AwsBackend]) -> AwsBackend:
+    return open_backend()

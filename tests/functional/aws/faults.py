@@ -139,6 +139,31 @@ def garbage(call: Call) -> Reply:
     return Reply(200, {"Content-Type": "text/html"}, b"<html>sign in to this network")
 
 
+@dataclass
+class Lingering:
+    """Queues that were deleted are shown for some more looks, as SQS does for up to a minute."""
+
+    looks: int
+    shown: int = 0
+    _last: dict[tuple[str, bytes], Reply] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def choose(self, operation: str) -> Fault | None:
+        """The fault of a call by its operation, for `FaultProxy.plan_all`."""
+        return self._look if operation in ("GetQueueUrl", "ListQueueTags") else None
+
+    def _look(self, call: Call) -> Reply:
+        key = (call.operation, call.body)
+        reply = call.forward(call.body)
+        with self._lock:
+            if reply.status < 400:
+                self._last[key] = reply
+            elif key in self._last and self.shown < self.looks:
+                self.shown += 1
+                return self._last[key]
+        return reply
+
+
 def is_sqs(call: Call) -> bool:
     return "x-amz-target" in {name.lower() for name in call.headers}
 

@@ -1,7 +1,7 @@
 """Provisioning and teardown on an emulator: complete, idempotent, careful with what is not ours."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,89 +14,14 @@ from iraas.backends.aws.fleet_options import OPTIONS_KEY, FleetOptions
 from iraas.backends.aws.stack.queue_part import QueuePart
 from iraas.core.ports import Stack
 from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
+from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.deployments import ENVIRONMENT
-from tests.functional.aws.moto_server import moto_server
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture
-def endpoint(server: str) -> str:
-    """The server, with an account that has nothing in it."""
-    import urllib.request  # noqa: PLC0415 - the emulator's own interface, used here only
-
-    request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 200
-    return server
-
-
-@pytest.fixture
-def open_backend(endpoint: str, tmp_path: Path) -> Iterator[Callable[..., AwsBackend]]:
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text("{}")
-    opened = []
-
-    def open_one(deployment: str = "demo", **more: Any) -> AwsBackend:
-        given: dict[str, Any] = {
-            "endpoint_url": endpoint,
-            "bundle": lambda: bundle,
-            "sleep": lambda _: None,
-        }
-        backend = AwsBackend(deployment, "us-east-1", **(given | more))
-        opened.append(backend)
-        return backend
-
-    yield open_one
-    for backend in opened:
-        backend.close()
-
-
-@pytest.fixture
-def backend(open_backend: Callable[..., AwsBackend]) -> AwsBackend:
-    return open_backend()
-
-
-def account(backend: AwsBackend) -> dict[str, list[str]]:
-    """All that can be found in the account, by name, whoever made it."""
-    session = backend.session
-    ec2, iam = session.client("ec2"), session.client("iam")
-    reservations = ec2.describe_instances()["Reservations"]
-    instances = [one for each in reservations for one in each["Instances"]]
-    return {
-        "buckets": [one["Name"] for one in session.s3.list_buckets()["Buckets"]],
-        "queues": session.sqs.list_queues().get("QueueUrls", []),
-        "roles": [
-            one["RoleName"]
-            for one in iam.list_roles()["Roles"]
-            if not one["Path"].startswith("/aws-service-role/")  # these belong to AWS
-        ],
-        "profiles": [
-            one["InstanceProfileName"] for one in iam.list_instance_profiles()["InstanceProfiles"]
-        ],
-        "groups": [
-            one["GroupName"]
-            for one in ec2.describe_security_groups()["SecurityGroups"]
-            if one["GroupName"] != "default"
-        ],
-        "templates": [
-            one["LaunchTemplateName"] for one in ec2.describe_launch_templates()["LaunchTemplates"]
-        ],
-        "instances": [
-            one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"
-        ],
-        "images": [one["ImageId"] for one in ec2.describe_images(Owners=["self"])["Images"]],
-        "volumes": [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]],
-    }
-
-
-def nothing(found: dict[str, list[str]]) -> bool:
-    return not any(found.values())
+def keys(backend: AwsBackend, prefix: str) -> list[str]:
+    bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
+    page = backend.session.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+    return [one["Key"] for one in page.get("Contents", [])]
 
 
 def test_the_stack_is_a_stack(backend: AwsBackend) -> None:
@@ -109,11 +34,11 @@ def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_acco
 ) -> None:
     backend.stack.provision()
     assert all(one.exists for one in backend.stack.plan())
-    assert len(account(backend)["queues"]) == 2
-    assert len(account(backend)["buckets"]) == 2
+    assert len(account(backend.session)["queues"]) == 2
+    assert len(account(backend.session)["buckets"]) == 2
     backend.stack.teardown()
     assert backend.stack.remaining() == []
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
     backend.stack.teardown()
 
 
@@ -133,12 +58,12 @@ def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
     found = {one.kind for one in backend.stack.remaining()}
     assert {"instance", "response queue"} <= found
     backend.stack.teardown()
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_teardown_of_what_was_never_made_does_nothing(backend: AwsBackend) -> None:
     backend.stack.teardown()
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_data_can_be_kept_and_found_again(backend: AwsBackend) -> None:
@@ -146,23 +71,25 @@ def test_data_can_be_kept_and_found_again(backend: AwsBackend) -> None:
     backend.outputs.put("a/00000/00000000.json", b"{}")
     backend.fleet.launch(1)
     backend.stack.teardown(keep_data=True)
-    found = account(backend)
+    found = account(backend.session)
     assert len(found.pop("buckets")) == 2
     assert nothing(found)
     assert [one.kind for one in backend.stack.remaining()] == ["bucket", "bucket"]
+    assert all(one.is_data for one in backend.stack.remaining())
+    assert keys(backend, "install/") == []
     backend.stack.provision()
     assert backend.outputs.get("a/00000/00000000.json") == b"{}"
     assert len(backend.fleet.launch(1).launched) == 1
     backend.stack.teardown()
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_provisioning_twice_changes_nothing(backend: AwsBackend) -> None:
     backend.stack.provision()
-    before = account(backend)
+    before = account(backend.session)
     plan = backend.stack.plan()
     backend.stack.provision()
-    assert account(backend) == before
+    assert account(backend.session) == before
     assert backend.stack.plan() == plan
 
 
@@ -205,7 +132,7 @@ def test_two_deployments_live_side_by_side(open_backend: Callable[..., AwsBacken
     assert len([left for left in other.stack.remaining() if left.kind == "instance"]) == 2
     assert len([left for left in other.stack.remaining() if left.kind == "response queue"]) == 1
     other.stack.teardown()
-    assert nothing(account(one))
+    assert nothing(account(one.session))
 
 
 STEPS = 11
@@ -241,7 +168,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
     monkeypatch.undo()
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_a_failure_keeps_what_was_there_before(
@@ -259,10 +186,36 @@ def test_a_failure_keeps_what_was_there_before(
     assert all(one.exists for one in backend.stack.plan())
 
 
+def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
+    backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somebody_was_faster(self: QueuePart) -> None:
+        backend.session.sqs.create_queue(QueueName=self.name)
+        raise BackendError("no luck")
+
+    monkeypatch.setattr(QueuePart, "make", somebody_was_faster)
+    with pytest.raises(BackendError, match="no luck"):
+        backend.stack.provision()
+    found = account(backend.session)
+    assert [url.rpartition("/")[2] for url in found.pop("queues")] == ["iraas-demo-dead-letters"]
+    assert nothing(found)
+
+
 def _foreign_bucket(backend: AwsBackend) -> None:
     name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=name)
     backend.session.s3.put_object(Bucket=name, Key="precious", Body=b"!")
+
+
+def _empty_foreign_bucket(backend: AwsBackend) -> None:
+    name = backend.names.inputs_bucket(backend.session.account(), "us-east-1")
+    backend.session.s3.create_bucket(Bucket=name)
+
+
+def _foreign_profile(backend: AwsBackend) -> None:
+    backend.session.client("iam").create_instance_profile(
+        InstanceProfileName=backend.names.web_role("us-east-1")
+    )
 
 
 def _foreign_queue(backend: AwsBackend) -> None:
@@ -288,28 +241,29 @@ def _foreign_group(backend: AwsBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [_foreign_bucket, _foreign_queue, _foreign_role, _foreign_template, _foreign_group]
+    "make",
+    [
+        _foreign_bucket,
+        _empty_foreign_bucket,
+        _foreign_queue,
+        _foreign_role,
+        _foreign_profile,
+        _foreign_template,
+        _foreign_group,
+    ],
 )
 def test_what_we_did_not_make_is_neither_changed_nor_removed(
     backend: AwsBackend, make: Callable[[AwsBackend], None]
 ) -> None:
     make(backend)
-    before = account(backend)
+    before = account(backend.session)
     with pytest.raises(ConfigurationError, match="this deployment did not make it") as caught:
         backend.stack.provision()
     assert caught.value.remedy
-    assert account(backend) == before
+    assert account(backend.session) == before
     assert any(one.detail.startswith("not ours") for one in backend.stack.plan())
     backend.stack.teardown()
-    assert account(backend) == before
-
-
-def test_a_bucket_whose_making_was_interrupted_is_taken_up_again(backend: AwsBackend) -> None:
-    name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
-    backend.session.s3.create_bucket(Bucket=name)
-    backend.stack.provision()
-    tags = backend.session.s3.get_bucket_tagging(Bucket=name)["TagSet"]
-    assert {"Key": "iraas:deployment", "Value": "demo"} in tags
+    assert account(backend.session) == before
 
 
 def test_buckets_are_private_encrypted_and_expire(backend: AwsBackend) -> None:
@@ -323,7 +277,7 @@ def test_buckets_are_private_encrypted_and_expire(backend: AwsBackend) -> None:
     assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     expiring = {one["Filter"]["Prefix"] for one in lifecycle if "Expiration" in one}
-    assert expiring == {"outcomes/", "records/"}
+    assert expiring == {"outcomes/", "records/", "web/"}
     assert [
         one["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
         for one in lifecycle
@@ -417,7 +371,7 @@ def test_a_queues_name_that_rests_after_deletion_is_waited_for(
     backend.stack.provision()
     assert slept == [5.0, 5.0, 5.0]
     assert len([line for line in said if "lets its name rest" in line]) == 1
-    assert len(account(backend)["queues"]) == 2
+    assert len(account(backend.session)["queues"]) == 2
 
 
 def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
@@ -449,7 +403,7 @@ def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBacke
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.put_object(Bucket=bucket, Key=f"install/{OPTIONS_KEY}", Body=b"{")
     backend.stack.teardown()
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None:
@@ -458,7 +412,7 @@ def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None
     assert findings["Spot role"].ok
     # moto has neither the simulation of policies nor these quotas.
     assert findings["on-demand quota"].ok is None
-    assert nothing(account(backend))
+    assert nothing(account(backend.session))
 
 
 def test_the_costs_say_the_cap_and_how_old_the_prices_are(backend: AwsBackend) -> None:

@@ -1,10 +1,10 @@
 """The stack on AWS: `iraas.core.ports.Stack`, and what provisioning can do beyond it."""
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from iraas.backends.aws.fleet_options import FleetOptions, KeptOptions
@@ -13,17 +13,20 @@ from iraas.backends.aws.names import Names
 from iraas.backends.aws.prices import PriceTable, load_prices
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.stack.checks import Finding, check_site
-from iraas.backends.aws.stack.composition import data_parts, other_parts
+from iraas.backends.aws.stack.composition import data_parts, install_part, other_parts
 from iraas.backends.aws.stack.costs import StackCosts, stack_costs
 from iraas.backends.aws.stack.images import bake_image
 from iraas.backends.aws.stack.install_part import Artifacts
-from iraas.backends.aws.stack.network import find_subnets
+from iraas.backends.aws.stack.network import Network, find_subnets
 from iraas.backends.aws.stack.parts import Part, Site, refuse_foreign
+from iraas.backends.aws.stack.removal import Failures
+from iraas.backends.aws.stack.security_group_part import groups_elsewhere, remove_unused_group
 from iraas.backends.aws.stack.spot_role import ensure_spot_role
 from iraas.backends.aws.stack.strays import (
     ROLES,
     Stray,
     end_instances,
+    find_groups,
     find_images,
     find_instances,
     find_response_queues,
@@ -31,9 +34,13 @@ from iraas.backends.aws.stack.strays import (
     instance_resources,
 )
 from iraas.core.ports import ObjectStore, Resource
-from iraas.errors import IraasError, NotProvisionedError
+from iraas.errors import IraasError, NotProvisionedError, WaitTimeoutError
 
-_log = logging.getLogger(__name__)
+_STRAYS = (find_response_queues, find_images, find_volumes, find_groups)
+_GONE_S = 120.0
+"""How long AWS may list what was removed; SQS says a minute
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html)."""
+_LOOK_EVERY_S = 3.0
 
 
 class AwsStack:
@@ -85,11 +92,15 @@ class AwsStack:
         """
         site = self._site()
         resources = []
+        data = [part.name for part in data_parts(site)]
         for part in self._parts(site):
             found = part.find()
             ours = found.state == "ours"
             detail = f"not ours: {found.detail}" if found.state == "foreign" else found.detail
-            resources.append(Resource(part.kind, part.name, exists=ours, detail=detail))
+            is_data = part.name in data
+            resources.append(
+                Resource(part.kind, part.name, exists=ours, detail=detail, is_data=is_data)
+            )
         return resources + self._found_by_tag(site)
 
     def costs(self) -> StackCosts:
@@ -144,33 +155,43 @@ class AwsStack:
             self._undo(made)
             raise
         self._kept.forget()
+        self._remove_superseded(site)
 
     def teardown(self, *, keep_data: bool = False) -> None:
         """Remove everything of the deployment, strays included, and wait until it is gone.
 
         Idempotent. What has a name of ours but not our tag is not touched. Nothing can be launched
-        any more once it has begun.
+        any more once it has begun. What fails stops nothing else: instances, which cost money, are
+        ended whatever else goes wrong.
 
         Args:
             keep_data: Keep the two buckets and what is in them, but for what instances install.
 
         Raises:
-            BackendError, ConfigurationError, WaitTimeoutError: Something remains; call it again.
+            BackendError, ConfigurationError, WaitTimeoutError: Something could not be removed;
+                call it again. What is listed still after two minutes raises nothing: look at
+                `remaining`.
         """
-        site = self._site()
-        parts = [part for part in self._parts(site) if part.find().state == "ours"]
+        failures = Failures(self._report)
+        site = self._site(failures.attempt(self.options, FleetOptions()))
+        parts = self._parts(site)
         kept = [part.name for part in data_parts(site)] if keep_data else []
         templates = [part for part in parts if part.kind == "launch template"]
         for part in templates:
-            self._remove(part)
-        end_instances(site, self._ledgers)
-        for stray in self._strays(site):
-            stray.remove()
+            failures.attempt(partial(self._remove, part), None)
+        failures.attempt(partial(end_instances, site, self._ledgers), None)
+        for find in _STRAYS:
+            strays: list[Stray] = failures.attempt(partial(find, site), [])
+            for stray in strays:
+                failures.attempt(stray.remove, None)
         for part in reversed(parts):
             if part.name not in kept and part not in templates:
-                self._remove(part)
-        end_instances(site, [])  # what a late launch may have brought meanwhile
+                failures.attempt(partial(self._remove, part), None)
+        # What a late launch may have brought meanwhile.
+        failures.attempt(partial(end_instances, site, []), None)
         self._kept.forget()
+        failures.raise_all()
+        self._await_gone(site, keep_data=keep_data)
 
     def remaining(self) -> list[Resource]:
         """What is still there of the deployment: the proof of a teardown is that this is empty."""
@@ -199,27 +220,54 @@ class AwsStack:
                 stray.remove()
         return image_id
 
-    def _site(self) -> Site:
-        return Site(
-            self._session, self._names, self.options(), self._report, self._sleep, self._clock
-        )
+    def _site(self, options: FleetOptions | None = None) -> Site:
+        chosen = options or self.options()
+        return Site(self._session, self._names, chosen, self._report, self._sleep, self._clock)
 
     def _parts(self, site: Site) -> list[Part]:
         return [*data_parts(site), *other_parts(site, self._artifacts)]
 
-    def _strays(self, site: Site) -> list[Stray]:
-        return [*find_response_queues(site), *find_images(site), *find_volumes(site)]
-
     def _found_by_tag(self, site: Site) -> list[Resource]:
         instances = instance_resources(find_instances(site))
-        return instances + [stray.resource for stray in self._strays(site)]
+        strays = [stray for find in _STRAYS for stray in find(site)]
+        return instances + [stray.resource for stray in strays]
 
     def _remove(self, part: Part) -> None:
-        self._report(f"removing the {part.kind} {part.name}")
-        part.remove()
+        if part.find().state == "ours":
+            self._report(f"removing the {part.kind} {part.name}")
+            part.remove()
 
     def _undo(self, made: list[Part]) -> None:
+        """Remove what was made, as far as it came to that: only what is ours by now."""
         for part in reversed(made):
-            self._report(f"removing the {part.kind} {part.name} again")
             with suppress(IraasError):
-                part.remove()
+                self._remove(part)
+
+    def _await_gone(self, site: Site, *, keep_data: bool) -> None:
+        """Look until nothing is listed any more: AWS goes on showing for a while what was removed,
+        and an empty list is proof only then.
+        """
+        told = False
+
+        def gone() -> bool:
+            nonlocal told
+            left = [one for one in self.remaining() if not (keep_data and one.is_data)]
+            if left and not told:
+                names = ", ".join(f"{one.kind} {one.name}" for one in left)
+                self._report(f"waiting until AWS no longer lists {names}")
+                told = True
+            return not left
+
+        with suppress(WaitTimeoutError):  # whoever asks for the proof sees what is left
+            site.wait(gone, "the removal", at_most_s=_GONE_S, every_s=_LOOK_EVERY_S)
+
+    def _remove_superseded(self, site: Site) -> None:
+        """Remove what an earlier state of the deployment needed, unless an instance may use it."""
+        for group in groups_elsewhere(site, Network(site)):
+            if not remove_unused_group(site, group["GroupId"]):
+                self._report(
+                    f"the security group {group['GroupId']} of another VPC is in use; "
+                    "provision or teardown removes it later"
+                )
+        if not find_instances(site, self._ledgers):
+            install_part(site, self._artifacts).tidy()

@@ -1,14 +1,19 @@
 """A bucket: private, encrypted, TLS only, and its objects expire."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.iam_policies import Place, tls_only_policy, to_text
-from iraas.backends.aws.stack.parts import ABSENT, Found, Site, tag_map
+from iraas.backends.aws.stack.emptying import abort_uploads, empty
+from iraas.backends.aws.stack.parts import ABSENT, Found, Site, refuse_foreign, tag_map
 from iraas.backends.aws.translation import code_of, translating
 
-_KEYS_PER_DELETE = 1000
+_SETTLING = error_codes.BUCKET_MISSING | {"OperationAborted"}
+"""What S3 says of a bucket that was made, or removed under the same name, a moment ago
+(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +41,70 @@ class BucketPart:
     def _arn(self) -> str:
         return Place(self.site.names, self.site.account, self.site.region).bucket(self.name)
 
+    @property
+    def _mine(self) -> dict[str, str]:
+        """Which bucket is meant; S3 refuses if it has become another account's."""
+        return {"Bucket": self.name, "ExpectedBucketOwner": self.site.account}
+
     def find(self) -> Found:
-        """Look for it. One without any tag and any object is one whose making was interrupted."""
+        """Look for it. One without our tag is not ours, even if it is empty."""
         with translating("s3", f"the bucket {self.name}"):
             try:
-                self._s3.head_bucket(Bucket=self.name, ExpectedBucketOwner=self.site.account)
+                self._s3.head_bucket(**self._mine)
+                tags = self._tags()
             except Exception as exc:
                 if code_of(exc) in error_codes.OBJECT_MISSING | error_codes.BUCKET_MISSING:
                     return ABSENT
                 if code_of(exc) in ("403", "AccessDenied"):
                     return Found("foreign", "it is another account's, or may not be looked at")
                 raise
-            tags = self._tags()
-            if not tags and self._is_empty():
-                return Found("ours", "empty, its making was interrupted")
         return self.site.found(tags, "objects expire; private; encrypted")
 
     def make(self) -> None:
-        """Make it and set it up. Idempotent."""
+        """Make it and set it up. Idempotent.
+
+        Raises:
+            ConfigurationError: It is there and not ours.
+        """
+        found = self.find()
+        refuse_foreign(self, found)
+        is_new = found.state == "absent"
         with translating("s3", f"the bucket {self.name}"):
-            self._create()
-            s3 = self._s3
-            tags = self.site.tags(self.role)
-            s3.put_bucket_tagging(Bucket=self.name, Tagging={"TagSet": tags})
-            s3.put_public_access_block(
-                Bucket=self.name,
-                PublicAccessBlockConfiguration={
-                    "BlockPublicAcls": True,
-                    "IgnorePublicAcls": True,
-                    "BlockPublicPolicy": True,
-                    "RestrictPublicBuckets": True,
-                },
-            )
-            if self.site.tls:
-                policy = tls_only_policy([self._arn, f"{self._arn}/*"], "s3:*")
-                s3.put_bucket_policy(Bucket=self.name, Policy=to_text(policy))
-            encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            s3.put_bucket_encryption(
-                Bucket=self.name, ServerSideEncryptionConfiguration={"Rules": [encryption]}
-            )
-            s3.put_bucket_lifecycle_configuration(
-                Bucket=self.name, LifecycleConfiguration={"Rules": self._lifecycle()}
+            if is_new:
+                self.site.settling(self._create, _SETTLING)
+            try:
+                tags = self.site.tags(self.role)
+                self._set_up(self._s3.put_bucket_tagging, Tagging={"TagSet": tags})
+            except BaseException:
+                if is_new:
+                    # Without the tag nobody could tell later that it is ours.
+                    with suppress(Exception):
+                        self._s3.delete_bucket(**self._mine)
+                raise
+            self._protect()
+            self._set_up(
+                self._s3.put_bucket_lifecycle_configuration,
+                LifecycleConfiguration={"Rules": self._lifecycle()},
             )
 
     def remove(self) -> None:
-        """Remove it with all objects, all their versions, and unfinished uploads. Idempotent."""
+        """Remove it with all objects, all their versions, and unfinished uploads. Idempotent.
+
+        Raises:
+            IraasError: An object may not be deleted, or too many are written meanwhile.
+        """
+
+        def emptied_and_removed() -> None:
+            abort_uploads(self.site, self.name)
+            empty(self.site, self.name)
+            self._s3.delete_bucket(**self._mine)
+
+        if self.find().state != "ours":
+            return
         with translating("s3", f"the bucket {self.name}"):
             try:
-                self._abort_uploads()
-                self._empty()
-                self._s3.delete_bucket(Bucket=self.name)
+                # What was written while it was emptied stands in the way of its removal.
+                self.site.settling(emptied_and_removed, {"BucketNotEmpty", "OperationAborted"})
             except Exception as exc:
                 if code_of(exc) not in error_codes.BUCKET_MISSING:
                     raise
@@ -100,17 +119,35 @@ class BucketPart:
             if code_of(exc) != "BucketAlreadyOwnedByYou":
                 raise
 
+    def _protect(self) -> None:
+        self._set_up(
+            self._s3.put_public_access_block,
+            PublicAccessBlockConfiguration={
+                "BlockPublicAcls": True,
+                "IgnorePublicAcls": True,
+                "BlockPublicPolicy": True,
+                "RestrictPublicBuckets": True,
+            },
+        )
+        if self.site.tls:
+            policy = tls_only_policy([self._arn, f"{self._arn}/*"], "s3:*")
+            self._set_up(self._s3.put_bucket_policy, Policy=to_text(policy))
+        encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        self._set_up(
+            self._s3.put_bucket_encryption,
+            ServerSideEncryptionConfiguration={"Rules": [encryption]},
+        )
+
+    def _set_up(self, call: Callable[..., Any], **request: Any) -> None:
+        self.site.settling(lambda: call(**self._mine, **request), _SETTLING)
+
     def _tags(self) -> dict[str, str]:
         try:
-            return tag_map(self._s3.get_bucket_tagging(Bucket=self.name)["TagSet"])
+            return tag_map(self._s3.get_bucket_tagging(**self._mine)["TagSet"])
         except Exception as exc:
             if code_of(exc) != "NoSuchTagSet":
                 raise
             return {}
-
-    def _is_empty(self) -> bool:
-        page = self._s3.list_object_versions(Bucket=self.name, MaxKeys=1)
-        return not page.get("Versions") and not page.get("DeleteMarkers")
 
     def _lifecycle(self) -> list[dict[str, Any]]:
         expire = [
@@ -129,23 +166,3 @@ class BucketPart:
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
         }
         return [*expire, abort]
-
-    def _abort_uploads(self) -> None:
-        while uploads := self._s3.list_multipart_uploads(Bucket=self.name).get("Uploads"):
-            for one in uploads:
-                self._s3.abort_multipart_upload(
-                    Bucket=self.name, Key=one["Key"], UploadId=one["UploadId"]
-                )
-
-    def _empty(self) -> None:
-        removed = 0
-        while True:
-            page = self._s3.list_object_versions(Bucket=self.name, MaxKeys=_KEYS_PER_DELETE)
-            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            if not found:
-                return
-            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-            self._s3.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
-            removed += len(objects)
-            if removed % 10_000 == 0:
-                self.site.report(f"{removed} objects removed from {self.name}")

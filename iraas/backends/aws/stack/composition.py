@@ -1,14 +1,15 @@
 """Which parts a deployment has, in the order in which they are made."""
 
 from iraas.backends.aws.iam_policies import Place
-from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX
+from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX, WEB_PREFIX
 from iraas.backends.aws.role_rights import IMAGE_PARAMETER, web_statements, worker_statements
 from iraas.backends.aws.stack.bucket_part import BucketPart
 from iraas.backends.aws.stack.install_part import Artifacts, InstallPart
-from iraas.backends.aws.stack.network import SecurityGroupPart
+from iraas.backends.aws.stack.network import Network
 from iraas.backends.aws.stack.parts import Part, Site
 from iraas.backends.aws.stack.queue_part import queue_parts
 from iraas.backends.aws.stack.role_part import RolePart
+from iraas.backends.aws.stack.security_group_part import SecurityGroupPart
 from iraas.backends.aws.stack.template_part import TemplateFacts, TemplatePart
 from iraas.backends.aws.user_data import MachineRole, UserData
 
@@ -20,22 +21,28 @@ def data_parts(site: Site) -> list[Part]:
     """The buckets."""
     return [
         BucketPart(site, site.inputs_bucket, "input-store", (IMAGES_PREFIX,)),
-        BucketPart(site, site.outputs_bucket, "output-store", (OUTCOMES_PREFIX, RECORDS_PREFIX)),
+        _outputs_bucket(site),
     ]
+
+
+def install_part(site: Site, artifacts: Artifacts) -> InstallPart:
+    """What instances install."""
+    return InstallPart(site, artifacts, _outputs_bucket(site))
 
 
 def other_parts(site: Site, artifacts: Artifacts) -> list[Part]:
     """All but the buckets: what can be made anew at any time."""
     place = Place(site.names, site.account, site.region)
-    worker_group = SecurityGroupPart(site, site.names.worker, "worker")
-    web_group = SecurityGroupPart(site, site.names.web, "web", site.options.web_cidr)
+    network = Network(site)
+    worker_group = SecurityGroupPart(site, network, site.names.worker, "worker")
+    web_group = SecurityGroupPart(site, network, site.names.web, "web", site.options.web_cidr)
     return [
         *queue_parts(site),
         RolePart(site, site.worker_role, "worker", worker_statements(place)),
         RolePart(site, site.web_role, "web", web_statements(place)),
         worker_group,
         web_group,
-        InstallPart(site, artifacts),
+        install_part(site, artifacts),
         TemplatePart(
             site,
             site.names.worker,
@@ -71,12 +78,15 @@ def user_data(site: Site, artifacts: Artifacts, role: MachineRole) -> str:
 def _facts(
     site: Site, artifacts: Artifacts, group: SecurityGroupPart, role: MachineRole, profile: str
 ) -> TemplateFacts:
-    group_id = group.group_id()
-    assert group_id is not None, "the security group is made before the template"
     return TemplateFacts(
         image_id=site.options.image_id or NEWEST_IMAGE,
         profile=profile,
-        group_id=group_id,
+        group_id=group.group_id(),
         kind=site.options.web_kind if role == "web" else site.options.kinds[0],
         user_data=user_data(site, artifacts, role),
     )
+
+
+def _outputs_bucket(site: Site) -> BucketPart:
+    expiring = (OUTCOMES_PREFIX, RECORDS_PREFIX, WEB_PREFIX)
+    return BucketPart(site, site.outputs_bucket, "output-store", expiring)

@@ -10,8 +10,9 @@ from typing import Any
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.fleet_options import OPTIONS_KEY
 from iraas.backends.aws.names import INSTALL_PREFIX
+from iraas.backends.aws.stack.emptying import empty
 from iraas.backends.aws.stack.packing import pack_bundle, pack_wheel
-from iraas.backends.aws.stack.parts import ABSENT, Found, Site
+from iraas.backends.aws.stack.parts import ABSENT, Found, Part, Site
 from iraas.backends.aws.translation import code_of, translating
 from iraas.errors import ConfigurationError
 
@@ -65,10 +66,17 @@ class Artifacts:
 
 @dataclass(frozen=True, slots=True)
 class InstallPart:
-    """The install files in the bucket of the output store. They go away with it."""
+    """The install files in the bucket of the output store.
+
+    Attributes:
+        site: Where it is.
+        artifacts: What instances install.
+        bucket: The bucket; what is in it is ours if it is.
+    """
 
     site: Site
     artifacts: Artifacts
+    bucket: Part
     kind: str = "install files"
 
     @property
@@ -80,42 +88,67 @@ class InstallPart:
     def _s3(self) -> Any:
         return self.site.session.client("s3")
 
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"Bucket": self.site.outputs_bucket, "ExpectedBucketOwner": self.site.account}
+
     def find(self) -> Found:
-        """Look whether the options are there; they are written last."""
-        with translating("s3", self.name):
-            key = f"{INSTALL_PREFIX}{OPTIONS_KEY}"
-            if not self._is_there(key):
-                return ABSENT
-        return Found("ours", "the wheel, the model bundle, the options")
+        """Look whether anything is there. The options are written last."""
+        if self.bucket.find().state != "ours":
+            return ABSENT
+        keys = self._keys()
+        if not keys:
+            return ABSENT
+        whole = f"{INSTALL_PREFIX}{OPTIONS_KEY}" in keys
+        return Found("ours", "wheel, model bundle, options" if whole else "without options")
 
     def make(self) -> None:
         """Upload what is not there, and write the options anew. Idempotent."""
+        there = self._keys()
         with translating("s3", self.name):
             for one in (self.artifacts.wheel, self.artifacts.bundle):
-                if not self._is_there(one.key):
+                if one.key not in there:
                     self.site.report(f"uploading {one.key} ({len(one.data) / 1e6:.1f} MB)")
                     self._put(one.key, one.data)
             self._put(f"{INSTALL_PREFIX}{OPTIONS_KEY}", self.site.options.encode())
 
+    def tidy(self) -> None:
+        """Remove what an earlier version of the deployment installed. Idempotent.
+
+        For when no instance lives that may still fetch it.
+        """
+        kept = {self.artifacts.wheel.key, self.artifacts.bundle.key}
+        kept.add(f"{INSTALL_PREFIX}{OPTIONS_KEY}")
+        for prefix in sorted({key.rpartition("/")[0] for key in self._keys() - kept}):
+            if not any(key.startswith(f"{prefix}/") for key in kept):
+                self.site.report(f"removing {prefix}/, which a later version took the place of")
+                with translating("s3", self.name):
+                    empty(self.site, self.site.outputs_bucket, f"{prefix}/")
+
     def remove(self) -> None:
-        """Remove the options: what instances install is of no use without them. Idempotent."""
+        """Remove them: instances install nothing without them. Idempotent."""
+        if self.bucket.find().state != "ours":
+            return
         with translating("s3", self.name):
             try:
-                self._s3.delete_object(
-                    Bucket=self.site.outputs_bucket, Key=f"{INSTALL_PREFIX}{OPTIONS_KEY}"
-                )
+                empty(self.site, self.site.outputs_bucket, INSTALL_PREFIX)
             except Exception as exc:
                 if code_of(exc) not in error_codes.BUCKET_MISSING:
                     raise
 
-    def _is_there(self, key: str) -> bool:
-        try:
-            self._s3.head_object(Bucket=self.site.outputs_bucket, Key=key)
-        except Exception as exc:
-            if code_of(exc) not in error_codes.OBJECT_MISSING | error_codes.BUCKET_MISSING:
-                raise
-            return False
-        return True
+    def _keys(self) -> set[str]:
+        """The keys there; more than a page of them are none that we made."""
+        with translating("s3", self.name):
+            try:
+                page = self._s3.list_objects_v2(**self._mine, Prefix=INSTALL_PREFIX)
+            except Exception as exc:
+                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                    raise
+                return set()
+        return {one["Key"] for one in page.get("Contents", ())}
 
     def _put(self, key: str, data: bytes) -> None:
-        self._s3.put_object(Bucket=self.site.outputs_bucket, Key=key, Body=data)
+        self.site.settling(
+            lambda: self._s3.put_object(**self._mine, Key=key, Body=data),
+            error_codes.BUCKET_MISSING,
+        )

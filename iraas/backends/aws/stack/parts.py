@@ -1,16 +1,21 @@
 """What all parts of a stack have in common."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from iraas.backends.aws.fleet_options import FleetOptions
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.session import AwsSession
+from iraas.backends.aws.translation import code_of
 from iraas.errors import ConfigurationError, WaitTimeoutError
 
 State = Literal["absent", "ours", "foreign"]
+Result = TypeVar("Result")
+SETTLING_S = 60.0
+SETTLING_EVERY_S = 2.0
+"""What was made a moment ago is not known everywhere at once: for this long that is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Part(Protocol):
         ...
 
     def remove(self) -> None:
-        """Remove it. Idempotent. Called only on what is ours."""
+        """Remove it, as far as it is ours. Idempotent."""
         ...
 
 
@@ -138,6 +143,22 @@ class Site:
                     remedy="Run the command again: it goes on where this one stopped.",
                 )
             self.sleep(every_s)
+
+    def settling(self, call: Callable[[], Result], codes: Container[str]) -> Result:
+        """Call until what was made, or removed, a moment ago is known everywhere; not for ever.
+
+        Args:
+            call: What to call; idempotent.
+            codes: The service's error codes by which it says that it does not know yet.
+        """
+        deadline = self.clock() + SETTLING_S
+        while True:
+            try:
+                return call()
+            except Exception as exc:
+                if code_of(exc) not in codes or self.clock() >= deadline:
+                    raise
+            self.sleep(SETTLING_EVERY_S)
 
 
 def tag_map(tags: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:

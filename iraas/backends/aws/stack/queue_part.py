@@ -10,7 +10,7 @@ from iraas.backends.aws.iam_policies import Place, tls_only_policy, to_text
 from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.backends.aws.stack.parts import ABSENT, Found, Site
 from iraas.backends.aws.translation import code_of, translating
-from iraas.errors import BackendUnavailableError
+from iraas.errors import BackendUnavailableError, QueueNotFoundError
 
 MAX_RECEIVES = 10
 REQUEST_RETENTION_S = 4 * 86_400
@@ -48,29 +48,31 @@ class QueuePart:
         return self.site.session.client("sqs")
 
     def find(self) -> Found:
-        """Look for it."""
+        """Look for it. One that is being deleted may still be found, for a minute."""
         url = self._url()
         if url is None:
             return ABSENT
-        with translating("sqs", f"the queue {self.name}", provisioned=False):
-            tags = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+        try:
+            with translating("sqs", f"the queue {self.name}", provisioned=False):
+                tags = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+        except QueueNotFoundError:
+            return ABSENT
         return self.site.found(tags, "TLS only; encrypted")
 
     def make(self) -> None:
         """Make it, or bring its attributes up to date. Waits while its name cannot be reused.
 
+        It always asks to create: a queue that is being deleted is found for a while, and would
+        take its messages along.
+
         Raises:
             WaitTimeoutError: The name could not be reused in time.
         """
-        if (url := self._url()) is not None:
-            with translating("sqs", f"the queue {self.name}", provisioned=False):
-                self._sqs.set_queue_attributes(QueueUrl=url, Attributes=self._attributes())
-            return
         told = False
 
-        def created() -> bool:
+        def made() -> bool:
             nonlocal told
-            if self._create():
+            if self._create_or_update():
                 return True
             if not told:
                 self.site.report(
@@ -80,7 +82,7 @@ class QueuePart:
             told = True
             return False
 
-        self.site.wait(created, f"the queue {self.name}", at_most_s=2 * REUSE_S + 10, every_s=5.0)
+        self.site.wait(made, f"the queue {self.name}", at_most_s=2 * REUSE_S + 10, every_s=5.0)
 
     def remove(self) -> None:
         """Remove it with all messages. Idempotent."""
@@ -94,13 +96,21 @@ class QueuePart:
                 if code_of(exc) not in error_codes.QUEUE_MISSING:
                     raise
 
-    def _create(self) -> bool:
+    def _create_or_update(self) -> bool:
+        """Make it, or update the one that is there; False if one of the name is just going."""
+        attributes = self._attributes()
         tags = self.site.names.tags(self.role)
         try:
             with translating("sqs", f"the queue {self.name}", provisioned=False):
-                self._sqs.create_queue(
-                    QueueName=self.name, Attributes=self._attributes(), tags=tags
-                )
+                try:
+                    self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)
+                except Exception as exc:
+                    if code_of(exc) not in error_codes.QUEUE_EXISTS:
+                        raise
+                    url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+                    self._sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+        except QueueNotFoundError:
+            return False
         except BackendUnavailableError as exc:
             if code_of(exc.__cause__ or exc) in _DELETED_RECENTLY:
                 return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from iraas.backends.aws.ec2_instances import (
@@ -12,7 +13,9 @@ from iraas.backends.aws.ec2_instances import (
 )
 from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import DEPLOYMENT_TAG, ROLE_TAG
+from iraas.backends.aws.stack.network import Network
 from iraas.backends.aws.stack.parts import Site
+from iraas.backends.aws.stack.security_group_part import groups_elsewhere, remove_group
 from iraas.backends.aws.translation import code_of, translating
 from iraas.core.ports import Resource
 from iraas.errors import BackendError, NotProvisionedError
@@ -170,6 +173,17 @@ def find_volumes(site: Site) -> list[Stray]:
             _remover(site, "ec2", ec2.delete_volume, VolumeId=one["VolumeId"]),
         )
         for one in volumes
+    ]
+
+
+def find_groups(site: Site) -> list[Stray]:
+    """Security groups in a VPC that the deployment was in before."""
+    return [
+        Stray(
+            Resource("security group", one["GroupId"], exists=True, detail=f"in {one['VpcId']}"),
+            partial(remove_group, site, one["GroupId"]),
+        )
+        for one in groups_elsewhere(site, Network(site))
     ]
 
 

@@ -15,15 +15,24 @@ from iraas.backends.aws.role_rights import worker_statements
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.stack.bucket_part import BucketPart
 from iraas.backends.aws.stack.checks import PROVISION_ACTIONS, Finding, check_site, vcpus
+from iraas.backends.aws.stack.emptying import FRUITLESS_TRIES
 from iraas.backends.aws.stack.images import bake_image
 from iraas.backends.aws.stack.install_part import Artifact, Artifacts
-from iraas.backends.aws.stack.network import SecurityGroupPart, find_subnets
+from iraas.backends.aws.stack.network import Network, find_subnets
 from iraas.backends.aws.stack.parts import Site
 from iraas.backends.aws.stack.queue_part import queue_parts
 from iraas.backends.aws.stack.role_part import RolePart
+from iraas.backends.aws.stack.security_group_part import SecurityGroupPart
 from iraas.backends.aws.stack.spot_role import ensure_spot_role
 from iraas.backends.aws.stack.template_part import TemplateFacts, TemplatePart
-from iraas.errors import BackendError, ConfigurationError, PermissionDeniedError, WaitTimeoutError
+from iraas.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigurationError,
+    NotProvisionedError,
+    PermissionDeniedError,
+    WaitTimeoutError,
+)
 
 ACCOUNT = "123456789012"
 TAGS = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": "worker"}]
@@ -86,8 +95,11 @@ def site_of(session: Session, **more: Any) -> Site:
     return replace(site, **more)
 
 
+NO_BUCKET = error("404", "HeadBucket", 404)
+
+
 def test_a_buckets_policy_denies_everything_without_tls() -> None:
-    session = Session()
+    session = Session(head_bucket=[NO_BUCKET])
     BucketPart(site_of(session), "bucket", "input-store", ("images/",)).make()
     (request,) = session.asked("put_bucket_policy")
     (statement,) = json.loads(request["Policy"])["Statement"]
@@ -109,13 +121,13 @@ def test_a_buckets_policy_denies_everything_without_tls() -> None:
     ],
 )
 def test_a_bucket_is_made_in_its_region(region: str, wanted: dict[str, Any]) -> None:
-    session = Session(region)
+    session = Session(region, head_bucket=[NO_BUCKET])
     BucketPart(site_of(session), "bucket", "input-store", ()).make()
     assert session.asked("create_bucket") == [{"Bucket": "bucket"} | wanted]
 
 
 def test_a_bucket_is_private_before_it_is_anything_else() -> None:
-    session = Session()
+    session = Session(head_bucket=[NO_BUCKET])
     BucketPart(site_of(session), "bucket", "input-store", ()).make()
     order = [name for name, _ in session.calls]
     assert order.index("put_public_access_block") < order.index("put_bucket_policy")
@@ -159,11 +171,120 @@ def test_queues_are_tls_only_encrypted_and_redriven() -> None:
 
 
 def test_a_queue_that_is_there_is_brought_up_to_date() -> None:
-    session = Session(get_queue_url=[{"QueueUrl": "https://sqs/q"}])
+    session = Session(
+        create_queue=[error("QueueAlreadyExists")],
+        get_queue_url=[{"QueueUrl": "https://sqs/q"}],
+    )
     for part in queue_parts(site_of(session)):
         part.make()
-    assert session.asked("create_queue") == []
     assert len(session.asked("set_queue_attributes")) == 2
+
+
+def test_a_queue_that_goes_while_it_is_looked_at_is_waited_for_and_made_anew() -> None:
+    gone = error("AWS.SimpleQueueService.NonExistentQueue")
+    session = Session(
+        create_queue=[error("QueueAlreadyExists"), error("QueueDeletedRecently"), {}],
+        get_queue_url=[{"QueueUrl": "https://sqs/q"}],
+        set_queue_attributes=[gone],
+        list_queue_tags=[gone],
+    )
+    part = queue_parts(site_of(session))[0]
+    assert part.find().state == "absent"
+    part.make()
+    assert len(session.asked("create_queue")) == 3
+
+
+def throttled(*keys: str, code: str = "SlowDown") -> dict[str, Any]:
+    return {"Errors": [{"Key": key, "Code": code, "Message": "planned"} for key in keys]}
+
+
+def a_bucket_with_two_objects(**answers: Any) -> Session:
+    page = {"Versions": [{"Key": key, "VersionId": "null"} for key in ("a", "b")]}
+    return Session(
+        get_bucket_tagging=[{"TagSet": TAGS}],
+        list_object_versions=answers.pop("pages", [page]),
+        **answers,
+    )
+
+
+def test_a_bucket_that_may_not_be_emptied_is_an_error_at_once() -> None:
+    session = a_bucket_with_two_objects(delete_objects=[throttled("b", code="AccessDenied")])
+    with pytest.raises(PermissionDeniedError, match="s3://bucket/b"):
+        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    assert len(session.asked("delete_objects")) == 1
+    assert session.asked("delete_bucket") == []
+
+
+def test_a_bucket_that_does_not_empty_is_an_error_in_bounded_time() -> None:
+    session = a_bucket_with_two_objects(delete_objects=[throttled("a", "b")])
+    with pytest.raises(BackendUnavailableError, match="do not go away"):
+        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    assert len(session.asked("delete_objects")) == FRUITLESS_TRIES
+
+
+def test_objects_that_stay_for_now_are_tried_again() -> None:
+    page = {"Versions": [{"Key": "a", "VersionId": "null"}]}
+    session = a_bucket_with_two_objects(pages=[page, page, {}], delete_objects=[throttled("a"), {}])
+    BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    assert len(session.asked("delete_bucket")) == 1
+
+
+def test_an_upload_that_is_listed_for_ever_is_an_error_in_bounded_time() -> None:
+    session = a_bucket_with_two_objects(
+        list_multipart_uploads=[{"Uploads": [{"Key": "a", "UploadId": "u"}]}]
+    )
+    with pytest.raises(BackendUnavailableError, match="unfinished uploads"):
+        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+
+
+def test_a_bucket_that_is_written_to_while_it_is_removed_is_emptied_again() -> None:
+    session = a_bucket_with_two_objects(
+        pages=[{}], delete_bucket=[error("BucketNotEmpty", status=409), {}]
+    )
+    BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    assert len(session.asked("list_object_versions")) == 2
+
+
+def test_a_bucket_that_is_not_known_everywhere_yet_is_set_up_all_the_same() -> None:
+    aborted, unknown = error("OperationAborted", status=409), error("NoSuchBucket", status=404)
+    session = Session(
+        head_bucket=[NO_BUCKET],
+        create_bucket=[aborted, {}],
+        put_bucket_tagging=[unknown, aborted, {}],
+        put_public_access_block=[aborted, {}],
+        put_bucket_lifecycle_configuration=[unknown, {}],
+    )
+    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    assert len(session.asked("put_bucket_tagging")) == 3
+    assert len(session.asked("put_bucket_lifecycle_configuration")) == 2
+
+
+def test_a_bucket_that_stays_unknown_is_an_error_after_a_minute() -> None:
+    session = Session(head_bucket=[NO_BUCKET], put_public_access_block=[error("OperationAborted")])
+    with pytest.raises(BackendUnavailableError, match="OperationAborted"):
+        BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    assert 25 < len(session.asked("put_public_access_block")) < 35
+
+
+def test_a_bucket_that_cannot_be_tagged_is_not_left_behind_untagged() -> None:
+    denied = error("AccessDenied", status=403)
+    session = Session(head_bucket=[NO_BUCKET], put_bucket_tagging=[denied])
+    with pytest.raises(PermissionDeniedError):
+        BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    assert len(session.asked("delete_bucket")) == 1
+
+
+def test_every_call_about_a_bucket_names_the_account_that_it_is_of() -> None:
+    made = Session(head_bucket=[NO_BUCKET])
+    BucketPart(site_of(made), "bucket", "input-store", ()).make()
+    removed = a_bucket_with_two_objects(
+        pages=[{"Versions": [{"Key": "a", "VersionId": "null"}]}, {}],
+        list_multipart_uploads=[{"Uploads": [{"Key": "a", "UploadId": "u"}]}, {}],
+    )
+    BucketPart(site_of(removed), "bucket", "input-store", ()).remove()
+    for name, request in made.calls + removed.calls:
+        if name != "create_bucket":
+            assert request["ExpectedBucketOwner"] == ACCOUNT, name
 
 
 def test_a_role_trusts_ec2_and_nobody_else() -> None:
@@ -191,6 +312,61 @@ def test_a_role_trusts_ec2_and_nobody_else() -> None:
             "RoleName": "iraas-demo-eu-west-1-worker",
         }
     ]
+
+
+def test_a_role_that_iam_does_not_know_everywhere_yet_is_waited_for() -> None:
+    missing = error("NoSuchEntity", status=404)
+    session = Session(
+        get_role=[missing],
+        get_instance_profile=[missing],
+        create_instance_profile=[{"InstanceProfile": {}}],
+        put_role_policy=[missing, {}],
+        add_role_to_instance_profile=[missing, missing, {}],
+    )
+    RolePart(site_of(session), "r", "worker", []).make()
+    assert len(session.asked("put_role_policy")) == 2
+    assert len(session.asked("add_role_to_instance_profile")) == 3
+
+
+OURS: dict[str, Any] = {"Tags": TAGS}
+THEIRS: dict[str, Any] = {"Tags": []}
+
+
+@pytest.mark.parametrize(
+    ("role", "profile", "state"),
+    [
+        (OURS, OURS, "ours"),
+        (OURS, THEIRS, "ours"),
+        (THEIRS, OURS, "ours"),
+        (THEIRS, THEIRS, "foreign"),
+        (THEIRS, None, "foreign"),
+        (None, THEIRS, "foreign"),
+        (None, OURS, "ours"),
+        (None, None, "absent"),
+    ],
+)
+def test_of_role_and_profile_only_what_is_ours_is_changed_and_removed(
+    role: dict[str, Any] | None, profile: dict[str, Any] | None, state: str
+) -> None:
+    missing = error("NoSuchEntity", status=404)
+    session = Session(
+        get_role=[{"Role": role} if role else missing],
+        get_instance_profile=[{"InstanceProfile": profile} if profile else missing],
+        list_role_policies=[{"PolicyNames": []}],
+        list_attached_role_policies=[{"AttachedPolicies": []}],
+        create_instance_profile=[{"InstanceProfile": {}}],
+    )
+    part = RolePart(site_of(session), "r", "worker", [])
+    assert part.find().state == state
+    part.remove()
+    assert len(session.asked("delete_role")) == (role is OURS)
+    assert len(session.asked("delete_instance_profile")) == (profile is OURS)
+    if THEIRS in (role, profile):
+        with pytest.raises(ConfigurationError, match="did not make it"):
+            part.make()
+        assert session.asked("put_role_policy") == []
+    else:
+        part.make()
 
 
 def facts(script: str = "#!/bin/bash\n") -> TemplateFacts:
@@ -251,15 +427,71 @@ def test_a_template_that_says_the_same_gets_no_new_version() -> None:
     ]
 
 
+def group_part(session: Session) -> SecurityGroupPart:
+    site = site_of(session)
+    return SecurityGroupPart(site, Network(site), "g", "worker")
+
+
 def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
-    groups = {"SecurityGroups": [{"GroupId": "sg-1"}]}
+    groups = {"SecurityGroups": [{"GroupId": "sg-1", "Tags": TAGS}]}
     in_use = error("DependencyViolation")
-    session = Session(describe_security_groups=[groups], delete_security_group=[in_use, in_use, {}])
-    SecurityGroupPart(site_of(session), "g", "worker").remove()
+    subnets = {"Subnets": [subnet("s-a", "a")]}
+    session = Session(
+        describe_subnets=[subnets],
+        describe_security_groups=[groups],
+        delete_security_group=[in_use, in_use, {}],
+    )
+    group_part(session).remove()
     assert len(session.asked("delete_security_group")) == 3
-    stuck = Session(describe_security_groups=[groups], delete_security_group=[in_use])
+    stuck = Session(
+        describe_subnets=[subnets],
+        describe_security_groups=[groups],
+        delete_security_group=[in_use],
+    )
     with pytest.raises(WaitTimeoutError):
-        SecurityGroupPart(site_of(stuck), "g", "worker").remove()
+        group_part(stuck).remove()
+
+
+def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None:
+    session = Session(
+        describe_subnets=[{"Subnets": [subnet("s-a", "a", vpc="vpc-7")]}],
+        describe_security_groups=[{"SecurityGroups": []}],
+    )
+    assert group_part(session).find().state == "absent"
+    (request,) = session.asked("describe_security_groups")
+    assert {"Name": "vpc-id", "Values": ["vpc-7"]} in request["Filters"]
+
+
+def test_a_security_group_whose_vpc_is_unknown_is_found_all_the_same() -> None:
+    session = Session(
+        describe_subnets=[error("InvalidSubnetID.NotFound")],
+        describe_security_groups=[{"SecurityGroups": [{"GroupId": "sg-1", "Tags": TAGS}]}],
+    )
+    assert group_part(session).find().state == "ours"
+
+
+def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
+    unknown = error("InvalidGroup.NotFound")
+    session = Session(
+        describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
+        describe_security_groups=[{"SecurityGroups": []}],
+        create_security_group=[{"GroupId": "sg-new"}],
+        authorize_security_group_ingress=[unknown, unknown, {}],
+    )
+    part = replace(group_part(session), open_to="203.0.113.7/32")
+    part.make()
+    assert part.group_id() == "sg-new"
+    assert len(session.asked("authorize_security_group_ingress")) == 3
+
+
+def test_a_group_that_is_missing_has_a_remedy() -> None:
+    session = Session(
+        describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
+        describe_security_groups=[{"SecurityGroups": []}],
+    )
+    with pytest.raises(NotProvisionedError) as caught:
+        group_part(session).group_id()
+    assert "iraas provision" in caught.value.remedy
 
 
 def subnet(subnet_id: str, zone: str, vpc: str = "vpc-1", free: int = 100) -> dict[str, Any]:
