@@ -94,7 +94,7 @@ def make_controller(settings: Settings, backend: "Backend") -> "Controller":
 
     policy = BacklogPolicy(settings.images_per_worker)
     # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
-    on_aws = Timing(tick_s=2.0, boot_s=900.0, silence_s=120.0)
+    on_aws = Timing(tick_s=2.0, idle_s=20.0, boot_s=900.0, silence_s=120.0)
     timing = Timing() if settings.backend == "local" else on_aws
     return Controller(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
 

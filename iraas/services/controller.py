@@ -5,28 +5,25 @@ say; workers do not notice. Two controllers at once are kept apart by the lease,
 fails by the fleet's slots, which can be filled only once.
 """
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
-from iraas.core.ids import new_ulid
-from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
+from iraas.core.keys import worker_key
 from iraas.core.ports import Backend, Instance
 from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
 from iraas.core.scaling import Observation, Policy
 from iraas.errors import (
     BackendError,
     ConfigurationError,
-    IraasError,
     MessageError,
     ObjectNotFoundError,
 )
 from iraas.services.brake import Brake
 from iraas.services.dead_letters import DeadLetterSweep
+from iraas.services.decision_log import DecisionLog
 from iraas.services.spend import SpendLedger
 
 log = logging.getLogger(__name__)
@@ -41,6 +38,8 @@ class Timing:
 
     Attributes:
         tick_s: Time between two looks.
+        idle_s: How much longer it is while there is nothing to do: looks cost calls. The queue
+            alone is looked at each `tick_s`, so that no image waits for that.
         boot_s: How long an instance may take until its worker reports.
         silence_s: How long a worker may say nothing.
         sweep_s: Time between two rounds of tidying up: dead letters, queues nobody reads.
@@ -50,6 +49,7 @@ class Timing:
     """
 
     tick_s: float = 0.25
+    idle_s: float = 0.0
     boot_s: float = 60.0
     silence_s: float = 60.0
     sweep_s: float = 30.0
@@ -92,7 +92,9 @@ class Controller:
         self._dead_letters = DeadLetterSweep(backend, clock)
         self._spend = SpendLedger(backend, backend.pricing, clock)
         self._swept_at = 0.0
-        self._noted: DecisionRecord | None = None
+        self._decisions = DecisionLog(
+            backend.records, note_s=self._timing.note_s, recount_s=self._timing.recount_s
+        )
         self._known: set[str] = set()
         self._broken = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
         self._refused = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
@@ -117,7 +119,7 @@ class Controller:
                 decision = self._try_tick()
                 if until_idle and decision is not None and self._is_idle(decision):
                     return
-                stop.wait(max(self._timing.tick_s, self._blind.left_s))
+                self._rest(stop, decision)
         finally:
             self._backend.lease.release()
 
@@ -149,7 +151,7 @@ class Controller:
             broken_in_a_row=self._broken.in_a_row,
             reason=f"{decision.reason}; {hindrance}" if hindrance else decision.reason,
         )
-        self._note(record)
+        self._decisions.note(record)
         self._sweep()
         return record
 
@@ -160,13 +162,30 @@ class Controller:
             if isinstance(exc, ConfigurationError):
                 if not self._has_looked:
                     raise
-                self._note_trouble(exc)
+                reason = f"the deployment cannot be looked after: {exc}"
+                self._decisions.note_trouble(reason, self._clock())
             log.warning("could not look after the workers: %s", exc)
             self._blind.failed(str(exc))
             return None
         self._has_looked = True
         self._blind.worked()
         return decision
+
+    def _rest(self, stop: threading.Event, decision: DecisionRecord | None) -> None:
+        """Wait for the next look; if there is nothing to do, until there may be."""
+        stop.wait(max(self._timing.tick_s, self._blind.left_s))
+        if decision is None or not self._is_idle(decision):
+            return
+        until = time.monotonic() + self._timing.idle_s
+        while time.monotonic() < until and not self._something_waits():
+            if stop.wait(self._timing.tick_s):
+                return
+
+    def _something_waits(self) -> bool:
+        try:
+            return self._backend.requests.depth().total > 0
+        except (BackendError, ConfigurationError):
+            return True  # the next look tells what is wrong
 
     def _record_of(self, instance_id: str) -> WorkerRecord | None:
         try:
@@ -250,31 +269,6 @@ class Controller:
             return f"waiting before the next launch, for a worker broke: {self._broken.reason}"
         return self._spend.is_exhausted([*present, *self._others])
 
-    def _note_trouble(self, error: ConfigurationError) -> None:
-        """Let the last decision say why there is no newer one."""
-        if self._noted is None:
-            return
-        reason = f"the deployment cannot be looked after: {error}"
-        self._noted = replace(self._noted, at=self._clock(), launched=0, reason=reason)
-        with suppress(IraasError):
-            self._backend.records.put(LAST_DECISION, self._noted.encode())
-
-    def _note(self, record: DecisionRecord) -> None:
-        """Write a decision down if it says something new."""
-        last = self._noted
-        is_new = last is None or _decided(record) != _decided(last)
-        if last is not None and not is_new:
-            same = replace(record, at=last.at) == last
-            due_s = self._timing.note_s if same else self._timing.recount_s
-            if record.at - last.at < due_s:
-                return
-        self._noted = record
-        self._backend.records.put(LAST_DECISION, record.encode())
-        if is_new:
-            key = f"{DECISIONS}{new_ulid(record.at)}.json"
-            self._backend.records.put(key, record.encode())
-            log.info("%s", json.dumps(asdict(record)))
-
     def _is_idle(self, decision: DecisionRecord) -> bool:
         """Whether no request is left, and no instance either, whatever its worker is doing."""
         return not (decision.visible or decision.in_flight or decision.delayed or self._known)
@@ -288,8 +282,3 @@ class Controller:
         self._spend.observe(self._others, of_fleet=False)
         self._dead_letters.run()
         self._backend.responses.sweep(self._timing.unused_s)
-
-
-def _decided(record: DecisionRecord) -> tuple[object, ...]:
-    """What a decision comes to; the counts that it mentions on the way left out."""
-    return record.wanted, record.launched, tuple(record.removed), record.booting, record.running

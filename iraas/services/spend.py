@@ -5,7 +5,7 @@ sees it and again when it no longer does. Instances that cost nothing are not wr
 ended while no controller looked is taken to have ended soon after the last sign of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from iraas.core.records import (
     decode_worker,
 )
 from iraas.errors import MessageError, ObjectNotFoundError
+from iraas.services.record_reader import RecordReader
 
 FREE = "free"
 WORKER = "worker"
@@ -56,6 +57,7 @@ class SpendLedger:
         self._clock = clock
         self._open: dict[str, InstanceRecord] | None = None
         self._seen_at: dict[str, float] = {}
+        self._reader = RecordReader(backend.records, INSTANCES, decode_instance, clock)
 
     def observe(self, instances: Iterable[Instance], *, of_fleet: bool = True) -> None:
         """Write down the instances that are new, and those that have ended. Idempotent.
@@ -65,7 +67,9 @@ class SpendLedger:
             of_fleet: Which of the two.
         """
         if self._open is None:
-            self._open = {one.instance_id: one for one in self._records() if one.ended_at is None}
+            self._open = {
+                one.instance_id: one for one in self._reader.read() if one.ended_at is None
+            }
         present = {one.instance_id: one for one in instances if one.pricing != FREE}
         for instance_id, one in present.items():
             self._seen_at[instance_id] = self._clock()
@@ -85,7 +89,7 @@ class SpendLedger:
         """
         now = self._clock()
         there = {one.instance_id: one for one in present if one.pricing != FREE}
-        records = {one.instance_id: one for one in self._records()}
+        records = {one.instance_id: one for one in self._reader.read()}
         for instance_id, one in there.items():
             records.setdefault(instance_id, _record_of(one))
         usd, unpriced = 0.0, set()
@@ -125,13 +129,6 @@ class SpendLedger:
             data = self._backend.records.get(worker_key(record.instance_id))
             signs.append(decode_worker(data).beat_at)
         return min(self._clock(), max(signs) + END_MARGIN_S)
-
-    def _records(self) -> Iterator[InstanceRecord]:
-        for one in self._backend.records.list(INSTANCES):
-            try:
-                yield decode_instance(self._backend.records.get(one.key))
-            except (ObjectNotFoundError, MessageError):
-                continue
 
     def _write(self, record: InstanceRecord) -> None:
         assert self._open is not None

@@ -7,7 +7,7 @@ from typing import Any
 from iraas.core.keys import WORKERS
 from iraas.core.ports import Backend, Instance, InstanceState, QueueDepth
 from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
-from iraas.errors import MessageError, ObjectNotFoundError
+from iraas.services.record_reader import RecordReader
 from iraas.services.spend import SpendLedger
 from iraas.services.submission import last_decision
 
@@ -70,7 +70,9 @@ class Status:
         queue: The request queue.
         dead_letters: Messages in the dead-letter queue.
         workers: The workers, the oldest first.
-        done: Outcomes stored by all workers on record, those included that left.
+        done: Outcomes that workers stored, as they last told of themselves, those included that
+            left. What a worker did between its last record and its violent end is missing, and so
+            is every outcome that no worker stored: that of an image which the requester refused.
         failed: Failures among them.
         images_per_s: What all workers do together.
         spent_usd: What its instances have cost so far, estimated.
@@ -104,14 +106,35 @@ class Status:
         return asdict(self)
 
 
-def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -> Status:
+class StatusMemory:
+    """What need not be read anew at each look: records of what is gone. Not thread-safe."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        """Remember nothing yet of a deployment; `clock` gives seconds since the epoch."""
+        self.workers = RecordReader(backend.records, WORKERS, decode_worker, clock)
+        self.spend = SpendLedger(backend, backend.pricing, clock)
+
+
+def take_status(
+    backend: Backend,
+    deployment: str,
+    clock: Callable[[], float],
+    memory: StatusMemory | None = None,
+) -> Status:
     """Look at a deployment.
+
+    Args:
+        backend: The deployment.
+        deployment: Its name.
+        clock: Gives seconds since the epoch.
+        memory: What earlier looks at it remember; None for a single look.
 
     Raises:
         BackendError: A part of it could not be asked.
     """
     now = clock()
-    records = _worker_records(backend)
+    memory = memory or StatusMemory(backend, clock)
+    records = {one.worker_id: one for one in memory.workers.read()}
     instances = {one.instance_id: one for one in backend.fleet.instances()}
     workers = [_in_fleet(one, records.get(name), now) for name, one in instances.items()]
     workers += [
@@ -121,7 +144,7 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
     ]
     others = backend.fleet.others()
     billed = [*instances.values(), *others]
-    spent = SpendLedger(backend, backend.pricing, clock).spent(billed)
+    spent = memory.spend.spent(billed)
     done = sum(record.done for record in records.values())
     return Status(
         deployment=deployment,
@@ -141,17 +164,6 @@ def take_status(backend: Backend, deployment: str, clock: Callable[[], float]) -
         machines=tuple(_machine(one, now) for one in sorted(others, key=lambda o: o.launched_at)),
         unpriced=spent.unpriced,
     )
-
-
-def _worker_records(backend: Backend) -> dict[str, WorkerRecord]:
-    records = {}
-    for one in backend.records.list(WORKERS):
-        try:
-            record = decode_worker(backend.records.get(one.key))
-        except (MessageError, ObjectNotFoundError):
-            continue
-        records[record.worker_id] = record
-    return records
 
 
 def _is_there(record: WorkerRecord, now: float) -> bool:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from iraas.core.ports import Backend
-from iraas.services.status import Status, take_status
+from iraas.services.status import Status, StatusMemory, take_status
 
 
 class StatusWatch:
@@ -33,6 +33,7 @@ class StatusWatch:
         self._taken_at = float("-inf")
         self._status: Status | None = None
         self._lock = threading.Lock()
+        self._memory = StatusMemory(backend, clock)
 
     @property
     def known(self) -> Status | None:
@@ -47,6 +48,8 @@ class StatusWatch:
         """
         with self._lock:
             if self._status is None or self._now() - self._taken_at > older_than_s:
-                self._status = take_status(self._backend, self._deployment, self._clock)
+                self._status = take_status(
+                    self._backend, self._deployment, self._clock, self._memory
+                )
                 self._taken_at = self._now()
             return self._status

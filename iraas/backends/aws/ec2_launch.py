@@ -6,6 +6,7 @@ client that does not repeat them behind our back, and not later than a bound tha
 compute.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ LATEST_EFFECT_S = 1800.0
 """After this long a launch that shows no instance has none and will have none: EC2 refuses requests
 signed more than 15 minutes ago (RequestExpired), clocks are right to 5 minutes, listings to 5; the
 rest is margin (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html)."""
+
+_BURSTABLE = re.compile(r"t[2-9]")
+"""Types that earn credits, unlimited by default and then billed
+(https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode-concepts.html)."""
 
 _CLIENT_ERRORS = range(400, 500)
 
@@ -85,6 +90,9 @@ def launch_request(names: Names, role: str, template: str, entry: SlotEntry) -> 
             {"ResourceType": kind, "Tags": tag_list} for kind in ("instance", "volume")
         ],
     }
+    if _BURSTABLE.match(entry.option.kind):
+        # Otherwise a busy instance of such a type costs more than its price.
+        request["CreditSpecification"] = {"CpuCredits": "standard"}
     if entry.option.pricing == "spot":
         request["InstanceMarketOptions"] = {
             "MarketType": "spot",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
-from iraas.core.ports import Instance, Launch, OutboundMessage
+from iraas.core.ports import Instance, Launch, OutboundMessage, QueueDepth
 from iraas.core.records import DecisionRecord, WorkerRecord, WorkerState, decode_decision
 from iraas.core.scaling import BacklogPolicy
 from iraas.errors import BackendUnavailableError, PermissionDeniedError
@@ -516,6 +516,39 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
         send(backend, [request(0)])
         wait_until(lambda: ids(backend), "a launch")
         wait_until(lambda: "1 image waits" in reason(), "a new decision")
+    finally:
+        stop.set()
+        thread.join(10.0)
+    assert not thread.is_alive()
+
+
+def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
+    backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    peeks: list[int] = []
+    instances, depth = backend.fleet.instances, backend.requests.depth
+
+    def look() -> list[Instance]:
+        looks.append(1)
+        return instances()
+
+    def peek() -> QueueDepth:
+        peeks.append(1)
+        return depth()
+
+    monkeypatch.setattr(backend.fleet, "instances", look)
+    monkeypatch.setattr(backend.requests, "depth", peek)
+    controller = made(backend, clock, timing=Timing(tick_s=0.01, idle_s=60.0))
+    stop = threading.Event()
+    thread = threading.Thread(target=controller.run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: len(peeks) > 10, "looks at the queue")
+        assert len(looks) == 1
+        send(backend, [request(0)])
+        wait_until(lambda: ids(backend), "a launch within a tick")
+        wait_until(lambda: len(looks) > 5, "looks at the usual pace")
     finally:
         stop.set()
         thread.join(10.0)

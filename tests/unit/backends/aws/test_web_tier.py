@@ -103,3 +103,9 @@ def test_a_web_tier_that_is_there_is_not_launched_again(world: World) -> None:
     first = world.launch()
     assert world.launch() == Launch(first.launched)
     assert len(world.ec2.live()) == 1
+
+
+def test_a_type_that_earns_credits_cannot_cost_more_than_its_price(world: World) -> None:
+    world.launch()
+    (launched,) = world.ec2.live()
+    assert launched.request["CreditSpecification"] == {"CpuCredits": "standard"}
