@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from iraas.cli.composition import cores, ensure_model, max_workers, new_requester_id, open_backend
+from iraas.cli.printable import counted
 from iraas.core.ports import OutboundMessage
 from iraas.core.settings import Settings
 from iraas.errors import IraasError, how_to_install
@@ -21,23 +22,32 @@ LEASE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried: what, whether it works, and what was found or what to do."""
+    """One thing that was tried: what, whether it works, and what was found or what to do.
+
+    Whether it works is None where something should be looked at that hinders nothing.
+    """
 
     name: str
-    passed: bool
+    passed: bool | None
     finding: str
+
+
+class _WorthALookError(Exception):
+    """A trial found something that hinders nothing and should be looked at."""
 
 
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Try everything that a job needs, and give each finding as it is made."""
+    most = counted(max_workers(settings), "worker")
     yield Check("python", passed=True, finding=f"{platform.python_version()} at {sys.executable}")
-    yield Check("cores", passed=True, finding=f"{cores()}, so {max_workers(settings)} workers")
+    yield Check("cores", passed=True, finding=f"{cores()}, so {most}")
     for name, trial in (
         ("classifier", _classifier),
         ("model", _model),
         ("home", _home),
         ("queue", _queue),
         ("deployment", _deployment),
+        ("dead letters", _dead_letters),
     ):
         yield _try(name, trial, settings)
 
@@ -45,6 +55,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
 def _try(name: str, trial: Callable[[Settings], str], settings: Settings) -> Check:
     try:
         return Check(name, passed=True, finding=trial(settings))
+    except _WorthALookError as found:
+        return Check(name, passed=None, finding=str(found))
     except IraasError as error:
         return Check(name, passed=False, finding=f"{error}. {error.remedy}".strip())
     except OSError as error:
@@ -106,6 +118,16 @@ def _deployment(settings: Settings) -> str:
     if decision and decision.broken_in_a_row:
         raise IraasError(f"workers cannot work: {decision.reason}")
     return (
-        f"{settings.deployment} ({status.backend}): {status.queue.total:,} requests on the queue, "
-        f"{len(status.workers)} workers, {status.dead_letters:,} dead letters"
+        f"{settings.deployment} ({status.backend}): "
+        f"{counted(status.queue.total, 'request')} on the queue, "
+        f"{counted(len(status.workers), 'worker')}"
     )
+
+
+def _dead_letters(settings: Settings) -> str:
+    with open_backend(settings) as backend:
+        found = backend.dead_letters.depth().total
+    if found:
+        letters = counted(found, "dead letter")
+        raise _WorthALookError(f"{letters}: see why with iraas status --dead-letters")
+    return "none"

@@ -24,5 +24,5 @@ def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
             print_json(asdict(one))
     else:
         console().print(check_table(checks))
-    if not all(one.passed for one in checks):
+    if any(one.passed is False for one in checks):
         raise typer.Exit(ExitCode.FAILURE)

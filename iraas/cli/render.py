@@ -12,11 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from iraas.cli.checks import Check
-from iraas.cli.printable import printable
+from iraas.cli.printable import counted, printable
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Resource
 from iraas.core.settings import Resolved, is_secret
+from iraas.services.dead_letters import DeadLetter
 from iraas.services.jobs import JobProgress
 from iraas.services.status import Status
 
@@ -110,9 +111,10 @@ def status_view(status: Status) -> Table:
         "request queue",
         f"{queue.visible:,} waiting, {queue.in_flight:,} in flight, {queue.delayed:,} delayed",
     )
-    view.add_row("dead letters", f"{status.dead_letters:,}")
+    more = " [dim](see them with --dead-letters)[/dim]" if status.dead_letters else ""
+    view.add_row("dead letters", f"{status.dead_letters:,}{more}")
     view.add_row(
-        "images",
+        "by workers",
         f"{status.done:,} done, {status.failed:,} of them failed; {status.images_per_s:g} images/s",
     )
     if status.spent_usd or status.hour_usd:
@@ -128,6 +130,17 @@ def status_view(status: Status) -> Table:
         text = f"{one.instance_id}, {one.state}, {one.kind} {one.pricing}, {one.age_s:,.0f} s"
         view.add_row({"web": "web tier"}.get(one.role, one.role), cell(text))
     return view
+
+
+def letter_table(letters: Sequence[DeadLetter]) -> Table:
+    """Dead letters, for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("dead letter", "of job", "sent", "why"):
+        table.add_column(title, overflow="fold")
+    for one in letters:
+        sent = _moment(one.submitted_at) if one.submitted_at else ""
+        table.add_row(cell(one.name), cell(one.job_id), sent, cell(one.note))
+    return table
 
 
 def resource_table(resources: Sequence[Resource], absent: str) -> Table:
@@ -152,7 +165,8 @@ def settings_table(resolved: Resolved) -> Table:
     for title in ("setting", "value", "from"):
         table.add_column(title, overflow="fold")
     for name, value in sorted(asdict(resolved.settings).items()):
-        text = "[dim]automatic[/dim]" if value is None else cell(_setting(name, value))
+        absent = "not set" if is_secret(name) else "automatic"
+        text = f"[dim]{absent}[/dim]" if value is None else cell(_setting(name, value))
         table.add_row(name, text, cell(resolved.sources[name]))
     return table
 
@@ -212,7 +226,7 @@ def _decision(status: Status) -> str:
     ago = max(0.0, status.at - decision.at)
     launched = f", {decision.launched} launched" if decision.launched else ""
     removed = f", {len(decision.removed)} removed" if decision.removed else ""
-    wanted = f"{decision.wanted} workers wanted{launched}{removed}"
+    wanted = f"{counted(decision.wanted, 'worker')} wanted{launched}{removed}"
     return f"{wanted}: {cell(decision.reason)} [dim]({ago:.0f} s ago)[/dim]"
 
 

@@ -1,12 +1,18 @@
 """``iraas teardown``: remove all that a deployment is made of."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iraas.cli.exits import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
+from iraas.cli.printable import counted
 from iraas.core.settings import Resolved
+from iraas.errors import UsageError
+
+if TYPE_CHECKING:
+    from iraas.core.ports import Resource
 
 
 @with_settings()
@@ -36,29 +42,57 @@ def teardown(
     out = console(stderr=True)
     name = resolved.settings.deployment
     with open_backend(resolved.settings) as backend:
-        there = [one for one in backend.stack.plan() if one.exists]
-        if not as_json and there:
+
+        def removable() -> list["Resource"]:
+            return [
+                one
+                for one in backend.stack.plan()
+                if one.exists and not (keep_data and one.is_data)
+            ]
+
+        there = removable()
+        if there and not as_json:
             out.print(resource_table(there, ""))
-        if there and not dry_run:
+        if dry_run:
+            if as_json:
+                print_json({"deployment": name, "would_remove": resource_json(there)})
+            typer.echo(_intention(name, len(there)), err=True)
+            return
+        if there:
             if not yes:
-                kept = " but its data" if keep_data else ""
-                typer.confirm(f"Remove all of {name}{kept}?", abort=True, err=True)
+                _ask(name, keep_data=keep_data)
             backend.stack.teardown(keep_data=keep_data)
-        remains = [one for one in backend.stack.plan() if one.exists]
+        remains = removable()
         if as_json:
             print_json({"deployment": name, "remains": resource_json(remains)})
-        elif remains and not dry_run:
+        elif remains:
             out.print(resource_table(remains, ""))
-        typer.echo(_verdict(name, len(there), len(remains), dry_run=dry_run), err=True)
-    if remains and not dry_run and not keep_data:
+        typer.echo(_verdict(name, len(there), len(remains), keep_data=keep_data), err=True)
+    if remains:
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _verdict(name: str, there: int, remains: int, *, dry_run: bool) -> str:
+def _ask(name: str, *, keep_data: bool) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to remove it, for this is no terminal",
+            remedy="Look at it with --dry-run, then remove it with --yes.",
+        )
+    kept = " but its data" if keep_data else ""
+    typer.confirm(f"Remove all of {name}{kept}?", abort=True, err=True)
+
+
+def _intention(name: str, there: int) -> str:
     if there == 0:
-        return f"There is nothing of the deployment {name}."
-    if dry_run:
-        return f"{there} resources of the deployment {name} would be removed."
+        return f"There is nothing of the deployment {name} to remove."
+    return f"{counted(there, 'resource')} of the deployment {name} would be removed."
+
+
+def _verdict(name: str, there: int, remains: int, *, keep_data: bool) -> str:
+    but_data = " but its data" if keep_data else ""
+    if there == 0:
+        return f"There is nothing of the deployment {name}{but_data}."
     if remains:
-        return f"Of the deployment {name} there remain {remains} resources."
-    return f"Nothing remains of the deployment {name}."
+        verb = "remains" if remains == 1 else "remain"
+        return f"Of the deployment {name} there {verb} {counted(remains, 'resource')}."
+    return f"Nothing remains of the deployment {name}{but_data}."

@@ -8,6 +8,7 @@ stored an outcome for it yet.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import Outcome
@@ -17,7 +18,61 @@ from iraas.services.worker.finishing import Finisher
 
 log = logging.getLogger(__name__)
 LOOK_S = 60.0
+LOOKED_AT = 200
 REASON = "it was received more often than the queue allows, and never finished"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up.
+
+    Attributes:
+        request_id: Its request; empty if it cannot be read.
+        job_id: The request's job.
+        name: The image's name.
+        submitted_at: Seconds since the epoch; 0 if it cannot be read.
+        note: Why it is here; empty if the queue moved it here and nobody has looked since.
+    """
+
+    request_id: str
+    job_id: str
+    name: str
+    submitted_at: float
+    note: str
+
+
+def newest_dead_letters(backend: Backend, count: int) -> list[DeadLetter]:
+    """The dead letters that were submitted last, the newest first, among `LOOKED_AT` at most.
+
+    A queue can only be read by receiving from it: for a moment nobody else sees them.
+
+    Raises:
+        BackendError: The queue failed.
+    """
+    queue = backend.dead_letters
+    received: list[ReceivedMessage] = []
+    if not queue.depth().total:
+        return []
+    try:
+        while len(received) < LOOKED_AT:
+            found = queue.receive(MAX_BATCH, lease_s=LOOK_S)
+            received += found
+            if not found:
+                break
+    finally:
+        queue.release([one.receipt for one in received])
+    letters = sorted(map(_letter, received), key=lambda one: one.submitted_at, reverse=True)
+    return letters[:count]
+
+
+def _letter(message: ReceivedMessage) -> DeadLetter:
+    try:
+        request = decode_request(message.body)
+    except MessageError as exc:
+        return DeadLetter("", "", "", 0.0, message.note or str(exc))
+    return DeadLetter(
+        request.request_id, request.job_id, request.name, request.submitted_at, message.note
+    )
 
 
 class DeadLetterSweep:

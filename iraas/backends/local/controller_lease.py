@@ -112,11 +112,25 @@ class FileLease:
         with os_errors_translated(self._path):
             if not is_locked(self._path):
                 return ""
-            try:
-                said = json.loads(self._note.read_bytes())
-                return f"process {int(said['pid'])} on {str(said['host'])[:64]}"
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
-                return "a process that did not say its name"
+            pid, host = self._said()
+        return f"process {pid} on {host}" if pid else "a process that did not say its name"
+
+    def how_to_end(self) -> str:
+        """How a person ends whoever holds the lease."""
+        with os_errors_translated(self._path):
+            pid, host = self._said()
+        if not pid:
+            return "Ctrl-C in its terminal"
+        elsewhere = "" if host == socket.gethostname()[:64] else f" on {host}"
+        return f"Ctrl-C in its terminal or kill {pid}{elsewhere}"
+
+    def _said(self) -> tuple[int, str]:
+        """The process and the host that the note names; 0 if it names none."""
+        try:
+            said = json.loads(self._note.read_bytes())
+            return int(said["pid"]), str(said["host"])[:64]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0, ""
 
     def _drop(self) -> None:
         if self._descriptor is not None:

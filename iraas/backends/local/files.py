@@ -2,8 +2,9 @@
 
 import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,3 +85,24 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def foreign_files(
+    folder: Path, ours: Mapping[str, re.Pattern[str]], skipped: Collection[Path]
+) -> Iterator[Path]:
+    """The files and links below a folder that bear no name of ours.
+
+    Args:
+        folder: Where to look; nothing is found where it is missing.
+        ours: What our files are called, by the folder they lie in, as seen from `folder`.
+        skipped: Folders that are not looked into.
+    """
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        within = here.relative_to(folder).as_posix()
+        pattern = ours.get("" if within == "." else within)
+        links = [one for one in folders if (here / one).is_symlink()]
+        folders[:] = [one for one in folders if here / one not in skipped]
+        for name in sorted([*names, *links]):
+            if pattern is None or not pattern.fullmatch(name):
+                yield here / name

@@ -72,7 +72,7 @@ class SqliteResponseQueues:
             _life_sign(folder).touch(mode=0o600)
         _show_life(_life_sign(folder), self._clock())
         maker = SqliteQueue(_file(folder), durable=False)
-        maker.depth()
+        maker.make()
         maker.close()
         return ResponseQueue(folder, max_body_bytes=self._max_body_bytes, clock=self._clock)
 

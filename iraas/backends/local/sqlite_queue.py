@@ -112,6 +112,7 @@ class SqliteQueue:
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
         self._file = SqliteFile(path, schema=_SCHEMA, create=create)
+        self._create = create
         self._max_receives = max_receives
         self._dead_letters = dead_letters
         self._durable = durable
@@ -132,6 +133,11 @@ class SqliteQueue:
     def depth_lag_s(self) -> float:
         """0: the counts are exact."""
         return 0.0
+
+    def make(self) -> None:
+        """Make the file if it is missing. Idempotent."""
+        with self._file.reading():
+            pass
 
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages, all in one transaction. See `iraas.core.ports.Queue.send`."""
@@ -215,7 +221,12 @@ class SqliteQueue:
             connection.execute(_MOVE, (shown, -shown, 0))
 
     def depth(self) -> QueueDepth:
-        """Count the messages, exactly. See `iraas.core.ports.Queue.depth`."""
+        """Count the messages, exactly. See `iraas.core.ports.Queue.depth`.
+
+        Makes nothing: a queue whose file is still to be made holds no message.
+        """
+        if self._create and not self.path.exists():
+            return QueueDepth(0, 0, 0)
         with self._file.reading() as connection:
             visible, leased, delayed, ended, ended_delays = connection.execute(
                 "SELECT visible, leased, delayed, count(receive_count), total(receive_count = 0) "

@@ -8,11 +8,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DRAFTS, DirectoryStore
-from iraas.backends.local.files import make_folder, os_errors_translated
+from iraas.backends.local.files import foreign_files, make_folder, os_errors_translated
 from iraas.backends.local.responses import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import SqliteQueue
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
@@ -22,10 +23,12 @@ from iraas.errors import BackendError, BackendUnavailableError
 
 _LEAVE_S = 10.0
 _PAUSE_S = 0.02
+_NAMED = 3
+_DRAFT = re.compile(r"[0-9a-f]{20}")
 _OURS = {
     "queues": re.compile(r"(requests|dead-letters)\.db(-wal|-shm)?"),
     "fleet": re.compile(r"slot-[0-9]+\.(lock|json)|\.slot-[0-9]+\.json\.[0-9a-f.]+"),
-    "logs": re.compile(r"w-[0-9a-z]{8}\.log"),
+    "fleet/logs": re.compile(r"w-[0-9a-z]{8}\.log"),
     "": re.compile(r"controller\.(lock|json)|\.controller\.json\.[0-9a-f.]+"),
 }
 
@@ -56,7 +59,7 @@ class LocalStack:
         """What the deployment is made of, there or not, with counts and sizes."""
         there = self.folder.is_dir()
         return [
-            Resource("folder", str(self.folder), there),
+            Resource("folder", str(self.folder), there, detail=self._foreign(), is_data=True),
             *(_queue_resource(name, queue) for name, queue in self.queues.items()),
             *(
                 Resource("response queue", name, exists=True)
@@ -76,7 +79,7 @@ class LocalStack:
             for store in self.stores.values():
                 make_folder(store.root)
         for queue in self.queues.values():
-            queue.depth()
+            queue.make()
 
     def teardown(self, *, keep_data: bool = False) -> None:
         """End the workers, then remove what the deployment is made of. Idempotent.
@@ -99,6 +102,19 @@ class LocalStack:
         with os_errors_translated(self.folder):
             _remove_files(self.folder, _OURS[""])
 
+    def _foreign(self) -> str:
+        """What people should know of files that a teardown leaves: empty if there are none."""
+        skipped = [store.root for store in self.stores.values() if next(store.list(), None)]
+        if any(self.responses.requesters()):
+            skipped.append(self.folder / "queues" / "responses")
+        ours = _OURS | {f"{store.root.name}/{DRAFTS}": _DRAFT for store in self.stores.values()}
+        foreign = list(islice(foreign_files(self.folder, ours, skipped), _NAMED + 1))
+        if not foreign:
+            return ""
+        names = ", ".join(str(one.relative_to(self.folder)) for one in foreign[:_NAMED])
+        more = ", …" if len(foreign) > _NAMED else ""
+        return f"iraas did not make, so leaves for you to remove: {names}{more}"
+
     def _check_folder(self) -> None:
         if self.folder.is_symlink():
             raise BackendError(
@@ -112,7 +128,7 @@ class LocalStack:
             if time.monotonic() > deadline:
                 raise BackendUnavailableError(
                     f"a controller is at work: {self.lease.holder()}",
-                    remedy="Stop it (Ctrl-C in its terminal), then try again.",
+                    remedy=f"End it, with {self.lease.how_to_end()}, then try again.",
                 )
             time.sleep(_PAUSE_S)
 
@@ -133,7 +149,7 @@ class LocalStack:
         queues = self.folder / "queues"
         _remove_folder(queues / "responses")
         _remove_files(queues, _OURS["queues"])
-        _remove_files(self.fleet.root / "logs", _OURS["logs"])
+        _remove_files(self.fleet.root / "logs", _OURS["fleet/logs"])
         _remove_files(self.fleet.root, _OURS["fleet"])
         if not keep_data:
             for store in self.stores.values():
@@ -150,12 +166,13 @@ def _queue_resource(name: str, queue: SqliteQueue) -> Resource:
 
 def _store_resource(name: str, store: DirectoryStore) -> Resource:
     if not store.root.is_dir():
-        return Resource("store", name, exists=False)
+        return Resource("store", name, exists=False, is_data=True)
     count = size_bytes = 0
     for found in store.list():
         count += 1
         size_bytes += found.size_bytes
-    return Resource("store", name, exists=True, detail=f"{count:,} objects, {size_bytes:,} bytes")
+    detail = f"{count:,} objects, {size_bytes:,} bytes"
+    return Resource("store", name, exists=True, detail=detail, is_data=True)
 
 
 def _remove_store(store: DirectoryStore) -> None:
@@ -169,7 +186,7 @@ def _remove_store(store: DirectoryStore) -> None:
             store.delete(keys)
             keys.clear()
     store.delete(keys)
-    _remove_files(store.root / DRAFTS, re.compile(r"[0-9a-f]{20}"))
+    _remove_files(store.root / DRAFTS, _DRAFT)
     _remove_folder(store.root)
 
 

@@ -1,6 +1,7 @@
 """Running a deployment: worker, controller, up, provision, teardown, status, config, doctor."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -163,6 +164,44 @@ def test_status_shows_a_worker_with_its_age_and_what_waits(
     assert "1 waiting, 1 in flight, 1 delayed" in text
 
 
+def test_a_watched_status_in_a_pipe_comes_look_by_look(finished: Deployment) -> None:
+    blocks = finished.start("status", "--watch")
+    lines = finished.start("status", "--watch", "--json")
+    for process, begins in ((blocks, "deployment "), (lines, "{")):
+        assert process.stdout is not None
+        seen = 0
+        while seen < 2:
+            seen += process.stdout.readline().startswith(begins)
+        process.send_signal(signal.SIGINT)
+        assert finish(process).returncode == 130
+
+
+def test_dead_letters_are_shown_with_their_notes(deployment: Deployment, photo: Path) -> None:
+    send(deployment, photo, count=2)
+    backend = deployment.open()
+    (older, newer) = backend.requests.receive(2, lease_s=600.0)
+    letters = [
+        OutboundMessage(newer.body, note="it ended three processes"),
+        OutboundMessage(older.body, note="older"),
+        OutboundMessage("{", note="mangled [bold]"),
+    ]
+    backend.dead_letters.send(letters)
+    backend.close()
+    (status,) = deployment.json("status", "--dead-letters")
+    assert [one["note"] for one in status["letters"]] == [
+        "it ended three processes", "older", "mangled [bold]",
+    ]  # fmt: skip
+    assert [one["name"] for one in status["letters"]] == ["1.jpg", "0.jpg", ""]
+    text = deployment.run("status", "--dead-letters").stdout
+    assert "mangled [bold]" in text
+    assert "(see them with --dead-letters)" in text
+    (status,) = deployment.json("status")
+    assert "letters" not in status
+    checks = {one["name"]: one for one in deployment.json("doctor")}
+    assert checks["dead letters"]["passed"] is None
+    assert checks["dead letters"]["finding"].startswith("3 dead letters: ")
+
+
 def test_provision_makes_and_teardown_removes_everything(
     deployment: Deployment, photo: Path
 ) -> None:
@@ -179,6 +218,9 @@ def test_provision_makes_and_teardown_removes_everything(
 
     listed = deployment.run("teardown", "--dry-run")
     assert "resources of the deployment iraas would be removed" in listed.stderr
+    (planned,) = deployment.json("teardown", "--dry-run")
+    assert {one["kind"] for one in planned["would_remove"]} >= {"folder", "queue", "store"}
+    assert "remains" not in planned
     assert folder.is_dir()
 
     (removed,) = deployment.json("teardown", "--yes")
@@ -190,13 +232,51 @@ def test_provision_makes_and_teardown_removes_everything(
 
 def test_teardown_asks_first(deployment: Deployment) -> None:
     deployment.run("provision")
-    refused = deployment.run("teardown", expect=1, given="n\n")
-    assert "Remove all of iraas?" in refused.stderr
-    deployment.run("teardown", expect=1, given="")
-    assert (deployment.home / "iraas").is_dir()
-    agreed = deployment.run("teardown", given="y\n")
-    assert "Nothing remains of the deployment iraas." in agreed.stderr
+    for answer, code in ((b"n\n", 1), (b"y\n", 0)):
+        assert (deployment.home / "iraas").is_dir()
+        terminal = deployment.terminal("teardown")
+        terminal.wait_for("Remove all of iraas?")
+        terminal.press(answer)
+        assert terminal.finish() == code
+    assert "Nothing remains of the deployment iraas." in terminal.text
     assert not (deployment.home / "iraas").exists()
+
+
+def test_teardown_without_a_terminal_wants_to_be_sure(deployment: Deployment) -> None:
+    deployment.run("provision")
+    refused = deployment.run("teardown", expect=2, given="y\n")
+    assert "then remove it with --yes." in refused.stderr
+    assert (deployment.home / "iraas").is_dir()
+
+
+def test_looking_at_what_was_torn_down_makes_nothing(deployment: Deployment) -> None:
+    deployment.run("provision")
+    deployment.run("teardown", "--yes")
+    for command in ("status", "jobs"):
+        deployment.run(command)
+    assert not (deployment.home / "iraas").exists()
+
+
+def test_teardown_names_the_controller_that_is_in_the_way(
+    deployment: Deployment, photo: Path
+) -> None:
+    send(deployment, photo)
+    lease = deployment.lease()
+    assert lease.hold()
+    refused = deployment.run("teardown", "--yes", expect=1)
+    lease.release()
+    assert f"a controller is at work: process {os.getpid()} on " in refused.stderr
+    assert f"kill {os.getpid()}, then try again." in refused.stderr
+
+
+def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None:
+    deployment.run("provision")
+    (deployment.home / "iraas" / "notes.txt").write_text("mine")
+    left = deployment.run("teardown", "--yes", expect=1)
+    assert "leaves for you to remove: notes.txt" in left.stderr
+    assert "there remains 1 resource." in left.stderr
+    (told,) = deployment.json("teardown", "--yes", expect=1)
+    assert [one["kind"] for one in told["remains"]] == ["folder"]
 
 
 def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
@@ -216,7 +296,8 @@ def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
 def test_teardown_can_keep_the_data(deployment: Deployment, photo: Path) -> None:
     job = send(deployment, photo)
     deployment.run("worker")
-    deployment.run("teardown", "--yes", "--keep-data")
+    kept = deployment.run("teardown", "--yes", "--keep-data")
+    assert "Nothing remains of the deployment iraas but its data." in kept.stderr
     assert not (deployment.home / "iraas" / "queues").exists()
     assert len(deployment.json("results", job)) == 3
 
@@ -262,6 +343,7 @@ def test_doctor_finds_everything_in_order(finished: Deployment) -> None:
     checks = finished.json("doctor")
     assert [one["name"] for one in checks] == [
         "python", "cores", "classifier", "model", "home", "queue", "deployment",
+        "dead letters",
     ]  # fmt: skip
     assert all(one["passed"] and one["finding"] for one in checks)
     assert "ok" in finished.run("doctor").stdout

@@ -1,5 +1,6 @@
 """Making and removing a local deployment: nothing of anybody else is touched."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,11 @@ def fill(backend: LocalBackend) -> None:
 
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def folder_detail(backend: LocalBackend) -> str:
+    (detail,) = [one.detail for one in backend.stack.plan() if one.kind == "folder"]
+    return detail
 
 
 def test_opening_a_backend_touches_nothing(tmp_path: Path, backend: LocalBackend) -> None:
@@ -74,6 +80,21 @@ def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
     assert other.outputs.get("kept") == b"x"
 
 
+def test_what_a_teardown_leaves_is_named(backend: LocalBackend) -> None:
+    fill(backend)
+    assert folder_detail(backend) == ""
+    (backend.folder / "notes.txt").write_text("mine")
+    (backend.folder / "inputs" / "my holiday.jpg").write_text("mine")
+    assert "notes.txt" in folder_detail(backend)
+    backend.stack.teardown()
+    assert folder_detail(backend).endswith(": notes.txt, inputs/my holiday.jpg")
+
+
+def test_a_queue_that_is_only_looked_at_is_not_made(backend: LocalBackend) -> None:
+    assert backend.requests.depth().total == backend.dead_letters.depth().total == 0
+    assert not backend.folder.exists()
+
+
 def test_teardown_follows_no_link(backend: LocalBackend, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -111,8 +132,9 @@ def test_teardown_waits_for_a_controller_and_names_it(
     fill(backend)
     other = LocalBackend(backend.folder.parent, "demo")
     assert other.lease.hold()
-    with pytest.raises(BackendUnavailableError, match="process"):
+    with pytest.raises(BackendUnavailableError, match="process") as caught:
         backend.stack.teardown()
+    assert f"kill {os.getpid()}" in caught.value.remedy
     assert backend.requests.depth().total == 1
     other.close()
     backend.stack.teardown()
