@@ -82,7 +82,7 @@ def take(browser: Browser, url: str, size: str, theme: str) -> None:
     expect(page.locator(".examples img").last).to_be_visible()
     keep(page, f"upload-{ending}")
     send(page, url)
-    expect(page.locator("#progress")).to_contain_text("done", timeout=WAIT_MS)
+    expect(page.locator("#progress")).to_contain_text("Done", timeout=WAIT_MS)
     expect(page.locator("#cards img").first).to_be_visible()
     page.wait_for_load_state("networkidle")
     keep(page, f"results-{ending}")

@@ -64,7 +64,7 @@ async def original(request: Request, job_id: JobId, index: Index) -> Response:
     "/api/v1/jobs/{job_id}/images/{index}/thumbnail",
     summary="Get a picture's thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}},
+    responses={200: {"content": {"image/jpeg": {}, "image/svg+xml": {}}}},
 )
 async def thumbnail(
     request: Request,
@@ -78,6 +78,7 @@ async def thumbnail(
     """A JPEG of 320 pixels at most; where none can be made, the picture itself, if browsers show
     its format.
     """
+    await find_view(context_of(request), job_id, older_than_s=VIEW_AGE_S)
     try:
         return await _thumbnail(request, job_id, index)
     except Problem as exc:
@@ -88,7 +89,6 @@ async def thumbnail(
 
 async def _thumbnail(request: Request, job_id: str, index: int) -> Response:
     context = context_of(request)
-    await find_view(context, job_id, older_than_s=VIEW_AGE_S)
     headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": CACHED}
     client = client_of(request.scope)
     if context.thumbnails.is_possible:

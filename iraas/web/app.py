@@ -23,6 +23,7 @@ from iraas.web import (
     api_images,
     api_jobs,
     api_status,
+    login_pages,
     pages,
 )
 from iraas.web.context import WebContext
@@ -33,7 +34,16 @@ from iraas.web.openapi import make_document
 from iraas.web.problems import Problem
 from iraas.web.templating import static_folder
 
-ROUTERS = (api_classify, api_jobs, api_events, api_images, api_downloads, api_status, pages)
+ROUTERS = (
+    api_classify,
+    api_jobs,
+    api_events,
+    api_images,
+    api_downloads,
+    api_status,
+    pages,
+    login_pages,
+)
 FAULTS = (Problem, IraasError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
 
 

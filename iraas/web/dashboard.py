@@ -12,10 +12,12 @@ from iraas.core.records import DecisionRecord
 from iraas.services.history import Sample, sample_of
 from iraas.services.job_view import JobSummary
 from iraas.services.recent import recent_decisions, recent_jobs
+from iraas.services.single_requests import SOURCE
 from iraas.services.status import Status
 from iraas.web.context import WebContext
 
 DECISIONS_SHOWN = 12
+DECISIONS_READ = 3 * DECISIONS_SHOWN
 JOBS_SHOWN = 12
 STATUS_AGE_S = 2.0
 SPANS_S = {"15m": 900.0, "1h": 3600.0, "6h": 21_600.0, "24h": 86_400.0}
@@ -64,6 +66,12 @@ class JobLine:
     ending: str
     summary: JobSummary
 
+    @property
+    def state(self) -> str:
+        """The job's state; ``rolling`` for one that single requests share, which is never whole."""
+        is_shared = SOURCE in self.summary.job.sources and not self.summary.job.sealed
+        return "rolling" if is_shared else self.summary.state
+
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
@@ -103,9 +111,24 @@ def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
         charts=draw_charts(samples, (until - span_s, until)),
         images_per_s=samples[-1].images_per_s,
         worker_hours=area_under(workers) / SECONDS_PER_HOUR,
-        decisions=tuple(recent_decisions(backend, clock, count=DECISIONS_SHOWN)),
+        decisions=merged(recent_decisions(backend, clock, count=DECISIONS_READ))[:DECISIONS_SHOWN],
         jobs=tuple(JobLine(one.job.job_id[-4:], one) for one in jobs),
     )
+
+
+def merged(decisions: Sequence[DecisionRecord]) -> tuple[DecisionRecord, ...]:
+    """Decisions, the latest first, those of one second as one: what was wanted last and why, and
+    all that was done.
+    """
+    found: list[DecisionRecord] = []
+    for one in decisions:
+        last = found[-1] if found else None
+        if last is not None and int(last.at) == int(one.at):
+            removed = one.removed | last.removed
+            found[-1] = replace(last, launched=last.launched + one.launched, removed=removed)
+        else:
+            found.append(one)
+    return tuple(found)
 
 
 def up_to_now(samples: Sequence[Sample], now: Sample) -> list[Sample]:

@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from iraas.errors import IraasError
+from iraas.web.problem_page import problem_page
 from iraas.web.problems import Problem, problem_of
-from iraas.web.templating import page
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,8 @@ def fault_response(exc: Exception, scope: Scope) -> Response:
     if not _wants_page(scope):
         return problem.response()
     if problem.status == HTTPStatus.UNAUTHORIZED:
-        target = quote(scope["path"], safe="/")
-        return RedirectResponse(f"/login?next={target}", HTTPStatus.SEE_OTHER)
-    values = {"problem": problem.to_json()}
-    return page("problem", values, status=problem.status, headers=problem.headers)
+        return RedirectResponse(_login_address(scope), HTTPStatus.SEE_OTHER)
+    return problem_page(problem, Request(scope))
 
 
 def to_problem(exc: Exception) -> Problem:
@@ -60,6 +58,17 @@ def _invalid(exc: RequestValidationError) -> Problem:
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"[:500], code="bad-parameter"
     )
+
+
+def _login_address(scope: Scope) -> str:
+    """Where to log in. It leads back to a page only: what was sent cannot be sent again from there,
+    which is said.
+    """
+    if scope["method"] not in {"GET", "HEAD"}:
+        return "/login?lost=true"
+    query = scope["query_string"].decode("latin-1")
+    target = f"{scope['path']}?{query}" if query else scope["path"]
+    return f"/login?next={quote(target, safe='/')}"
 
 
 def _wants_page(scope: Scope) -> bool:

@@ -2,27 +2,33 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from iraas.services.retrying import retry_failures
-from iraas.web.access import COOKIE, SESSION_S
 from iraas.web.api_classify import context_of
-from iraas.web.api_jobs import API_SOURCE, Index, JobId, find_view, image_json, summary_json
-from iraas.web.bodies import read_small
+from iraas.web.api_docs import grouped
+from iraas.web.api_jobs import (
+    API_SOURCE,
+    Index,
+    JobId,
+    cancel_rest,
+    find_view,
+    image_json,
+    summary_json,
+)
 from iraas.web.context import WebContext
 from iraas.web.dashboard import DEFAULT_SPAN, SPAN_NAMES, SPANS_S, make_dashboard
+from iraas.web.forms import check_form, read_form, see, shared
 from iraas.web.job_intake import JobIntake
 from iraas.web.multipart import Part
-from iraas.web.openapi import operations
 from iraas.web.problems import Problem
 from iraas.web.templating import page, static_folder
+from iraas.web.wording import headline
 
 router = APIRouter(include_in_schema=False)
-MAX_FORM_BYTES = 16_384
 CARDS = 100
 
 
@@ -54,7 +60,7 @@ async def upload(request: Request) -> Response:
             remedy="Go back and choose at least one.",
         )
     job = await context.run(context.uploads.seal, result.job.job_id)
-    return _see(f"/jobs/{job.job_id}")
+    return see(f"/jobs/{job.job_id}")
 
 
 @router.post("/examples")
@@ -67,7 +73,7 @@ async def try_examples(request: Request) -> Response:
     result = await JobIntake(context, None, "examples").take(parts)
     assert result.job is not None
     await context.run(context.uploads.seal, result.job.job_id)
-    return _see(f"/jobs/{result.job.job_id}")
+    return see(f"/jobs/{result.job.job_id}")
 
 
 @router.get("/jobs/{job_id}")
@@ -85,7 +91,23 @@ async def job_page(
     job = summary_json(view)
     first = {"job": job, "cards": cards, "shows_early": context.backend.name == "local"}
     values = {"job": job, "cards": cards, "further": further, "first": first}
+    values |= {"headline": headline(job), "can_retry": _can_retry(job, cards)}
     return page("job", shared(request) | values)
+
+
+@router.get("/jobs/{job_id}/cancel")
+async def ask_to_cancel(request: Request, job_id: JobId) -> Response:
+    """The question before a job is cancelled, without a script."""
+    job = summary_json(await find_view(context_of(request), job_id))
+    return page("cancel", shared(request) | {"job": job})
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel(request: Request, job_id: JobId) -> Response:
+    """Cancel a job, and show it."""
+    await read_form(request)
+    await cancel_rest(context_of(request), job_id)
+    return see(f"/jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/retry")
@@ -120,93 +142,9 @@ async def dashboard_part(
 async def docs_page(request: Request) -> Response:
     """The API's documentation, made from its OpenAPI document."""
     document = request.app.openapi()
-    base = str(request.base_url).rstrip("/")
-    values = {"info": document["info"], "operations": operations(document), "base": base}
+    base = context_of(request).public_url or str(request.base_url).rstrip("/")
+    values = {"info": document["info"], "groups": grouped(document), "base": base}
     return page("docs", shared(request) | values)
-
-
-@router.get("/login")
-async def login_page(request: Request, next: Annotated[str, Query()] = "/") -> Response:  # noqa: A002 - the usual word
-    """Where a browser gives the token."""
-    return page("login", shared(request) | {"target": safe_target(next), "wrong": False})
-
-
-@router.post("/login")
-async def login(request: Request) -> Response:
-    """Begin a session."""
-    context = context_of(request)
-    fields = _fields(await read_small(request, context.limits, MAX_FORM_BYTES))
-    target = safe_target(fields.get("next", "/"))
-    if not context.access.knows(fields.get("token", "")):
-        values = shared(request) | {"target": target, "wrong": True}
-        return page("login", values, status=HTTPStatus.FORBIDDEN)
-    response = _see(target)
-    response.set_cookie(
-        COOKIE,
-        context.access.new_session(),
-        max_age=int(SESSION_S),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return response
-
-
-@router.post("/logout")
-async def logout(request: Request) -> Response:
-    """End the session in this browser."""
-    await read_form(request)
-    response = _see("/login")
-    response.delete_cookie(COOKIE)
-    return response
-
-
-def shared(request: Request) -> dict[str, object]:
-    """What every page shows."""
-    context = context_of(request)
-    return {
-        "deployment": context.deployment,
-        "csrf": context.access.csrf_of(request.cookies.get(COOKIE, "")),
-        "has_sessions": not context.access.is_free,
-        "path": request.url.path,
-    }
-
-
-def check_form(request: Request, fields: dict[str, str]) -> None:
-    """Refuse a form that no page of this session made.
-
-    Raises:
-        Problem: It was not.
-    """
-    access = context_of(request).access
-    by_token = access.knows_bearer(request.headers.get("authorization", ""))
-    if not by_token and not access.allows_form(
-        request.cookies.get(COOKIE, ""), fields.get("csrf", "")
-    ):
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
-            "the form was not made by a page of this session",
-            code="bad-csrf-token",
-            remedy="Load the page again.",
-        )
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """Read a small form and check that a page of this session made it.
-
-    Raises:
-        Problem: It was not, or it is too long.
-    """
-    fields = _fields(await read_small(request, context_of(request).limits, MAX_FORM_BYTES))
-    check_form(request, fields)
-    return fields
-
-
-def safe_target(target: str) -> str:
-    """A path of this very site, wherever somebody wants to be sent."""
-    parts = urlsplit(target.replace("\\", "/"))
-    is_ours = target.startswith("/") and not parts.scheme and not parts.netloc
-    return parts.path if is_ours and not parts.path.startswith("//") else "/"
 
 
 def example_files() -> list[Path]:
@@ -227,7 +165,7 @@ async def _retry(request: Request, job_id: str, index: int | None) -> Response:
     view = await find_view(context, job_id)
     sender = context.sender(view.summary().job)
     await context.run(retry_failures, context.backend, view, sender, index=index)
-    return _see(f"/jobs/{job_id}")
+    return see(f"/jobs/{job_id}")
 
 
 async def _dashboard(request: Request, template: str, span: str) -> Response:
@@ -238,13 +176,11 @@ async def _dashboard(request: Request, template: str, span: str) -> Response:
     return page(template, shared(request) | values)
 
 
-def _fields(body: bytes) -> dict[str, str]:
-    try:
-        found = parse_qs(body.decode("ascii", "replace"), max_num_fields=50)
-    except ValueError:
-        return {}
-    return {name: values[0] for name, values in found.items()}
-
-
-def _see(path: str) -> Response:
-    return RedirectResponse(path, HTTPStatus.SEE_OTHER)
+def _can_retry(job: dict[str, Any], cards: list[dict[str, Any]]) -> bool:
+    """Tell whether to offer a retry: a picture that was never sent cannot be tried again. Failures
+    that lie on other pages may be of any kind.
+    """
+    outcomes = [one["outcome"] for one in cards if one["outcome"]]
+    failed = [one for one in outcomes if one["status"] == "failed"]
+    is_elsewhere = bool(job["failed"] > len(failed))
+    return not job["cancelled"] and (is_elsewhere or any(one["attempts"] for one in failed))

@@ -30,6 +30,7 @@ def environment() -> Environment:
     found.filters["moment"] = _moment
     found.filters["iso"] = _iso
     found.filters["duration"] = _duration
+    found.filters["seconds"] = _seconds
     found.filters["figure"] = _figure
     found.filters["ticks"] = _ticks
     found.filters["capitalised"] = _capitalised
@@ -80,6 +81,13 @@ def _duration(seconds: float) -> str:
     if whole < HOUR_S:
         return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
     return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
+
+
+def _seconds(time_s: float) -> str:
+    """A short time, as exact as it matters."""
+    if time_s < 1:
+        return f"{time_s:.2f} s"
+    return f"{time_s:.1f} s" if time_s < MINUTE_S else _duration(time_s)
 
 
 def _figure(value: float) -> str:

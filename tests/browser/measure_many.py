@@ -55,7 +55,7 @@ def fill_in(site: Site, page: Page, count: int) -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    expect(page.locator("#progress")).to_contain_text("done", timeout=300_000)
+    expect(page.locator("#progress")).to_contain_text("Done", timeout=300_000)
     worker.join()
     report(page, "filled in")
 

@@ -34,7 +34,7 @@ def test_the_upload_page_has_no_violation(
     site = open_site(WebLimits(max_pending=0, room_s=60.0))
     job = site.make_job(MIXED)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
-    expect(someone.headline()).to_contain_text("done")
+    expect(someone.headline()).to_contain_text("Done")
     someone.page.goto(site.url)
     expect(someone.page.locator("#recent-list a")).to_have_count(1)
     clean(someone)
@@ -66,7 +66,7 @@ def test_the_dashboard_has_no_violation(site: Site, visit: Visit, tmp_path: Path
     site.hire()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
-    expect(someone.headline()).to_contain_text("done")
+    expect(someone.headline()).to_contain_text("Done")
 
     someone.page.get_by_role("link", name="Dashboard").click()
 
@@ -87,7 +87,7 @@ def test_a_page_that_is_refused_for_now_says_when_to_come_again(
 
     someone.page.get_by_role("link", name="API").click()
 
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too Many Requests")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too much is going on")
     expect(someone.page.locator("main")).to_contain_text("Try again in")
     clean(someone)
 
@@ -139,12 +139,12 @@ def test_a_keyboard_is_enough(
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files([str(one) for one in write_pictures(tmp_path, ("koala", BROKEN))])
-    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
 
     site.classifier.is_mended = True
     tab_to("Try again")
     page.keyboard.press("Enter")
-    expect(someone.headline()).to_have_text("2 of 2, done")
+    expect(someone.headline()).to_have_text("Done: 2 labelled")
     expect(page.get_by_role("button", name="01.jpg")).to_be_focused()
 
     page.keyboard.press("Enter")
@@ -167,7 +167,7 @@ def test_progress_is_announced_but_not_all_the_time(
 
     site.hire()
 
-    expect(someone.page.locator("#say")).to_have_text("12 of 12, done")
+    expect(someone.page.locator("#say")).to_have_text("Done: 12 labelled")
     assert len(someone.page.evaluate("said")) <= 2
 
 

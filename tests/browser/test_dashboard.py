@@ -64,7 +64,7 @@ def test_jobs_that_this_browser_knows_can_be_opened(
     site.hire()
     mine, other = visit(site.url), visit(site.url)
     mine.choose(write_pictures(tmp_path, ("koala",)))
-    expect(mine.headline()).to_have_text("1 of 1, done")
+    expect(mine.headline()).to_have_text("Done: 1 labelled")
 
     mine.page.get_by_role("link", name="Dashboard").click()
     other.page.get_by_role("link", name="Dashboard").click()
@@ -72,4 +72,4 @@ def test_jobs_that_this_browser_knows_can_be_opened(
     expect(other.page.locator("#jobs tr")).to_contain_text("1 of 1")
     expect(other.page.locator("#jobs a")).to_have_count(0)
     mine.page.locator("#jobs a").click()
-    expect(mine.headline()).to_have_text("1 of 1, done")
+    expect(mine.headline()).to_have_text("Done: 1 labelled")

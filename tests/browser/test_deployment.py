@@ -53,7 +53,7 @@ def test_twelve_pictures_are_labelled_though_the_web_tier_is_killed_before_any_i
 
     with running(deployment, port, "up"):
         expect(someone.cards("ok")).to_have_count(12, timeout=MOST_S)
-        expect(someone.headline()).to_have_text("12 of 12, done")
+        expect(someone.headline()).to_have_text("Done: 12 labelled")
         someone.page.reload()
         expect(someone.cards("ok")).to_have_count(12)
         expect(someone.card("espresso.jpg").locator(".label")).to_have_text("espresso")

@@ -27,7 +27,7 @@ def test_hostile_names_and_labels_are_text_and_break_no_layout(
         "drop", [(name, picture(name[-60:], place)) for place, name in enumerate(NAMES)]
     )
 
-    expect(someone.headline()).to_have_text(f"{len(NAMES)} of {len(NAMES)}, done")
+    expect(someone.headline()).to_have_text(f"Done: {len(NAMES)} labelled")
     titles = someone.page.locator(".card h3").all_text_contents()
     assert titles[:5] == [MARKUP, SCRIPT, TURNED, WIDE, LONG]
     assert titles[-2:] == list(NAMES[-2:])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.pictures import BROKEN, write_pictures
+from tests.browser.conftest import PHONE, Visit
+from tests.browser.pictures import BROKEN, picture, write_pictures
 from tests.browser.site import Site
 
 ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
@@ -26,7 +26,7 @@ def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: P
     site.classifier.gate.set()
 
     expect(someone.cards("ok")).to_have_count(12)
-    expect(someone.headline()).to_have_text("12 of 12, done")
+    expect(someone.headline()).to_have_text("Done: 12 labelled")
     expect(someone.page).to_have_title("✓ 12 of 12 - iraas")
     someone.wait_for_pictures(12, "#cards")
 
@@ -45,7 +45,7 @@ def test_a_page_goes_on_by_itself_after_the_server_was_away(
     site.classifier.gate.set()
     site.start()
 
-    expect(someone.headline()).to_have_text("12 of 12, done")
+    expect(someone.headline()).to_have_text("Done: 12 labelled")
     expect(someone.cards("ok")).to_have_count(12)
     expect(someone.page.locator("#away")).to_be_hidden()
 
@@ -54,12 +54,12 @@ def test_a_failed_picture_can_be_tried_again(site: Site, visit: Visit, tmp_path:
     site.hire()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
-    expect(someone.headline()).to_have_text("3 of 3, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 2 labelled, 1 failed")
 
     site.classifier.is_mended = True
     someone.page.get_by_role("button", name="Try again 01.jpg").click()
 
-    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.headline()).to_have_text("Done: 3 labelled")
     expect(someone.card("01.jpg").locator(".label")).to_have_text(BROKEN)
 
 
@@ -69,14 +69,14 @@ def test_a_failed_picture_that_fails_again_says_so(
     site.hire()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
-    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     site.dismiss()
 
     someone.page.get_by_role("button", name="Retry the failed").click()
     expect(someone.card("01.jpg")).to_have_class(re.compile("waiting"))
     site.hire()
 
-    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     expect(someone.card("01.jpg")).to_have_class(re.compile("failed"))
 
 
@@ -104,7 +104,7 @@ def test_pictures_can_be_filtered_and_sorted(site: Site, visit: Visit) -> None:
     someone.page.get_by_label("Find by name or label").fill("PIG")
     expect(names).to_have_text(["b.jpg"])
     someone.page.get_by_label("Find by name or label").fill("nowhere")
-    expect(someone.page.locator("#nothing")).to_have_text("No picture is like that.")
+    expect(someone.page.locator("#nothing")).to_have_text("No picture matches 'nowhere'.")
 
 
 def test_outcomes_can_be_downloaded(site: Site, visit: Visit) -> None:
@@ -155,8 +155,8 @@ def test_two_people_see_their_own_pictures_only(site: Site, visit: Visit, tmp_pa
     one.choose(write_pictures(tmp_path / "one", ("koala",) * 6))
     other.choose(write_pictures(tmp_path / "other", ("pig",) * 4))
 
-    expect(one.headline()).to_have_text("6 of 6, done")
-    expect(other.headline()).to_have_text("4 of 4, done")
+    expect(one.headline()).to_have_text("Done: 6 labelled")
+    expect(other.headline()).to_have_text("Done: 4 labelled")
     expect(one.page.locator(".card .label")).to_have_text(["koala"] * 6)
     expect(other.page.locator(".card .label")).to_have_text(["pig"] * 4)
     one.page.goto(site.url)
@@ -170,8 +170,78 @@ def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Vis
     job = site.make_job(ZOO, waiting=2)
     someone.page.request.delete(f"{site.url}/api/v1/jobs/{job.job_id}")
     someone.page.goto(f"{site.url}/jobs/{job.job_id}")
-    expect(someone.headline()).to_have_text("4 of 6, 1 failed, cancelled")
+    expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already on their way")
 
     someone.page.goto(f"{site.url}/jobs/{'0' * 26}")
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Not Found")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
     expect(someone.page.get_by_role("link", name="To the upload page")).to_be_visible()
+
+
+def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted_in(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    someone = visit(site.url)
+    someone.choose(write_pictures(tmp_path, ("koala",) * 6))
+    expect(someone.headline()).to_have_text("0 of 6")
+
+    someone.page.get_by_role("link", name="Cancel").click()
+    someone.page.get_by_role("button", name="Go on").click()
+    expect(someone.headline()).to_have_text("0 of 6")
+    someone.page.get_by_role("link", name="Cancel").click()
+    assert someone.axe() == []
+    someone.page.get_by_role("button", name="Cancel the job").click()
+    expect(someone.headline()).to_have_text("Cancelled: 0 of 6 done, 6 were already on their way")
+    expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
+    site.hire()
+
+    expect(someone.headline()).to_have_text("Cancelled: 6 labelled")
+    expect(someone.cards("ok")).to_have_count(6)
+
+
+def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, visit: Visit) -> None:
+    job = site.make_job(ZOO, waiting=1)
+    someone = visit()
+    someone.page.request.delete(f"{site.url}/api/v1/jobs/{job.job_id}")
+    for script in (True, False):
+        someone = visit(f"{site.url}/jobs/{job.job_id}", script=script)
+        expect(someone.headline()).to_contain_text("Cancelled: 4 of 5")
+        expect(someone.page.get_by_role("button", name="Retry the failed")).to_be_hidden()
+        expect(someone.page.get_by_role("button", name="Try again a9.jpg")).to_be_hidden()
+
+
+def test_filters_and_search_show_where_they_are_of_use(site: Site, visit: Visit) -> None:
+    few = site.make_job((("a.jpg", "koala"), ("b.jpg", "pig")))
+    someone = visit(f"{site.url}/jobs/{few.job_id}")
+    expect(someone.page.get_by_label("Labelled")).to_be_visible()
+    expect(someone.page.get_by_label("Failed")).to_be_hidden()
+    expect(someone.page.get_by_label("Find by name or label")).to_be_hidden()
+
+    many = site.make_job([(f"{one}.jpg", "koala") for one in range(4000)], waiting=1)
+    someone.page.goto(f"{site.url}/jobs/{many.job_id}")
+    expect(someone.page.get_by_label("Find by name or label")).to_be_visible()
+    expect(someone.page.locator("#count-ok")).to_have_text("4,000")
+    rows = (
+        "new Set([...document.querySelectorAll('.tools > *')].map((one) => one.offsetTop"
+        " + Math.round(one.offsetHeight / 2))).size"
+    )
+    assert someone.page.evaluate(rows) == 1
+    someone.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    assert someone.page.evaluate(rows) == 2
+
+
+def test_a_failed_picture_is_shown_if_it_can_be_and_no_request_fails(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    site.hire()
+    someone = visit(site.url)
+    failures: list[str] = []
+    someone.page.on("response", lambda one: failures.append(one.url) if one.status >= 400 else None)
+    someone.hand_over(
+        "drop", [("broken.jpg", picture(BROKEN)), ("cut.jpg", b"\xff\xd8\xffbroken, label:broken")]
+    )
+
+    expect(someone.headline()).to_have_text("Done: 2 failed")
+    someone.wait_for_pictures(2, "#cards")
+    widths = "[...document.querySelectorAll('#cards img')].map((one) => one.naturalWidth)"
+    assert someone.page.evaluate(widths) == [64, 320]
+    assert failures == []

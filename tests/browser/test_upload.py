@@ -18,7 +18,7 @@ def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: 
 
     someone.choose(write_pictures(tmp_path, LABELS))
 
-    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.headline()).to_have_text("Done: 3 labelled")
     expect(someone.card("01.jpg").locator(".label")).to_have_text("pig")
 
 
@@ -33,7 +33,7 @@ def test_a_dropped_folder_is_labelled_with_all_below_it(
 
     someone.drop([tmp_path / "zoo"])
 
-    expect(someone.headline()).to_have_text("4 of 4, done")
+    expect(someone.headline()).to_have_text("Done: 4 labelled")
     expect(someone.card("zoo/birds/00.jpg").locator(".label")).to_have_text("macaw")
 
 
@@ -44,7 +44,7 @@ def test_a_chosen_folder_is_labelled(site: Site, visit: Visit, tmp_path: Path) -
 
     someone.page.locator("#folder").set_input_files(tmp_path / "zoo")
 
-    expect(someone.headline()).to_have_text("3 of 3, done")
+    expect(someone.headline()).to_have_text("Done: 3 labelled")
     expect(someone.card("zoo/02.jpg").locator(".label")).to_have_text("sheep")
 
 
@@ -54,7 +54,7 @@ def test_a_pasted_picture_is_labelled(site: Site, visit: Visit) -> None:
 
     someone.hand_over("paste", [("image.png", picture("koala"))])
 
-    expect(someone.headline()).to_have_text("1 of 1, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled")
     expect(someone.card("image.png").locator(".label")).to_have_text("koala")
 
 
@@ -62,7 +62,7 @@ def test_one_example_or_all_of_them_can_be_tried(site: Site, visit: Visit) -> No
     site.hire()
     someone = visit(site.url)
     someone.page.get_by_role("button", name="Label red_panda.jpg").click()
-    expect(someone.headline()).to_have_text("1 of 1, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled")
 
     someone.page.get_by_role("link", name="Upload").click()
     someone.page.get_by_role("button", name="Try all 6").click()
@@ -110,7 +110,7 @@ def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     results = someone.page.get_by_role("link", name="See the results").first
     expect(results).to_be_visible()
     results.click()
-    expect(someone.headline()).to_contain_text(", done")
+    expect(someone.headline()).to_contain_text("Done")
     expect(someone.cards("ok").first).to_be_visible()
 
 
@@ -122,7 +122,7 @@ def test_equal_names_are_pictures_of_their_own(site: Site, visit: Visit, tmp_pat
 
     someone.drop([*first, *second])
 
-    expect(someone.headline()).to_have_text("2 of 2, done")
+    expect(someone.headline()).to_have_text("Done: 2 labelled")
     expect(someone.page.locator(".card .label")).to_have_text(["koala", "pig"])
 
 
@@ -143,7 +143,7 @@ def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
         "more than the 20,000 allowed"
     )
     someone.page.get_by_role("link", name="See the results").click()
-    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     expect(someone.page.locator(".card .label")).to_have_text(["refused", "koala"])
 
 
@@ -158,7 +158,7 @@ def test_an_upload_goes_on_after_the_server_was_away(
     expect(someone.page.locator("#headline")).to_contain_text("cannot be reached")
     site.start()
 
-    expect(someone.headline()).to_have_text("60 of 60, done")
+    expect(someone.headline()).to_have_text("Done: 60 labelled")
 
 
 def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
@@ -173,7 +173,7 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     expect(someone.page.locator("#headline")).to_contain_text("going on in")
     site.classifier.gate.set()
 
-    expect(someone.headline()).to_have_text("39 of 39, done")
+    expect(someone.headline()).to_have_text("Done: 39 labelled")
     names = someone.page.locator(".card h3").all_text_contents()
     assert names == [f"{place:02}.jpg" for place in range(39)]
 
@@ -190,7 +190,7 @@ def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     someone.page.wait_for_url("**/jobs/*")
     site.hire()
 
-    expect(someone.headline()).to_have_text("24 of 24, done")
+    expect(someone.headline()).to_have_text("Done: 24 labelled")
 
 
 def test_a_broken_picture_hinders_no_other(site: Site, visit: Visit, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_broken_picture_hinders_no_other(site: Site, visit: Visit, tmp_path: P
 
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
 
-    expect(someone.headline()).to_have_text("3 of 3, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 2 labelled, 1 failed")
     expect(someone.card("01.jpg").locator(".reason")).to_have_text(
         "the picture is cut off in its middle"
     )
@@ -215,8 +215,8 @@ def test_somebody_who_logged_in_uploads_and_tries_again(
     someone.page.keyboard.press("Enter")
 
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
-    expect(someone.headline()).to_have_text("2 of 2, 1 failed, done")
+    expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     site.classifier.is_mended = True
     someone.page.get_by_role("button", name="Try again 01.jpg").click()
 
-    expect(someone.headline()).to_have_text("2 of 2, done")
+    expect(someone.headline()).to_have_text("Done: 2 labelled")

@@ -45,6 +45,31 @@ def test_more_pictures_than_fit_a_page_are_behind_a_link(site: Site, visit: Visi
     expect(someone.cards()).to_have_count(30)
 
 
+def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
+    job = site.make_job([("a.jpg", "koala")], waiting=2)
+    someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
+    someone.page.get_by_role("link", name="Cancel").click()
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Cancel this job?")
+
+    someone.page.get_by_role("button", name="Cancel the job").click()
+
+    expect(someone.headline()).to_have_text("Cancelled: 1 of 3 done, 2 were already on their way")
+    expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
+
+
+def test_a_retry_is_offered_only_where_something_can_be_tried_again(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.jpg").write_text("no picture")
+    someone = visit(site.url, script=False)
+    someone.page.get_by_label("Choose pictures").set_input_files(tmp_path / "notes.jpg")
+    with someone.page.expect_navigation(url="**/jobs/*"):
+        someone.page.get_by_role("button", name="Label them").click()
+
+    expect(someone.headline()).to_have_text("Done: 1 failed")
+    expect(someone.page.get_by_role("button", name="Retry the failed")).to_be_hidden()
+
+
 def test_somebody_logs_in_looks_around_and_logs_out(open_site: OpenSite, visit: Visit) -> None:
     site = open_site(token="a secret")
     someone = visit(f"{site.url}/dashboard", script=False)

@@ -1,6 +1,6 @@
 // A picture's card on the results page, and the window with all that is known of it.
 
-import { bar, element, isolated, percent } from "./dom.js";
+import { bar, element, isolated, percent, seconds } from "./dom.js";
 
 const url = (job, index) => `/api/v1/jobs/${job}/images/${index}`;
 
@@ -16,7 +16,8 @@ export const canRetry = (picture) => statusOf(picture) === "failed" && picture.o
 function shot(job, picture, showsEarly) {
   const status = statusOf(picture);
   const blank = element("span", "blank");
-  if (status === "failed" || picture.hasNoShot || (status === "waiting" && !showsEarly)) return blank;
+  if (status === "failed" && !canRetry(picture)) return noPicture();
+  if (picture.hasNoShot || (status === "waiting" && !showsEarly)) return blank;
   const image = element("img");
   image.alt = "";
   image.decoding = "async";
@@ -25,7 +26,14 @@ function shot(job, picture, showsEarly) {
     picture.hasNoShot = status !== "waiting";
     image.replaceWith(blank);
   });
-  image.src = `${url(job, picture.index)}/thumbnail`;
+  image.src = `${url(job, picture.index)}/thumbnail?otherwise=icon`;
+  return image;
+}
+
+function noPicture() {
+  const image = element("img", "no-picture");
+  image.alt = "";
+  image.src = "/static/no-picture.svg";
   return image;
 }
 
@@ -46,7 +54,7 @@ function said(picture) {
     return [
       element("p", "label", isolated(outcome.label)),
       topList(outcome),
-      element("p", "time", `${waited_s(outcome).toFixed(2)} s`),
+      element("p", "time", `answered in ${seconds(waited_s(outcome))}`),
     ];
   }
   return [
@@ -82,15 +90,14 @@ function facts(picture) {
   const { outcome } = picture;
   const pairs = [["Place", `${picture.index + 1}`]];
   if (outcome) {
-    const at = new Date(outcome.completed_at * 1000).toLocaleString();
-    pairs.push(["Waited", `${waited_s(outcome).toFixed(2)} s, until ${at}`]);
     pairs.push(["Model", outcome.model ?? "none"], ["Worker", outcome.worker ?? "none"]);
     pairs.push(["Deliveries", `${outcome.attempts}`]);
+    pairs.push(["Answered", new Date(outcome.completed_at * 1000).toLocaleString()]);
   }
   const lines = pairs.map(([term, text]) => {
     return element("div", "", element("dt", "", term), element("dd", "", isolated(text)));
   });
-  return element("dl", "facts", ...lines);
+  return element("details", "facts", element("summary", "", "Details"), element("dl", "", ...lines));
 }
 
 export function showDetails(dialog, job, picture, showsEarly) {
@@ -106,8 +113,7 @@ export function showDetails(dialog, job, picture, showsEarly) {
     original.download = "";
     actions.prepend(original);
   }
-  const words = said(picture).filter((one) => one.className !== "time"); // the facts say it too
-  const text = element("div", "body", title, ...words, facts(picture), actions);
+  const text = element("div", "body", title, ...said(picture), facts(picture), actions);
   dialog.replaceChildren(shot(job, picture, showsEarly), text);
   dialog.showModal();
 }

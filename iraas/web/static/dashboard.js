@@ -3,6 +3,7 @@
 // scrolling stay where they are.
 
 import { recentJobs } from "./recent.js";
+import { renew, sayOver } from "./session.js";
 
 const NOT_BEFORE_MS = 1500;
 const ANYWAY_MS = 5000;
@@ -56,11 +57,11 @@ function finish(root) {
 
 async function refresh() {
   timer = 0;
-  if (document.hidden) return;
+  if (document.hidden || isOver) return;
   fetchedAt = performance.now();
   try {
     const answer = await fetch(`/dashboard/live?span=${live.dataset.span}`);
-    if (answer.redirected) location.reload(); // the session is over
+    if (answer.status === 401) end();
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     finish(fresh);
@@ -81,22 +82,43 @@ function refreshSoon() {
 }
 
 let stream = null;
+let isOver = false;
+
+function end() {
+  isOver = true;
+  stream?.close();
+  connection.textContent = "your session is over";
+  connection.className = "soft is-away";
+  sayOver();
+}
 
 function follow() {
   stream?.close();
   stream = null;
-  if (document.hidden) return;
+  if (document.hidden || isOver) return;
   const source = new EventSource("/api/v1/status/events");
   stream = source;
-  source.addEventListener("open", () => (connection.textContent = "live"));
+  source.addEventListener("open", () => {
+    connection.textContent = "live";
+    connection.className = "soft";
+  });
   source.addEventListener("status", refreshSoon);
-  source.addEventListener("error", () => {
+  source.addEventListener("error", async () => {
+    if (source !== stream) return;
     connection.textContent = "connection lost, trying again";
-    if (source === stream && source.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+    connection.className = "soft is-away";
+    if (source.readyState !== EventSource.CLOSED) return;
+    if ((await renew()) === false) end();
+    else setTimeout(follow, 5000);
   });
 }
 
 document.addEventListener("visibilitychange", follow);
+document.addEventListener("session", () => {
+  isOver = false;
+  follow();
+  refreshSoon();
+});
 setInterval(refreshSoon, ANYWAY_MS);
 finish(live);
 follow();

@@ -14,6 +14,12 @@ export const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
+// A short time: as exact as it matters.
+export function seconds(time_s) {
+  if (time_s < 1) return `${time_s.toFixed(2)} s`;
+  return time_s < 60 ? `${time_s.toFixed(1)} s` : `${Math.floor(time_s / 60)} min ${Math.floor(time_s % 60)} s`;
+}
+
 export function bytes(number) {
   if (number >= 1e9) return `${(number / 1e9).toFixed(1)} GB`;
   if (number >= 1e6) return `${(number / 1e6).toFixed(1)} MB`;

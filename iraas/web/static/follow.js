@@ -1,4 +1,7 @@
-// Following a job: one event stream, which comes back after whatever broke it off.
+// Following a job: one event stream, which comes back after whatever broke it off, save the end of
+// the session.
+
+import { renew } from "./session.js";
 
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -43,10 +46,11 @@ export class Follower {
 
   // A browser comes back by itself when a connection breaks, but not when it is answered with an
   // error, such as 429 or 503.
-  #broken(source) {
+  async #broken(source) {
     if (source !== this.#source) return;
     this.#on.connection(false);
     if (source.readyState !== EventSource.CLOSED) return;
+    if ((await renew()) === false || source !== this.#source) return;
     this.#timer = setTimeout(() => this.start(), this.#pauseMs);
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
   }

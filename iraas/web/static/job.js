@@ -1,15 +1,19 @@
 // The results page: cards fill in as outcomes come.
 
 import { canRetry, fillCard, showDetails, statusOf } from "./card.js";
-import { Announcer, count, csrf } from "./dom.js";
+import { Announcer } from "./dom.js";
 import { Follower, ranges } from "./follow.js";
 import { CardGrid } from "./grid.js";
+import { headline } from "./headline.js";
 import { Names } from "./names.js";
 import { arranged } from "./order.js";
 import { rememberJob } from "./recent.js";
+import { ask } from "./session.js";
 
 const ARRANGE_EVERY_MS = 250;
 const HIDDEN_EVERY_MS = 15_000;
+const FIND_FROM = 5; // fewer are seen at a glance
+const QUOTED = 40;
 
 const byId = (id) => document.getElementById(id);
 const first = JSON.parse(byId("first").textContent);
@@ -74,12 +78,14 @@ function arrange() {
   const keys = arranged(pictures, view());
   grid.show(keys);
   byId("nothing").hidden = keys.length > 0;
-  byId("nothing").textContent = state.total ? "No picture is like that." : emptyText();
+  byId("nothing").textContent = nothingText(view());
   tally();
 }
 
-function emptyText() {
-  return state.state === "open" ? "No picture has arrived yet." : "This job has no pictures.";
+function nothingText({ kind, text }) {
+  if (!state.total) return state.state === "open" ? "No picture has arrived yet." : "This job has no pictures.";
+  if (text) return `No picture matches '${text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text}'.`;
+  return { ok: "No picture is labelled yet.", failed: "No picture has failed.", waiting: "No picture is waiting." }[kind];
 }
 
 function arrangeSoon() {
@@ -97,36 +103,32 @@ function tally() {
   counts.waiting = Math.max(0, state.total - counts.ok - counts.failed);
   for (const [kind, number] of Object.entries(counts)) {
     byId(`count-${kind}`).textContent = number.toLocaleString("en");
+    const chip = byId(`count-${kind}`).closest("label");
+    chip.hidden = kind !== "all" && number === 0 && !chip.querySelector(":checked");
   }
-  byId("retry-all").hidden = retriable === 0;
+  byId("cards").classList.toggle("is-cancelled", state.cancelled);
+  byId("tools").hidden = state.total < 2;
+  for (const id of ["find", "sort"]) byId(id).closest("label").hidden = state.total < FIND_FROM;
+  byId("retry-all").hidden = retriable === 0 || state.cancelled;
 }
 
-function headline() {
-  const said = [`${state.done.toLocaleString("en")} of ${state.total.toLocaleString("en")}`];
-  if (state.failed) said.push(`${state.failed.toLocaleString("en")} failed`);
-  if (state.state === "done" || state.state === "cancelled") return [...said, state.state];
-  if (state.state === "open") said.push("more are coming in");
-  if (state.workers) said.push(count(state.workers, "worker"));
-  if (state.workers_on_their_way) said.push(`${count(state.workers_on_their_way, "worker")} starting`);
-  if (state.left_s) said.push(`about ${duration(state.left_s)} left`);
-  return said;
-}
-
-function duration(seconds) {
-  if (seconds < 90) return `${seconds} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+// The server counts the failures of a large job little by little; this page may know all of them.
+function counted(job) {
+  const known = pictures.filter((one) => one?.outcome);
+  if (job.is_counted || known.length < job.done) return job;
+  return { ...job, failed: known.filter((one) => statusOf(one) === "failed").length, is_counted: true };
 }
 
 function show(next) {
   const hasGrown = next.total !== state.total;
   state = { ...state, ...next };
-  const isOver = state.state === "done" || state.state === "cancelled";
-  const text = headline().join(", ");
+  const isOver = state.state === "done";
+  const text = headline(counted(state));
   byId("progress").textContent = text;
   byId("progress").dataset.state = state.state;
   byId("bar").max = state.total || 1;
   byId("bar").value = state.done;
+  byId("cancel").hidden = isOver || state.cancelled;
   byId("away").hidden = !isAway || isOver;
   document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} - iraas`;
   announcer.say(isAway && !isOver ? "The connection is lost; trying again." : text, isOver);
@@ -143,10 +145,7 @@ async function retry(index) {
   const query = index === undefined ? "" : `?index=${index}`;
   let problem = "";
   try {
-    const answer = await fetch(`/api/v1/jobs/${job}/retry${query}`, {
-      method: "POST",
-      headers: { "X-CSRF-Token": csrf() },
-    });
+    const answer = await ask(`/api/v1/jobs/${job}/retry${query}`, "POST");
     const told = await answer.json();
     if (!answer.ok) problem = told.detail;
     else if (!told.retried) problem = "There was nothing that could be tried again.";
@@ -165,14 +164,25 @@ async function retry(index) {
   follower.start(); // and what was not tried again after all comes back with the stream
 }
 
+async function cancel() {
+  try {
+    const answer = await ask(`/api/v1/jobs/${job}`, "DELETE");
+    const told = await answer.json();
+    byId("problem").textContent = answer.ok ? "" : told.detail;
+    if (answer.ok) show(told);
+  } catch {
+    byId("problem").textContent = "The server cannot be reached. Try again in a moment.";
+  }
+}
+
 async function copyLink() {
   const address = location.origin + location.pathname;
-  const button = byId("copy");
+  const text = byId("copy").querySelector("span");
   try {
     await navigator.clipboard.writeText(address);
-    button.textContent = "Copied";
+    text.textContent = "Copied";
     announcer.say("The link is copied.", true);
-    setTimeout(() => (button.textContent = "Copy link"), 2000);
+    setTimeout(() => (text.textContent = "Copy link"), 2000);
   } catch {
     prompt("The link to this page:", address); // no clipboard without https, save on this machine
   }
@@ -181,7 +191,7 @@ async function copyLink() {
 // A stream takes one of the few connections that a browser has to a server: not for a page that
 // nobody sees.
 async function lookWhileHidden() {
-  if (!document.hidden || state.state === "done" || state.state === "cancelled") return;
+  if (!document.hidden || state.state === "done") return;
   const answer = await fetch(`${first.job.events_url.replace(/\/events$/, "")}?limit=0`).catch(() => null);
   if (answer?.ok) show(await answer.json());
   setTimeout(lookWhileHidden, HIDDEN_EVERY_MS);
@@ -220,9 +230,18 @@ byId("retry-all").addEventListener("submit", (event) => {
   retry();
 });
 byId("copy").addEventListener("click", copyLink);
+byId("cancel").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("ask-cancel").showModal();
+});
+byId("ask-cancel").addEventListener("close", (event) => {
+  if (event.target.returnValue === "cancel") cancel();
+  event.target.returnValue = "";
+});
+document.addEventListener("session", () => follower.start());
 
 for (const { index, name, outcome } of first.cards) Object.assign(pictureAt(index), { name, outcome });
-byId("sent").textContent = new Date(state.created_at * 1000).toLocaleString();
+byId("sent").textContent = new Date(state.created_at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 show(state);
 arrange();
 follower.start();

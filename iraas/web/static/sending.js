@@ -2,6 +2,7 @@
 // known which of them have arrived, and none is sent twice when a connection breaks.
 
 import { csrf } from "./dom.js";
+import { renew, sayOver } from "./session.js";
 
 const CHUNK_FILES = 24;
 const CHUNK_BYTES = 8_000_000;
@@ -9,6 +10,7 @@ const TRIES = 8;
 const LONGEST_PAUSE_S = 20;
 
 export class UploadStopped extends Error {}
+export class SessionOver extends Error {}
 
 export class Sending {
   #on;
@@ -95,9 +97,7 @@ export class Sending {
 
   // One picture of several made the server refuse all: alone, each has its chance.
   #afterRefusal(rest, answer) {
-    if (answer.status === 401 || answer.status === 403 || answer.status === 409) {
-      throw new Error(answer.value.detail);
-    }
+    if (answer.status === 403 || answer.status === 409) throw new Error(answer.value.detail);
     this.#alone = rest.length;
     if (rest.length !== 1) return rest;
     this.#on.refused(rest[0], answer.value.detail);
@@ -143,8 +143,18 @@ export class Sending {
     this.#on.pause("");
   }
 
+  async #request(method, url, body = null, progress = null) {
+    let answer = await this.#send(method, url, body, progress);
+    if (answer.value.code === "bad-csrf-token" && (await renew())) {
+      answer = await this.#send(method, url, body, progress);
+    }
+    if (answer.status !== 401) return answer;
+    sayOver();
+    throw new SessionOver();
+  }
+
   // fetch() tells no progress of what goes up.
-  #request(method, url, body = null, progress = null) {
+  #send(method, url, body, progress) {
     return new Promise((done, fail) => {
       const request = new XMLHttpRequest();
       request.open(method, url);

@@ -4,7 +4,7 @@ import { Announcer, bytes, count, element, isolated } from "./dom.js";
 import { CardGrid } from "./grid.js";
 import { droppedFiles, pastedFiles, pickedFiles, refusal } from "./picking.js";
 import { recentJobs, rememberJob } from "./recent.js";
-import { Sending, UploadStopped } from "./sending.js";
+import { Sending, SessionOver, UploadStopped } from "./sending.js";
 
 const CHECKED_AT_ONCE = 48;
 const REFUSED_SHOWN = 200;
@@ -19,6 +19,7 @@ const grid = new CardGrid(byId("upload-list"), fillTile, "tile");
 let sending = null;
 let pauseText = "";
 let isBusy = false;
+let wantsSession = false;
 
 function fillTile(tile, place) {
   const picture = pictures[place];
@@ -89,6 +90,7 @@ function tell() {
   const text = `${totals.sent} of ${count(pictures.length - totals.refused, "picture")} uploaded`;
   const moving = pictures.reduce((sum, one) => sum + (one.state === "uploading" ? one.share * one.file.size : 0), 0);
   byId("headline").textContent = pauseText || text;
+  byId("amount").hidden = byId("upload-bar").hidden = !totals.bytes;
   byId("amount").textContent = `${bytes(totals.sentBytes + moving)} of ${bytes(totals.bytes)}`;
   byId("upload-bar").value = totals.bytes ? (totals.sentBytes + moving) / totals.bytes : 0;
   document.title = `${done} of ${pictures.length} uploaded - iraas`;
@@ -117,6 +119,7 @@ const unsettled = () => pictures.filter((one) => one.state === "waiting" || one.
 
 async function run() {
   isBusy = true;
+  wantsSession = false;
   offer({ stop: true });
   sending ??= newSending();
   try {
@@ -126,6 +129,7 @@ async function run() {
     await finish();
   } catch (error) {
     if (error instanceof UploadStopped) await finish();
+    else if (error instanceof SessionOver) waitForSession();
     else breakOff(error.message);
   } finally {
     isBusy = false;
@@ -170,6 +174,13 @@ function newSendingFor(job) {
   return one;
 }
 
+// What was chosen stays chosen.
+function waitForSession() {
+  wantsSession = true;
+  byId("headline").textContent = "The upload waits until you have logged in.";
+  offer({ again: true });
+}
+
 function breakOff(why) {
   byId("headline").textContent = `The upload broke off: ${why}.`.replace("..", ".");
   announcer.say(byId("headline").textContent, true);
@@ -212,7 +223,8 @@ function wire() {
   byId("choose").addEventListener("click", () => files.click());
   byId("choose-folder").addEventListener("click", () => folder.click());
   byId("stop").addEventListener("click", () => sending?.stop());
-  byId("again").addEventListener("click", run);
+  byId("again").addEventListener("click", () => !isBusy && run());
+  document.addEventListener("session", () => wantsSession && !isBusy && run());
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;

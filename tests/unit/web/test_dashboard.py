@@ -2,8 +2,9 @@
 
 import re
 
+from iraas.core.records import DecisionRecord
 from iraas.services.history import Sample
-from iraas.web.dashboard import GAP_S, area_under, draw_charts, up_to_now
+from iraas.web.dashboard import GAP_S, area_under, draw_charts, merged, up_to_now
 
 NOON = 1_795_348_800.0
 SPAN = (NOON - 900, NOON)
@@ -84,3 +85,14 @@ def test_a_present_older_than_the_past_is_not_told_twice() -> None:
 
 def test_worker_hours_do_not_grow_while_nobody_looked() -> None:
     assert area_under([(0.0, 2.0), (100.0, 1.0), (100.0 + 2 * GAP_S, 5.0)]) == 200.0
+
+
+def decision(at: float, launched: int, **removed: str) -> DecisionRecord:
+    return DecisionRecord(NOON + at, 9, 0, 0, 0, 0, launched, launched, f"{launched} more", removed)
+
+
+def test_decisions_of_one_second_are_one() -> None:
+    found = merged([decision(5.9, 2, b="idle"), decision(5.1, 1, a="idle"), decision(4.9, 3)])
+
+    assert [(one.launched, one.reason) for one in found] == [(3, "2 more"), (3, "3 more")]
+    assert found[0].removed == {"a": "idle", "b": "idle"}

@@ -1,0 +1,63 @@
+"""Logging in and out."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from iraas.web.access import COOKIE, SESSION_S
+from iraas.web.api_classify import context_of
+from iraas.web.bodies import read_small
+from iraas.web.clients import client_of
+from iraas.web.forms import MAX_FORM_BYTES, fields_of, read_form, safe_target, see, shared
+from iraas.web.templating import page
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/login")
+async def login_page(
+    request: Request,
+    next: Annotated[str, Query()] = "/",  # noqa: A002 - the usual word
+    *,
+    lost: Annotated[bool, Query()] = False,
+) -> Response:
+    """Where a browser gives the token. There is nothing to be given where there is none."""
+    if context_of(request).access.is_free:
+        return see("/")
+    values = {"target": safe_target(next), "is_wrong": False, "is_lost": lost}
+    return page("login", shared(request) | values)
+
+
+@router.post("/login")
+async def login(request: Request) -> Response:
+    """Begin a session."""
+    context = context_of(request)
+    fields = fields_of(await read_small(request, context, MAX_FORM_BYTES))
+    target = safe_target(fields.get("next", "/"))
+    client = client_of(request.scope)
+    context.token_tries.check(client)
+    if not context.access.knows(fields.get("token", "")):
+        context.token_tries.note_wrong(client)
+        values = shared(request) | {"target": target, "is_wrong": True, "is_lost": False}
+        return page("login", values, status=HTTPStatus.FORBIDDEN)
+    response = see(target)
+    response.set_cookie(
+        COOKIE,
+        context.access.new_session(),
+        max_age=int(SESSION_S),
+        httponly=True,
+        samesite="lax",
+        secure=(context.public_url or str(request.url)).startswith("https:"),
+    )
+    return response
+
+
+@router.post("/logout")
+async def logout(request: Request) -> Response:
+    """End the session in this browser."""
+    await read_form(request)
+    response = see("/login")
+    response.delete_cookie(COOKIE)
+    return response
