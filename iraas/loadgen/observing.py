@@ -12,6 +12,9 @@ from iraas.services.status import Status
 log = logging.getLogger(__name__)
 LOOK_S = 10.0
 """How long one look may take."""
+SETTLE_S = 1.0
+"""How long what is seen may lag behind the last answer: a reply is sent before its message is
+deleted, and a web tier tells the status of a moment ago."""
 SHORT_RUN_S = 30.0
 SHORT_LOOK_S = 0.25
 """Most seconds between two looks at the beginning: all of a short run is its beginning."""
@@ -96,14 +99,24 @@ class Watch:
             await asyncio.sleep(due - loop.time())
             await self._take(self._elapsed_s)
 
-    async def end(self, after_s: float) -> None:
-        """Look once more, when all is answered; then on until no worker is left, for so long."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + after_s
+    async def look_again(self) -> None:
+        """Look once more, now."""
         await self._take(self._elapsed_s)
-        while self.workers and loop.time() < until:
+
+    async def end(self, after_s: float) -> None:
+        """When all is answered, look until the queue is seen empty, `SETTLE_S` at most; then on
+        until no worker is left, for so long at most.
+        """
+        await self.look_again()
+        await self._look_while(lambda seen: bool(seen.waiting or seen.in_flight), SETTLE_S)
+        await self._look_while(lambda seen: bool(seen.workers), after_s)
+
+    async def _look_while(self, holds: Callable[[Load], bool], most_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + most_s
+        while self.observed and holds(self.observed[-1].load) and loop.time() < until:
             await asyncio.sleep(min(self._pause_s(), until - loop.time()))
-            await self._take(self._elapsed_s)
+            await self.look_again()
 
     @property
     def _elapsed_s(self) -> float:

@@ -109,7 +109,7 @@ async def make_load(
         cpu_s = time.process_time() - cpu_s
         if watch is not None:
             is_whole = not interrupted and run.silence is None
-            await _until_interrupted(watch.end(watch_after_s if is_whole else 0.0))
+            await _until_interrupted(watch.end(watch_after_s) if is_whole else watch.look_again())
     observed = watch.observed if watch else []
     labelled = any(one.expected is not None for one in pictures)
     summary = tally.summary(sent=run.sent, labelled=labelled, observed=observed, cpu_s=cpu_s)

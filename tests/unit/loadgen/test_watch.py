@@ -5,14 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
-from iraas.loadgen.observing import SHORT_RUN_S, Load, Watch
+from iraas.loadgen.observing import SETTLE_S, SHORT_RUN_S, Load, Watch
 from tests.unit.loadgen.virtual_time import run_virtually
 
 Workers = Callable[[float], int]
 
 
+def idle(_at_s: float) -> int:
+    return 0
+
+
 def watched(
-    workers: Workers, *, run_s: float, after_s: float = 0.0, every_s: float = 1.0
+    workers: Workers, *, run_s: float, after_s: float = 0.0, in_flight: Workers = idle
 ) -> list[tuple[float, int]]:
     """When a watch looked at a run of so many seconds, and how many workers it saw."""
 
@@ -21,10 +25,11 @@ def watched(
         began = loop.time()
 
         async def look() -> Load:
-            there = workers(loop.time() - began)
-            return Load(waiting=0, in_flight=0, workers=there, working=there)
+            at_s = loop.time() - began
+            there = workers(at_s)
+            return Load(0, in_flight(at_s), workers=there, working=there)
 
-        watch = Watch(look, every_s)
+        watch = Watch(look, every_s=1.0)
         await watch.begin()
         looking = asyncio.create_task(watch.run())
         await asyncio.sleep(run_s)
@@ -59,3 +64,17 @@ def test_workers_that_never_leave_are_not_waited_for_without_end() -> None:
 
     assert seen[-1][1] == 2
     assert seen[-1][0] == pytest.approx(4.0, abs=0.3)
+
+
+def test_it_looks_until_the_queue_is_seen_empty_after_the_last_answer() -> None:
+    times = [
+        at_s for at_s, _ in watched(lambda at_s: 1, run_s=1.1, in_flight=lambda at_s: at_s < 1.5)
+    ]
+
+    assert times[-1] == pytest.approx(1.6)
+
+
+def test_a_queue_that_others_fill_is_not_waited_for_without_end() -> None:
+    times = [at_s for at_s, _ in watched(lambda at_s: 1, run_s=1.1, in_flight=lambda at_s: 5)]
+
+    assert times[-1] == pytest.approx(1.1 + SETTLE_S)
