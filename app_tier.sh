@@ -130,6 +130,26 @@ WantedBy=multi-user.target
 UNIT
 }
 
+# A reboot forgets a shutdown that was asked for; a timer with the same end comes back with it.
+keep_the_end() {
+  local end
+  end=$(date -u -d "@$((started_at + @MAX_LIFE_MIN@ * 60))" "+%F %T UTC") || return
+  cat >"$UNITS/iraas-end.timer" <<UNIT
+[Unit]
+Description=the end of this machine's hard maximum life
+[Timer]
+OnCalendar=$end
+Persistent=yes
+[Install]
+WantedBy=timers.target
+UNIT
+  printf '[Service]\nType=oneshot\nExecStart=/usr/sbin/shutdown -h now\n' >"$UNITS/iraas-end.service"
+  systemctl daemon-reload && systemctl enable --now iraas-end.timer
+}
+
+# An image must not inherit the end of the machine that it was made of.
+[ "$ROLE" = bake ] || keep_the_end || say "the end of this machine's life would not outlive a reboot"
+
 install
 case "$ROLE" in
 worker)

@@ -87,6 +87,9 @@ if sys.argv[1] == "set-environment":
     given.write_text(sys.argv[2])
 if sys.argv[1] == "enable":
     for name in sys.argv[3:]:
+        if name.endswith(".timer"):
+            assert pathlib.Path(os.environ["IRAAS_MACHINE_UNITS"], name).exists(), name
+            continue
         unit = pathlib.Path(os.environ["IRAAS_MACHINE_UNITS"], name + ".service").read_text()
         settings = dict(
             pair.split("=", 1)

@@ -150,7 +150,12 @@ def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
     machine = until(lambda: shim.machines.get(instance_id), "no boot")
     until(lambda: "the web tier is up" in machine.log, "it is not up")
     units = sorted(path.name for path in (machine.folder / "units").iterdir())
-    assert units == ["iraas-controller.service", "iraas-web.service"]
+    assert units == [
+        "iraas-controller.service",
+        "iraas-end.service",
+        "iraas-end.timer",
+        "iraas-web.service",
+    ]
     assert [one for one in machine.shutdowns if "now" in one] == []
     assert not machine.ended
     assert backend.launch_web_tier().launched == (instance_id,)

@@ -1,10 +1,12 @@
 """The user data: complete, short, harmless, and clean to shellcheck."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,34 @@ def test_no_hole_stays_and_it_fits_ec2(role: MachineRole) -> None:
 def test_the_first_act_is_the_dead_mans_shutdown() -> None:
     first = next(line for line in commands(GIVEN.render()) if not line.startswith("set "))
     assert first.startswith('shutdown -h "+240"')
+
+
+def kept_end(role: MachineRole, folder: Path) -> dict[str, str]:
+    """The units by which a machine remembers its end: what the script writes of them, by name."""
+    script = replace(GIVEN, role=role).render()
+    end = next(line for line in commands(script) if "|| keep_the_end" in line)
+    body = script[script.index("keep_the_end() {") : script.index(end) + len(end)]
+    (folder / "systemctl").write_text("#!/bin/sh\n")
+    (folder / "systemctl").chmod(0o755)
+    given = f'UNITS="{folder}"; started_at=1900000000; ROLE={role}; say() {{ echo "$@"; }}\n'
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-euc", given + body], env=environment, check=True)
+    return {path.name: path.read_text() for path in folder.glob("iraas-end.*")}
+
+
+@pytest.mark.parametrize("role", ["worker", "web"])
+def test_the_end_of_a_machine_outlives_a_reboot(role: MachineRole, tmp_path: Path) -> None:
+    units = kept_end(role, tmp_path)
+    assert set(units) == {"iraas-end.service", "iraas-end.timer"}
+    at = datetime.fromtimestamp(1900000000 + 240 * 60, UTC)
+    assert f"OnCalendar={at:%Y-%m-%d %H:%M:%S} UTC\n" in units["iraas-end.timer"]
+    assert "Persistent=yes\n" in units["iraas-end.timer"]
+    assert "WantedBy=timers.target\n" in units["iraas-end.timer"]
+    assert "ExecStart=/usr/sbin/shutdown -h now\n" in units["iraas-end.service"]
+
+
+def test_an_image_inherits_no_end(tmp_path: Path) -> None:
+    assert kept_end("bake", tmp_path) == {}
 
 
 @pytest.mark.parametrize("evil", ['"; rm -rf /', "$(id)", "`id`", "a\nb", "a'b", "a\\b"])
