@@ -90,7 +90,7 @@ async def job_page(
     further = f"/jobs/{job_id}?after={images[-1].index}" if len(images) == CARDS else None
     job = summary_json(view)
     first = {"job": job, "cards": cards, "shows_early": context.backend.name == "local"}
-    values = {"job": job, "cards": cards, "further": further, "first": first}
+    values: dict[str, object] = {"job": job, "cards": cards, "further": further, "first": first}
     values |= {"headline": headline(job), "can_retry": _can_retry(job, cards)}
     return page("job", shared(request) | values)
 
