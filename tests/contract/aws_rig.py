@@ -1,33 +1,47 @@
-"""The aws queues, stores, response queues and lease on an emulator, for the contract suite.
+"""The aws queues, stores, response queues, lease and fleet, for the contract suite.
 
 The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
-The fleet and the stack are not part of it: moto honours no client token, so their own tests hold
-them to their ports, on a fake that does.
+The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token. The
+stack is not part of it; its own tests hold it to its port.
 """
 
 import os
+import random
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
+from iraas.backends.aws.capacity import LaunchOptions, launch_options
+from iraas.backends.aws.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fake_ec2 import FakeEc2
+from iraas.backends.aws.fake_ec2_faults import Ec2Faults
+from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.response_queues import SqsResponseQueues
 from iraas.core.ports import Backend
 from tests.functional.aws.deployments import ENDPOINT_VARIABLE, QUICK, Deployment
 
 FAIRNESS = "emulators serve in the order of sending, and moto is slow past a hundred messages"
 STALENESS = "moto lets a stale receipt delete"
-NOT_HERE = frozenset({"fleet", "stack", "lose_instance"})
+LAUNCHES = "who loses a slot to another tries the next one at its next look, not at once"
+CAPACITY = 3
+NOT_HERE = frozenset({"stack"})
 """The fixtures of ports that this rig has no adapter for."""
 
 
 def gaps() -> dict[str, str]:
     """What the emulator does not keep; one named by hand is taken to be better than moto."""
-    found = {"fair groups": FAIRNESS}
+    found = {"fair groups": FAIRNESS, "one launch wins": LAUNCHES}
     return found if os.environ.get(ENDPOINT_VARIABLE) else found | {"stale receipts": STALENESS}
 
 
-def aws_backend(deployment: Deployment, clock: Callable[[], float]) -> Backend:
-    """The parts of a backend that need SQS and S3 only."""
+def fake_ec2(clock: Callable[[], float]) -> FakeEc2:
+    """An EC2 on which instances are there, and gone, at once."""
+    return FakeEc2(clock, random.Random(1), Ec2Faults(boot_s=0.0, shutdown_s=0.0))
+
+
+def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2) -> Backend:
+    """The parts of a backend that need SQS, S3 and instances."""
+    options = LaunchOptions(launch_options(["c6a.large"], ["a", "b"], ["spot"]), clock)
     parts = SimpleNamespace(
         name="aws",
         requests=deployment.requests,
@@ -39,6 +53,15 @@ def aws_backend(deployment: Deployment, clock: Callable[[], float]) -> Backend:
         outputs=deployment.outputs,
         records=deployment.records,
         lease=deployment.lease("contract"),
+        fleet=Ec2Fleet(
+            ec2,
+            ec2,
+            LaunchLedger(deployment.records, "worker"),
+            deployment.names,
+            lambda: options,
+            capacity=CAPACITY,
+            clock=clock,
+        ),
         close=deployment.session.close,
     )
     return cast("Backend", parts)

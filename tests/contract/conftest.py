@@ -80,7 +80,7 @@ class Clock:
 def rig(request: pytest.FixtureRequest) -> Rig:
     """Each adapter's deployment in turn."""
     if request.param == "aws" and aws_rig.NOT_HERE & set(request.fixturenames):
-        pytest.skip("the aws fleet and stack have tests of their own")
+        pytest.skip("the aws stack has tests of its own")
     found = request.getfixturevalue(f"{request.param}_rig")
     assert isinstance(found, Rig)
     return found
@@ -142,9 +142,10 @@ def _aws_rig(aws_endpoint: str, aws_rig_environment: None) -> Iterator[Rig]:
 
     with fresh_session(aws_endpoint) as session, fresh_session(aws_endpoint) as other:
         deployment = fresh_deployment(session)
-        backend = aws_rig.aws_backend(deployment, clock)
-        rival = aws_rig.aws_backend(deployment.seen_through(other), clock)
-        yield Rig(backend, rival, pass_time, lambda _: None, aws_rig.gaps())
+        ec2 = aws_rig.fake_ec2(clock)
+        backend = aws_rig.aws_backend(deployment, clock, ec2)
+        rival = aws_rig.aws_backend(deployment.seen_through(other), clock, ec2)
+        yield Rig(backend, rival, pass_time, ec2.end, aws_rig.gaps())
 
 
 def _kill_worker(instance_id: str) -> None:
