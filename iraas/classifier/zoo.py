@@ -5,6 +5,7 @@ this module imports no numpy, no onnxruntime and no torch. A bundle that is not 
 `iraas.classifier.export` in a process of its own, whose memory and threads go away with it.
 """
 
+import errno
 import fcntl
 import shutil
 import subprocess
@@ -18,7 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from iraas.classifier.bundle import MANIFEST_FILE, Preprocessing, looks_whole
-from iraas.errors import BundleError, ConfigurationError, MissingExtraError, how_to_install
+from iraas.errors import (
+    BundleError,
+    ConfigurationError,
+    IraasError,
+    MissingExtraError,
+    how_to_install,
+)
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -92,7 +99,8 @@ def ensure_bundle(
         report: Told, in a sentence for a person, what takes time.
 
     Raises:
-        ConfigurationError: If there is neither a model of that name nor a bundle at that path.
+        ConfigurationError: If there is neither a model of that name nor a bundle at that path, or
+            the cache cannot be written.
         MissingExtraError: If the bundle has to be made and the packages for it are not installed.
         BundleError: If making it failed, or took longer than `EXPORT_TIMEOUT_S`.
     """
@@ -110,11 +118,17 @@ def ensure_bundle(
                 report(f"making the model bundle of {known.name} (once, a few seconds)")
                 _make(known, target)
     except OSError as exc:
-        raise BundleError(
-            f"the model cache {cache_dir} cannot be written: {exc}",
-            remedy="set IRAAS_CACHE to a directory that can",
-        ) from exc
+        raise _cache_error(exc, cache_dir) from exc
     return target
+
+
+def _cache_error(exc: OSError, cache_dir: Path) -> IraasError:
+    said = f"the model cache {cache_dir} cannot be written: {exc.strerror or exc}"
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return BundleError(
+            said, remedy="Free some space there, or set IRAAS_CACHE to another folder."
+        )
+    return ConfigurationError(said, remedy="Set IRAAS_CACHE to a folder that you may write to.")
 
 
 def _bundle_of_the_user(model: str) -> Path:

@@ -9,7 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from iraas.cli.composition import cores, ensure_model, max_workers, new_requester_id, open_backend
+from iraas.cli.composition import (
+    check_home,
+    cores,
+    ensure_model,
+    max_workers,
+    new_requester_id,
+    open_backend,
+)
 from iraas.cli.printable import counted
 from iraas.core.ports import OutboundMessage
 from iraas.core.settings import Settings
@@ -83,9 +90,8 @@ def _model(settings: Settings) -> str:
 
 
 def _home(settings: Settings) -> str:
-    place = settings.home
-    while not place.exists():
-        place = place.parent
+    check_home(settings.home)
+    place = next(one for one in (settings.home, *settings.home.parents) if one.exists())
     if not os.access(place, os.W_OK):
         raise IraasError(f"{place} cannot be written", remedy="Give another --home.")
     free = shutil.disk_usage(place).free

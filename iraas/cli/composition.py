@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iraas.cli.options import settings_environment
 from iraas.core.settings import MAX_FLEET, Settings
+from iraas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
@@ -120,9 +121,24 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def check_home(home: Path) -> None:
+    """See to it that a folder can be at a place, as far as that shows without making one.
+
+    Raises:
+        ConfigurationError: Something else is there, or where a folder above it should be.
+    """
+    place = next(one for one in (home, *home.parents) if os.path.lexists(one))
+    if not place.is_dir():
+        raise ConfigurationError(
+            f"the home {home} cannot be used: {place} is no folder",
+            remedy="Give another --home or IRAAS_HOME.",
+        )
+
+
 def _local(settings: Settings) -> "Backend":
     from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
 
+    check_home(settings.home)
     # One classifier process a worker: locally the fleet itself is as large as the machine.
     worker = replace(settings, processes=settings.processes or 1)
     return LocalBackend(

@@ -36,15 +36,6 @@ def test_1_a_job_that_does_not_exist(finished: Deployment, arguments: list[str])
     ]
 
 
-def test_1_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
-    deployment.home.parent.mkdir(exist_ok=True)
-    deployment.home.write_text("in the way")
-    assert len(told(deployment.run("submit", "a.jpg", expect=1))) == 2
-    assert "File exists" in deployment.run("provision", expect=1).stderr
-    deployment.home.unlink()
-
-
 def test_1_an_output_that_is_full(finished: Deployment) -> None:
     (finished.folder / "full.csv").symlink_to("/dev/full")
     lines = told(finished.run("results", finished.job, "--save", "full.csv", expect=1))
@@ -108,14 +99,31 @@ def test_3_some_images_failed(finished: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "--backend", "azure"], "the setting backend cannot be 'azure' (from flag)"),
+        (["status", "--deployment", "No/Good"], "the setting deployment cannot be 'No/Good'"),
+        (["submit", "images", "--max-workers", "99"], "a whole number in 1..19"),
+        (["worker", "--grace-s", "soon"], "a number of seconds in 0..3600"),
+        (["status", "--home", "~nobody-of-this-name"], "no such user"),
+    ],
+    ids=str,
+)
+def test_2_a_flag_that_cannot_be_used(
+    finished: Deployment, arguments: list[str], said: str
+) -> None:
+    lines = told(finished.run(*arguments, expect=2))
+    assert said in lines[0]
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
     ("arguments", "settings", "said"),
     [
-        (["status", "--backend", "azure"], {}, "the setting backend cannot be 'azure' (from flag)"),
-        (["status", "--deployment", "No/Good"], {}, "the setting deployment cannot be 'No/Good'"),
-        (["submit", "images", "--max-workers", "99"], {}, "a whole number in 1..19"),
-        (["status"], {"IRAAS_LEASE_S": "soon"}, "(from environment IRAAS_LEASE_S)"),
+        (["status"], {"IRAAS_BACKEND": "azure"}, "(from environment IRAAS_BACKEND)"),
+        (["status"], {"IRAAS_LEASE_S": "soon"}, "a number of seconds in 1..3600"),
+        (["status"], {"IRAAS_MAX_WORKERS": "abc"}, "a whole number in 1..19"),
         (["status", "--profile", "none"], {}, "there is no profile 'none'"),
-        (["status", "--home", "~nobody-of-this-name"], {}, "no such user"),
         (["submit", "images", "--model", "no-such-model"], {}, "no model 'no-such-model'"),
         (["worker", "--model", "no-such-model"], {}, "no model 'no-such-model'"),
     ],
@@ -143,6 +151,26 @@ def test_4_a_settings_file_that_cannot_be_used(
 ) -> None:
     (deployment.folder / "iraas.toml").write_text(text)
     assert said in told(deployment.run("status", expect=4))[0]
+
+
+def test_4_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> None:
+    deployment.pictures("a.jpg", source=photo)
+    deployment.home.parent.mkdir(exist_ok=True)
+    deployment.home.write_text("in the way")
+    for arguments in (["submit", "a.jpg"], ["status"], ["provision"]):
+        lines = told(deployment.run(*arguments, expect=4))
+        assert f"{deployment.home} is no folder" in lines[0]
+        assert len(lines) == 2
+    below = str(deployment.home / "below")
+    assert "is no folder" in told(deployment.run("status", "--home", below, expect=4))[0]
+    deployment.home.unlink()
+
+
+def test_4_a_cache_that_cannot_be_used(deployment: Deployment) -> None:
+    (deployment.folder / "file").write_text("in the way")
+    lines = told(deployment.run("worker", expect=4, IRAAS_CACHE="file"))
+    assert "the model cache" in lines[0]
+    assert lines[1] == "       Set IRAAS_CACHE to a folder that you may write to."
 
 
 def test_5_timed_out(deployment: Deployment, photo: Path) -> None:

@@ -19,7 +19,7 @@ AWS_RUN = (
 HERE = "tests/functional/cli"
 END_TO_END = "tests/acceptance/test_aws_end_to_end.py"
 COVERED = {
-    r"make (demo|test)|pip install .*": ".ci/run",
+    r"make (demo|test)|pip install .*|source .*": ".ci/run",
     "iraas up": f"{HERE}/test_operating.py::test_up_serves_and_works_until_it_is_stopped",
     "iraas controller": f"{HERE}/test_operating.py::test_stopping_a_controller_stops_no_worker",
     "iraas worker": (

@@ -175,7 +175,7 @@ def test_a_cache_that_cannot_be_written_is_told_so(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
 
-    with pytest.raises(BundleError, match="cannot be written") as caught:
+    with pytest.raises(ConfigurationError, match="cannot be written") as caught:
         ensure_bundle(DEFAULT_MODEL, in_the_way)
 
     assert "IRAAS_CACHE" in caught.value.remedy
