@@ -34,6 +34,7 @@ _METAVARS = {
     "model": "NAME|DIR",
     "region": "NAME",
     "token": "TEXT",
+    "public_url": "URL",
     "webhook_hosts": "HOST,…",
     "instance_types": "TYPE,…",
     "pricing": "spot,on-demand",

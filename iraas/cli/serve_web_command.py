@@ -13,7 +13,11 @@ HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
 
 
-@with_settings("token", "webhook_hosts", "max_pending", "model", "max_workers")
+WEB_SETTINGS = ("token", "public_url", "webhook_hosts", "max_pending")
+"""What every command that serves the web tier has options for."""
+
+
+@with_settings(*WEB_SETTINGS, "model", "max_workers")
 def serve_web(
     resolved: Resolved,
     host: HostOption = "127.0.0.1",

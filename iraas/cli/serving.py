@@ -6,6 +6,8 @@ from functools import partial
 from iraas.core.settings import Settings
 from iraas.errors import MissingExtraError, how_to_install
 
+PICTURES_HELD = 5
+
 
 def load_web_tier(settings: Settings) -> Callable[..., None]:
     """What serves the web tier: `iraas.web.server.serve`, with what the settings say of it.
@@ -21,10 +23,19 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
             f"the web tier needs a package that is not installed: {exc.name}",
             remedy=how_to_install("web"),
         ) from exc
+    usual = WebLimits()
     limits = WebLimits(
         max_image_bytes=settings.max_image_bytes,
+        # One client's share must hold one picture, however large they may be.
+        max_buffered_bytes=max(usual.max_buffered_bytes, PICTURES_HELD * settings.max_image_bytes),
         max_pending=settings.max_pending,
         webhook_hosts=settings.webhook_hosts,
         webhook_secret=settings.webhook_secret or "",
     )
-    return partial(serve, deployment=settings.deployment, token=settings.token, limits=limits)
+    return partial(
+        serve,
+        deployment=settings.deployment,
+        token=settings.token,
+        limits=limits,
+        public_url=settings.public_url or "",
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from iraas.cli.options import with_settings
-from iraas.cli.serve_web_command import HostOption, PortOption
+from iraas.cli.serve_web_command import WEB_SETTINGS, HostOption, PortOption
 from iraas.core.settings import Resolved
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REFRESH_S = 1.0
 
 
-@with_settings("token", "model", "max_workers", "images_per_worker")
+@with_settings(*WEB_SETTINGS, "model", "max_workers", "images_per_worker")
 def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Run the web tier and the controller here, with live status, until Ctrl-C.
 

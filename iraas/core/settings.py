@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from iraas.core.ids import is_plain_name
 from iraas.core.keys import MAX_ATTEMPTS
@@ -79,6 +80,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _site(text: str) -> str:
+    """A site's address, in the form in which browsers name it as an origin."""
+    parts = urlsplit(text.strip().rstrip("/").lower())
+    name, port = parts.hostname, parts.port
+    rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
+    if parts.scheme not in {"http", "https"} or not name or any(rest):
+        raise ValueError("it is like https://photos.example.com, with nothing behind the name")
+    host = f"[{name}]" if ":" in name else name
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
+
+
 def _pricings(text: str) -> tuple[Pricing, ...]:
     names = _names(text)
     if not names or not set(names) <= {"spot", "on-demand"}:
@@ -135,6 +148,9 @@ class Settings:
     )
     token: str | None = _setting(
         _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
+    )
+    public_url: str | None = _setting(
+        _site, None, "Where people reach the web tier, through a proxy of yours that speaks TLS."
     )
     max_pending: int = _setting(
         _whole(1, 10**8), 20_000, "Images without an outcome at which the web tier takes no more."

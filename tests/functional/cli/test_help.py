@@ -1,5 +1,6 @@
 """Help, version, completion: what a person meets first."""
 
+import inspect
 import resource
 import subprocess
 import sys
@@ -113,3 +114,11 @@ def test_completion_completes_commands_and_options(anywhere: Deployment) -> None
 def test_the_completion_script_is_sound_bash(anywhere: Deployment) -> None:
     script = anywhere.run("--show-completion", "bash").stdout
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_up_has_the_options_of_the_web_tier() -> None:
+    by_name = {
+        one.callback.__name__: one.callback for one in app.registered_commands if one.callback
+    }
+    serving, up = (set(inspect.signature(by_name[name]).parameters) for name in ("serve_web", "up"))
+    assert serving - up == {"controller"}

@@ -5,6 +5,7 @@ import resource
 import socket
 import time
 
+import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
@@ -14,6 +15,7 @@ from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
 SLOW_CLIENTS = 2000
+HELD = bytes(128_000)
 BOUNDARY = b"--x\r\n"
 PART = b'Content-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
 
@@ -135,7 +137,7 @@ def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, stat
 
 
 def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> None:
-    web = serve(WebLimits(max_buffered_bytes=200_000))
+    web = serve(WebLimits(max_buffered_bytes=200_000, client_share=1.0))
     kind = {"content-type": "image/jpeg"}
     found = web.client.post("/api/v1/classify", content=picture("x" * 300_000), headers=kind)
     assert found.status_code == 429
@@ -146,6 +148,31 @@ def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> No
     assert small.status_code == 202
 
 
+def test_a_body_that_is_slower_than_the_least_rate_is_given_up(serve: Serve) -> None:
+    web = serve(WebLimits(idle_s=0.5, min_bytes_per_s=100_000))
+    with connect(web) as raw:
+        raw.sendall(head("/api/v1/classify", "Content-Length: 1000000") + b"\xff\xd8")
+        raw.settimeout(0.05)
+        began, found = time.monotonic(), b""
+        while not found and time.monotonic() < began + 10:
+            raw.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                found = raw.recv(1000)
+        assert b" 408 " in found
+        assert b"body-too-slow" in found
+
+
+def test_a_slow_body_that_keeps_the_least_rate_is_read_to_its_end(serve: Serve) -> None:
+    web = serve(WebLimits(idle_s=0.3, min_bytes_per_s=1000))
+    body = picture("x" * 2000)
+    with connect(web) as raw:
+        raw.sendall(head("/api/v1/classify?wait_s=0", f"Content-Length: {len(body)}"))
+        for start in range(0, len(body), 200):
+            raw.sendall(body[start : start + 200])
+            time.sleep(0.1)  # the client is the slow one here: there is nothing to wait for
+        assert b" 202 " in raw.recv(1000)
+
+
 @pytest.mark.usefixtures("worker")
 def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: Worker) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -154,14 +181,71 @@ def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: 
         pytest.skip(f"the system allows {hard} open files, and this needs {needed}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
     web = serve()
-    began = head("/api/v1/classify", "Content-Length: 100000") + b"\xff\xd8\xff"
+    began = head("/api/v1/classify", "Content-Length: 200000") + b"\xff\xd8\xff"
     with contextlib.ExitStack() as stack:
-        for number in range(SLOW_CLIENTS):
+        slow: list[socket.socket] = []
+        for _ in range(SLOW_CLIENTS):
             raw = stack.enter_context(connect(web))
-            raw.sendall(began if number % 2 else began[:40])
+            with contextlib.suppress(ConnectionError):
+                raw.sendall(began + HELD)
+            slow.append(raw)
+        fast = stack.enter_context(another_client(web))
         started = time.monotonic()
         for number in range(20):
             file = (f"{number}.jpg", picture(f"l{number}"))
-            assert web.client.post("/", files={"f": file}).text == f"{number}.jpg:l{number}"
+            assert fast.post("/", files={"f": file}).text == f"{number}.jpg:l{number}"
         assert time.monotonic() - started < 10
+        refused = sum(_is_over(raw) for raw in slow)
+    assert refused > SLOW_CLIENTS // 2, "their share of the memory was not felt"
     assert worker.classifier.batches
+
+
+def _is_over(raw: socket.socket) -> bool:
+    raw.settimeout(0)
+    try:
+        return b" 429 " in raw.recv(1000)
+    except OSError as exc:
+        return not isinstance(exc, BlockingIOError)
+
+
+def test_one_client_cannot_have_all_event_streams(serve: Serve) -> None:
+    web = serve(WebLimits(max_streams=8))
+    ask = b"GET /api/v1/status/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            raw = stack.enter_context(connect(web))
+            raw.sendall(ask)
+            assert raw.recv(100).startswith(b"HTTP/1.1 200")
+            wait_until(lambda raw=raw: b"event: status" in raw.recv(65536))
+        third = stack.enter_context(connect(web))
+        third.sendall(ask)
+        refusal = answer(third)
+        assert refusal.startswith(b"HTTP/1.1 429")
+        assert b"too-many-streams" in refusal
+        fast = stack.enter_context(another_client(web))
+        stream = stack.enter_context(fast.stream("GET", "/api/v1/status/events"))
+        assert stream.status_code == 200
+
+
+def test_one_client_cannot_have_all_connections(serve: Serve) -> None:
+    web = serve(WebLimits(max_connections=12))
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connect(web)) for _ in range(3)]
+        with connect(web) as fourth:
+            assert b"too-many-connections" in answer(fourth)
+        assert stack.enter_context(another_client(web)).get("/healthz").status_code == 200
+        held[0].close()
+        wait_until(lambda: _is_taken_in(web))
+
+
+def _is_taken_in(web: WebProcess) -> bool:
+    with connect(web) as raw, contextlib.suppress(ConnectionError):
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return raw.recv(100).startswith(b"HTTP/1.1 200")
+    return False
+
+
+def another_client(web: WebProcess) -> httpx2.Client:
+    """One with another address."""
+    transport = httpx2.HTTPTransport(local_address="127.0.0.2")
+    return httpx2.Client(base_url=web.url, transport=transport, timeout=30)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.core.settings import Profile, Resolved, Settings, resolve, variable
-from iraas.errors import ConfigurationError, UsageError
+from iraas.errors import ConfigurationError, IraasError, UsageError
 
 DEFAULTS: Mapping[str, object] = {"home": Path("/data"), "cache": Path("/cache")}
 SAMPLES = {
@@ -29,6 +29,7 @@ SAMPLES = {
     "max_image_bytes": "1000",
     "max_pixels": "1000",
     "token": "sesame",
+    "public_url": "https://photos.example.com",
     "max_pending": "5",
     "webhook_hosts": "example.org,example.net:8443",
     "webhook_secret": "hush",
@@ -169,3 +170,33 @@ def test_a_home_may_be_relative_or_in_the_users_home(monkeypatch: pytest.MonkeyP
 
 def test_large_numbers_may_be_written_with_underscores() -> None:
     assert resolved({"max_pixels": "64_000_000"}).settings.max_pixels == 64_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("https://Photos.Example.com/", "https://photos.example.com"),
+        ("https://photos.example.com:443", "https://photos.example.com"),
+        ("http://photos.example.com:8080", "http://photos.example.com:8080"),
+        ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_a_public_address_is_written_as_browsers_write_it(text: str, site: str) -> None:
+    assert resolved({"public_url": text}).settings.public_url == site
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "photos.example.com",
+        "ftp://a",
+        "https://",
+        "https://a/b",
+        "https://a?b",
+        "https://u:p@a",
+        "https://a:99999",
+    ],
+)
+def test_a_public_address_is_a_site_and_nothing_more(text: str) -> None:
+    with pytest.raises(IraasError, match="public_url"):
+        resolved({"public_url": text})

@@ -55,7 +55,8 @@ def test_a_file_over_the_limit_is_passed_over_and_holds_no_memory() -> None:
     big, fine = read(*pieces, budget=budget)
     assert (big.is_whole, big.size_bytes, big.data) == (False, 5000, b"")
     assert (fine.is_whole, fine.data) == (True, b"fine")
-    budget.take(MOST + 500)  # all of it was given back
+    with budget.lease() as lease:
+        lease.grow(MOST + 500)  # all of it was given back
 
 
 def test_an_empty_file_is_whole_and_an_empty_choice_is_none() -> None:
