@@ -13,7 +13,7 @@ from iraas.web.clients import client_of
 from iraas.web.context import WebContext
 from iraas.web.pictures import read_picture, send_and_wait
 from iraas.web.problems import Problem
-from iraas.web.schemas import CLASSIFY_PATH, MAX_WAIT_S, ONE_PICTURE, OutcomeModel, TicketModel
+from iraas.web.schemas import MAX_WAIT_S, ONE_PICTURE, OutcomeModel, TicketModel
 
 router = APIRouter()
 RETRY_S = "1"
@@ -35,10 +35,6 @@ async def classify(request: Request) -> Response:
     if outcome is not None:
         return _outcome(outcome)
     return await _ticket(context, request_id)
-
-
-# Not through FastAPI: what it does for a request is a good part of what this one costs.
-router.add_route(CLASSIFY_PATH, classify, methods=["POST"])
 
 
 def read_wait_s(request: Request, context: WebContext) -> float:

@@ -4,13 +4,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import iraas
@@ -32,6 +33,7 @@ from iraas.web.guard import Guard
 from iraas.web.limits import WebLimits
 from iraas.web.openapi import make_document
 from iraas.web.problems import Problem
+from iraas.web.schemas import CLASSIFY_PATH
 from iraas.web.templating import static_folder
 
 ROUTERS = (
@@ -57,6 +59,11 @@ class Assets(StaticFiles):
         return response
 
 
+async def _icon(_: Request) -> Response:
+    """For those who ask for it where it used to be."""
+    return FileResponse(Path(static_folder(), "icon.svg"), media_type="image/svg+xml")
+
+
 def create_app(
     backend: Backend,
     *,
@@ -64,6 +71,7 @@ def create_app(
     token: str | None = None,
     limits: WebLimits | None = None,
     hosts: frozenset[str] = frozenset(),
+    public_url: str = "",
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Make the application. It begins to work with its lifespan's start.
@@ -74,10 +82,16 @@ def create_app(
         token: What clients must know; None for free access.
         limits: The bounds.
         hosts: Names that it may be called by; empty for any.
+        public_url: Where people reach it through a proxy; empty if there is none.
         clock: Gives seconds since the epoch.
     """
     context = WebContext(
-        backend, deployment=deployment, token=token, limits=limits or WebLimits(), clock=clock
+        backend,
+        deployment=deployment,
+        token=token,
+        limits=limits or WebLimits(),
+        public_url=public_url,
+        clock=clock,
     )
 
     @asynccontextmanager
@@ -99,8 +113,11 @@ def create_app(
     app.openapi = partial(make_document, app)  # type: ignore[method-assign]
     for fault in FAULTS:
         app.add_exception_handler(fault, answer_fault)
+    # Not through FastAPI: what it does for a request is a good part of what this one costs.
+    app.add_route(CLASSIFY_PATH, api_classify.classify, methods=["POST"])
     for module in ROUTERS:
         app.include_router(module.router)
+    app.add_route("/favicon.ico", _icon, include_in_schema=False)
     app.mount("/static", Assets(directory=static_folder()), name="static")
     app.add_middleware(Guard, context=context, hosts=hosts)
     return app
