@@ -161,7 +161,7 @@ web)
   if [ "$WEB_OPEN" = yes ]; then
     # Made here, kept in memory, and in the deployment's private bucket for its owner to read.
     token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    echo "$token" | aws s3 cp --only-show-errors - "s3://$BUCKET/records/web/token" ||
+    echo "$token" | aws s3 cp --only-show-errors - "s3://$BUCKET/web/token" ||
       fail "the token cannot be told to its owner"
     systemctl set-environment "IRAAS_TOKEN=$token"
     host=0.0.0.0

@@ -11,13 +11,17 @@ from iraas.backends.aws.names import (
     INSTALL_PREFIX,
     OUTCOMES_PREFIX,
     RECORDS_PREFIX,
+    WEB_PREFIX,
 )
+from iraas.core.keys import WORKERS
 
 IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 """The newest Amazon Linux 2023 (https://docs.aws.amazon.com/linux/al2023/ug/ec2.html)."""
 
 ATTEMPTS = "attempts/"
-"""The records that note attempts; see `iraas.core.keys`."""
+"""The records that note attempts; see `iraas.core.keys`. Of all records a worker has these and
+what it says of itself: pictures are hostile, and a worker that one has taken over must not reach
+the ledger of launches, the lease, the limit on spending, or where webhooks go."""
 
 SESSION_MANAGER = (
     "ssm:UpdateInstanceInformation",
@@ -52,19 +56,28 @@ def worker_statements(place: Place) -> list[Statement]:
         ),
         *_data_statements(place),
         Statement(
-            "take back the note that an image is tried alone",
-            ("s3:DeleteObject",),
+            "note that an image is tried alone, look how often it was, take the note back",
+            ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
             (place.bucket(place.outputs, f"{RECORDS_PREFIX}{ATTEMPTS}*"),),
+            _in_account(place),
+        ),
+        Statement(
+            "say what it is doing",
+            ("s3:PutObject",),
+            (place.bucket(place.outputs, f"{RECORDS_PREFIX}{WORKERS}*"),),
+            _in_account(place),
         ),
         Statement(
             "start: fetch the wheel and the model bundle",
             ("s3:GetObject",),
             (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
+            _in_account(place),
         ),
         Statement(
             "say that an image has been baked",
             ("s3:PutObject",),
             (place.bucket(place.outputs, f"{INSTALL_PREFIX}baked/*"),),
+            _in_account(place),
         ),
     ]
 
@@ -73,19 +86,7 @@ def web_statements(place: Place) -> list[Statement]:
     """What the web tier may do: what a requester does, and what a controller does."""
     return [
         *_data_statements(place),
-        Statement(
-            "know what to launch, and install itself",
-            ("s3:GetObject",),
-            (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
-        ),
-        Statement(
-            "tidy the records, give the lease back, and forget failures that are tried again",
-            ("s3:DeleteObject",),
-            (
-                place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),
-                place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
-            ),
-        ),
+        *_web_data_statements(place),
         *_web_queue_statements(place),
         *_launch_statements(place),
         *_watch_statements(place),
@@ -93,6 +94,35 @@ def web_statements(place: Place) -> list[Statement]:
             "let its owner reach it through Session Manager, without any open port",
             SESSION_MANAGER,
             ("*",),
+        ),
+    ]
+
+
+def _web_data_statements(place: Place) -> list[Statement]:
+    return [
+        Statement(
+            "keep the records: jobs, decisions, the lease, the ledger of launches",
+            ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+            (place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),),
+            _in_account(place),
+        ),
+        Statement(
+            "forget failures that are tried again",
+            ("s3:DeleteObject",),
+            (place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),),
+            _in_account(place),
+        ),
+        Statement(
+            "know what to launch, and install itself",
+            ("s3:GetObject",),
+            (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
+            _in_account(place),
+        ),
+        Statement(
+            "tell its token to its owner",
+            ("s3:PutObject",),
+            (place.bucket(place.outputs, f"{WEB_PREFIX}token"),),
+            _in_account(place),
         ),
     ]
 
@@ -140,22 +170,35 @@ def _web_queue_statements(place: Place) -> list[Statement]:
 
 
 def _data_statements(place: Place) -> list[Statement]:
+    images_and_outcomes = (
+        place.bucket(place.inputs, f"{IMAGES_PREFIX}*"),
+        place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
+    )
     return [
         Statement(
-            "read and write images, outcomes and records",
-            ("s3:GetObject", "s3:PutObject"),
-            (
-                place.bucket(place.inputs, f"{IMAGES_PREFIX}*"),
-                place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
-                place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),
-            ),
+            "read images and outcomes",
+            ("s3:GetObject",),
+            images_and_outcomes,
+            _in_account(place),
+        ),
+        Statement(
+            "store images and outcomes, each only where none is: nobody changes another's",
+            ("s3:PutObject",),
+            images_and_outcomes,
+            _in_account(place) | {"Null": {"s3:if-none-match": "false"}},
         ),
         Statement(
             "list; and be told 404, not 403, of what is not there",
             ("s3:ListBucket",),
             (place.bucket(place.inputs), place.bucket(place.outputs)),
+            _in_account(place),
         ),
     ]
+
+
+def _in_account(place: Place) -> dict[str, dict[str, str]]:
+    """In this account's buckets only: a bucket's name may become somebody else's."""
+    return {"StringEquals": {"s3:ResourceAccount": place.account}}
 
 
 def _launch_statements(place: Place) -> list[Statement]:

@@ -100,6 +100,7 @@ class S3Store:
         with self._translating(key):
             self._session.s3.put_object(
                 Bucket=self._bucket_name(),
+                ExpectedBucketOwner=self._owner(),
                 Key=self._prefix + key,
                 Body=data,
                 ChecksumCRC32=checksum,
@@ -129,7 +130,9 @@ class S3Store:
         try:
             with self._translating(key):
                 answer = self._session.s3.head_object(
-                    Bucket=self._bucket_name(), Key=self._prefix + key
+                    Bucket=self._bucket_name(),
+                    ExpectedBucketOwner=self._owner(),
+                    Key=self._prefix + key,
                 )
         except ObjectNotFoundError as exc:
             raise TryAgainError(f"{self._described(key)} came and went") from exc
@@ -137,7 +140,11 @@ class S3Store:
 
     def _download(self, key: str) -> bytes:
         with self._translating(key):
-            answer = self._session.s3.get_object(Bucket=self._bucket_name(), Key=self._prefix + key)
+            answer = self._session.s3.get_object(
+                Bucket=self._bucket_name(),
+                ExpectedBucketOwner=self._owner(),
+                Key=self._prefix + key,
+            )
         try:
             with self._translating(key), closing(answer["Body"]) as body:
                 field_of(answer, "ETag", "s3", self._described(key))
@@ -150,7 +157,11 @@ class S3Store:
         while True:
             with self._translating():
                 page = self._session.s3.list_objects_v2(
-                    Bucket=self._bucket_name(), Prefix=prefix, MaxKeys=KEYS_PER_PAGE, **where
+                    Bucket=self._bucket_name(),
+                    ExpectedBucketOwner=self._owner(),
+                    Prefix=prefix,
+                    MaxKeys=KEYS_PER_PAGE,
+                    **where,
                 )
             for one in page.get("Contents", ()):
                 yield StoredObject(
@@ -182,6 +193,7 @@ class S3Store:
         with self._translating():
             answer = self._session.s3.delete_objects(
                 Bucket=self._bucket_name(),
+                ExpectedBucketOwner=self._owner(),
                 Delete={"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True},
             )
         left, why = [], ""
@@ -193,6 +205,10 @@ class S3Store:
             left.append(key)
             why = f"{text} ({code})"
         return left, why
+
+    def _owner(self) -> str:
+        """Whose the bucket must be: S3 refuses if its name has become another account's."""
+        return self._session.account()
 
     def _translating(self, key: str = "") -> AbstractContextManager[None]:
         return translating("s3", self._described(key))

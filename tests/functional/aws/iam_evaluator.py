@@ -52,7 +52,9 @@ def _expression(pattern: str) -> str:
 
 def _holds(conditions: Mapping[str, Mapping[str, str]], context: Mapping[str, str]) -> bool:
     for operator, wanted in conditions.items():
-        assert operator in ("StringEquals", "Bool"), operator
-        if any(context.get(key) != value for key, value in wanted.items()):
-            return False
+        assert operator in ("StringEquals", "Bool", "Null"), operator
+        for key, value in wanted.items():
+            found = str(key not in context).lower() if operator == "Null" else context.get(key)
+            if found != value:
+                return False
     return True

@@ -101,14 +101,20 @@ def _s3(call: Call) -> list[Ask]:
     parts = urlsplit(path)
     bucket, _, key = unquote(parts.path).strip("/").partition("/")
     query = parse_qs(parts.query, keep_blank_values=True)
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    # All buckets of the emulator are of one account.
+    context = {"s3:ResourceAccount": ACCOUNT}
+    for name in ("if-none-match", "if-match"):
+        if name in headers:
+            context[f"s3:{name}"] = headers[name]
     if key:
         assert not query or set(query) <= {"x-id", "partNumber", "uploadId"}, path
-        return [Ask(_OBJECT_ACTIONS[method], f"arn:aws:s3:::{bucket}/{key}")]
+        return [Ask(_OBJECT_ACTIONS[method], f"arn:aws:s3:::{bucket}/{key}", context)]
     if method == "POST" and "delete" in query:
         keys = re.findall("<Key>(.*?)</Key>", call.body.decode())
         action = "s3:DeleteObjectVersion" if b"<VersionId>" in call.body else "s3:DeleteObject"
-        return [Ask(action, f"arn:aws:s3:::{bucket}/{one}") for one in keys]
-    return [Ask(_bucket_action(method, query), f"arn:aws:s3:::{bucket}")]
+        return [Ask(action, f"arn:aws:s3:::{bucket}/{one}", context) for one in keys]
+    return [Ask(_bucket_action(method, query), f"arn:aws:s3:::{bucket}", context)]
 
 
 def _bucket_action(method: str, query: Mapping[str, object]) -> str:

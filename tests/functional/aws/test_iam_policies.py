@@ -6,6 +6,7 @@ user data, all through a proxy that reads from the wire who called what.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,7 @@ UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
     ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",
     ("WEB", "s3:GetObject", "install/*"): "its user data fetches the wheel as the workers' does",
+    ("WEB", "s3:PutObject", "web/token"): "its user data tells the token, if it is open",
     **{
         ("WEB", action, ""): "the agent of Session Manager calls it, not iraas"
         for action in SESSION_MANAGER
@@ -52,6 +54,8 @@ UNUSED = {
 """What this run has no occasion for, and why it is granted all the same."""
 
 KEY = "01k0000000000000000000000a/00000/00000000"
+EVERYTHING = {"s3:ResourceAccount": ACCOUNT, "s3:if-none-match": "*"}
+"""What a request to S3 may have of what the policies ask for."""
 
 
 @dataclass
@@ -228,6 +232,29 @@ def test_every_right_was_used_or_its_reason_is_written_down(run: Run, who: str) 
     assert unexplained == [], "\n".join(map(str, unexplained))
 
 
+KEYS = r"arn:aws:s3:::[^/]+/((?:records/)?[^/]+)/"
+"""The area that an object is of: of records the kind of record, otherwise the prefix."""
+
+
+def _areas(who: str, action: str, arns: list[str]) -> set[tuple[str, str, str]]:
+    found = [re.match(KEYS, arn) for arn in arns]
+    return {(who, action, one[1]) for one in found if one}
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
+def test_a_worker_may_do_to_each_kind_of_object_exactly_what_it_does(run: Run, action: str) -> None:
+    granted = [
+        resource.replace("*", "x/x")
+        for statement in ROLES["WORKER"]
+        if action in statement.actions
+        for resource in statement.resources
+    ]
+    asked = run.recorder.asks("WORKER", DEPLOYMENT)
+    used = [one.resource for one in asked if one.action == action]
+    baked = {("WORKER", "s3:PutObject", "install")}  # by a builder only
+    assert _areas("WORKER", action, granted) - baked == _areas("WORKER", action, used)
+
+
 def _only(statement: Statement, action: str, resource: str) -> dict[str, Any]:
     return Statement(statement.why, (action,), (resource,), statement.conditions).to_json()
 
@@ -261,7 +288,67 @@ def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
         ("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/iraas.whl")),
         ("s3:DeleteObject", PLACE.bucket(PLACE.outputs, "outcomes/x")),
     ):
-        assert not allows(policy, Ask(action, resource)), (action, resource)
+        assert not allows(policy, Ask(action, resource, EVERYTHING)), (action, resource)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "records/controller/lease.json",
+        "records/controller/spend-limit.json",
+        "records/controller/last-decision.json",
+        "records/fleet/worker/00/0000000001",
+        "records/history/0000000001.json",
+        "records/instances/i-0.json",
+        "records/jobs/x.json",
+        "records/manifests/x/000000.jsonl",
+        "records/tickets/x",
+        "records/webhooks/x.json",
+        "records/web/token",
+        "web/token",
+        "options.json",
+    ],
+)
+def test_what_is_none_of_a_workers_business_is_out_of_its_reach(key: str) -> None:
+    policy = policy_document(worker_statements(PLACE))
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        ask = Ask(action, PLACE.bucket(PLACE.outputs, key), EVERYTHING)
+        assert not allows(policy, ask), action
+
+
+def test_a_worker_reads_no_other_workers_record() -> None:
+    policy = policy_document(worker_statements(PLACE))
+    record = PLACE.bucket(PLACE.outputs, "records/workers/i-0.json")
+    assert allows(policy, Ask("s3:PutObject", record, EVERYTHING))
+    for action in ("s3:GetObject", "s3:DeleteObject"):
+        assert not allows(policy, Ask(action, record, EVERYTHING))
+
+
+@pytest.mark.parametrize("who", ROLES)
+@pytest.mark.parametrize("store", ["inputs", "outputs"])
+def test_nobody_changes_an_image_or_an_outcome(who: str, store: str) -> None:
+    policy = policy_document(ROLES[who])
+    one = (
+        PLACE.bucket(PLACE.inputs, "images/x")
+        if store == "inputs"
+        else PLACE.bucket(PLACE.outputs, "outcomes/x")
+    )
+    assert allows(policy, Ask("s3:PutObject", one, EVERYTHING))
+    assert not allows(policy, Ask("s3:PutObject", one, {"s3:ResourceAccount": ACCOUNT}))
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
+    theirs = EVERYTHING | {"s3:ResourceAccount": "999999999999"}
+    asked = 0
+    for statement in ROLES[who]:
+        for action in statement.actions:
+            for resource in statement.resources:
+                if action.startswith("s3:"):
+                    asked += 1
+                    policy = policy_document(ROLES[who])
+                    assert not allows(policy, Ask(action, resource.replace("*", "x"), theirs))
+    assert asked > 5
 
 
 def test_the_web_tier_launches_and_ends_only_what_is_this_deployments() -> None:

@@ -17,7 +17,9 @@ from iraas.errors import (
 )
 from tests.functional.aws.deployments import IMPATIENT, QUICK, Deployment
 from tests.functional.aws.faults import (
+    Call,
     FaultProxy,
+    Reply,
     answer,
     cut_short,
     fail_keys,
@@ -242,3 +244,30 @@ def test_the_first_error_of_a_batch_is_raised_after_all_have_ended(
     assert len(keys_in(shaky.outputs)) == 5
     shaky.session.close()
     assert threading.active_count() <= running + 20
+
+
+def test_every_call_names_the_account_whose_bucket_is_meant(
+    shaky: Deployment, proxy: FaultProxy
+) -> None:
+    owners: list[tuple[str, str | None]] = []
+
+    def note(call: Call) -> Reply:
+        headers = {name.lower(): value for name, value in call.headers.items()}
+        owners.append((call.operation, headers.get("x-amz-expected-bucket-owner")))
+        return call.forward(call.body)
+
+    store = shaky.outputs
+    store.put("a/b", b"x")  # the account is known from here on
+    proxy.plan_all(lambda _: note)
+    store.put("a/b", b"x")
+    assert store.put_if_absent([("a/b", b"y"), ("a/c", b"z")]) == [False, True]
+    assert store.get("a/b") == b"x"
+    assert len(list(store.list())) == 2
+    store.delete(["a/b"])
+    assert {owner for _, owner in owners} == {shaky.session.account()}
+    assert {name for name, _ in owners} == {
+        "PutObject",
+        "GetObject",
+        "GET bucket",
+        "DeleteObjects",
+    }
