@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from iraas.errors import BackendError
+from iraas.services.status import Status
 from iraas.web.api_classify import JSON, context_of
 from iraas.web.metrics import CONTENT_TYPE
 from iraas.web.problems import Problem, problem_of
@@ -16,7 +17,11 @@ STATUS_AGE_S = 0.2
 READY_AGE_S = 5.0
 
 
-@router.get("/api/v1/status", summary="See the queue, the workers and the controller")
+@router.get(
+    "/api/v1/status",
+    summary="See the queue, the workers and the controller",
+    responses={200: {"model": Status, "description": "The deployment."}},
+)
 async def status(request: Request) -> Response:
     """The deployment at this moment, rebuilt from its queue, its stores and its fleet."""
     context = context_of(request)

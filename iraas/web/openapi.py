@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 import iraas
+from iraas.web.examples import EXAMPLES
 from iraas.web.problems import MEDIA_TYPE
 from iraas.web.schemas import CLASSIFY, CLASSIFY_PATH, ProblemModel
 
@@ -48,6 +49,8 @@ def make_document(app: FastAPI) -> dict[str, Any]:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = ProblemModel.model_json_schema()
+        for name, example in EXAMPLES.items():
+            schemas[name]["examples"] = [example]
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{}, {"token": []}]
         for _, _, operation in _operations(document):

@@ -1,25 +1,8 @@
-"""The shapes of the HTTP API's JSON, with examples: for the OpenAPI document."""
+"""The shapes of the HTTP API's JSON, for the OpenAPI document; examples are elsewhere."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-JOB_ID = "01kaq3f8x2m4t6v8z0b2d4f6h8"
-_OUTCOME: dict[str, Any] = {
-    "request_id": f"{JOB_ID}-00000000",
-    "job_id": JOB_ID,
-    "name": "cat.jpg",
-    "status": "ok",
-    "label": "tabby",
-    "score": 0.62,
-    "top": [{"label": "tabby", "score": 0.62}, {"label": "tiger cat", "score": 0.21}],
-    "reason": None,
-    "model": "efficientnet-lite0@1f2e3d4c",
-    "worker": "w-1a2b3c4d",
-    "attempts": 1,
-    "submitted_at": 1790000000.1,
-    "completed_at": 1790000000.4,
-}
 
 
 class LabelScoreModel(BaseModel):
@@ -31,8 +14,6 @@ class LabelScoreModel(BaseModel):
 
 class OutcomeModel(BaseModel):
     """What became of one picture."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_OUTCOME]})
 
     request_id: str
     job_id: str
@@ -121,9 +102,14 @@ class ProblemModel(BaseModel):
     status: int
     detail: str
     code: str
+    remedy: str = ""
 
 
-_BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_BYTES = "(the bytes of cat.jpg)"
+_BINARY = {
+    "schema": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "example": _BYTES,
+}
 _FORM = {
     "schema": {
         "type": "object",
@@ -131,7 +117,8 @@ _FORM = {
         "properties": {
             "inputFile": {"type": "string", "format": "binary", "description": "One picture."}
         },
-    }
+    },
+    "example": {"inputFile": _BYTES},
 }
 _MANY = {
     "schema": {
@@ -144,7 +131,8 @@ _MANY = {
                 "description": "Pictures. Any field name will do; file names are for people.",
             }
         },
-    }
+    },
+    "example": {"images": [_BYTES, "(the bytes of dog.jpg)"]},
 }
 ONE_PICTURE: dict[str, Any] = {
     "required": True,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -93,10 +94,31 @@ def test_every_route_is_described_or_a_page() -> None:
     assert undescribed <= {"/api/v1/openapi.json"}
 
 
-def test_the_description_has_examples_and_says_how_errors_look() -> None:
+def test_every_shape_has_an_example_of_that_shape() -> None:
     document = create_app(MemoryBackend(), deployment="x").openapi()
-    outcome = document["components"]["schemas"]["OutcomeModel"]
-    assert outcome["examples"][0]["label"] == "tabby"
+    for name, schema in document["components"]["schemas"].items():
+        (example,) = schema["examples"]
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.validator_for(whole).validate(example)
+        if not schema.get("additionalProperties"):
+            assert set(example) == set(schema["properties"]), name
+
+
+def test_every_body_has_an_example_and_every_answer_a_shape() -> None:
+    document = create_app(MemoryBackend(), deployment="x").openapi()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            where = (method, path)
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                assert media["example"], where
+            for status, answer in operation["responses"].items():
+                media = answer.get("content", {}).get("application/json")
+                if status.startswith("2") and media is not None and "outcomes" not in path:
+                    assert "$ref" in media["schema"], where
+
+
+def test_the_description_says_how_errors_look() -> None:
+    document = create_app(MemoryBackend(), deployment="x").openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             problem = operation["responses"]["429"]["content"]

@@ -1,0 +1,185 @@
+"""What clients share: pools, turns, a small cache; and who a client is."""
+
+import asyncio
+
+import pytest
+from starlette.types import Scope
+
+from iraas.errors import BackendUnavailableError
+from iraas.web.clients import find_client, network_of
+from iraas.web.fair_turns import FairTurns
+from iraas.web.pools import Pool
+from iraas.web.problems import Problem
+from iraas.web.readiness import READY_AGE_S, Readiness
+from iraas.web.small_cache import OVERHEAD_BYTES, SmallCache
+from iraas.web.thumbnails import Thumbnailer
+from iraas.web.token_tries import TokenTries
+from tests.unit.services.scripted import Clock
+
+
+def test_one_client_has_its_share_and_no_more() -> None:
+    pool = Pool(100, 0.25)
+    pool.take("a", 20)
+    assert pool.has_room("a", 5)
+    assert not pool.has_room("a", 6)
+    for other in "bcd":
+        assert pool.has_room(other, 25)
+        pool.take(other, 25)
+    assert not pool.has_room("e", 6)
+    pool.give("a", 20)
+    assert pool.has_room("e", 25)
+
+
+def test_a_share_is_never_nothing() -> None:
+    assert Pool(2, 0.01).has_room("a")
+
+
+def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
+    async def scene() -> tuple[bool, bool]:
+        pool = Pool(10, 1.0)
+        pool.take("a", 10)
+        waiting = asyncio.create_task(pool.wait_for_room("b", 4, 20))
+        too_large = asyncio.create_task(pool.wait_for_room("b", 40, 0.01))
+        await asyncio.sleep(0)
+        pool.give("a", 5)
+        return await waiting, await too_large
+
+    assert asyncio.run(scene()) == (True, False)
+
+
+def test_turns_go_around_among_those_who_wait() -> None:
+    async def scene() -> list[str]:
+        turns, had = FairTurns(), []
+
+        async def take(name: str) -> None:
+            async with turns.turn(name[0], 20):
+                had.append(name)
+                await asyncio.sleep(0)
+
+        names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+        await asyncio.gather(*(take(one) for one in names))
+        return had
+
+    assert asyncio.run(scene()) == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+
+
+def test_a_turn_that_does_not_come_in_time_is_nobodys() -> None:
+    async def scene() -> None:
+        turns = FairTurns(max_waiting=1)
+        async with turns.turn("a", 20):
+            with pytest.raises(TimeoutError):
+                async with turns.turn("b", 0.01):
+                    pass
+            waiting = asyncio.create_task(_have(turns))
+            await asyncio.sleep(0)
+            with pytest.raises(TimeoutError, match="too many"):
+                async with turns.turn("d", 20):
+                    pass
+        await waiting
+        await _have(turns)
+
+    asyncio.run(scene())
+
+
+async def _have(turns: FairTurns) -> None:
+    async with turns.turn("c", 20):
+        pass
+
+
+def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
+    async def scene() -> Problem:
+        thumbnailer = Thumbnailer(("false",), wait_s=0.01)
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def read_slowly() -> bytes:
+            begun.set()
+            await over.wait()
+            return b""
+
+        async def read() -> bytes:
+            return b""
+
+        hog = asyncio.create_task(thumbnailer.make("a", "a-0", read_slowly))
+        await begun.wait()
+        with pytest.raises(Problem) as caught:
+            await thumbnailer.make("b", "b-0", read)
+        over.set()
+        assert await hog is None
+        await thumbnailer.stop()
+        return caught.value
+
+    problem = asyncio.run(scene())
+    assert (problem.status, problem.code) == (503, "thumbnails-busy")
+    assert "Retry-After" in problem.headers
+
+
+def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
+    cache = SmallCache(2 * (OVERHEAD_BYTES + 10))
+    for key in "ab":
+        cache.put(key, bytes(10))
+    assert cache.get("a") == bytes(10)
+    cache.put("c", bytes(10))
+    assert [cache.get(key) is None for key in "abc"] == [False, True, False]
+    cache.put("c", bytes(5))
+    cache.put("large", bytes(1000))
+    assert [cache.get(key) for key in ("a", "c", "large")] == [None, None, None]
+
+
+def test_wrong_tokens_are_forgiven_with_time() -> None:
+    clock = Clock(0.0)
+    tries = TokenTries(2, clock)
+    for _ in range(2):
+        tries.check("a")
+        tries.note_wrong("a")
+    with pytest.raises(Problem) as caught:
+        tries.check("a")
+    assert caught.value.headers["Retry-After"] == "30"
+    tries.check("b")
+    clock.advance(30)
+    tries.check("a")
+
+
+def test_readiness_is_asked_for_once_a_second() -> None:
+    clock, asked = Clock(0.0), []
+
+    async def ask() -> None:
+        asked.append(clock.now)
+        if clock.now > READY_AGE_S:
+            raise BackendUnavailableError("away")
+
+    async def scene() -> None:
+        readiness = Readiness(ask, clock)
+        await readiness.check()
+        await readiness.check()
+        clock.advance(READY_AGE_S + 0.1)
+        for _ in range(3):
+            with pytest.raises(BackendUnavailableError):
+                await readiness.check()
+
+    asyncio.run(scene())
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::1", "::1"),
+        ("who knows", ""),
+    ],
+)
+def test_a_client_is_an_address_or_a_subscribers_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_a_forwarded_address_is_believed_of_a_proxy_on_this_machine_alone() -> None:
+    def client(peer: str, *, behind_proxy: bool, forwarded: bytes = b"1.1.1.1, 2.2.2.2") -> str:
+        headers = [(b"x-forwarded-for", forwarded)]
+        scope: Scope = {"type": "http", "client": (peer, 1), "headers": headers}
+        return find_client(scope, behind_proxy=behind_proxy)
+
+    assert client("127.0.0.1", behind_proxy=True) == "2.2.2.2"
+    assert client("127.0.0.1", behind_proxy=True, forwarded=b"junk") == "127.0.0.1"
+    assert client("127.0.0.1", behind_proxy=False) == "127.0.0.1"
+    assert client("9.9.9.9", behind_proxy=True) == "9.9.9.9"
