@@ -1,10 +1,31 @@
 """What a deployment costs by the hour, told before it is made."""
 
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
 import pytest
 
+from iraas.backends.aws.capacity import LaunchOptions, launch_options
+from iraas.backends.aws.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fake_ec2 import FakeEc2
 from iraas.backends.aws.fleet_options import FleetOptions
+from iraas.backends.aws.launch_ledger import LaunchLedger
+from iraas.backends.aws.names import Names
 from iraas.backends.aws.prices import load_prices
-from iraas.backends.aws.stack.costs import stack_costs
+from iraas.backends.aws.stack.costs import (
+    IDLE_READS_AN_HOUR,
+    IDLE_WRITES_AN_HOUR,
+    stack_costs,
+)
+from iraas.backends.memory import MemoryBackend, MemoryStore
+from iraas.core.keys import instance_key, worker_key
+from iraas.core.ports import StoredObject
+from iraas.core.records import InstanceRecord, WorkerRecord
+from iraas.core.scaling import BacklogPolicy
+from iraas.services.controller import Controller, Timing
+from iraas.services.status import StatusMemory, take_status
+from tests.unit.backends.aws.virtual_world import VirtualClock
 
 PRICES = load_prices("us-east-1")
 
@@ -29,3 +50,69 @@ def test_at_rest_nothing_is_billed_by_the_hour() -> None:
     costs = stack_costs(FleetOptions(), PRICES)
     assert costs.rest_hour == 0
     assert costs.unpriced == ()
+
+
+class BilledStore(MemoryStore):
+    """A store that counts its calls as S3 bills them."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.calls: Counter[str] = Counter()
+
+    def put(self, key: str, data: bytes) -> None:
+        self.calls["write"] += 1
+        super().put(key, data)
+
+    def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        self.calls["write"] += len(objects)
+        return super().put_if_absent(objects)
+
+    def get(self, key: str) -> bytes:
+        self.calls["read"] += 1
+        return super().get(key)
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        self.calls["write"] += 1
+        return super().list(prefix, after=after)
+
+
+def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = VirtualClock()
+    backend = MemoryBackend(clock=clock)
+    store = BilledStore(clock)
+    options = LaunchOptions(launch_options(["c6a.large"], ["a"], ["spot"]), clock)
+    ec2 = FakeEc2(clock, random.Random(1))
+    ledger = LaunchLedger(store, "worker")
+    fleet = Ec2Fleet(ec2, ec2, ledger, Names("demo"), lambda: options, clock=clock)
+    monkeypatch.setattr(backend, "records", store)
+    monkeypatch.setattr(backend, "fleet", fleet)
+    fleet.terminate(fleet.launch(19).launched)
+    for n in range(200):  # those who worked here before
+        gone = WorkerRecord(f"i-{n}", "gone", clock.now, clock.now)
+        store.put(worker_key(gone.worker_id), gone.encode())
+        ended = InstanceRecord(gone.worker_id, "c6a.large", "spot", clock.now, clock.now)
+        store.put(instance_key(gone.worker_id), ended.encode())
+    clock.now += 7200
+    timing = Timing(tick_s=2.0, idle_s=20.0)
+    controller = Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=clock)
+    memory = StatusMemory(backend, clock)
+    controller.tick()
+    take_status(backend, "demo", clock, memory)
+    store.calls.clear()
+    ends, looks_at, status_at = clock.now + 3600, clock.now, clock.now
+    lease_writes = lease_reads = 0
+    while clock.now < ends:
+        if clock.now >= looks_at:
+            controller.tick()
+            lease_writes += 1  # it is renewed after 20 s
+            looks_at = clock.now + timing.tick_s + timing.idle_s
+        if clock.now >= status_at:
+            take_status(backend, "demo", clock, memory)
+            lease_reads += 1  # its holder is asked for
+            status_at = clock.now + 5
+        clock.now += 1
+    assert store.calls["write"] + lease_writes < IDLE_WRITES_AN_HOUR
+    assert store.calls["read"] + lease_reads < IDLE_READS_AN_HOUR
+    assert store.calls["write"] + lease_writes > 0.9 * IDLE_WRITES_AN_HOUR
