@@ -15,6 +15,7 @@ from iraas.cli.exits import ExitCode, exit_code, tell
 from iraas.cli.jobs_command import jobs
 from iraas.cli.loadgen_command import loadgen
 from iraas.cli.options import with_shared_options
+from iraas.cli.plain_help import PlainCommand, PlainGroup
 from iraas.cli.provision_command import provision
 from iraas.cli.results_command import results
 from iraas.cli.retry_command import retry
@@ -32,15 +33,16 @@ OPERATE_PANEL = "Run a deployment"
 
 app = typer.Typer(
     name="iraas",
+    cls=PlainGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
 for command in (submit, results, jobs, retry, status, loadgen):
-    app.command(rich_help_panel=CLIENT_PANEL)(command)
+    app.command(cls=PlainCommand, rich_help_panel=CLIENT_PANEL)(command)
 for command in (up, serve_web, controller, worker, provision, teardown, doctor):
-    app.command(rich_help_panel=OPERATE_PANEL)(command)
+    app.command(cls=PlainCommand, rich_help_panel=OPERATE_PANEL)(command)
 app.add_typer(config_app, name="config", rich_help_panel=OPERATE_PANEL)
 
 

@@ -88,8 +88,10 @@ def ensure_model_here(settings: Settings) -> None:
         ensure_model(settings, _say)
 
 
-def make_controller(settings: Settings, backend: "Backend") -> "Controller":
-    """The controller of a deployment, not started."""
+def make_controller(
+    settings: Settings, backend: "Backend", kind: "type[Controller] | None" = None
+) -> "Controller":
+    """The controller of a deployment, not started; of a certain kind if one is given."""
     from iraas.core.scaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
     from iraas.services.controller import Controller, Timing  # noqa: PLC0415 - as above
 
@@ -97,7 +99,8 @@ def make_controller(settings: Settings, backend: "Backend") -> "Controller":
     # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
     on_aws = Timing(tick_s=2.0, idle_s=20.0, boot_s=900.0, silence_s=120.0)
     timing = Timing() if settings.backend == "local" else on_aws
-    return Controller(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
+    made = kind or Controller
+    return made(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
 
 
 def new_requester_id(role: str) -> str:

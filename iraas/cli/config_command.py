@@ -3,12 +3,13 @@
 import typer
 
 from iraas.cli.options import JsonOption, with_settings
+from iraas.cli.plain_help import PlainCommand, PlainGroup
 from iraas.core.settings import Resolved
 
-config_app = typer.Typer(no_args_is_help=True, help="The settings.")
+config_app = typer.Typer(cls=PlainGroup, no_args_is_help=True, help="The settings.")
 
 
-@config_app.command("show")
+@config_app.command("show", cls=PlainCommand)
 @with_settings("model", "max_workers", "processes", "lease_s", "grace_s")
 def show(resolved: Resolved, as_json: JsonOption = False) -> None:
     """Show each setting, and where its value came from.

@@ -17,19 +17,28 @@ def controller(
 ) -> None:
     """Start just enough workers for what waits, until told to stop.
 
-    Stopping it stops no worker: they leave by themselves when nothing is left. Each decision is on
-    record with its reason: see iraas status.
+    Stopping it stops no worker: they leave by themselves when nothing is left. Each new decision
+    is told on stderr with its reason, and is on record: see iraas status.
 
     Example:  iraas controller --max-workers 4
     """
     from iraas.cli.composition import (  # noqa: PLC0415 - not for --help
         ensure_model_here,
         make_controller,
+        max_workers,
         open_backend,
     )
+    from iraas.cli.printable import counted  # noqa: PLC0415 - not for --help
     from iraas.cli.stopping import stop_on_signals  # noqa: PLC0415 - not for --help
+    from iraas.cli.telling_controller import TellingController  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend, stop_on_signals() as stop:
-        make_controller(settings, backend).run(stop, until_idle=until_idle)
+        controller = make_controller(settings, backend, TellingController)
+        typer.echo(
+            f"The controller of {settings.deployment} ({settings.backend}) starts up to "
+            f"{counted(max_workers(settings), 'worker')}. Ctrl-C stops it, and no worker.",
+            err=True,
+        )
+        controller.run(stop, until_idle=until_idle)

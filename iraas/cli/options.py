@@ -7,12 +7,13 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from iraas.cli.completion import COMPLETIONS, job_ids
 from iraas.core.settings import (
     Profile,
     Resolved,
@@ -45,7 +46,9 @@ _METAVARS = {
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id.", autocompletion=job_ids)
+]
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
@@ -139,6 +142,12 @@ def _read_profile(name: str | None) -> Profile | None:
         tables = {}
     except (OSError, ValueError) as exc:
         raise ConfigurationError(f"{path} cannot be read: {exc}") from exc
+    outside = [key for key, value in tables.items() if not isinstance(value, dict)]
+    if outside:
+        raise ConfigurationError(
+            f"{path} has a setting outside a table: {outside[0]}",
+            remedy="Write [default] above it, or the name of another profile.",
+        )
     values = tables.get(name or "default")
     if isinstance(values, dict):
         return Profile(values, f"{path} [{name or 'default'}]")
@@ -155,17 +164,33 @@ def _parameter(name: str) -> inspect.Parameter:
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         *_SHORT.get(name, ()),
-        help=f"{setting.metadata['help']} [{variable(name)}]",
+        help=f"{setting.metadata['help']} [{variable(name)}{_default(setting.default)}]",
         metavar=_METAVARS.get(name, "N"),
+        autocompletion=COMPLETIONS.get(name),
         rich_help_panel=DEPLOYMENT_PANEL,
         show_default=False,
     )
     return _keyword(name, Annotated[str | None, option], None)
 
 
+def _default(value: object) -> str:
+    """What stands in the help of a setting that has the same default everywhere."""
+    if value in {None, MISSING, ()}:
+        return ""
+    text = (
+        f"{value:_}"
+        if isinstance(value, int)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else value
+    )
+    return f", default {text}"
+
+
 def _profile() -> inspect.Parameter:
     option = typer.Option(
         "--profile",
+        metavar="NAME",
         help=f"The table of {SETTINGS_FILE} to read. [{variable('profile')}]",
         rich_help_panel=DEPLOYMENT_PANEL,
         show_default=False,

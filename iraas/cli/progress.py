@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from iraas.cli.printable import counted
+
 LINE_EVERY_S = 10.0
 WORKERS_EVERY_S = 1.0
 RATE_OVER_S = 5.0
@@ -39,6 +41,10 @@ class JobProgress(Protocol):
         """Show these counts. Call it as often as you like."""
         ...
 
+    def start_from(self, done: int) -> None:
+        """Let the speed count from here: so many were done before this began."""
+        ...
+
     def say(self, text: str) -> None:
         """Show a sentence."""
         ...
@@ -50,6 +56,10 @@ class Rate:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._points: deque[tuple[float, int]] = deque([(now(), 0)])
+
+    def start_from(self, done: int) -> None:
+        """Forget what was; so many are done."""
+        self._points = deque([(self._now(), done)])
 
     def __call__(self, done: int) -> float:
         """The images a second, given how many are done now."""
@@ -65,7 +75,9 @@ class Rate:
 class BarProgress:
     """A bar with images done, images/s, time left, workers and failures."""
 
-    def __init__(self, console: Console, total: int, workers: Callable[[], int]) -> None:
+    def __init__(
+        self, console: Console, total: int, workers: Callable[[], int], *, sending: bool = False
+    ) -> None:
         self._workers = workers
         self._asked_at = 0.0
         self._rate = Rate(time.monotonic)
@@ -73,15 +85,17 @@ class BarProgress:
             SpinnerColumn(),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s"),
+            TextColumn(f"{{task.fields[rate]:.1f}} {'sent' if sending else 'images'}/s"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[workers]} workers"),
+            TextColumn("{task.fields[workers]}"),
             TextColumn("{task.fields[failed]} failed"),
             console=console,
             transient=True,
             refresh_per_second=5,
         )
-        self._task: TaskID = self._progress.add_task("", total=total, rate=0.0, workers=0, failed=0)
+        self._task: TaskID = self._progress.add_task(
+            "", total=total, rate=0.0, workers="0 workers", failed=0
+        )
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -100,8 +114,13 @@ class BarProgress:
         now = time.monotonic()
         if now - self._asked_at > WORKERS_EVERY_S:
             self._asked_at = now
-            self._progress.update(self._task, workers=self._workers())
+            self._progress.update(self._task, workers=counted(self._workers(), "worker"))
         self._progress.update(self._task, completed=done, failed=failed, rate=self._rate(done))
+
+    def start_from(self, done: int) -> None:
+        """Let the speed and the time left count from here."""
+        self._rate.start_from(done)
+        self._progress.reset(self._task, completed=done)
 
     def say(self, text: str) -> None:
         """Show a sentence above the bar."""
@@ -111,8 +130,9 @@ class BarProgress:
 class LineProgress:
     """A line on stderr every ten seconds, for logs."""
 
-    def __init__(self, total: int, workers: Callable[[], int]) -> None:
+    def __init__(self, total: int, workers: Callable[[], int], *, sending: bool = False) -> None:
         self._total = total
+        self._sending = sending
         self._workers = workers
         self._rate = Rate(time.monotonic)
         self._said_at = time.monotonic()
@@ -136,9 +156,14 @@ class LineProgress:
             self._said_at = now
             left = f", about {(self._total - done) / rate:.0f} s left" if rate else ""
             self.say(
-                f"{done:,} of {self._total:,} images, {rate:.1f} images/s{left}, "
-                f"{self._workers()} workers, {failed:,} failed"
+                f"{done:,} of {counted(self._total, 'image')}{' sent' if self._sending else ''}, "
+                f"{rate:.1f} {'sent' if self._sending else 'images'}/s{left}, "
+                f"{counted(self._workers(), 'worker')}, {failed:,} failed"
             )
+
+    def start_from(self, done: int) -> None:
+        """Let the speed and the time left count from here."""
+        self._rate.start_from(done)
 
     def say(self, text: str) -> None:
         """Print a sentence."""
@@ -146,9 +171,15 @@ class LineProgress:
         sys.stderr.flush()
 
 
-def job_progress(total: int, workers: Callable[[], int]) -> JobProgress:
-    """The progress that fits where stderr goes."""
+def job_progress(total: int, workers: Callable[[], int], *, sending: bool = False) -> JobProgress:
+    """The progress that fits where stderr goes.
+
+    Args:
+        total: The job's images.
+        workers: Tells how many workers there are.
+        sending: Whether images count once they are sent, and not only once they are done.
+    """
     console = Console(stderr=True)
     if console.is_terminal:
-        return BarProgress(console, total, workers)
-    return LineProgress(total, workers)
+        return BarProgress(console, total, workers, sending=sending)
+    return LineProgress(total, workers, sending=sending)

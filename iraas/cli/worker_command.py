@@ -10,7 +10,7 @@ import typer
 
 from iraas.cli.exits import ExitCode
 from iraas.cli.options import settings_environment, with_settings
-from iraas.cli.printable import printable
+from iraas.cli.printable import counted, printable
 from iraas.core.settings import Resolved
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def worker(
     from iraas.services.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
 
     settings = resolved.settings
+    processes = settings.processes or cores()
     machine = _own_machine() if end_machine else None
     name = machine.instance_id() if machine else worker_id or f"w-{secrets.token_hex(4)}"
     bundle = ensure_model(settings, lambda text: typer.echo(text, err=True))
@@ -66,7 +67,7 @@ def worker(
         supervisor = Supervisor(
             backend,
             name,
-            processes=settings.processes or cores(),
+            processes=processes,
             by_hand=worker_id is None and machine is None,
             start=start,
             rules=Rules(
@@ -76,9 +77,14 @@ def worker(
             ),
             interrupted=machine.interrupted if machine else str,
         )
+        typer.echo(
+            f"worker {name} of {settings.deployment} ({settings.backend}) begins: "
+            f"{processes} {'process' if processes == 1 else 'processes'}, model {settings.model}",
+            err=True,
+        )
         record = supervisor.run()
     reason = printable(record.reason)
-    typer.echo(f"worker {name} left: {reason} ({record.done} images)", err=True)
+    typer.echo(f"worker {name} left: {reason} ({counted(record.done, 'image')})", err=True)
     if machine:
         machine.end()
     if record.state == "broken":

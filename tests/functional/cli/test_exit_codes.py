@@ -142,6 +142,7 @@ def test_4_a_setting_that_cannot_be_used(
     [
         ("[default]\nmax_wrokers = 3", "iraas.toml [default] has a setting that iraas does not"),
         ("[default]\nmax_attempts = 0", "(from iraas.toml [default])"),
+        ("max_workers = 3", "iraas.toml has a setting outside a table: max_workers"),
         ("not toml", "iraas.toml cannot be read"),
         ("\x00", "iraas.toml cannot be read"),
     ],

@@ -54,6 +54,23 @@ def test_the_help_of_each_command_has_an_example_and_the_settings(
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("command", [[], *commands()], ids=" ".join)
+def test_help_puts_no_type_beside_a_flag_and_no_braces_around_an_argument(
+    anywhere: Deployment, command: list[str]
+) -> None:
+    text = anywhere.run(*command, "--help").stdout
+    assert "<bool>" not in text
+    assert "{" not in text
+
+
+def test_help_tells_the_defaults_of_settings(anywhere: Deployment) -> None:
+    text = " ".join(anywhere.run("worker", "--help", COLUMNS="200").stdout.split())
+    assert "[IRAAS_GRACE_S, default 10]" in text
+    assert "[IRAAS_LEASE_S, default 30]" in text
+    text = " ".join(anywhere.run("submit", "--help", COLUMNS="200").stdout.split())
+    assert "[IRAAS_MAX_IMAGE_BYTES, default 50_000_000]" in text
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=str)
 def test_the_help_lists_the_commands_and_says_how_to_start(
     anywhere: Deployment, arguments: list[str]
@@ -98,17 +115,25 @@ def test_completion_is_printed_for_each_shell(anywhere: Deployment, shell: str) 
     assert "_IRAAS_COMPLETE" in anywhere.run("--show-completion", shell).stdout
 
 
-def test_completion_completes_commands_and_options(anywhere: Deployment) -> None:
-    def completed(words: str) -> list[str]:
-        count = str(len(words.split(" ")) - 1)
-        return anywhere.run(
-            _IRAAS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count
-        ).stdout.split()
+def completed(deployment: Deployment, words: str) -> list[str]:
+    """What bash would offer at the end of a line."""
+    count = str(len(words.split(" ")) - 1)
+    return deployment.run(
+        _IRAAS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count
+    ).stdout.split()
 
-    assert completed("iraas sub") == ["submit"]
-    assert set(completed("iraas re")) == {"results", "retry"}
-    assert "--dry-run" in completed("iraas submit --d")
-    assert completed("iraas config ") == ["show"]
+
+def test_completion_completes_commands_and_options(anywhere: Deployment) -> None:
+    assert completed(anywhere, "iraas sub") == ["submit"]
+    assert set(completed(anywhere, "iraas re")) == {"results", "retry"}
+    assert "--dry-run" in completed(anywhere, "iraas submit --d")
+    assert completed(anywhere, "iraas config ") == ["show"]
+
+
+def test_completion_completes_backends_and_jobs(finished: Deployment) -> None:
+    assert completed(finished, "iraas status --backend l") == ["local"]
+    assert completed(finished, "iraas results ") == [finished.job]
+    assert completed(finished, "iraas results --backend aws ") == []
 
 
 def test_the_completion_script_is_sound_bash(anywhere: Deployment) -> None:

@@ -36,8 +36,12 @@ def test_a_worker_by_hand_works_the_queue_off_and_leaves(
 ) -> None:
     job = send(deployment, photo)
     done = deployment.run("worker", "--processes", "1")
+    began, left = done.stderr.splitlines()
     assert re.fullmatch(
-        r"worker w-\w+ left: idle for \d+ s and no image is left \(3 images\)\n", done.stderr
+        r"worker w-\w+ of iraas \(local\) begins: 1 process, model efficientnet-lite0", began
+    )
+    assert re.fullmatch(
+        r"worker w-\w+ left: idle for \d+ s and no image is left \(3 images\)", left
     )
     assert done.stdout == ""
     assert len(deployment.json("results", job)) == 3
@@ -54,7 +58,7 @@ def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
     backend.requests.send([OutboundMessage(body) for body in bodies])
     backend.close()
     done = deployment.run("worker")
-    assert "(1 images)" in done.stderr
+    assert "(1 image)" in done.stderr
     assert len(deployment.json("results", job)) == 1
     (status,) = deployment.json("status")
     assert status["dead_letters"] == len(bodies)
@@ -117,11 +121,28 @@ def test_a_controller_until_idle_works_the_queue_off_and_leaves(
 ) -> None:
     job = send(deployment, photo)
     done = deployment.run("controller", "--until-idle")
-    assert (done.stdout, done.stderr) == ("", "")
+    assert done.stdout == ""
+    greeting, *decisions = done.stderr.splitlines()
+    assert greeting.startswith("The controller of iraas (local) starts up to 1 worker.")
+    assert re.match(r"\d\d:\d\d:\d\d 1 worker wanted, 1 launched: ", decisions[0])
+    assert decisions[-1].endswith(" 0 workers wanted: no image waits or is in flight")
+    assert len(decisions) < 10
     assert len(deployment.json("results", job)) == 3
     assert deployment.processes() == []
     (status,) = deployment.json("status")
     assert status["decision"]["reason"] == "no image waits or is in flight"
+
+
+def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
+    lease = deployment.lease()
+    assert lease.hold()
+    controller = deployment.start("controller")
+    assert controller.stderr is not None
+    controller.stderr.readline()
+    assert "another controller is at work" in controller.stderr.readline()
+    controller.send_signal(signal.SIGINT)
+    assert finish(controller).returncode == 0
+    lease.release()
 
 
 def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Path) -> None:
@@ -323,6 +344,11 @@ def test_config_shows_each_value_and_where_it_came_from(deployment: Deployment) 
         re.split(r"\s{2,}", line.strip()) for line in lines
     ]
     assert len(lines) == len(shown) + 1
+
+
+def test_a_secret_that_is_not_set_is_said_to_be_so(deployment: Deployment) -> None:
+    lines = deployment.run("config", "show").stdout.splitlines()
+    assert ["token", "not set", "default"] in [re.split(r"\s{2,}", one.strip()) for one in lines]
 
 
 def test_what_all_commands_share_may_be_given_before_the_command(deployment: Deployment) -> None:

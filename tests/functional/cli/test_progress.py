@@ -1,11 +1,13 @@
 """Progress where there is no terminal: a line now and then."""
 
+import io
 import re
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from iraas.cli.progress import LineProgress, Rate
+from iraas.cli.progress import BarProgress, LineProgress, Rate
 
 
 class Clock:
@@ -55,3 +57,38 @@ def test_the_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
         clock.now = tenth / 10
         rate(99)
     assert rate(99) == 0.0
+
+
+def test_what_was_stored_before_is_no_speed(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LineProgress(600, lambda: 1) as shown:
+        clock.now = 1.0
+        shown.update(500, failed=0)
+        shown.start_from(500)
+        for second in range(2, 12):
+            clock.now = float(second)
+            shown.update(500 + 2 * (second - 1), failed=0)
+    line = capsys.readouterr().err
+    assert line.startswith("518 of 600 images, 2.0 images/s, about 41 s left, 1 worker,")
+
+
+def test_a_bar_too_begins_its_speed_after_what_was_stored(clock: Clock) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with BarProgress(console, 600, lambda: 1) as shown:
+        clock.now = 1.0
+        shown.update(500, failed=0)
+        shown.start_from(500)
+        clock.now = 11.0
+        shown.update(520, failed=0)
+    assert "2.0 images/s" in out.getvalue()
+    assert "520/600" in out.getvalue()
+    assert "1 worker " in out.getvalue()
+
+
+def test_what_is_only_sent_is_called_so(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with LineProgress(1000, lambda: 0, sending=True) as shown:
+        clock.now = 10.0
+        shown.update(100, failed=0)
+    assert capsys.readouterr().err.startswith("100 of 1,000 images sent, 10.0 sent/s, about 90 s")
