@@ -107,6 +107,11 @@ def tls_only_policy(arns: Sequence[str], actions: str) -> dict[str, Any]:
     return {"Version": VERSION, "Statement": [statement]}
 
 
+def queue_policy(place: Place, name: str) -> str:
+    """A queue's own policy as text: TLS only."""
+    return to_text(tls_only_policy([place.queue(name)], "sqs:*"))
+
+
 def policy_document(statements: Sequence[Statement]) -> dict[str, Any]:
     """The policy, as IAM writes it."""
     return {"Version": VERSION, "Statement": [one.to_json() for one in statements]}

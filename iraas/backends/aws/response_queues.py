@@ -16,118 +16,34 @@ Untried on the real service: this was built on its documentation and tested on e
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from iraas.backends.aws import error_codes
+from iraas.backends.aws.iam_policies import Place, queue_policy
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
+from iraas.backends.aws.owned_response_queue import (
+    ALIVE_TAG,
+    LOOKS,
+    OwnedResponseQueue,
+    tag_alive,
+)
 from iraas.backends.aws.retries import Retries
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.backends.aws.sqs_queue import SqsQueue
 from iraas.backends.aws.translation import code_of, field_of, translating
-from iraas.core.ports import OutboundMessage, Queue, QueueDepth, ReceivedMessage
-from iraas.errors import BackendError, BackendUnavailableError, QueueNotFoundError
+from iraas.core.ports import Queue
+from iraas.errors import BackendError, QueueNotFoundError
 
 RETENTION_S = 3600
 ALIVE_EVERY_S = 300.0
 REMEMBER_MISSING_S = 30.0
-SETTLING_S = 5.0
-"""A new queue may not be found everywhere for a second or so
-(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html)."""
-LOOKS = 4
-"""How often, a second apart, a new queue is looked for."""
 MAX_REMEMBERED = 512
 """Requesters whose queues' URLs a worker remembers."""
 
 REQUESTER_TAG = "iraas:requester"
-ALIVE_TAG = "iraas:alive-at"
 ROLE = "response-queue"
-
-
-class OwnedResponseQueue:
-    """A requester's own response queue: receiving from it shows that the requester lives."""
-
-    def __init__(
-        self,
-        queue: SqsQueue,
-        session: AwsSession,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
-        alive_every_s: float,
-    ) -> None:
-        """Own a queue that was just made and tagged.
-
-        Args:
-            queue: The queue.
-            session: Makes the calls.
-            clock: Seconds since the epoch.
-            sleep: Waits that many seconds.
-            alive_every_s: Seconds between two signs of life, at least.
-        """
-        self._alive_every_s = alive_every_s
-        self._queue = queue
-        self._session = session
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._made_at = self._alive_at = clock()
-
-    @property
-    def max_body_bytes(self) -> int:
-        """The longest body, in bytes of UTF-8."""
-        return self._queue.max_body_bytes
-
-    @property
-    def depth_lag_s(self) -> float:
-        """How old its counts may be."""
-        return self._queue.depth_lag_s
-
-    def send(self, messages: Sequence[OutboundMessage]) -> None:
-        """Send messages. See `iraas.core.ports.Queue.send`."""
-        self._queue.send(messages)
-
-    def receive(
-        self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
-    ) -> list[ReceivedMessage]:
-        """Receive messages, and show life now and then. See `iraas.core.ports.Queue.receive`."""
-        self._show_life()
-        for _ in range(LOOKS - 1):
-            try:
-                return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
-            except QueueNotFoundError:
-                if not 0 <= self._clock() - self._made_at < SETTLING_S:
-                    raise
-                self._sleep(1.0)
-        return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
-
-    def delete(self, receipts: Sequence[str]) -> None:
-        """Delete messages. See `iraas.core.ports.Queue.delete`."""
-        self._queue.delete(receipts)
-
-    def extend(self, receipts: Sequence[str], lease_s: float) -> None:
-        """Extend leases. See `iraas.core.ports.Queue.extend`."""
-        self._queue.extend(receipts, lease_s)
-
-    def release(self, receipts: Sequence[str]) -> None:
-        """End leases. See `iraas.core.ports.Queue.release`."""
-        self._queue.release(receipts)
-
-    def depth(self) -> QueueDepth:
-        """Count the messages. See `iraas.core.ports.Queue.depth`."""
-        return self._queue.depth()
-
-    def _show_life(self) -> None:
-        now = self._clock()
-        with self._lock:
-            if abs(now - self._alive_at) < self._alive_every_s:
-                return
-            self._alive_at = now
-        try:
-            tag_alive(self._session, self._queue, now)
-        except BackendUnavailableError:
-            with self._lock:  # the next receive tries again; a sweep allows for more than one miss
-                self._alive_at = now - self._alive_every_s
 
 
 class SqsResponseQueues:
@@ -175,12 +91,7 @@ class SqsResponseQueues:
         try:
             with translating("sqs", f"the queue {name}", provisioned=False):
                 self._session.sqs.create_queue(
-                    QueueName=name,
-                    Attributes={
-                        "MessageRetentionPeriod": str(RETENTION_S),
-                        "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
-                    },
-                    tags=tags,
+                    QueueName=name, Attributes=self._attributes(name), tags=tags
                 )
         except BackendError as exc:
             if code_of(exc.__cause__ or exc) not in error_codes.QUEUE_EXISTS:
@@ -238,6 +149,14 @@ class SqsResponseQueues:
             retries=self._retries,
         )
 
+    def _attributes(self, name: str) -> dict[Any, str]:
+        retention, size = str(RETENTION_S), str(MAX_MESSAGE_BYTES)
+        attributes = {"MessageRetentionPeriod": retention, "MaximumMessageSize": size}
+        if self._session.uses_tls:
+            place = Place(self._names, self._session.account(), self._session.region)
+            attributes["Policy"] = queue_policy(place, name)
+        return attributes
+
     def _settle(self, queue: SqsQueue) -> None:
         """Tag a new queue as alive, once it can be found."""
         for _ in range(LOOKS - 1):
@@ -287,14 +206,3 @@ class SqsResponseQueues:
                 self._session.sqs.delete_queue(QueueUrl=url)
         except QueueNotFoundError:
             return
-
-
-def tag_alive(session: AwsSession, queue: SqsQueue, now_s: float) -> None:
-    """Note on a queue that its owner lives.
-
-    Raises:
-        QueueNotFoundError: It is gone.
-    """
-    url = queue.url()
-    with translating("sqs", f"the queue {queue.name}", provisioned=False):
-        session.sqs.tag_queue(QueueUrl=url, Tags={ALIVE_TAG: f"{now_s:.3f}"})

@@ -114,6 +114,13 @@ class AwsSession:
             return self._account
 
     @property
+    def uses_tls(self) -> bool:
+        """Whether AWS is reached by TLS. It is not where an emulator is: there, a policy that
+        denies everything without TLS would lock us out.
+        """
+        return str(self.client("s3").meta.endpoint_url).startswith("https://")
+
+    @property
     def sqs(self) -> "SQSClient":
         """The client of SQS."""
         return cast("SQSClient", self.client("sqs"))

@@ -3,8 +3,10 @@
 `translating` is put around every call. Nothing of botocore gets past it.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from iraas.backends.aws import error_codes
@@ -39,6 +41,10 @@ _IAM_ACTIONS = {
     "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
 }
 _TEXT_CHARACTERS = 300
+_OUT_OF_TIME = ("ignature expired", "ignature not yet current")
+_CLOCK_TOLERANCE_S = 240.0
+"""Signatures are good for five minutes
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
 
 
 class MissingQueueError(NotProvisionedError, QueueNotFoundError):
@@ -68,19 +74,28 @@ def translating(service: str, resource: str, *, provisioned: bool = True) -> Ite
 
 
 def translate(
-    exc: Exception, service: str, resource: str, *, provisioned: bool = True
+    exc: Exception,
+    service: str,
+    resource: str,
+    *,
+    provisioned: bool = True,
+    clock: Callable[[], float] = time.time,
 ) -> IraasError:
     """Our error for one that the SDK raised. Give it to ``raise … from exc``."""
     response: dict[str, Any] | None = getattr(exc, "response", None)
     if isinstance(response, dict) and isinstance(response.get("Error"), dict):
         operation = str(getattr(exc, "operation_name", "a call"))
         error = response["Error"]
+        about = response.get("ResponseMetadata", {})
+        code = str(error.get("Code", ""))
+        if code in error_codes.CREDENTIALS and _is_wrong(clock(), about.get("HTTPHeaders", {})):
+            return _wrong_clock(action_of(service, operation), code)
         return for_code(
-            str(error.get("Code", "")),
+            code,
             str(error.get("Message", "")),
             action_of(service, operation),
             resource,
-            status=int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0),
+            status=int(about.get("HTTPStatusCode") or 0),
             provisioned=provisioned,
         )
     return _before_or_without_reply(exc, service, resource)
@@ -140,13 +155,28 @@ def for_code(
         return NotProvisionedError(f"{resource} does not exist", remedy=PROVISION)
     if code in error_codes.OBJECT_MISSING:
         return ObjectNotFoundError(f"{resource} does not exist")
-    if code in error_codes.CLOCK or "ignature expired" in text:
-        return CredentialsError(
-            f"{action} was refused: the clock of this machine is wrong, or the request took too "
-            f"long ({code})",
-            remedy="Set the clock, for instance with: sudo timedatectl set-ntp true",
-        )
+    if code in error_codes.CLOCK or any(words in text for words in _OUT_OF_TIME):
+        return _wrong_clock(action, code)
     return _for_settings(code, text, action, resource) or _for_service(code, failed, status)
+
+
+def _is_wrong(now: float, headers: Mapping[str, str]) -> bool:
+    """Tell whether our clock is far from the service's, by a reply's date: EC2 says of a signature
+    out of its time what it says of a wrong key.
+    """
+    try:
+        theirs = parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return False
+    return abs(now - theirs) > _CLOCK_TOLERANCE_S
+
+
+def _wrong_clock(action: str, code: str) -> CredentialsError:
+    return CredentialsError(
+        f"{action} was refused: the clock of this machine is wrong, or the request took too "
+        f"long ({code})",
+        remedy="Set the clock, for instance with: sudo timedatectl set-ntp true",
+    )
 
 
 def _for_settings(code: str, text: str, action: str, resource: str) -> IraasError | None:

@@ -6,7 +6,8 @@ import pytest
 
 from iraas.backends.aws import response_queues
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
-from iraas.backends.aws.response_queues import ALIVE_TAG, REQUESTER_TAG, SqsResponseQueues
+from iraas.backends.aws.owned_response_queue import ALIVE_TAG, SETTLING_S
+from iraas.backends.aws.response_queues import REQUESTER_TAG, SqsResponseQueues
 from iraas.core.ports import OutboundMessage, Queue
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
 from tests.functional.aws.deployments import QUICK, Deployment
@@ -226,7 +227,7 @@ def test_a_new_queue_that_is_never_found_ends_the_wait(
     proxy.plan("GetQueueUrl", *[answer(400, "QueueDoesNotExist")] * 50)
     with pytest.raises(QueueNotFoundError):
         with_clock(shaky, clock).create("me")
-    assert clock.now - START <= response_queues.SETTLING_S
+    assert clock.now - START <= SETTLING_S
 
 
 def test_a_name_deleted_a_moment_ago_is_an_error_for_now(

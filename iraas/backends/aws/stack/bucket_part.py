@@ -129,7 +129,7 @@ class BucketPart:
                 "RestrictPublicBuckets": True,
             },
         )
-        if self.site.tls:
+        if self.site.session.uses_tls:
             policy = tls_only_policy([self._arn, f"{self._arn}/*"], "s3:*")
             self._set_up(self._s3.put_bucket_policy, Policy=to_text(policy))
         encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}

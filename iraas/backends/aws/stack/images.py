@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from typing import Any
 
+from iraas.backends.aws.capacity import REFUSALS, LaunchOption, launch_options
 from iraas.backends.aws.ec2_instances import find_instance, list_instances, terminate_instances
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.role_rights import IMAGE_PARAMETER
@@ -65,6 +66,21 @@ def bake_image(site: Site, artifacts: Artifacts) -> str:
 
 
 def _launch(site: Site, script: str) -> str:
+    """Launch a builder of the first type, in the first subnet, that there is room for."""
+    options = launch_options(site.options.kinds, site.options.subnet_ids, ["on-demand"])
+    image_id = _newest_image(site)
+    with translating("ec2", "the launch of a builder"):
+        for option in options[:-1]:
+            try:
+                return _launch_as(site, option, image_id, script)
+            except Exception as exc:
+                if REFUSALS.get(code_of(exc)) not in ("option", "kind", "subnet"):
+                    raise
+                site.report(f"no room for a builder {option} ({code_of(exc)}); trying another")
+        return _launch_as(site, options[-1], image_id, script)
+
+
+def _launch_as(site: Site, option: LaunchOption, image_id: str, script: str) -> str:
     ec2: Any = site.session.client("ec2")
     tags = site.tags(BUILDER)
     request: dict[str, Any] = {
@@ -73,9 +89,9 @@ def _launch(site: Site, script: str) -> str:
         "ClientToken": f"{site.names.deployment}-{BUILDER}-{secrets.token_hex(8)}",
         "LaunchTemplate": {"LaunchTemplateName": site.names.worker, "Version": "$Default"},
         # Not the template's: that may be an image which was baked before.
-        "ImageId": _newest_image(site),
-        "InstanceType": site.options.kinds[0],
-        "SubnetId": site.options.subnet_ids[0],
+        "ImageId": image_id,
+        "InstanceType": option.kind,
+        "SubnetId": option.subnet_id,
         # An image can be made of a stopped instance, not of a terminated one.
         "InstanceInitiatedShutdownBehavior": "stop",
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
@@ -97,8 +113,7 @@ def _launch(site: Site, script: str) -> str:
         launched.append(str(answer["Instances"][0]["InstanceId"]))
         return True
 
-    with translating("ec2", "the launch of a builder"):
-        site.wait(launch, "launching a builder", at_most_s=_PROFILE_S, every_s=5.0)
+    site.wait(launch, "launching a builder", at_most_s=_PROFILE_S, every_s=5.0)
     return launched[0]
 
 

@@ -110,13 +110,6 @@ class Site:
         """The web tier's role."""
         return self.names.web_role(self.region)
 
-    @property
-    def tls(self) -> bool:
-        """Whether AWS is reached by TLS. It is not where an emulator is: there, a policy that
-        denies everything without TLS would lock us out.
-        """
-        return str(self.session.client("s3").meta.endpoint_url).startswith("https://")
-
     def tags(self, role: str) -> list[dict[str, str]]:
         """A resource's tags, as most services want them."""
         return [{"Key": key, "Value": value} for key, value in self.names.tags(role).items()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iraas.backends.aws import error_codes
-from iraas.backends.aws.iam_policies import Place, tls_only_policy, to_text
+from iraas.backends.aws.iam_policies import Place, queue_policy
 from iraas.backends.aws.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.backends.aws.stack.parts import ABSENT, Found, Site
 from iraas.backends.aws.translation import code_of, translating
@@ -127,7 +127,6 @@ class QueuePart:
                 raise
 
     def _attributes(self) -> dict[str, str]:
-        arn = Place(self.site.names, self.site.account, self.site.region).queue(self.name)
         attributes = {
             "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
             "VisibilityTimeout": str(VISIBILITY_S),
@@ -135,8 +134,9 @@ class QueuePart:
             "SqsManagedSseEnabled": "true",
             **self.own,
         }
-        if self.site.tls:
-            attributes["Policy"] = to_text(tls_only_policy([arn], "sqs:*"))
+        if self.site.session.uses_tls:
+            place = Place(self.site.names, self.site.account, self.site.region)
+            attributes["Policy"] = queue_policy(place, self.name)
         return attributes
 
 

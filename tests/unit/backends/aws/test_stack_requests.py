@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from iraas.backends.aws.fleet_options import FleetOptions
 from iraas.backends.aws.iam_policies import Place
 from iraas.backends.aws.names import Names
+from iraas.backends.aws.response_queues import SqsResponseQueues
 from iraas.backends.aws.role_rights import worker_statements
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.stack.bucket_part import BucketPart
@@ -50,9 +51,6 @@ class Client:
         self._calls = calls
         self._answers = {name: list(given) for name, given in answers.items()}
 
-    class meta:  # noqa: N801 - as boto3 has it
-        endpoint_url = "https://s3.eu-west-1.amazonaws.com"
-
     def __getattr__(self, name: str) -> Any:
         def call(**request: Any) -> Any:
             self._calls.append((name, request))
@@ -68,6 +66,8 @@ class Client:
 class Session:
     """A session of such clients."""
 
+    uses_tls = True
+
     def __init__(self, region: str = "eu-west-1", **answers: Any) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.region = region
@@ -77,6 +77,10 @@ class Session:
         return ACCOUNT
 
     def client(self, _: str) -> Any:
+        return self._client
+
+    @property
+    def sqs(self) -> Any:
         return self._client
 
     def asked(self, name: str) -> list[dict[str, Any]]:
@@ -660,6 +664,44 @@ def test_a_bake_whose_installation_failed_makes_no_image_and_ends_its_builder() 
     assert 'ROLE="bake"' in request["UserData"]
 
 
+def test_a_builder_is_launched_where_there_is_room() -> None:
+    full, none = error("InsufficientInstanceCapacity"), error("Unsupported")
+    session = Session(
+        get_parameter=[{"Parameter": {"Value": "ami-new"}}],
+        run_instances=[full, none, full, instances("pending")["Reservations"][0]],
+        describe_instances=[{"Reservations": []}, instances("stopped")],
+        create_image=[{"ImageId": "ami-baked"}],
+        describe_images=[{"Images": [{"State": "available", "ImageId": "ami-baked"}]}],
+    )
+    options = FleetOptions(kinds=("c6a.large", "c6i.large"), subnet_ids=("s-a", "s-b"))
+    said: list[str] = []
+    bake_image(site_of(session, options=options, report=said.append), FakeArtifacts())
+    asked = session.asked("run_instances")
+    assert [(one["InstanceType"], one["SubnetId"]) for one in asked] == [
+        ("c6a.large", "s-a"),
+        ("c6a.large", "s-b"),
+        ("c6i.large", "s-a"),
+        ("c6i.large", "s-b"),
+    ]
+    assert len({one["ClientToken"] for one in asked}) == 4
+    assert len([line for line in said if "trying another" in line]) == 3
+
+
+def test_a_builder_that_fits_nowhere_or_may_not_be_launched_is_an_error() -> None:
+    answers: dict[str, Any] = {
+        "get_parameter": [{"Parameter": {"Value": "ami-new"}}],
+        "describe_instances": [{"Reservations": []}],
+    }
+    full = Session(run_instances=[error("InsufficientInstanceCapacity")], **answers)
+    with pytest.raises(BackendError, match="InsufficientInstanceCapacity"):
+        bake_image(site_of(full), FakeArtifacts())
+    assert len(full.asked("run_instances")) == len(FleetOptions().kinds)
+    denied = Session(run_instances=[error("UnauthorizedOperation", status=403)], **answers)
+    with pytest.raises(PermissionDeniedError):
+        bake_image(site_of(denied), FakeArtifacts())
+    assert len(denied.asked("run_instances")) == 1
+
+
 def test_a_builder_waits_until_ec2_knows_its_profile() -> None:
     answer: Any = {
         "Error": {
@@ -689,3 +731,14 @@ def test_a_bake_that_is_not_allowed_says_so() -> None:
     )
     with pytest.raises(PermissionDeniedError, match="ssm"):
         bake_image(site_of(session), FakeArtifacts())
+
+
+def test_a_response_queue_is_tls_only_from_its_making_and_that_costs_no_call() -> None:
+    session = Session(get_queue_url=[{"QueueUrl": "https://sqs/q"}])
+    SqsResponseQueues(cast("AwsSession", session), Names("demo")).create("me")
+    (request,) = session.asked("create_queue")
+    (statement,) = json.loads(request["Attributes"]["Policy"])["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == [f"arn:aws:sqs:eu-west-1:{ACCOUNT}:iraas-demo-reply-me"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert session.asked("set_queue_attributes") == []

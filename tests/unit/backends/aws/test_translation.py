@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.exceptions
@@ -121,6 +122,37 @@ def test_an_unknown_code_is_for_now_if_the_service_is_to_blame() -> None:
     assert type(ours) is BackendError
 
 
+@pytest.mark.parametrize("words", ["expired", "not yet current"])
+def test_a_signature_out_of_its_time_is_about_the_clock(words: str) -> None:
+    text = f"Signature {words}: 20250102T000000Z is not near 20250101T000000Z"
+    for code in ("InvalidSignatureException", "SignatureDoesNotMatch"):
+        ours = translate(client_error(code, text), "sqs", "q")
+        assert isinstance(ours, CredentialsError)
+        assert "clock" in str(ours)
+        assert "timedatectl" in ours.remedy
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "is_clock"), [(0.0, False), (200.0, False), (900.0, True), (-900.0, True)]
+)
+def test_credentials_that_ec2_refuses_are_told_from_a_wrong_clock(
+    ahead_s: float, is_clock: bool
+) -> None:
+    exc = client_error("AuthFailure", "AWS was not able to validate the provided credentials")
+    exc.response["ResponseMetadata"]["HTTPHeaders"] = {"date": "Wed, 01 Jan 2025 00:00:00 GMT"}
+    theirs = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+    ours = translate(exc, "ec2", "the fleet", clock=lambda: theirs + ahead_s)
+    assert isinstance(ours, CredentialsError)
+    assert ("timedatectl" in ours.remedy) is is_clock
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "soon"}, {"date": ""}])
+def test_a_reply_without_a_date_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
+    exc = client_error("AuthFailure", "no")
+    exc.response["ResponseMetadata"]["HTTPHeaders"] = headers
+    assert "aws sso login" in translate(exc, "ec2", "the fleet").remedy
+
+
 def test_a_text_of_a_service_is_cut_and_has_no_control_characters() -> None:
     ours = translate(client_error("Odd", "\x1b[2J\n" + "x" * 5000), "s3", "b")
     assert "\x1b" not in str(ours)
@@ -163,6 +195,9 @@ def test_the_first_error_stays_the_cause() -> None:
 
 class FailingClient:
     """Fails every call with the same error, the first ones of a kind excepted."""
+
+    class meta:  # noqa: N801 - as boto3 has it
+        endpoint_url = "https://sqs.us-east-1.amazonaws.com"
 
     def __init__(self, exc: Exception, answers: dict[str, Any]) -> None:
         self._exc = exc
@@ -240,7 +275,9 @@ def test_no_error_of_botocore_gets_past_a_port(
 
 
 @pytest.mark.parametrize("exc", ESCAPING, ids=lambda exc: type(exc).__name__)
-@pytest.mark.parametrize("call", [call for call in PORT_CALLS if call != "queue url"])
+@pytest.mark.parametrize(
+    "call", [call for call in PORT_CALLS if call not in ("queue url", "account")]
+)
 def test_nor_once_the_first_calls_have_succeeded(
     monkeypatch: pytest.MonkeyPatch, call: str, exc: Exception
 ) -> None:
@@ -250,6 +287,7 @@ def test_nor_once_the_first_calls_have_succeeded(
         "create_queue": {"QueueUrl": "https://x/iraas-x-reply-me"},
         "list_queue_tags": {"Tags": {"iraas:deployment": "x"}},
         "get_object": {"ETag": "e", "Body": FailingBody(exc)},
+        "get_caller_identity": {"Account": "123456789012"},
     }
     session = failing_session(monkeypatch, exc, answers)
     with pytest.raises(IraasError):
