@@ -2,6 +2,8 @@
 
 import { bar, element, isolated, percent, seconds } from "./dom.js";
 
+const ICON_WIDTH = 24; // of what stands for a picture that is not to be had, or not yet
+
 const url = (job, index) => `/api/v1/jobs/${job}/images/${index}`;
 
 export const waited_s = (outcome) => Math.max(0, outcome.completed_at - outcome.submitted_at);
@@ -26,7 +28,8 @@ function shot(job, picture, showsEarly) {
     picture.hasNoShot = status !== "waiting";
     image.replaceWith(blank);
   });
-  image.src = `${url(job, picture.index)}/thumbnail?otherwise=icon`;
+  // Browsers reuse what an address gave: one that is asked too early must not be asked again.
+  image.src = `${url(job, picture.index)}/thumbnail?otherwise=icon${status === "waiting" ? "&early" : ""}`;
   return image;
 }
 
@@ -82,7 +85,7 @@ export function fillCard(card, job, picture, showsEarly) {
   if (canRetry(picture)) body.append(retryButton(picture));
   // A shot that was there already stays: nothing flickers when the outcome comes.
   const old = card.querySelector("img");
-  const kept = status === "ok" && old?.complete && old.naturalWidth ? old : null;
+  const kept = status === "ok" && old?.complete && old.naturalWidth > 0 && old.naturalWidth !== ICON_WIDTH ? old : null;
   card.replaceChildren(kept ?? shot(job, picture, showsEarly), body);
 }
 

@@ -109,6 +109,7 @@ function tally() {
   byId("cards").classList.toggle("is-cancelled", state.cancelled);
   byId("tools").hidden = state.total < 2;
   for (const id of ["find", "sort"]) byId(id).closest("label").hidden = state.total < FIND_FROM;
+  byId("more-tools").hidden = state.total < FIND_FROM;
   byId("retry-all").hidden = retriable === 0 || state.cancelled;
 }
 
@@ -230,6 +231,9 @@ byId("retry-all").addEventListener("submit", (event) => {
   retry();
 });
 byId("copy").addEventListener("click", copyLink);
+byId("more-tools").addEventListener("click", ({ currentTarget }) => {
+  currentTarget.setAttribute("aria-expanded", String(byId("tools").classList.toggle("has-more")));
+});
 byId("cancel").addEventListener("click", (event) => {
   event.preventDefault();
   byId("ask-cancel").showModal();
