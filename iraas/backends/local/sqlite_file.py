@@ -66,6 +66,16 @@ class SqliteFile:
     def __del__(self) -> None:
         self._disconnect()
 
+    @property
+    def is_to_be_made(self) -> bool:
+        """Whether the file is missing, and its first use will make it."""
+        return self._create and _identity(self.path) is None
+
+    def make(self) -> None:
+        """Make the file and its tables if they are missing. Idempotent."""
+        with self.reading():
+            return
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Have the connection for single read statements, each its own transaction."""

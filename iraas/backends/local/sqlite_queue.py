@@ -5,8 +5,6 @@ than the queue's virtual time, whichever is later, and the lowest rank is receiv
 virtual time is the highest rank received so far. A group's messages leave in the order in which
 they came; a group of one that arrives behind a group of a million has nearly the lowest rank.
 A group's last rank may be forgotten once the virtual time has passed it.
-
-Bodies lie in a table of their own: changing a lease rewrites a row, and rows are small this way.
 """
 
 import re
@@ -16,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from iraas.backends.local.queue_schema import SCHEMA
 from iraas.backends.local.sqlite_file import SqliteFile
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError
@@ -33,32 +32,6 @@ _ENDED_AT_ONCE = 200
 _CLAIM_BITS = 59
 _RECEIPT = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _SHRINK_OVER_BYTES = 8 * 2**20
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages (
-    id INTEGER PRIMARY KEY,
-    rank INTEGER NOT NULL,
-    due REAL,        -- NULL while visible, else when its lease or its delay ends
-    claim INTEGER,   -- the number of its latest receive
-    receive_count INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS visible ON messages (rank) WHERE due IS NULL;
-CREATE INDEX IF NOT EXISTS hidden ON messages (due, receive_count) WHERE due IS NOT NULL;
-CREATE TABLE IF NOT EXISTS contents (
-    id INTEGER PRIMARY KEY, body TEXT NOT NULL, group_name TEXT NOT NULL, note TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, last_rank INTEGER NOT NULL)
-    WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS group_ranks ON groups (last_rank);
-CREATE TABLE IF NOT EXISTS totals (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    visible INTEGER NOT NULL DEFAULT 0,
-    leased INTEGER NOT NULL DEFAULT 0,
-    delayed INTEGER NOT NULL DEFAULT 0,
-    virtual_time INTEGER NOT NULL DEFAULT 0
-);
-INSERT OR IGNORE INTO totals (id) VALUES (1);
-"""
 
 _CANDIDATES = """
 SELECT messages.id, rank, receive_count, body, note, group_name
@@ -111,8 +84,7 @@ class SqliteQueue:
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
-        self._file = SqliteFile(path, schema=_SCHEMA, create=create)
-        self._create = create
+        self._file = SqliteFile(path, schema=SCHEMA, create=create)
         self._max_receives = max_receives
         self._dead_letters = dead_letters
         self._durable = durable
@@ -136,8 +108,7 @@ class SqliteQueue:
 
     def make(self) -> None:
         """Make the file if it is missing. Idempotent."""
-        with self._file.reading():
-            pass
+        self._file.make()
 
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages, all in one transaction. See `iraas.core.ports.Queue.send`."""
@@ -221,11 +192,8 @@ class SqliteQueue:
             connection.execute(_MOVE, (shown, -shown, 0))
 
     def depth(self) -> QueueDepth:
-        """Count the messages, exactly. See `iraas.core.ports.Queue.depth`.
-
-        Makes nothing: a queue whose file is still to be made holds no message.
-        """
-        if self._create and not self.path.exists():
+        """Count the messages, exactly; makes no file. See `iraas.core.ports.Queue.depth`."""
+        if self._file.is_to_be_made:
             return QueueDepth(0, 0, 0)
         with self._file.reading() as connection:
             visible, leased, delayed, ended, ended_delays = connection.execute(
