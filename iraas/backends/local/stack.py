@@ -159,9 +159,16 @@ class LocalStack:
 def _queue_resource(name: str, queue: SqliteQueue) -> Resource:
     if not queue.path.is_file():
         return Resource("queue", name, exists=False)
-    size_bytes = sum(one.stat().st_size for one in queue.path.parent.glob(f"{queue.path.name}*"))
+    size_bytes = sum(map(_size_bytes, queue.path.parent.glob(f"{queue.path.name}*")))
     detail = f"{queue.depth().total:,} messages, {size_bytes:,} bytes"
     return Resource("queue", name, exists=True, detail=detail)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # the last one to close a queue removes the files beside it
 
 
 def _store_resource(name: str, store: DirectoryStore) -> Resource:
