@@ -186,4 +186,8 @@ def _fleet_options(settings: Settings, options: "FleetOptions") -> "FleetOptions
         pricings=settings.pricing or options.pricings,
         subnet_ids=settings.subnets or options.subnet_ids,
         capacity=settings.max_workers or options.capacity,
+        max_life_min=settings.max_life_min or options.max_life_min,
+        keep_data_days=settings.keep_data_days or options.keep_data_days,
+        web_kind=settings.web_kind or options.web_kind,
+        web_cidr=options.web_cidr if settings.web_cidr is None else settings.web_cidr,
     )

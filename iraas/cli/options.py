@@ -40,6 +40,8 @@ _METAVARS = {
     "instance_types": "TYPE,…",
     "pricing": "spot,on-demand",
     "subnets": "ID,…",
+    "web_kind": "TYPE",
+    "web_cidr": "RANGE|none",
     "prices": "FILE",
 }
 

@@ -1,5 +1,6 @@
 """``iraas provision``: make what a deployment is made of."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from iraas.errors import UsageError
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
+    from iraas.backends.aws.stack.costs import StackCosts
     from iraas.core.ports import Backend
 
 CheckOption = Annotated[
@@ -26,7 +28,18 @@ WebOption = Annotated[
 ]
 
 
-@with_settings("model", "max_workers", "instance_types", "pricing", "subnets", "prices")
+@with_settings(
+    "model",
+    "max_workers",
+    "instance_types",
+    "pricing",
+    "subnets",
+    "max_life_min",
+    "keep_data_days",
+    "web_kind",
+    "web_cidr",
+    "prices",
+)
 def provision(
     resolved: Resolved,
     yes: YesOption = False,
@@ -53,15 +66,17 @@ def provision(
         if check or bake or web:
             raise UsageError("--check, --bake and --web are for --backend aws")
         with open_backend(settings) as backend:
-            _make(backend, settings, yes=True, dry_run=dry_run, as_json=as_json)
+            _make(backend, settings, None, yes=True, dry_run=dry_run, as_json=as_json)
         return
     with open_aws(settings, to_provision=True) as backend:
         if check:
             _check(backend, as_json=as_json)
             return
+        costs = backend.stack.costs()
         if not as_json:
-            _tell_costs(backend)
-        _make(backend, settings, yes=yes, dry_run=dry_run, as_json=as_json)
+            for line in costs.lines():
+                typer.echo(line, err=True)
+        _make(backend, settings, costs, yes=yes, dry_run=dry_run, as_json=as_json)
         if dry_run:
             return
         if bake:
@@ -71,8 +86,16 @@ def provision(
 
 
 def _make(
-    backend: "Backend", settings: Settings, *, yes: bool, dry_run: bool, as_json: bool
+    backend: "Backend",
+    settings: Settings,
+    costs: "StackCosts | None",
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+
     from iraas.cli.render import (  # noqa: PLC0415 - not for --help
         console,
         print_json,
@@ -85,18 +108,29 @@ def _make(
         console(stderr=True).print(resource_table(plan, "to be made"))
     if not dry_run:
         if not yes:
-            typer.confirm("Make them?", abort=True, err=True)
+            _ask(as_json=as_json)
         backend.stack.provision()
         plan = backend.stack.plan()
     if as_json:
-        print_json(resource_json(plan))
+        print_json(
+            {
+                "deployment": settings.deployment,
+                "resources": resource_json(plan),
+                "costs": asdict(costs) if costs else None,
+            }
+        )
     elif not dry_run:
         typer.echo(f"The deployment {settings.deployment} is ready.", err=True)
 
 
-def _tell_costs(backend: "AwsBackend") -> None:
-    for line in backend.stack.costs().lines():
-        typer.echo(line, err=True)
+def _ask(*, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to make them: "
+            + ("--json is for programs" if as_json else "this is no terminal"),
+            remedy="Look at them with --dry-run, then make them with --yes.",
+        )
+    typer.confirm("Make them?", abort=True, err=True)
 
 
 def _check(backend: "AwsBackend", *, as_json: bool) -> None:

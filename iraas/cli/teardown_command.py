@@ -9,10 +9,10 @@ from iraas.cli.exits import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
 from iraas.cli.printable import counted
 from iraas.core.settings import Resolved
-from iraas.errors import UsageError
+from iraas.errors import IraasError, UsageError
 
 if TYPE_CHECKING:
-    from iraas.core.ports import Resource
+    from iraas.core.ports import Resource, Stack
 
 
 @with_settings()
@@ -32,44 +32,71 @@ def teardown(
     Example:  iraas teardown --dry-run
     """
     from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.render import (  # noqa: PLC0415 - not for --help
-        console,
-        print_json,
-        resource_json,
-        resource_table,
-    )
 
-    out = console(stderr=True)
     name = resolved.settings.deployment
     with open_backend(resolved.settings) as backend:
-
-        def removable() -> list["Resource"]:
-            return [
-                one
-                for one in backend.stack.plan()
-                if one.exists and not (keep_data and one.is_data)
-            ]
-
-        there = removable()
-        if there and not as_json:
-            out.print(resource_table(there, ""))
         if dry_run:
-            if as_json:
-                print_json({"deployment": name, "would_remove": resource_json(there)})
-            typer.echo(_intention(name, len(there)), err=True)
-            return
-        if there:
-            if not yes:
-                _ask(name, keep_data=keep_data)
-            backend.stack.teardown(keep_data=keep_data)
-        remains = removable()
-        if as_json:
-            print_json({"deployment": name, "remains": resource_json(remains)})
-        elif remains:
-            out.print(resource_table(remains, ""))
-        typer.echo(_verdict(name, len(there), len(remains), keep_data=keep_data), err=True)
+            _announce(name, _list(backend.stack, keep_data=keep_data), as_json=as_json)
+        else:
+            _tear_down(name, backend.stack, yes=yes, keep_data=keep_data, as_json=as_json)
+
+
+def _announce(name: str, there: "list[Resource]", *, as_json: bool) -> None:
+    if as_json:
+        _print_json(name, "would_remove", there)
+    else:
+        _show(there)
+    typer.echo(_intention(name, len(there)), err=True)
+
+
+def _tear_down(name: str, stack: "Stack", *, yes: bool, keep_data: bool, as_json: bool) -> None:
+    there = None
+    try:
+        there = _list(stack, keep_data=keep_data)
+    except IraasError:
+        if not yes:
+            raise  # with --yes, what cannot be listed is removed all the same: instances cost money
+    if there and not as_json:
+        _show(there)
+    if there and not yes:
+        _ask(name, keep_data=keep_data)
+    failure = None if there == [] else _remove(stack, keep_data=keep_data)
+    remains = _list(stack, keep_data=keep_data)
+    if as_json:
+        _print_json(name, "remains", remains)
+    else:
+        _show(remains)
+    typer.echo(_verdict(name, there != [], len(remains), keep_data=keep_data), err=True)
+    if failure:
+        raise failure
     if remains:
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _list(stack: "Stack", *, keep_data: bool) -> "list[Resource]":
+    return [one for one in stack.plan() if one.exists and not (keep_data and one.is_data)]
+
+
+def _show(resources: "list[Resource]") -> None:
+    from iraas.cli.render import console, resource_table  # noqa: PLC0415 - not for --help
+
+    if resources:
+        console(stderr=True).print(resource_table(resources, ""))
+
+
+def _print_json(name: str, key: str, resources: "list[Resource]") -> None:
+    from iraas.cli.render import print_json, resource_json  # noqa: PLC0415 - not for --help
+
+    print_json({"deployment": name, key: resource_json(resources)})
+
+
+def _remove(stack: "Stack", *, keep_data: bool) -> IraasError | None:
+    """Remove it; give back what went wrong, so that what remains is shown in any case."""
+    try:
+        stack.teardown(keep_data=keep_data)
+    except IraasError as exc:
+        return exc
+    return None
 
 
 def _ask(name: str, *, keep_data: bool) -> None:
@@ -88,9 +115,9 @@ def _intention(name: str, there: int) -> str:
     return f"{counted(there, 'resource')} of the deployment {name} would be removed."
 
 
-def _verdict(name: str, there: int, remains: int, *, keep_data: bool) -> str:
+def _verdict(name: str, was_there: bool, remains: int, *, keep_data: bool) -> str:
     but_data = " but its data" if keep_data else ""
-    if there == 0:
+    if not was_there:
         return f"There is nothing of the deployment {name}{but_data}."
     if remains:
         verb = "remains" if remains == 1 else "remain"

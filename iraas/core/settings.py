@@ -6,6 +6,7 @@ knows where it came from; ``iraas config show`` prints both.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
@@ -78,6 +79,15 @@ def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _range(text: str) -> str:
+    if text == "none":
+        return ""
+    try:
+        return str(IPv4Network(text))
+    except ValueError as exc:
+        raise ValueError("it is an IPv4 range such as 203.0.113.0/24, or none") from exc
 
 
 def _site(text: str) -> str:
@@ -172,6 +182,16 @@ class Settings:
     )
     subnets: tuple[str, ...] | None = _setting(
         _names, None, "Subnets of the workers; by default those of the default VPC."
+    )
+    max_life_min: int | None = _setting(
+        _whole(1, 10**5), None, "Minutes after which a worker's instance ends, whatever it does."
+    )
+    keep_data_days: int | None = _setting(
+        _whole(1, 3650), None, "Days until images, outcomes and records on aws expire."
+    )
+    web_kind: str | None = _setting(_text, None, "The EC2 instance type of the web tier.")
+    web_cidr: str | None = _setting(
+        _range, None, "Who may reach the web tier's port on aws: an IPv4 range, or none."
     )
     prices: Path | None = _setting(  # noqa: RUF009 - it makes a field
         _path, None, "A price table of your own, for estimates."

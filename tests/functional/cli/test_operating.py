@@ -228,8 +228,9 @@ def test_provision_makes_and_teardown_removes_everything(
 ) -> None:
     folder = deployment.home / "iraas"
     plan = json.loads(deployment.run("provision", "--dry-run", "--json").stdout)
-    assert {one["kind"] for one in plan} == {"folder", "queue", "store"}
-    assert not any(one["exists"] for one in plan)
+    assert (plan["deployment"], plan["costs"]) == ("iraas", None)
+    assert {one["kind"] for one in plan["resources"]} == {"folder", "queue", "store"}
+    assert not any(one["exists"] for one in plan["resources"])
     assert not folder.exists()
 
     assert "is ready" in deployment.run("provision").stderr

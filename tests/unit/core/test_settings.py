@@ -37,6 +37,10 @@ SAMPLES = {
     "instance_types": "c6a.large,c6i.large",
     "pricing": "on-demand",
     "subnets": "subnet-1",
+    "max_life_min": "60",
+    "keep_data_days": "7",
+    "web_kind": "t3.medium",
+    "web_cidr": "203.0.113.0/24",
     "prices": "/elsewhere.json",
 }
 
@@ -96,6 +100,11 @@ def test_each_value_knows_its_own_source(places: dict[str, str]) -> None:
         assert source == expected.get(places.get(name, ""), "default")
 
 
+def test_that_nobody_may_reach_the_web_tier_can_be_said() -> None:
+    assert resolved({"web_cidr": "none"}).settings.web_cidr == ""
+    assert resolved().settings.web_cidr is None
+
+
 def test_numbers_of_a_file_need_no_quotes() -> None:
     settings = resolved(profile={"max_workers": 3, "lease_s": 12, "grace_s": 0.5}).settings
     assert (settings.max_workers, settings.lease_s, settings.grace_s) == (3, 12.0, 0.5)
@@ -122,6 +131,10 @@ def test_numbers_of_a_file_need_no_quotes() -> None:
         ("max_attempts", "0"),
         ("max_attempts", "11"),
         ("max_pixels", "0"),
+        ("max_life_min", "0"),
+        ("keep_data_days", "0"),
+        ("web_cidr", "everybody"),
+        ("web_cidr", "203.0.113.7/24"),
         ("home", ""),
         ("home", "a\x00b"),
         ("home", "~nobody-of-this-name/x"),
