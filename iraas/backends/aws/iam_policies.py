@@ -68,6 +68,10 @@ class Place:
         """A role's ARN."""
         return f"arn:{self.partition}:iam::{self.account}:role/{name}"
 
+    def profile(self, name: str) -> str:
+        """An instance profile's ARN."""
+        return f"arn:{self.partition}:iam::{self.account}:instance-profile/{name}"
+
     @property
     def inputs(self) -> str:
         """The bucket of the input store."""

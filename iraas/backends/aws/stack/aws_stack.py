@@ -12,9 +12,10 @@ from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.prices import PriceTable, load_prices
 from iraas.backends.aws.session import AwsSession
-from iraas.backends.aws.stack.checks import Finding, check_site
+from iraas.backends.aws.stack.checks import check_site
 from iraas.backends.aws.stack.composition import data_parts, install_part, other_parts
 from iraas.backends.aws.stack.costs import StackCosts, stack_costs
+from iraas.backends.aws.stack.findings import Finding
 from iraas.backends.aws.stack.images import bake_image
 from iraas.backends.aws.stack.install_part import Artifacts
 from iraas.backends.aws.stack.network import Network, find_subnets

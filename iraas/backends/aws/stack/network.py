@@ -57,6 +57,38 @@ def find_subnets(site: Site) -> list[Subnet]:
     return subnets
 
 
+def subnets_without_a_way_out(site: Site) -> list[str]:
+    """The subnets whose instances cannot reach anything outside their VPC.
+
+    Raises:
+        ConfigurationError: There are no subnets, or the routes may not be looked at.
+    """
+    ec2: Any = site.session.client("ec2")
+    subnets = find_subnets(site)
+    filters = [{"Name": "vpc-id", "Values": [subnets[0].vpc_id]}]
+    with translating("ec2", "the routes"):
+        tables = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    by_subnet: dict[str, dict[str, Any]] = {}
+    for table in tables:
+        for one in table.get("Associations", []):
+            # Subnets without a table of their own have the main one.
+            by_subnet["" if one.get("Main") else one.get("SubnetId", "")] = table
+    main = by_subnet.get("", {})
+    return [
+        one.subnet_id
+        for one in subnets
+        if not _leads_out(by_subnet.get(one.subnet_id, main), one.gives_public_addresses)
+    ]
+
+
+def _leads_out(table: dict[str, Any], is_public: bool) -> bool:
+    for route in table.get("Routes", []):
+        if route.get("DestinationCidrBlock") == "0.0.0.0/0" and route.get("State") != "blackhole":
+            # An internet gateway lets only those out who have a public address.
+            return is_public or not str(route.get("GatewayId", "")).startswith("igw-")
+    return False
+
+
 class Network:
     """The VPC that the deployment's subnets are of, looked up when it is first needed."""
 

@@ -15,12 +15,10 @@ from iraas.backends.aws.response_queues import SqsResponseQueues
 from iraas.backends.aws.role_rights import worker_statements
 from iraas.backends.aws.session import AwsSession
 from iraas.backends.aws.stack.bucket_part import BucketPart
-from iraas.backends.aws.stack.checks import PROVISION_ACTIONS, Finding, check_site, vcpus
 from iraas.backends.aws.stack.emptying import FRUITLESS_TRIES
 from iraas.backends.aws.stack.images import bake_image
 from iraas.backends.aws.stack.install_part import Artifact, Artifacts
 from iraas.backends.aws.stack.network import Network, find_subnets
-from iraas.backends.aws.stack.parts import Site
 from iraas.backends.aws.stack.queue_part import queue_parts
 from iraas.backends.aws.stack.role_part import RolePart
 from iraas.backends.aws.stack.security_group_part import SecurityGroupPart
@@ -34,71 +32,9 @@ from iraas.errors import (
     PermissionDeniedError,
     WaitTimeoutError,
 )
+from tests.unit.backends.aws.scripted_sdk import ACCOUNT, Session, error, site_of, subnet
 
-ACCOUNT = "123456789012"
 TAGS = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": "worker"}]
-
-
-def error(code: str, operation: str = "Call", status: int = 400) -> ClientError:
-    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, operation)
-
-
-class Client:
-    """Answers what it was told to, in order, the last answer for ever; remembers the calls."""
-
-    def __init__(self, calls: list[tuple[str, dict[str, Any]]], **answers: Any) -> None:
-        self._calls = calls
-        self._answers = {name: list(given) for name, given in answers.items()}
-
-    def __getattr__(self, name: str) -> Any:
-        def call(**request: Any) -> Any:
-            self._calls.append((name, request))
-            answers = self._answers.get(name, [{}])
-            answer = answers.pop(0) if len(answers) > 1 else answers[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
-
-
-class Session:
-    """A session of such clients."""
-
-    uses_tls = True
-
-    def __init__(self, region: str = "eu-west-1", **answers: Any) -> None:
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.region = region
-        self._client = Client(self.calls, **answers)
-
-    def account(self) -> str:
-        return ACCOUNT
-
-    def client(self, _: str) -> Any:
-        return self._client
-
-    @property
-    def sqs(self) -> Any:
-        return self._client
-
-    def asked(self, name: str) -> list[dict[str, Any]]:
-        return [request for called, request in self.calls if called == name]
-
-
-def site_of(session: Session, **more: Any) -> Site:
-    now = [0.0]
-    site = Site(
-        cast("AwsSession", session),
-        Names("demo"),
-        FleetOptions(subnet_ids=("subnet-a",)),
-        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
-        clock=lambda: now[0],
-    )
-    return replace(site, **more)
-
-
 NO_BUCKET = error("404", "HeadBucket", 404)
 
 
@@ -498,15 +434,6 @@ def test_a_group_that_is_missing_has_a_remedy() -> None:
     assert "iraas provision" in caught.value.remedy
 
 
-def subnet(subnet_id: str, zone: str, vpc: str = "vpc-1", free: int = 100) -> dict[str, Any]:
-    return {
-        "SubnetId": subnet_id,
-        "VpcId": vpc,
-        "AvailabilityZone": zone,
-        "AvailableIpAddressCount": free,
-    }
-
-
 def test_subnets_are_of_one_vpc_and_sorted_by_zone() -> None:
     answer = {"Subnets": [subnet("s-b", "b"), subnet("s-a", "a")]}
     found = find_subnets(site_of(Session(describe_subnets=[answer])))
@@ -537,95 +464,6 @@ def test_the_spot_role_is_made_once_and_nobody_fails_for_want_of_it() -> None:
     denied = Session(get_role=[missing], create_service_linked_role=[error("AccessDenied")])
     ensure_spot_role(site_of(denied, report=said.append))
     assert "on demand" in said[0]
-
-
-def checked(**answers: Any) -> dict[str, Finding]:
-    given = {
-        "get_caller_identity": [{"Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}],
-        "simulate_principal_policy": [{"EvaluationResults": []}],
-        "get_service_quota": [{"Quota": {"Value": 64.0}}],
-        "describe_subnets": [{"Subnets": [subnet("s-a", "a")]}],
-        **answers,
-    }
-    return {one.subject: one for one in check_site(site_of(Session(**given)))}
-
-
-def test_all_is_well() -> None:
-    assert {one.ok for one in checked().values()} == {True}
-
-
-def test_missing_permissions_are_named() -> None:
-    denied = {
-        "EvaluationResults": [
-            {"EvalActionName": "iam:CreateRole", "EvalDecision": "implicitDeny"},
-            {"EvalActionName": "sqs:CreateQueue", "EvalDecision": "allowed"},
-        ]
-    }
-    found = checked(simulate_principal_policy=[denied, {"EvaluationResults": []}])["permissions"]
-    assert found.ok is False
-    assert "iam:CreateRole" in found.text
-    assert "sqs:CreateQueue" not in found.text
-
-
-def test_an_assumed_role_is_asked_about_as_the_role_that_it_is() -> None:
-    session = Session(
-        get_caller_identity=[{"Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/me"}],
-        simulate_principal_policy=[{"EvaluationResults": []}],
-        get_service_quota=[{"Quota": {"Value": 64.0}}],
-        describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
-    )
-    check_site(site_of(session))
-    asked = session.asked("simulate_principal_policy")
-    assert {one["PolicySourceArn"] for one in asked} == {f"arn:aws:iam::{ACCOUNT}:role/Admin"}
-    assert [action for one in asked for action in one["ActionNames"]] == list(PROVISION_ACTIONS)
-
-
-def test_who_may_not_simulate_has_some_calls_tried_instead() -> None:
-    findings = check_site(
-        site_of(
-            Session(
-                get_caller_identity=[{"Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}],
-                simulate_principal_policy=[error("AccessDenied", status=403)],
-                describe_instances=[error("DryRunOperation", status=412)],
-                create_security_group=[error("UnauthorizedOperation", status=403)],
-                create_launch_template=[error("DryRunOperation", status=412)],
-                get_service_quota=[{"Quota": {"Value": 64.0}}],
-                describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
-            )
-        )
-    )
-    tried = {one.text: one.ok for one in findings if one.subject == "permissions"}
-    assert tried["ec2:CreateSecurityGroup is not allowed"] is False
-    assert tried["ec2:DescribeInstances is allowed"] is True
-
-
-def test_a_quota_too_small_says_how_many_workers_fit() -> None:
-    found = checked(get_service_quota=[{"Quota": {"Value": 5.0}}])
-    assert found["Spot quota"].ok is False
-    assert (
-        "5 vCPUs are allowed, 19 workers need 38; about 2 workers fit" in found["Spot quota"].text
-    )
-    assert "L-34B43A08" in found["Spot quota"].remedy
-    assert "L-1216C47A" in found["on-demand quota"].remedy
-
-
-def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> None:
-    found = checked(get_service_quota=[error("AccessDeniedException")])
-    assert found["on-demand quota"].ok is None
-    assert found["subnets"].ok is True
-
-
-def test_too_few_addresses_are_found() -> None:
-    found = checked(describe_subnets=[{"Subnets": [subnet("s-a", "a", free=3)]}])
-    assert found["subnets"].ok is False
-
-
-@pytest.mark.parametrize(
-    ("kind", "count"),
-    [("t3.small", 2), ("c6a.large", 2), ("c6a.xlarge", 4), ("c6a.4xlarge", 16), ("x9.metal", 2)],
-)
-def test_vcpus_follow_from_the_size(kind: str, count: int) -> None:
-    assert vcpus(kind) == count
 
 
 class FakeArtifacts(Artifacts):
