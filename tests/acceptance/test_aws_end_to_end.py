@@ -118,6 +118,20 @@ def what_is_left(session: AwsSession) -> dict[str, Any]:
         "roles": [one for one in roles if "iraas" in one],
         "profiles": iam.list_instance_profiles()["InstanceProfiles"],
         "groups": [one for one in groups if "iraas" in one],
+        "instances": [
+            one["InstanceId"]
+            for reservation in ec2.describe_instances()["Reservations"]
+            for one in reservation["Instances"]
+            if one["State"]["Name"] != "terminated"
+        ],
+        "volumes": ec2.describe_volumes()["Volumes"],
+        "images": ec2.describe_images(Owners=["self"])["Images"],
+        # The emulator has snapshots of its own; ours have tags.
+        "snapshots": [
+            one["SnapshotId"]
+            for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+            if one.get("Tags")
+        ],
     }
 
 
