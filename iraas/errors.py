@@ -10,6 +10,7 @@
     │   ├── CredentialsError            the backend does not know who asks
     │   ├── PermissionDeniedError       the backend knows, and says no
     │   └── QuotaError                  an account limit is in the way
+    ├── SavingError                 1   a file of results could not be written
     ├── BackendError                1   a queue, a store or the fleet failed
     │   ├── BackendUnavailableError     for now: the same call may succeed later
     │   ├── ObjectNotFoundError         the store has nothing under that key

@@ -71,6 +71,7 @@ def follow_job(
         pace=Pace() if timeout_s is None else Pace(timeout_s=timeout_s),
     )
     report = Report(as_json=as_json)
+    begun = False
     progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
     try:
         with (
@@ -82,6 +83,9 @@ def follow_job(
         ):
             for outcome in submission.outcomes():
                 controller.check()
+                if outcome is None and not begun:
+                    begun = True
+                    progress.start_from(submission.done)
                 if outcome is not None:
                     report.count(outcome)
                     if shown is None or shown.has(split_request_id(outcome.request_id)[1]):
@@ -112,8 +116,9 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
         max_image_bytes=settings.max_image_bytes,
     )
     start_controller(settings, backend)
-    progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
+    progress = job_progress(job.total, lambda: len(backend.fleet.instances()), sending=True)
     sent = concluded.concluded
+    progress.start_from(sent)
     refused = 0
 
     def count(images: int) -> None:

@@ -83,13 +83,15 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
     working_at = began
     failures = 0
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
+        looked_at = began
         while True:
-            looked_at = time.monotonic()
             for outcome in follower.stored():
                 heard = looked_at
                 failures += outcome.prediction is None
                 yield outcome
                 progress.update(follower.ledger.concluded, failures)
+            if looked_at == began:
+                progress.start_from(follower.ledger.concluded)
             progress.update(follower.ledger.concluded, failures)
             if follower.ledger.is_complete:
                 return
@@ -105,6 +107,7 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
             if now - heard > PATIENCE_S:
                 raise _gave_up(job, f"no outcome came for {now - heard:.0f} s")
             time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now - looked_at)))
+            looked_at = time.monotonic()
 
 
 def _gave_up(job: "Job", why: str) -> WaitTimeoutError:

@@ -27,6 +27,7 @@ from iraas.services.decision_log import DecisionLog
 from iraas.services.spend import SpendLedger
 
 log = logging.getLogger(__name__)
+MAX_BROKEN = 6
 LONGEST_PAUSE_S = 60.0
 LOST_INSTANCE = "its worker never reported"
 SILENT_INSTANCE = "its worker fell silent"
@@ -108,7 +109,8 @@ class Controller:
 
         Args:
             stop: Ends it at the next look.
-            until_idle: Also ends once no request is left and no worker is there.
+            until_idle: Also ends once no request is left and no worker is there; or once worker
+                after worker could not work, for nobody watches a controller that ends by itself.
 
         Raises:
             ConfigurationError: A setting is wrong, and was from the first look on. Later on that is
@@ -117,7 +119,7 @@ class Controller:
         try:
             while not stop.is_set():
                 decision = self._try_tick()
-                if until_idle and decision is not None and self._is_idle(decision):
+                if until_idle and decision is not None and self._has_ended(decision):
                     return
                 self._rest(stop, decision)
         finally:
@@ -268,6 +270,12 @@ class Controller:
         if self._broken.left_s:
             return f"waiting before the next launch, for a worker broke: {self._broken.reason}"
         return self._spend.is_exhausted([*present, *self._others])
+
+    def _has_ended(self, decision: DecisionRecord) -> bool:
+        is_in_vain = self._broken.in_a_row >= MAX_BROKEN and not self._known
+        if is_in_vain:
+            log.warning("%d workers in a row could not work: giving up", self._broken.in_a_row)
+        return is_in_vain or self._is_idle(decision)
 
     def _is_idle(self, decision: DecisionRecord) -> bool:
         """Whether no request is left, and no instance either, whatever its worker is doing."""

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from iraas.core.ports import Instance, Launch, OutboundMessage, QueueDepth
 from iraas.core.records import DecisionRecord, WorkerRecord, WorkerState, decode_decision
 from iraas.core.scaling import BacklogPolicy
 from iraas.errors import BackendUnavailableError, PermissionDeniedError
-from iraas.services.controller import LOST_INSTANCE, SILENT_INSTANCE, Controller, Timing
+from iraas.services.controller import LOST_INSTANCE, MAX_BROKEN, SILENT_INSTANCE, Controller, Timing
 from tests.unit.services.scripted import (
     Clock,
     FlakyBackend,
@@ -396,6 +397,33 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     leaves(backend, clock, ids(backend)[0], "gone", done=1)
     thread.join(10.0)
     assert not thread.is_alive()
+
+
+def test_until_idle_it_does_not_launch_broken_workers_for_ever(
+    backend: FlakyBackend, clock: Clock
+) -> None:
+    controller = made(backend, clock, timing=Timing(tick_s=0.01))
+    send(backend, [request(0)])
+
+    def broken(number: int) -> bool:
+        decision = decode_decision(backend.records.get(LAST_DECISION))
+        return decision.broken_in_a_row == number
+
+    stop = threading.Event()
+    thread = threading.Thread(target=controller.run, args=(stop,), kwargs={"until_idle": True})
+    thread.start()
+    try:
+        for number in range(1, MAX_BROKEN + 1):
+            wait_until(lambda: ids(backend), "a launch", timeout_s=10.0)
+            leaves(backend, clock, ids(backend)[0], "broken", reason="no onnxruntime")
+            wait_until(partial(broken, number), "its end is seen", timeout_s=10.0)
+            clock.advance(61.0)
+    except AssertionError:
+        stop.set()
+        raise
+    thread.join(10.0)
+    assert not thread.is_alive()
+    assert backend.requests.depth().visible == 1
 
 
 def test_until_idle_with_nothing_to_do_it_ends_at_once(backend: FlakyBackend, clock: Clock) -> None:

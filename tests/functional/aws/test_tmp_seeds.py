@@ -1,0 +1,232 @@
+"""A whole job over faults of all kinds: the real submission and finishing, on an emulator.
+
+Nothing is lost and nothing counted twice, whatever call fails, takes effect without an answer, or
+is answered by something in between.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from iraas.core.ids import split_request_id
+from iraas.core.jobs import Job
+from iraas.core.keys import input_key
+from iraas.core.messages import Request, decode_request
+from iraas.core.outcomes import LabelScore, Outcome, Prediction
+from iraas.core.ports import Backend
+from iraas.errors import BackendError, BackendUnavailableError
+from iraas.services.jobs import create_job
+from iraas.services.sources import Picture
+from iraas.services.submission import Pace, Submission
+from iraas.services.worker.finishing import Finished, Finisher
+from iraas.services.worker.leases import LeaseKeeper
+from tests.functional.aws.deployments import Deployment
+from tests.functional.aws.faults import (
+    Fault,
+    FaultProxy,
+    answer,
+    cut_short,
+    fail_entries,
+    garbage,
+    lose_reply,
+    refuse,
+)
+from tests.waiting import wait_until
+
+PICTURES = 24
+LARGE = (3, 17)
+"""Places of pictures that do not fit into a message."""
+LEASE_S = 2.0
+SHARE = 0.3
+ANY_CALL: list[Fault] = [
+    refuse,
+    lose_reply,
+    garbage,
+    answer(500, "InternalError"),
+    answer(500, "InternalError", took_effect=True),
+    answer(503, "SlowDown"),
+]
+READS: list[Fault] = [*ANY_CALL, cut_short]
+BATCHES: list[Fault] = [*ANY_CALL, fail_entries(0), fail_entries(*range(10))]
+FAULTS: dict[str, list[Fault]] = {
+    "GetObject": READS,
+    "PutObject": [*ANY_CALL, answer(409, "ConditionalRequestConflict")],
+    "GET bucket": READS,
+    "ReceiveMessage": ANY_CALL,
+    "SendMessageBatch": BATCHES,
+    "DeleteMessageBatch": BATCHES,
+    "ChangeMessageVisibilityBatch": BATCHES,
+}
+
+
+class Luck:
+    """Chooses what happens to a call; after many of an operation all is well, so that it ends."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self._lock = threading.Lock()
+        self._looked: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()
+
+    def choose(self, operation: str) -> Fault | None:
+        with self._lock:
+            self._looked[operation] += 1
+            kinds = FAULTS.get(operation)
+            if not kinds or self._looked[operation] > 60 or self._dice.random() > SHARE:
+                return None
+            self.struck[operation] += 1
+            return self._dice.choice(kinds)
+
+
+def outcome_of(asked: Request, image: bytes, worker: str) -> Outcome:
+    """What a classifier would say: here the label is written in the picture."""
+    label = image[3:11].decode()
+    return Outcome(
+        request_id=asked.request_id,
+        job_id=asked.job_id,
+        name=asked.name,
+        prediction=Prediction((LabelScore(label, 0.9),)),
+        reason="",
+        model="scripted@00000000",
+        worker=worker,
+        attempts=1,
+        submitted_at=asked.submitted_at,
+        completed_at=time.time(),
+    )
+
+
+class Worker:
+    """Receives, keeps the leases, and finishes as a worker does."""
+
+    def __init__(self, name: str, backend: Backend) -> None:
+        self._name = name
+        self._backend = backend
+        self._finisher = Finisher(backend)
+
+    def work(self, done: threading.Event) -> None:
+        with LeaseKeeper(self._backend.requests, LEASE_S) as leases:
+            while not done.is_set():
+                try:
+                    self._step(leases, done)
+                except BackendUnavailableError:
+                    continue
+
+    def _step(self, leases: LeaseKeeper, done: threading.Event) -> None:
+        messages = self._backend.requests.receive(5, lease_s=LEASE_S, wait_s=1.0)
+        receipts = [one.receipt for one in messages]
+        leases.hold(receipts)
+        try:
+            if messages:
+                done.wait(LEASE_S / 2)  # what classifying takes: leases are extended meanwhile
+            batch = []
+            for message in messages:
+                asked = decode_request(message.body)
+                image = asked.image
+                if image is None:
+                    image = self._backend.inputs.get(input_key(asked.request_id, "jpg"))
+                found = outcome_of(asked, image, self._name)
+                batch.append(Finished(asked, found, message.receipt))
+            if batch:
+                self._finisher.finish(batch)
+        finally:
+            leases.let_go(receipts)
+
+
+def backend_of(deployment: Deployment) -> Backend:
+    """The parts of a backend that a job needs."""
+    parts = SimpleNamespace(
+        name="aws",
+        requests=deployment.requests,
+        dead_letters=deployment.dead_letters,
+        responses=deployment.responses,
+        inputs=deployment.inputs,
+        outputs=deployment.outputs,
+        records=deployment.records,
+    )
+    return cast("Backend", parts)
+
+
+def allow_receives(deployment: Deployment, count: int) -> None:
+    """Let a message be received so often before it is a dead letter: faults take their share."""
+    sqs = deployment.session.sqs
+    url = sqs.get_queue_url(QueueName=deployment.names.requests)["QueueUrl"]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    policy = json.loads(answer["Attributes"]["RedrivePolicy"]) | {"maxReceiveCount": count}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+
+
+@pytest.fixture
+def job(deployment: Deployment, tmp_path: Path) -> Job:
+    allow_receives(deployment, 50)
+    pictures = []
+    for place in range(PICTURES):
+        path = tmp_path / f"{place:02d}.jpg"
+        padding = b"x" * 1_200_000 if place in LARGE else b""
+        path.write_bytes(b"\xff\xd8\xff" + f"label-{place:02d}".encode() + padding)
+        pictures.append(Picture(path.name, str(path)))
+    backend = backend_of(deployment)
+    return create_job(backend, pictures, sources=(str(tmp_path),), clock=time.time)
+
+
+def submit(backend: Backend, job: Job) -> list[dict[int, str]]:
+    """Submit, and resume whenever that fails, as a person would; give what each try was told."""
+    told: list[dict[int, str]] = []
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        seen: dict[int, str] = {}
+        told.append(seen)
+        submission = Submission(
+            backend,
+            job,
+            requester_id=f"submit-{len(told)}",
+            max_image_bytes=10**7,
+            pace=Pace(window=10, wait_s=0.5, look_s=1.0),
+        )
+        try:
+            for outcome in submission.outcomes():
+                if outcome is not None:
+                    place = split_request_id(outcome.request_id)[1]
+                    assert place not in seen, "an outcome is told once"
+                    assert outcome.prediction is not None
+                    seen[place] = outcome.prediction.label
+        except BackendError:
+            continue
+        if submission.is_complete:
+            return told
+    raise AssertionError(f"the job did not end: {told}")
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+def test_a_job_over_faults_ends_with_one_outcome_for_each_picture(
+    shaky: Deployment, deployment: Deployment, proxy: FaultProxy, job: Job, seed: int
+) -> None:
+    luck = Luck(seed)
+    proxy.plan_all(luck.choose)
+    backend = backend_of(shaky)
+    done = threading.Event()
+    threads = [
+        threading.Thread(target=Worker(name, backend).work, args=(done,)) for name in ("a", "b")
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        told = submit(backend, job)
+        wait_until(lambda: deployment.requests.depth().total == 0, "an empty queue")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    right = {place: f"label-{place:02d}" for place in range(PICTURES)}
+    assert told[-1] == right  # a resumed submission tells what is stored already, too
+    assert len(list(deployment.outputs.list())) == PICTURES
+    assert len(list(deployment.inputs.list())) == PICTURES
+    assert deployment.dead_letters.depth().total == 0
+    assert all(luck.struck[operation] for operation in FAULTS), luck.struck
