@@ -67,7 +67,9 @@ FAULTS: dict[str, list[Fault]] = {
 
 
 class Luck:
-    """Chooses what happens to a call; after many of an operation all is well, so that it ends."""
+    """Chooses what happens to a call. The first of each operation goes wrong, and after many of it
+    all is well, so that it ends.
+    """
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
@@ -79,7 +81,9 @@ class Luck:
         with self._lock:
             self._looked[operation] += 1
             kinds = FAULTS.get(operation)
-            if not kinds or self._looked[operation] > 60 or self._dice.random() > SHARE:
+            is_first = self._looked[operation] == 1
+            is_late = self._looked[operation] > 60
+            if not kinds or is_late or (not is_first and self._dice.random() > SHARE):
                 return None
             self.struck[operation] += 1
             return self._dice.choice(kinds)
