@@ -49,6 +49,8 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
         self.page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
         self.page.on("console", self._heard)
+        # From now on, for it takes a while until choosers are caught: a key is quicker.
+        self.page.on("filechooser", lambda _: None)
         self.page.add_init_script(_WATCH)
 
     def _heard(self, message: ConsoleMessage) -> None:
