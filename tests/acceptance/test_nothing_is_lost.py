@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import struct
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -135,10 +136,12 @@ def workers_gone(deployment: Deployment) -> Callable[[], bool]:
 
 
 def send(deployment: Deployment, folder: Path) -> str:
-    """Send a folder and leave; give back the job's id. The test runs the controller itself."""
+    """Send a folder with files that are refused, and leave; give back the job's id. The test runs
+    the controller itself.
+    """
     with deployment.start("controller") as held:
         wait_until(lambda: deployment.status()["controller"] != "", "a controller")
-        job = deployment.run("submit", str(folder), "--no-wait").stdout.strip()
+        job = deployment.run("submit", str(folder), "--no-wait", expect=3).stdout.strip()
         held.kill()
     return job
 
@@ -162,6 +165,7 @@ def test_300_images_end_in_300_outcomes_while_workers_and_controller_are_killed_
     expected = true_labels(folder, bundle_path)
     deployment.environment["IRAAS_TEST_FAULTS"] = "decode:killer.jpg"
     chaos = Chaos(deployment, seed=random.randrange(10**6))
+    sys.stdout.write(f"seed {chaos.seed}\n")  # shown if the test fails, wherever
 
     job = send(deployment, folder)
     with controller_kept_alive(deployment):
