@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -75,11 +77,17 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
     yield make
     for fleet in fleets:
-        ids = [one.instance_id for one in fleet.instances()]
-        for process in processes_of(set(ids)):
-            process.kill()
-        wait_until(lambda one=fleet: not one.instances())  # type: ignore[misc]
+        wait_until(partial(ended, fleet))
         fleet.close()
+
+
+def ended(fleet: SubprocessFleet) -> bool:
+    """Kill what there is of a fleet; what is just being started is found at a later look."""
+    there = fleet.instances()
+    for process in processes_of({one.instance_id for one in there}):
+        with suppress(psutil.Error):
+            process.kill()
+    return not there
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
