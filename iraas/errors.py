@@ -21,7 +21,10 @@
     ├── ImageError                  -   an image cannot be classified: becomes its failure outcome
     │   ├── NotAnImageError             the bytes are of no format that we read
     │   ├── BrokenImageError            the format is right, the content is not
-    │   └── ImageTooLargeError          over the limit of bytes or pixels
+    │   ├── ImageTooLargeError          over the limit of bytes, pixels or memory
+    │   ├── ImageTooSlowError           decoding it took more CPU time than it may
+    │   └── DecoderCrashError           it ended the process that decoded it, each time it was tried
+    ├── ProcessDiedError            1   a child process ended that should have answered
     ├── BundleError                 1   a model bundle is missing, mangled or not the one promised
     ├── JobNotFoundError            1   no job of that id in this deployment
     └── WaitTimeoutError            5   the bound on a wait was reached
@@ -123,6 +126,26 @@ class BrokenImageError(ImageError):
 
 class ImageTooLargeError(ImageError):
     """The image is over the limit of bytes or of pixels."""
+
+
+class ImageTooSlowError(ImageError):
+    """Decoding the image took more CPU time than one image may take."""
+
+
+class DecoderCrashError(ImageError):
+    """The image ended the process that decoded it, each time it was tried."""
+
+
+class ProcessDiedError(IraasError):
+    """A child process ended that should have answered.
+
+    Attributes:
+        status: Its exit status, negative for the signal that ended it.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a child process ended with status {status}")
+        self.status = status
 
 
 class BundleError(IraasError):

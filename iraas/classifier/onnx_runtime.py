@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iraas.classifier.bundle import load_bundle
 from iraas.classifier.silence import import_onnxruntime
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
-from iraas.errors import BundleError, MissingExtraError, how_to_install
+from iraas.errors import BundleError, ImageError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,16 @@ class OnnxClassifier:
         pixels = batch[0][None] if len(batch) == 1 else self._np.stack(batch)
         (logits,) = self._session.run(None, {self._input_name: pixels})
         return [self._prediction(row) for row in logits]
+
+    def classify(self, images: Sequence[bytes]) -> list[Prediction | ImageError]:
+        """Prepare and infer; see `iraas.core.ports.Classifier.classify`."""
+        return [self._classify(image) for image in images]
+
+    def _classify(self, image: bytes) -> Prediction | ImageError:
+        try:
+            return self.infer([self.prepare(image)])[0]
+        except ImageError as exc:
+            return exc
 
     def _prediction(self, logits: NDArray[np.float32]) -> Prediction:
         np = self._np

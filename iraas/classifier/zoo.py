@@ -7,9 +7,9 @@ this module imports no numpy, no onnxruntime and no torch. A bundle that is not 
 
 import errno
 import fcntl
+import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,8 @@ from iraas.errors import (
     MissingExtraError,
     how_to_install,
 )
+from iraas.sandbox.commands import module_command
+from iraas.sandbox.environment import user_environment
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -199,15 +201,12 @@ def _make(model: ZooModel, target: Path) -> None:
 
 
 def _export(name: str, directory: Path) -> None:
-    command = [sys.executable, "-m", "iraas.classifier.export", name, str(directory)]
+    command = module_command("iraas.classifier.export", name, str(directory))
     remedy = f"see the whole error with: {' '.join(command[:-1])} DIRECTORY"
-    # The working directory may be a stranger's folder of pictures, and -m puts it first on the
-    # module path: start where iraas itself was found.
-    home = Path(__file__).parents[2]
     try:
         done = subprocess.run(
             command,
-            cwd=home,
+            env=user_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=EXPORT_TIMEOUT_S,

@@ -1,7 +1,8 @@
 """A classifier process, as the supervisor of a worker starts it: not a command for people.
 
-It reads one line from its standard input, classifies until it is told to stop or its supervisor is
-gone, and writes beats to its standard output. Its settings are in its environment.
+It reads one line from its standard input, works until it is told to stop or its supervisor is gone,
+and writes beats to its standard output. Its settings are in its environment. It receives, stores
+and replies, and never decodes an image: that is done by the confined process that it starts.
 """
 
 import faulthandler
@@ -11,21 +12,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from iraas.classifier.confined import ConfinedClassifier, ImageLimits
 from iraas.cli.composition import open_backend
-from iraas.cli.options import resolve_settings
-from iraas.core.settings import Settings
-from iraas.errors import IraasError
+from iraas.core.settings import Settings, settings_from_environment
+from iraas.errors import IraasError, ProcessDiedError
 from iraas.services.worker.beats import Beat
-from iraas.services.worker.faults import parse_faults
+from iraas.services.worker.faults import FAULTS_VARIABLE, parse_faults
 from iraas.services.worker.intake import Limits
 from iraas.services.worker.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
-FAULTS_VARIABLE = "IRAAS_TEST_FAULTS"
 PIPE_LOST = 1
 BROKEN = 70
 LOCAL_LIMITS = Limits()
@@ -50,22 +52,29 @@ def main() -> None:
 
     threading.excepthook = lambda failure: _die_of(failure, tell)
     try:
-        _work(Path(greeting["bundle"]), greeting["worker_id"], tell)
+        _work(greeting, tell)
+    except ProcessDiedError as error:  # it may go well the next time
+        log.warning("%s", error)
+        sys.exit(BROKEN)
     except IraasError as error:
         tell(_error_beat(error))
         sys.exit(BROKEN)
 
 
-def _work(bundle: Path, worker_id: str, tell: Callable[[Beat], None]) -> None:
-    from iraas.classifier.onnx_runtime import load_classifier  # noqa: PLC0415 - after the greeting
-
-    settings = resolve_settings({}, None).settings
-    classifier = load_classifier(bundle, max_pixels=settings.max_pixels)
-    with open_backend(settings) as backend:
+def _work(greeting: Mapping[str, Any], tell: Callable[[Beat], None]) -> None:
+    settings = settings_from_environment(os.environ)
+    # Started first: it loads the model while the backend is opened.
+    classifier = ConfinedClassifier(
+        Path(greeting["bundle"]),
+        _image_limits(settings),
+        must_be_confined=greeting["must_be_confined"],
+    )
+    with closing(classifier), open_backend(settings) as backend:
+        classifier.wait_until_ready()
         pipeline = Pipeline(
             backend,
             classifier,
-            worker_id,
+            greeting["worker_id"],
             limits=_limits(settings),
             tell=tell,
             fault=parse_faults(os.environ.get(FAULTS_VARIABLE, "")),
@@ -73,6 +82,15 @@ def _work(bundle: Path, worker_id: str, tell: Callable[[Beat], None]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())
         threading.Thread(target=_stop_with_supervisor, args=(pipeline,), daemon=True).start()
         pipeline.run()
+
+
+def _image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        max_pixels=settings.max_pixels,
+        max_image_bytes=settings.max_image_bytes,
+        image_cpu_s=settings.image_cpu_s,
+        max_attempts=settings.max_attempts,
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iraas.cli.options import settings_environment
-from iraas.core.settings import MAX_FLEET, Settings
+from iraas.core.settings import MAX_FLEET, Settings, settings_environment
 from iraas.errors import ConfigurationError
+from iraas.sandbox.commands import module_command
+from iraas.sandbox.environment import user_environment
+from iraas.services.worker.faults import FAULTS_VARIABLE
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
@@ -113,11 +115,13 @@ def iraas_command(*arguments: str) -> list[str]:
     return module_command("iraas", *arguments)
 
 
-def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of ours; whatever modules lie in the working directory,
-    which is often somebody's folder of pictures, are left alone.
+def iraas_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker or controller that is started here: the settings, no secret but
+    those of an account on AWS that it works with.
     """
-    return [sys.executable, "-P", "-m", module, *arguments]
+    inherited = user_environment(os.environ, with_aws=settings.backend == "aws")
+    faults = {FAULTS_VARIABLE: os.environ[FAULTS_VARIABLE]} if FAULTS_VARIABLE in os.environ else {}
+    return {**inherited, **settings_environment(settings), **faults}
 
 
 def _say(text: str) -> None:
@@ -149,7 +153,7 @@ def _local(settings: Settings) -> "Backend":
         settings.deployment,
         capacity=max_workers(settings),
         worker_command=iraas_command("worker"),
-        worker_environment={**os.environ, **settings_environment(worker)},
+        worker_environment=iraas_environment(worker),
     )
 
 

@@ -1,7 +1,6 @@
 """Sending a job and following it on a terminal or in a pipe, for the commands that do."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from iraas.cli.composition import iraas_command, make_controller, new_requester_id
+from iraas.cli.composition import (
+    iraas_command,
+    iraas_environment,
+    make_controller,
+    new_requester_id,
+)
 from iraas.cli.exits import ExitCode
-from iraas.cli.options import settings_environment
 from iraas.cli.progress import JobProgress, job_progress
 from iraas.cli.render import print_json
 from iraas.cli.reporting import Report
@@ -201,7 +204,7 @@ def start_controller(settings: Settings, backend: Backend) -> None:
         return
     subprocess.Popen(
         iraas_command("controller", "--until-idle"),
-        env={**os.environ, **settings_environment(settings)},
+        env=iraas_environment(settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -18,7 +18,6 @@ from iraas.core.settings import (
     Profile,
     Resolved,
     Settings,
-    is_secret,
     resolve,
     variable,
 )
@@ -120,18 +119,6 @@ def resolve_settings(flags: dict[str, object], profile: str | None) -> Resolved:
             "cache": Path(platformdirs.user_cache_dir("iraas")) / "bundles",
         },
     )
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """The environment that gives another iraas process these very settings."""
-    values = {
-        one.name: getattr(settings, one.name) for one in fields(Settings) if not is_secret(one.name)
-    }
-    return {variable(name): _as_text(value) for name, value in values.items() if value is not None}
-
-
-def _as_text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _read_profile(name: str | None) -> Profile | None:

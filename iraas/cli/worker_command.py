@@ -1,7 +1,6 @@
 """``iraas worker``: one worker, until there is nothing left to do."""
 
 import json
-import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iraas.cli.exits import ExitCode
-from iraas.cli.options import settings_environment, with_settings
+from iraas.cli.options import with_settings
 from iraas.cli.printable import counted, printable
 from iraas.core.settings import Resolved
 
@@ -45,9 +44,10 @@ def worker(
     from iraas.cli.composition import (  # noqa: PLC0415 - heavy
         cores,
         ensure_model,
-        module_command,
+        iraas_environment,
         open_backend,
     )
+    from iraas.sandbox.commands import module_command  # noqa: PLC0415 - not for --help
     from iraas.services.worker.processes import ClassifierProcess  # noqa: PLC0415 - heavy
     from iraas.services.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
 
@@ -56,12 +56,14 @@ def worker(
     machine = _own_machine() if end_machine else None
     name = machine.instance_id() if machine else worker_id or f"w-{secrets.token_hex(4)}"
     bundle = ensure_model(settings, lambda text: typer.echo(text, err=True))
-    greeting = json.dumps({"bundle": str(bundle), "worker_id": name}).encode()
+    greeting = {"bundle": str(bundle), "worker_id": name, "must_be_confined": end_machine}
     command = module_command("iraas.cli.classifier_process")
-    os.environ.update(settings_environment(settings))
+    environment = iraas_environment(settings)
 
     def start() -> "ClassifierProcess":
-        return ClassifierProcess(command, greeting, time.monotonic)
+        return ClassifierProcess(
+            command, json.dumps(greeting).encode(), time.monotonic, environment=environment
+        )
 
     with open_backend(settings) as backend:
         supervisor = Supervisor(

@@ -147,6 +147,9 @@ class Settings:
     stall_s: float = _setting(
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )
+    image_cpu_s: float = _setting(
+        _seconds(0.1, 600), 1.4, "CPU seconds that decoding one image may take."
+    )
     max_attempts: int = _setting(
         _whole(1, MAX_ATTEMPTS), 3, "How often an image may end its process when tried alone."
     )
@@ -263,6 +266,30 @@ def is_secret(name: str) -> bool:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return ENVIRONMENT_PREFIX + name.upper()
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives another iraas process these very settings, but for secrets."""
+    values = {
+        one.name: getattr(settings, one.name) for one in fields(Settings) if not is_secret(one.name)
+    }
+    return {variable(name): _as_text(value) for name, value in values.items() if value is not None}
+
+
+def settings_from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings that `settings_environment` wrote down; no file is looked at.
+
+    Args:
+        environment: The process's environment, which has a home and a cache.
+
+    Raises:
+        ConfigurationError: If one cannot be used.
+    """
+    return resolve(flags={}, environment=environment, defaults={}).settings
+
+
+def _as_text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _find(

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-MARK = "IRAAS_INSTANCE_ID"
-"""Names the instance in the environment of its worker; the worker's own processes inherit it."""
+from iraas.sandbox.environment import INSTANCE_MARK
 
 _PAUSE_S = 0.02
 _LOOK_EVERY_S = 0.5
@@ -18,7 +17,7 @@ def processes_of(instance_ids: set[str]) -> Iterator[psutil.Process]:
     """The processes of instances that this user may see. Reads each process's environment."""
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) in instance_ids:
+            if process.environ().get(INSTANCE_MARK) in instance_ids:
                 yield process
         except psutil.Error:
             continue  # it is gone, or another user's: not one that we started

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from iraas.backends.local.controller_lease import is_locked, try_lock
 from iraas.backends.local.files import make_folder, os_errors_translated, write_whole
-from iraas.backends.local.instance_processes import MARK, end_processes
+from iraas.backends.local.instance_processes import end_processes
 from iraas.core.ids import ALPHABET, is_plain_name
 from iraas.core.ports import Instance, InstanceState, Launch
+from iraas.sandbox.environment import INSTANCE_MARK
 
 SLOT_DESCRIPTOR = "IRAAS_SLOT_FD"
 """Names, in a worker's environment, the descriptor that holds its slot. A worker that passes it on
@@ -147,7 +148,7 @@ class SubprocessFleet:
         said = {"instance_id": instance_id, "launched_at": self._clock()}
         write_whole(_note(slot), json.dumps(said).encode())
         environment = dict(os.environ if self._environment is None else self._environment)
-        environment |= {MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
+        environment |= {INSTANCE_MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
         with (self._logs / f"{instance_id}.log").open("ab") as log:
             child = subprocess.Popen(
                 [*self._command, "--worker-id", instance_id],

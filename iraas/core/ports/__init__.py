@@ -4,7 +4,7 @@ One suite, ``tests/contract``, holds every adapter to them: memory, local and aw
 """
 
 from iraas.core.ports.backend import Backend, Resource, Stack
-from iraas.core.ports.classifiers import Classifier, PreparedImage
+from iraas.core.ports.classifiers import Classifier
 from iraas.core.ports.fleets import (
     ControllerLease,
     Fleet,
@@ -36,7 +36,6 @@ __all__ = [
     "Launch",
     "ObjectStore",
     "OutboundMessage",
-    "PreparedImage",
     "Pricing",
     "Queue",
     "QueueDepth",

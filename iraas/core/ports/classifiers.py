@@ -1,16 +1,14 @@
 """Classifiers: a model in memory."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from iraas.core.outcomes import Prediction
-
-PreparedImage = Any
-"""A decoded and preprocessed image, in the form that its classifier likes best."""
+from iraas.errors import ImageError
 
 
 class Classifier(Protocol):
-    """A model in memory. One thread prepares and infers at a time."""
+    """A model in memory. For one thread at a time."""
 
     @property
     def model_id(self) -> str:
@@ -19,17 +17,16 @@ class Classifier(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many images `infer` takes best at once."""
+        """How many images `classify` takes best at once."""
         ...
 
-    def prepare(self, data: bytes) -> PreparedImage:
-        """Decode and preprocess an image's bytes.
+    def classify(self, images: Sequence[bytes]) -> list[Prediction | ImageError]:
+        """Classify images, at least one; the results come in the same order.
 
-        Raises:
-            ImageError: It cannot be classified; the text says why.
+        An image that cannot be classified gives the error that says why, and hurts no other. A
+        `DecoderCrashError` among them is for people to look at.
+
+        Args:
+            images: Whole files, as they were sent.
         """
-        ...
-
-    def infer(self, batch: Sequence[PreparedImage]) -> list[Prediction]:
-        """Classify prepared images, at least one; the predictions come in the same order."""
         ...

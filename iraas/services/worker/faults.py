@@ -13,6 +13,9 @@ from pathlib import Path
 FaultHook = Callable[[str, str], None]
 """Called with a point's name and the picture's name."""
 
+FAULTS_VARIABLE = "IRAAS_TEST_FAULTS"
+"""Carries the rules to the classifier processes."""
+
 POINTS = ("decode", "input-stored", "outcome-stored", "replied", "deleted")
 
 

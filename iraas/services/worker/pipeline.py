@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from iraas.core.messages import Request
 from iraas.core.outcomes import Outcome, Prediction
-from iraas.core.ports import Backend, Classifier, PreparedImage
-from iraas.errors import BackendError, ImageError
+from iraas.core.ports import Backend, Classifier
+from iraas.errors import BackendError, DecoderCrashError, ImageError
 from iraas.services.worker.beats import Beat
 from iraas.services.worker.faults import FaultHook, no_fault
 from iraas.services.worker.finishing import Finished, Finisher
@@ -128,20 +128,17 @@ class Pipeline:
         return [] if self._stop.is_set() else tasks
 
     def _classify(self, tasks: Sequence[Task]) -> None:
-        prepared: list[tuple[Task, PreparedImage]] = []
         for task in tasks:
             self._fault("decode", task.request.name)
-            try:
-                prepared.append((task, self._classifier.prepare(task.image)))
-            except ImageError as exc:
-                self._conclude(task, self._failure(task.request, str(exc), task.attempts))
-        if prepared:
-            predictions = self._classifier.infer([image for _, image in prepared])
-            for (task, _), prediction in zip(prepared, predictions, strict=True):
-                self._conclude(task, self._success(task, prediction))
+        results = self._classifier.classify([task.image for task in tasks])
+        for task, result in zip(tasks, results, strict=True):
+            self._conclude(task, result)
 
-    def _conclude(self, task: Task, outcome: Outcome) -> None:
-        self._concluded.append(Finished(task.request, outcome, task.receipt))
+    def _conclude(self, task: Task, result: Prediction | ImageError) -> None:
+        prediction, reason = (None, str(result)) if isinstance(result, ImageError) else (result, "")
+        outcome = self._outcome(task.request, task.attempts, prediction, reason)
+        dead_letter = reason if isinstance(result, DecoderCrashError) else ""
+        self._concluded.append(Finished(task.request, outcome, task.receipt, dead_letter))
 
     def _hand_over(self, *, at_once: bool = False) -> None:
         """Give what is concluded to the output thread: a few together while there is more to do.
@@ -153,9 +150,6 @@ class Pipeline:
             for one in self._concluded:
                 self._finished.put(one)
             self._concluded.clear()
-
-    def _success(self, task: Task, prediction: Prediction) -> Outcome:
-        return self._outcome(task.request, task.attempts, prediction, "")
 
     def _failure(self, request: Request, reason: str, attempts: int) -> Outcome:
         return self._outcome(request, attempts, None, reason)

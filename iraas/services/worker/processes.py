@@ -7,7 +7,7 @@ however it dies, the pipe closes and the process leaves by itself.
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from iraas.errors import MessageError
 from iraas.services.worker.beats import Beat, decode_beat
@@ -23,17 +23,30 @@ class ClassifierProcess:
             beats to its standard output.
         greeting: That line.
         now: Gives monotonic seconds.
+        environment: The process's whole environment; this one's if None.
 
     Attributes:
         beat: The last beat; None until the model is loaded.
         progress_at: When it last did anything, in monotonic seconds.
     """
 
-    def __init__(self, command: Sequence[str], greeting: bytes, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        greeting: bytes,
+        now: Callable[[], float],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         # Inheritable descriptors pass on: one holds the worker's slot in the local fleet, so that
         # the slot is not free before the last process of the worker is gone.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+            bufsize=0,
+            env=environment,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

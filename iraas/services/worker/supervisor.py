@@ -136,7 +136,9 @@ class Supervisor:
     def _idle_reason(self) -> str:
         now = self._now()
         beats = [process.beat for process in self._processes]
-        if any(one is None or one.held or one.empty_polls == 0 for one in beats):
+        # A process that has just ended is missing here: its successor has not looked yet.
+        is_busy = any(one is None or one.held or one.empty_polls == 0 for one in beats)
+        if is_busy or len(beats) < self._wanted:
             self._active = now
             return ""
         polled = all(one and one.empty_polls >= self._rules.empty_polls for one in beats)

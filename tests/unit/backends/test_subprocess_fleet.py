@@ -15,10 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iraas.backends.local.instance_processes import MARK, processes_of
+from iraas.backends.local.instance_processes import processes_of
 from iraas.backends.local.subprocess_fleet import SLOT_DESCRIPTOR, SubprocessFleet
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendError
+from iraas.sandbox.environment import INSTANCE_MARK
 
 PYTHON = [sys.executable, "-S", "-E", "-c"]
 IDLE = "import signal; signal.pause()"
@@ -149,7 +150,7 @@ def test_a_worker_inherits_its_slot_and_no_other_file(start: Starter, tmp_path: 
 def test_a_worker_gets_the_environment_it_was_given(start: Starter, tmp_path: Path) -> None:
     script = (
         "import os\n"
-        f"print(os.environ['A'], os.environ['{MARK}'], 'HOME' in os.environ, flush=True)\n"
+        f"print(os.environ['A'], os.environ['{INSTANCE_MARK}'], 'HOME' in os.environ, flush=True)\n"
     )
     (instance_id,) = start(script + IDLE, environment={"A": "1"}).launch(1).launched
     assert said(tmp_path, instance_id) == f"1 {instance_id} False\n"

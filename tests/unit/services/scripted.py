@@ -9,7 +9,7 @@ from iraas.core.keys import outcome_key
 from iraas.core.messages import Request, encode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction, decode_outcome
 from iraas.core.ports import OutboundMessage, QueueDepth, ReceivedMessage
-from iraas.errors import BackendUnavailableError, BrokenImageError
+from iraas.errors import BackendUnavailableError, BrokenImageError, ImageError
 
 JOB = "01kb3v9x4q0000000000000000"
 OTHER_JOB = "01kb3v9x4r0000000000000000"
@@ -60,6 +60,18 @@ class ScriptedClassifier:
         if label == "broken":
             raise BrokenImageError("the picture is broken")
         return label
+
+    def classify(self, images: Sequence[bytes]) -> list[Prediction | ImageError]:
+        prepared = [self._try_to_prepare(image) for image in images]
+        good = [one for one in prepared if isinstance(one, str)]
+        predictions = iter(self.infer(good) if good else [])
+        return [one if isinstance(one, ImageError) else next(predictions) for one in prepared]
+
+    def _try_to_prepare(self, data: bytes) -> str | ImageError:
+        try:
+            return self.prepare(data)
+        except ImageError as exc:
+            return exc
 
     def infer(self, batch: Sequence[str]) -> list[Prediction]:
         self.waiting.set()

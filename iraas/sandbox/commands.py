@@ -1,0 +1,25 @@
+"""The command line of a child process that runs a module of iraas."""
+
+import os
+import site
+import sys
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of iraas with this interpreter.
+
+    Modules in the working directory, which is often a stranger's folder of images, are never
+    imported. Where nothing of iraas is found through the environment (``PYTHONPATH``) or the
+    user's own site-packages, the interpreter runs isolated (``-I``); elsewhere with a safe path
+    alone (``-P``).
+
+    Args:
+        module: The module's name, such as ``iraas.cli.classifier_process``.
+        arguments: What follows it.
+    """
+    return [sys.executable, "-I" if _can_be_isolated() else "-P", "-m", module, *arguments]
+
+
+def _can_be_isolated() -> bool:
+    uses_own_site = bool(site.ENABLE_USER_SITE) and site.getusersitepackages() in sys.path
+    return not os.environ.get("PYTHONPATH") and not uses_own_site

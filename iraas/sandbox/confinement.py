@@ -1,0 +1,178 @@
+"""Taking from a process, by itself and for good, what decoding an image does not need.
+
+Two mechanisms of the Linux kernel, neither of which needs privileges: Landlock takes the file
+system and TCP, seccomp the system calls that reach the network, other processes and other
+programs. Both also set ``no_new_privs``. Where one is missing the other still holds, and what holds
+is told. Both apply to the calling thread and to what it starts: confine a process before it has
+threads.
+
+Sources: https://docs.kernel.org/userspace-api/landlock.html, landlock(7), seccomp(2).
+"""
+
+import errno
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+CLONE_THREAD = 0x00010000
+_MIN_TREE_RULES = 2
+"""libseccomp's level of optimization that makes a binary tree of the rules."""
+
+NETWORK_CALLS = (
+    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4",
+    "sendmsg", "sendmmsg", "recvmsg", "recvmmsg",
+)  # fmt: skip
+PROCESS_CALLS = (
+    "execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
+    "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_getfd",
+    "pidfd_send_signal", "process_madvise", "kcmp",
+)  # fmt: skip
+KERNEL_CALLS = (
+    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "bpf", "perf_event_open",
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "add_key",
+    "request_key", "keyctl", "open_by_handle_at", "init_module", "finit_module", "delete_module",
+    "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "personality", "quotactl",
+    "acct", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname",
+    "fsopen", "fsmount", "move_mount", "open_tree", "memfd_secret",
+)  # fmt: skip
+OPENING_CALLS = (
+    "open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat",
+    "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir",
+    "truncate", "chmod", "fchmodat", "chown", "fchownat", "mknod", "mknodat",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a process cannot reach any more.
+
+    Attributes:
+        files: No file but the libraries of Python and the ones that were allowed, read-only.
+        network: No socket can be made.
+        processes: No other program can be run, no other process reached.
+    """
+
+    files: bool
+    network: bool
+    processes: bool
+
+    @property
+    def missing(self) -> str:
+        """What is not confined, for people; empty if everything is."""
+        states = {"files": self.files, "network": self.network, "processes": self.processes}
+        return ", ".join(name for name, holds in states.items() if not holds)
+
+
+def confine(readable: Sequence[Path] = ()) -> Confinement:
+    """Confine this process, for good. Call it once, before there are threads.
+
+    Args:
+        readable: Files and folders that it may still read, beside Python's own libraries.
+
+    Returns:
+        What holds. Nothing that the kernel lacks is an error.
+    """
+    seccomp = _load_seccomp()  # it asks another program where its library is: not later
+    files = _restrict_files(readable)
+    calls = _forbid_calls(
+        seccomp, (*NETWORK_CALLS, *PROCESS_CALLS, *KERNEL_CALLS), threads_only=True
+    )
+    return Confinement(files=files, network=calls, processes=calls)
+
+
+def confine_files_after_loading(confinement: Confinement) -> Confinement:
+    """Where Landlock is missing: open no file at all any more.
+
+    For a process that has loaded everything it will ever need.
+
+    Args:
+        confinement: What `confine` gave.
+
+    Returns:
+        What holds now.
+    """
+    if confinement.files or not confinement.processes:
+        return confinement
+    held = _forbid_calls(_load_seccomp(), OPENING_CALLS, threads_only=False)
+    return Confinement(files=held, network=confinement.network, processes=confinement.processes)
+
+
+def library_paths() -> list[Path]:
+    """Where Python, its packages and their shared libraries are: what stays readable."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    found = [Path(sysconfig.get_path(name)) for name in names]
+    found += [Path(sys.base_prefix) / "lib", Path("/lib"), Path("/lib64"), Path("/usr/lib")]
+    found += [Path("/usr/lib64"), Path("/etc/ld.so.cache"), Path("/usr/local/lib")]
+    for package in ("iraas", "numpy", "PIL", "onnxruntime"):
+        found += _package_paths(package)
+    # What the model's runtime asks about the processor, randomness, and this process's own size.
+    found += [Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu"), Path("/dev/urandom")]
+    return [*found, Path("/dev/null"), Path("/proc/self/statm")]
+
+
+def _package_paths(package: str) -> Iterator[Path]:
+    spec = find_spec(package)
+    for location in (spec.submodule_search_locations if spec else None) or ():
+        yield Path(location)
+        yield Path(location).with_name(f"{package}.libs")
+        yield Path(location).with_name(f"{package.lower()}.libs")
+
+
+def _restrict_files(readable: Iterable[Path]) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        import landlockpy  # noqa: PLC0415 - for Linux alone
+    except ImportError:
+        return False
+    if not landlockpy.supported():
+        return False
+    reading = landlockpy.AccessFS.READ_FILE | landlockpy.AccessFS.READ_DIR
+    everything = landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL
+    with landlockpy.Ruleset(scoped=everything) as ruleset:
+        for path in [*library_paths(), *readable]:
+            with suppress(OSError):  # of places that not every system has
+                folder = path.is_dir()
+                ruleset.allow_path(path, reading if folder else landlockpy.AccessFS.READ_FILE)
+        ruleset.restrict()
+    return True
+
+
+def _forbid_calls(seccomp: ModuleType | None, names: Iterable[str], *, threads_only: bool) -> bool:
+    if seccomp is None:
+        return False
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+    refusal = seccomp.ERRNO(errno.EPERM)
+    for name in names:
+        with suppress(OSError, ValueError):  # of calls that this architecture does not have
+            rules.add_rule(refusal, name)
+    if threads_only:
+        other = seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0)
+        rules.add_rule(refusal, "clone", other)
+        # Its flags lie in memory, where a filter cannot look; the C library then uses clone.
+        rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+        rules.add_rule(refusal, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
+    with suppress(OSError, ValueError):  # an old libseccomp has no such level
+        rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, _MIN_TREE_RULES)
+    try:
+        rules.load()
+    except OSError:
+        return False
+    return True
+
+
+def _load_seccomp() -> ModuleType | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import pyseccomp  # noqa: PLC0415 - for Linux alone
+    except (ImportError, RuntimeError, OSError):  # without libseccomp it fails in its own ways
+        return None
+    module: ModuleType = pyseccomp
+    return module

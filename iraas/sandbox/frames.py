@@ -1,0 +1,47 @@
+"""Frames on a pipe: four bytes of length, big-endian, and so many bytes."""
+
+import struct
+from typing import BinaryIO
+
+from iraas.errors import MessageError
+
+_HEAD = struct.Struct(">I")
+
+
+def write_frame(sink: BinaryIO, data: bytes) -> None:
+    """Write one frame and flush it.
+
+    Args:
+        sink: A binary stream.
+        data: The content, less than 4 GiB.
+
+    Raises:
+        OSError: The pipe is closed.
+    """
+    sink.write(_HEAD.pack(len(data)))
+    sink.write(data)
+    sink.flush()
+
+
+def read_frame(source: BinaryIO, *, max_bytes: int) -> bytes | None:
+    """Read one frame; None at the end of the stream.
+
+    Args:
+        source: A buffered binary stream: `read` gives as much as asked for, except at the end.
+        max_bytes: The longest content that is read.
+
+    Raises:
+        MessageError: The frame is longer, or the stream ends within it.
+    """
+    head = source.read(_HEAD.size)
+    if not head:
+        return None
+    if len(head) < _HEAD.size:
+        raise MessageError("a frame ends in its head")
+    (size,) = _HEAD.unpack(head)
+    if size > max_bytes:
+        raise MessageError(f"a frame has {size:,} bytes, the limit is {max_bytes:,}")
+    data = source.read(size)
+    if len(data) < size:
+        raise MessageError("a frame ends early")
+    return data

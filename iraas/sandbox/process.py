@@ -1,0 +1,139 @@
+"""A confined child process, as its parent holds it: one frame goes in, one frame comes back."""
+
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
+
+from iraas.errors import MessageError, ProcessDiedError
+from iraas.sandbox.frames import read_frame, write_frame
+from iraas.sandbox.limits import MAX_WRITTEN_BYTES
+
+log = logging.getLogger(__name__)
+MAX_REPLY_BYTES = 1_000_000
+MAX_LOGGED_CHARS = 2_000
+PIPE_BYTES = 256 * 1024
+"""Most images fit in at once, which saves a switch between the processes for each 64 KiB. Linux
+allows a user 64 MiB of pipes above its default (pipe(7))."""
+
+
+class ConfinedProcess:
+    """Starts a child and asks it. One thread asks at a time; `kill` may come from any.
+
+    Whatever the child prints goes to a temporary file of at most `MAX_WRITTEN_BYTES`, whose end is
+    logged if the child dies: a decoder that floods its stderr fills neither a pipe nor a disk.
+
+    Args:
+        command: What to run; it answers each frame on its standard input by one on its standard
+            output, and leaves when its input ends.
+        environment: The child's whole environment.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._said = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - closed by `close`
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                pipesize=PIPE_BYTES,
+            )
+        except BaseException:
+            self._said.close()
+            raise
+        self._stdin = cast("BinaryIO", self._process.stdin)
+        self._stdout = cast("BinaryIO", self._process.stdout)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def ask(self, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        """Send a frame and wait for the reply; after an error the child is gone.
+
+        Args:
+            request: The frame's content.
+            timeout_s: Seconds of wall clock after which the child is killed; None for no limit.
+
+        Raises:
+            ProcessDiedError: The child ended, was killed, or answered with garbage.
+        """
+        with self._killed_after(timeout_s):
+            try:
+                write_frame(self._stdin, request)
+            except OSError:
+                raise self._end() from None
+            return self.receive()
+
+    def receive(self) -> bytes:
+        """Wait for a frame that was not asked for: what a child says once it is ready.
+
+        Raises:
+            ProcessDiedError: The child ended, or answered with garbage.
+        """
+        try:
+            reply = read_frame(self._stdout, max_bytes=MAX_REPLY_BYTES)
+        except (MessageError, OSError) as exc:
+            raise self._end() from exc
+        if reply is None:
+            raise self._end()
+        return reply
+
+    def kill(self) -> None:
+        """End the child at once; whoever is asking gets a `ProcessDiedError`."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the child, wait for its end and let go of everything. Idempotent."""
+        self.kill()
+        self._process.wait()
+        for stream in (self._stdin, self._stdout, self._said):
+            with suppress(OSError):  # a frame that was not sent yet cannot be
+                stream.close()
+
+    def _end(self) -> ProcessDiedError:
+        """See to it that the child is gone, and tell how it ended."""
+        # A closed pipe comes a moment before the end; a child that lingers after it is killed.
+        try:
+            status = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = self._process.wait()
+        said = self._last_words()
+        if said:
+            log.warning("process %d ended with status %d: %s", self.pid, status, said)
+        self.close()
+        return ProcessDiedError(status)
+
+    def _last_words(self) -> str:
+        size = min(os.fstat(self._said.fileno()).st_size, MAX_WRITTEN_BYTES)
+        start = max(0, size - MAX_LOGGED_CHARS)
+        text = os.pread(self._said.fileno(), size - start, start).decode("utf-8", "replace")
+        return "".join(char if char.isprintable() else " " for char in text).strip()
+
+    @contextmanager
+    def _killed_after(self, timeout_s: float | None) -> Iterator[None]:
+        if timeout_s is None:
+            yield
+            return
+        timer = threading.Timer(timeout_s, self.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def ended_by_cpu_budget(error: ProcessDiedError) -> bool:
+    """Tell whether a child was ended by `iraas.sandbox.limits.cpu_budget`."""
+    return error.status == -signal.SIGPROF
