@@ -94,7 +94,7 @@ class WebContext:
         self.webhooks = Webhooks(
             backend, self.board, WebhookPoster(limits.webhook_secret, clock).deliver, clock
         )
-        self.thumbnails = Thumbnailer(wait_s=limits.thumbnail_s)
+        self.thumbnails = Thumbnailer(limits)
         self.closing = False
         self.alarms: set[asyncio.Event] = set()
         self.waiting: set[asyncio.Future[Outcome | None]] = set()

@@ -1,22 +1,26 @@
-"""The process that makes thumbnails: ``python -m iraas.web.thumbnail_process``.
+"""The confined process that makes thumbnails; `iraas.web.thumbnails` starts it.
 
-On its standard input and output lie frames: four bytes of length, big-endian, and so many bytes.
-An image comes in, a JPEG goes out, or an empty frame for what cannot be decoded.
+The first frame on its standard input says what one image may cost; it greets by what the system
+does not confine it in, which is empty as a rule. Then an image comes in and a JPEG goes out, or an
+empty frame for what cannot be decoded.
 """
 
 import io
-import resource
-import struct
+import json
+import os
+import signal
 import sys
-from typing import BinaryIO
 
 from PIL import Image, ImageOps
+
+from iraas.sandbox.confinement import confine, confine_files_after_loading
+from iraas.sandbox.frames import read_frame, write_frame
+from iraas.sandbox.limits import cpu_budget, end_with_parent, limit_files, limit_memory
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SIDE = 320
 MAX_PIXELS = 64_000_000
-MEMORY_BYTES = 1_500_000_000
-HEAD = struct.Struct(">I")
+MAX_REQUEST_BYTES = 1_000_000_000
 
 
 def make_thumbnail(data: bytes) -> bytes:
@@ -48,19 +52,26 @@ def _encode(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer frames until there are no more."""
-    while head := source.read(HEAD.size):
-        (size,) = HEAD.unpack(head)
-        thumbnail = make_thumbnail(source.read(size))
-        sink.write(HEAD.pack(len(thumbnail)) + thumbnail)
-        sink.flush()
-
-
 def main() -> None:
     """Run as a process."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    end_with_parent()
+    # Libraries in C may print: what they print must not be taken for a thumbnail.
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    source = sys.stdin.buffer
+    order = json.loads(read_frame(source, max_bytes=MAX_REQUEST_BYTES) or b"{}")
+    limit_files()
+    confinement = confine()
+    Image.init()
+    confinement = confine_files_after_loading(confinement)
+    limit_memory(order["headroom_bytes"])
+    write_frame(sink, confinement.missing.encode())
+    while (data := read_frame(source, max_bytes=MAX_REQUEST_BYTES)) is not None:
+        with cpu_budget(order["image_cpu_s"]):
+            thumbnail = make_thumbnail(data)
+        write_frame(sink, thumbnail)
 
 
 if __name__ == "__main__":

@@ -1,50 +1,55 @@
-"""Thumbnails of stored images, made in a process of their own.
+"""Thumbnails of stored images, made in a confined process of their own.
 
 The images come from anybody, and decoders have bugs: what goes wrong there ends that process and
-not the web tier. It is started when the first thumbnail is asked for and left to end when none is.
-It makes one at a time; jobs take turns, so that the pictures of one do not keep another's waiting.
+not the web tier. It is started when the first thumbnail is asked for and ended when none is.
+It makes one at a time; jobs take turns, so that the images of one do not keep another's waiting.
 Without Pillow there are no thumbnails, and browsers scale the images themselves.
 """
 
 import asyncio
-import contextlib
 import importlib.util
+import json
 import logging
-import struct
-import sys
+import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
+from iraas.errors import ProcessDiedError
+from iraas.sandbox.commands import module_command
+from iraas.sandbox.environment import decoder_environment
+from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
 from iraas.web.fair_turns import FairTurns
+from iraas.web.limits import WebLimits
 from iraas.web.problems import Problem
 from iraas.web.small_cache import SmallCache
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 IDLE_S = 30.0
-MAX_THUMBNAIL_BYTES = 1_000_000
 KEPT_BYTES = 16_000_000
-WAIT_S = 15.0
 RETRY_S = 5
-HEAD = struct.Struct(">I")
+DECODING_BYTES = 280_000_000
+"""Memory for decoding one image, beside the file itself."""
 
 
 class Thumbnailer:
     """Asks a child process for thumbnails. Used from the event loop alone.
 
     Args:
+        limits: What one image may cost, and how long one waits for its turn.
         command: What to run; it speaks the protocol of `iraas.web.thumbnail_process`.
-        wait_s: How long one waits for its turn.
     """
 
-    def __init__(self, command: tuple[str, ...] | None = None, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, limits: WebLimits, command: tuple[str, ...] | None = None) -> None:
         self.is_possible = importlib.util.find_spec("PIL") is not None
-        self._command = command or (sys.executable, "-m", "iraas.web.thumbnail_process")
-        self._process: asyncio.subprocess.Process | None = None
+        self._worker = _Worker(limits, command)
         self._turns = FairTurns()
-        self._wait_s = wait_s
+        self._wait_s = limits.thumbnail_s
         self._known = SmallCache(KEPT_BYTES)
         self._idle: asyncio.TimerHandle | None = None
+        # All that waits for the process is done in this one thread, its start and its end too.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
 
     async def make(
         self, job_id: str, identity: str, read: Callable[[], Awaitable[bytes]]
@@ -73,54 +78,77 @@ class Thumbnailer:
         return found or None
 
     async def stop(self) -> None:
-        """End the process."""
+        """End the process, and wait for its end. Idempotent; nothing is made any more."""
+        self.is_possible = False
         if self._idle:
             self._idle.cancel()
-        process = self._process
-        self._end()
-        if process is not None:
-            await process.wait()
+        self._worker.interrupt()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._worker.close)
+        self._thread.shutdown(wait=False)
 
     async def _make(self, identity: str, image: bytes) -> bytes:
         if self._idle:
             self._idle.cancel()
-        found = b""
+        loop = asyncio.get_running_loop()
+        making = loop.run_in_executor(self._thread, self._worker.make, image)
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                found = await self._ask(image)
-        except (TimeoutError, OSError, EOFError) as exc:
-            log.warning("no thumbnail: %s", str(exc) or type(exc).__name__)
-            self._end()
-            if isinstance(exc, OSError) and not isinstance(exc, TimeoutError):
-                return found  # nothing that the image has done: the next try may go well
+            found = await asyncio.shield(making)
         except asyncio.CancelledError:
-            self._end()  # or its answer would be taken for that to the next image
+            self._worker.interrupt()
+            await asyncio.wait([making])  # the turn is over once the thread is free again
             raise
-        else:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end)
-        self._known.put(identity, found)
-        return found
+        self._idle = loop.call_later(IDLE_S, self._thread.submit, self._worker.close)
+        if found is not None:
+            self._known.put(identity, found)
+        return found or b""
 
-    async def _ask(self, image: bytes) -> bytes:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(HEAD.pack(len(image)) + image)
-        await stdin.drain()
-        (size,) = HEAD.unpack(await stdout.readexactly(HEAD.size))
-        if size > MAX_THUMBNAIL_BYTES:
-            raise EOFError("a thumbnail is far too large")
-        return await stdout.readexactly(size)
 
-    def _end(self) -> None:
+class _Worker:
+    """The child process. Everything but `interrupt` is called from one thread."""
+
+    def __init__(self, limits: WebLimits, command: tuple[str, ...] | None) -> None:
+        self._command = command or module_command("iraas.web.thumbnail_process")
+        order = {
+            "image_cpu_s": limits.image_cpu_s,
+            "headroom_bytes": DECODING_BYTES + limits.max_image_bytes,
+        }
+        self._order = json.dumps(order).encode()
+        self._process: ConfinedProcess | None = None
+
+    def make(self, image: bytes) -> bytes | None:
+        """A thumbnail; empty if the image has none, None if the next try may go well."""
+        try:
+            process = self._process or self._start()
+        except (OSError, ProcessDiedError) as exc:
+            log.warning("no thumbnail: the process that makes them does not start: %s", exc)
+            return None
+        try:
+            return process.ask(image, timeout_s=TIMEOUT_S)
+        except ProcessDiedError as exc:
+            reason = "it takes too much CPU time" if ended_by_cpu_budget(exc) else str(exc)
+            log.warning("no thumbnail of an image: %s", reason)
+            self._process = None
+            return b""
+
+    def close(self) -> None:
+        """End the process and wait for its end. Idempotent."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        if process is not None:
+            process.close()
+
+    def interrupt(self) -> None:
+        """Let whoever waits for a thumbnail wait no longer. From any thread."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _start(self) -> ConfinedProcess:
+        process = ConfinedProcess(self._command, decoder_environment(os.environ))
+        unconfined = process.ask(self._order, timeout_s=TIMEOUT_S).decode("utf-8", "replace")
+        if unconfined:
+            log.warning("this system does not confine the thumbnails' process in: %s", unconfined)
+        self._process = process
+        return process
 
 
 def _busy() -> Problem:

@@ -68,18 +68,20 @@ class Deployment:
         return value
 
     def processes(self) -> list[psutil.Process]:
-        """The living processes of this deployment, by the home in their environment."""
-        found = []
+        """The living processes of this deployment, by the home in their environment; and their
+        children, which know no home: those that decode.
+        """
+        found: dict[psutil.Process, None] = {}
         for process in psutil.process_iter():
             try:
                 if (
                     process.environ().get("IRAAS_HOME") == str(self.home)
                     and process.status() != psutil.STATUS_ZOMBIE
                 ):
-                    found.append(process)
+                    found |= dict.fromkeys([process, *process.children(recursive=True)])
             except psutil.Error:
                 continue
-        return found
+        return list(found)
 
     def stored(self, store: str) -> list[Path]:
         """The files in a store."""

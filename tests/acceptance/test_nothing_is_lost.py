@@ -102,6 +102,7 @@ def is_victim(process: psutil.Process) -> bool:
         command = process.cmdline()
         return any(one in command for one in ("worker", "controller")) or (
             "iraas.cli.classifier_process" in command
+            or "iraas.classifier.confined_process" in command
         )
     return False
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from iraas.core.ports import QueueDepth
-from iraas.errors import ImageError
+from iraas.errors import DecoderCrashError, ImageError
 from iraas.services.worker.beats import Beat
 from iraas.services.worker.intake import Limits
 from iraas.services.worker.pipeline import Pipeline
@@ -229,3 +229,18 @@ def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBack
     finally:
         pipeline.stop()
         pipeline._hand.close()
+
+
+def test_an_image_that_crashes_its_decoder_fails_and_its_message_goes_to_the_dead_letters(
+    backend: FlakyBackend, start: Start
+) -> None:
+    class Crashing(ScriptedClassifier):
+        def prepare(self, data: bytes) -> str:
+            raise DecoderCrashError("it ended its classifier process 3 times")
+
+    send(backend, [request(0)])
+    start(Crashing())
+    wait_until(lambda: count_outcomes(backend) == 1, "the outcome")
+    assert stored(backend, 0).reason == "it ended its classifier process 3 times"
+    wait_until(lambda: backend.dead_letters.depth().total == 1, "the dead letter")
+    wait_until(lambda: backend.requests.depth().total == 0, "the message's end")

@@ -8,6 +8,7 @@ from starlette.types import Scope
 from iraas.errors import BackendUnavailableError
 from iraas.web.clients import find_client, network_of
 from iraas.web.fair_turns import FairTurns
+from iraas.web.limits import WebLimits
 from iraas.web.pools import Pool
 from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
@@ -88,7 +89,7 @@ async def _have(turns: FairTurns) -> None:
 
 def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
     async def scene() -> Problem:
-        thumbnailer = Thumbnailer(("false",), wait_s=0.01)
+        thumbnailer = Thumbnailer(WebLimits(thumbnail_s=0.01), ("false",))
         begun, over = asyncio.Event(), asyncio.Event()
 
         async def read_slowly() -> bytes:

@@ -1,0 +1,185 @@
+"""The confined classifier on real images: right, and unharmed by hostile ones."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from iraas.classifier.confined import ConfinedClassifier, ImageLimits
+from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.core.outcomes import Prediction
+from iraas.errors import (
+    BundleError,
+    ConfigurationError,
+    DecoderCrashError,
+    ImageTooSlowError,
+    NotAnImageError,
+    ProcessDiedError,
+)
+from iraas.sandbox.process import ConfinedProcess
+from tests.functional.sandbox.children import HEAD
+
+Photo = tuple[Path, str, int]
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+@pytest.fixture(scope="module")
+def confined(bundle_path: Path) -> Iterator[ConfinedClassifier]:
+    with closing(ConfinedClassifier(bundle_path, ImageLimits())) as classifier:
+        yield classifier
+
+
+@pytest.fixture(scope="module")
+def unconfined(bundle_path: Path) -> OnnxClassifier:
+    return load_classifier(bundle_path)
+
+
+def noise(side: int) -> bytes:
+    """A progressive JPEG that takes far more than a tenth of a CPU second to decode."""
+    pixels = np.random.default_rng(1).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, progressive=True)
+    return file.getvalue()
+
+
+def test_it_says_what_the_open_classifier_says(
+    confined: ConfinedClassifier, unconfined: OnnxClassifier, photos: Sequence[Photo]
+) -> None:
+    images = [path.read_bytes() for path, _, _ in photos[:5]]
+    assert confined.classify(images) == unconfined.classify(images)
+    assert confined.model_id == unconfined.model_id
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_each_format_can_be_decoded_in_there(
+    image_format: str,
+    confined: ConfinedClassifier,
+    unconfined: OnnxClassifier,
+    photos: Sequence[Photo],
+) -> None:
+    file = BytesIO()
+    with Image.open(photos[0][0]) as photo:
+        photo.save(file, image_format)
+    (found,) = confined.classify([file.getvalue()])
+    assert isinstance(found, Prediction)
+    assert [found] == unconfined.classify([file.getvalue()])
+
+
+def test_a_file_that_is_no_image_hurts_no_other(
+    confined: ConfinedClassifier, photos: Sequence[Photo]
+) -> None:
+    photo = photos[0][0].read_bytes()
+    before, failure, empty, after = confined.classify([photo, b"text", b"", photo])
+    assert isinstance(before, Prediction)
+    assert before == after
+    assert isinstance(failure, NotAnImageError)
+    assert isinstance(empty, NotAnImageError)
+
+
+def test_an_image_that_takes_too_much_cpu_time_fails_at_once_and_says_so(
+    bundle_path: Path, photos: Sequence[Photo]
+) -> None:
+    photo = photos[0][0].read_bytes()
+    limits = ImageLimits(image_cpu_s=0.1, max_attempts=3)
+    with closing(ConfinedClassifier(bundle_path, limits)) as classifier:
+        first = classifier.classify([photo])
+        pid = classifier.pid
+        (slow,) = classifier.classify([noise(4000)])
+        assert isinstance(slow, ImageTooSlowError)
+        assert "0.1 s" in str(slow)
+        assert classifier.pid != pid, "the process was not ended"
+        assert classifier.classify([photo]) == first
+
+
+class Scripted(ConfinedClassifier):
+    """Runs a program in the place of the confined process; counts how often."""
+
+    def __init__(self, program: str, **options: bool) -> None:
+        self.program = program
+        self.starts = 0
+        super().__init__(Path("/nowhere"), ImageLimits(max_attempts=3), **options)
+
+    def _start(self) -> ConfinedProcess:
+        self.starts += 1
+        program = HEAD + "next(requests)\n" + self.program
+        return ConfinedProcess([sys.executable, "-P", "-c", program], {})
+
+
+GREET = """answer(b'{"model_id": "m@1"}')\n"""
+
+
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(3)", "answer(b'garbage')"]
+)
+def test_an_image_that_ends_its_process_each_time_is_given_up(end: str) -> None:
+    with closing(Scripted(f"{GREET}for request in requests: {end}")) as classifier:
+        (failure,) = classifier.classify([b"image"])
+        assert isinstance(failure, DecoderCrashError)
+        assert "3 times" in str(failure)
+        assert classifier.starts == 4
+
+
+def test_a_process_that_was_killed_by_others_costs_the_image_nothing(
+    confined: ConfinedClassifier, photos: Sequence[Photo]
+) -> None:
+    photo = photos[0][0].read_bytes()
+    before = confined.classify([photo])
+    os.kill(confined.pid, signal.SIGKILL)
+    assert confined.classify([photo]) == before
+
+
+def test_a_process_that_ends_at_its_start_is_a_fault_of_its_own() -> None:
+    with closing(Scripted("os._exit(3)")) as classifier, pytest.raises(ProcessDiedError):
+        classifier.wait_until_ready()
+
+
+def test_a_bundle_that_cannot_be_run_is_told_in_words(tmp_path: Path) -> None:
+    with (
+        closing(ConfinedClassifier(tmp_path, ImageLimits())) as classifier,
+        pytest.raises(BundleError),
+    ):
+        classifier.wait_until_ready()
+
+
+def test_where_the_network_cannot_be_taken_away_a_machine_with_credentials_does_not_begin(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    weak = """answer(b'{"model_id": "m@1", "unconfined": "network, processes"}')\nnext(requests)"""
+    with closing(Scripted(weak, must_be_confined=True)) as classifier:
+        with pytest.raises(ConfigurationError, match="network") as caught:
+            classifier.wait_until_ready()
+        assert "libseccomp" in caught.value.remedy
+    with closing(Scripted(weak)) as classifier, caplog.at_level(logging.WARNING):
+        classifier.wait_until_ready()
+    assert "network, processes" in caplog.text
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of the Linux kernel")
+def test_the_real_process_is_confined_and_knows_no_secret(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("IRAAS_TOKEN", "a secret of the web tier")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret of the account")
+    with closing(ConfinedClassifier(bundle_path, ImageLimits())) as classifier:
+        classifier.wait_until_ready()
+        process = psutil.Process(classifier.pid)
+        assert not [value for value in process.environ().values() if "secret" in value]
+        status = Path(f"/proc/{classifier.pid}/status").read_text()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert fields["NoNewPrivs"] == "1"
+        assert fields["Seccomp"] == "2"
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert process.rlimit(psutil.RLIMIT_NOFILE)[1] <= 64
+        assert process.rlimit(psutil.RLIMIT_FSIZE)[1] <= 65_536
+        assert process.rlimit(psutil.RLIMIT_AS)[1] < 2_000_000_000
+        assert process.num_fds() < 16
+    assert "does not confine" not in caplog.text

@@ -1,0 +1,136 @@
+"""What a confined process cannot do, tried from inside of one."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.functional.sandbox.children import attempt, start
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="confinement is the Linux kernel's"
+)
+CONFINE = "assert confine().missing == ''"
+WITHOUT_LANDLOCK = """
+sys.modules['landlockpy'] = None
+confinement = confine()
+assert confinement.missing == 'files'
+assert confine_files_after_loading(confinement).missing == ''
+"""
+WITHOUT_SECCOMP = """
+sys.modules['pyseccomp'] = None
+assert confine_files_after_loading(confine()).missing == 'network, processes'
+"""
+WITHOUT_BOTH = """
+sys.modules['landlockpy'] = sys.modules['pyseccomp'] = None
+assert confine_files_after_loading(confine()).missing == 'files, network, processes'
+"""
+
+
+def outcomes(confinement: str, attempts: str) -> dict[str, str]:
+    """What became of attempts in a process that confined itself."""
+    program = attempt(confinement=confinement, attempts=attempts)
+    with closing(start(program)) as process:
+        found: dict[str, str] = json.loads(process.ask(b"go"))
+    return found
+
+
+@contextmanager
+def metadata_service() -> Iterator[str]:
+    """An HTTP server on this machine, in the place of the one that gives out credentials."""
+
+    class Credentials(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Credentials) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"'127.0.0.1', {server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+def test_it_reaches_no_network_and_no_credentials_there(confinement: str) -> None:
+    with metadata_service() as address:
+        found = outcomes(
+            confinement,
+            f"""
+            "metadata": lambda: socket.create_connection(({address})),
+            "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+            "unix": lambda: socket.socket(socket.AF_UNIX),
+            "pair": lambda: socket.socketpair(),
+            """,
+        )
+    assert set(found.values()) == {"PermissionError"}, found
+
+
+def test_without_seccomp_it_still_reaches_no_tcp() -> None:
+    with metadata_service() as address:
+        found = outcomes(WITHOUT_SECCOMP, f'"t": lambda: socket.create_connection(({address}))')
+    assert found == {"t": "PermissionError"}
+
+
+def test_where_the_system_offers_nothing_it_says_so_and_goes_on() -> None:
+    assert outcomes(WITHOUT_BOTH, '"a file": lambda: open("/etc/passwd")') == {"a file": "allowed"}
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK, WITHOUT_SECCOMP])
+def test_it_reads_and_writes_no_file_of_the_user(confinement: str, tmp_path: Path) -> None:
+    secret = tmp_path / "iraas.toml"
+    secret.write_text("[default]\ntoken = 'secret'\n")
+    found = outcomes(
+        confinement,
+        f"""
+        "read": lambda: open({str(secret)!r}),
+        "list": lambda: os.listdir({str(tmp_path)!r}) and open({str(secret)!r}),
+        "write": lambda: open({str(tmp_path / "new")!r}, "w"),
+        "remove": lambda: os.unlink({str(secret)!r}),
+        "password": lambda: open("/etc/passwd"),
+        "environment of the parent": lambda: open(f"/proc/{{os.getppid()}}/environ"),
+        "memory of the parent": lambda: open(f"/proc/{{os.getppid()}}/mem"),
+        """,
+    )
+    assert set(found.values()) <= {"PermissionError"}, found
+    assert secret.exists()
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
+    found = outcomes(
+        confinement,
+        """
+        "exec": lambda: os.execv("/bin/true", ["true"]),
+        "run": lambda: subprocess.run(["/bin/true"]),
+        "fork": lambda: os.fork(),
+        "kill": lambda: os.kill(os.getppid(), 0),
+        "group": lambda: os.killpg(os.getpgid(0), 0),
+        """,
+    )
+    assert set(found.values()) == {"PermissionError"}, found
+
+
+def test_threads_still_start() -> None:
+    found = outcomes(CONFINE, '"a thread": lambda: threading.Thread(target=print).start()')
+    assert found == {"a thread": "allowed"}
+
+
+def test_what_it_was_allowed_to_read_stays_readable(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    allow = f"from pathlib import Path\nconfine([Path({str(tmp_path)!r})])"
+    model = str(tmp_path / "model.onnx")
+    found = outcomes(
+        allow, f'"read": lambda: open({model!r}), "write": lambda: open({model!r}, "w")'
+    )
+    assert found == {"read": "allowed", "write": "PermissionError"}

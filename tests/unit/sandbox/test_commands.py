@@ -1,0 +1,35 @@
+"""How a child's command line is made."""
+
+import ast
+import sys
+
+import pytest
+
+from iraas.sandbox import commands
+from tests.meta.sources import sources
+
+
+def test_a_child_runs_isolated() -> None:
+    assert commands.module_command("iraas", "worker") == [
+        sys.executable, "-I", "-m", "iraas", "worker",
+    ]  # fmt: skip
+
+
+def test_where_the_user_has_a_path_of_modules_a_child_finds_them_and_still_not_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    assert commands.module_command("iraas")[1:] == ["-P", "-m", "iraas"]
+
+
+def test_no_other_place_starts_an_interpreter() -> None:
+    """Whoever puts ``sys.executable`` or ``-m`` in a command goes round the one safe way."""
+    found = [
+        f"{source.path}: {ast.unparse(node)}"
+        for source in sources("iraas")
+        if source.path != "iraas/sandbox/commands.py"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.List | ast.Tuple)
+        and {"sys.executable", "'-m'"} & {ast.unparse(one) for one in node.elts}
+    ]
+    assert found == []
