@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,13 @@ class Deployment:
             return [one.state for one in take_status(backend, "iraas", time.time).workers]
 
     def processes(self) -> list[psutil.Process]:
-        """The living processes of this deployment."""
-        return [one for one in psutil.process_iter() if self._is_ours(one)]
+        """The living processes of this deployment, those included that decode and know no home."""
+        found: dict[psutil.Process, None] = {}
+        for process in psutil.process_iter():
+            if self._is_ours(process):
+                with suppress(psutil.Error):
+                    found |= dict.fromkeys([process, *process.children(recursive=True)])
+        return list(found)
 
     def stop(self) -> list[str]:
         """End politely what runs, and by force what stays; tell what that was."""
