@@ -88,6 +88,9 @@ install() {
   say "installing"
   command -v python3.11 >/dev/null || try dnf install -y -q python3.11 python3.11-pip ||
     fail "python3.11 cannot be installed"
+  # Without it nothing keeps what decodes images from this machine's credentials, and no worker begins.
+  ldconfig -p | grep -q libseccomp.so.2 || try dnf install -y -q libseccomp ||
+    say "libseccomp cannot be installed"
   rm -rf "$HOME_DIR/venv" "$HOME_DIR/bundle" # of an image that was baked for something older
   mkdir -p "$HOME_DIR/bundle" || fail "no room in $HOME_DIR"
   fetch "$WHEEL_KEY" "$WHEEL_SHA256" "$HOME_DIR/${WHEEL_KEY##*/}" || fail "the wheel is missing"

@@ -141,11 +141,14 @@ class ProcessDiedError(IraasError):
 
     Attributes:
         status: Its exit status, negative for the signal that ended it.
+        timed_out: Whether it was ended because it did not answer in time.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"a child process ended with status {status}")
+    def __init__(self, status: int, *, timed_out: bool = False) -> None:
+        reason = "did not answer in time" if timed_out else f"ended with status {status}"
+        super().__init__(f"a child process {reason}")
         self.status = status
+        self.timed_out = timed_out
 
 
 class BundleError(IraasError):

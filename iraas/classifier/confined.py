@@ -27,6 +27,8 @@ from iraas.sandbox.environment import decoder_environment
 from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
 
 log = logging.getLogger(__name__)
+MAX_HANGS = 2
+"""Once may be the machine's fault: a process that was paused, or a disk that swaps."""
 DECODING_BYTES = 280_000_000
 """Memory for decoding one image, beside the file itself and the model."""
 
@@ -39,12 +41,14 @@ class ImageLimits:
         max_pixels: Width times height.
         max_image_bytes: The file's length.
         image_cpu_s: CPU seconds to decode and prepare it.
+        answer_s: Seconds of wall clock to classify it: a process that hangs uses no CPU time.
         max_attempts: How often it may end its process.
     """
 
     max_pixels: int = 64_000_000
     max_image_bytes: int = 50_000_000
     image_cpu_s: float = 1.4
+    answer_s: float = 20.0
     max_attempts: int = 3
 
 
@@ -87,6 +91,11 @@ class ConfinedClassifier:
         return 1
 
     @property
+    def unconfined(self) -> str:
+        """What the system does not confine the process in, for people; known once it is ready."""
+        return self._greeting.unconfined if self._greeting else ""
+
+    @property
     def pid(self) -> int:
         """The process's id; another one after each restart."""
         return self._process.pid
@@ -117,9 +126,10 @@ class ConfinedClassifier:
         self._process.close()
 
     def _classify(self, image: bytes) -> Prediction | ImageError:
+        hangs = 0
         for _ in range(self._limits.max_attempts):
             try:
-                return decode_answer(self._process.ask(image))
+                return decode_answer(self._process.ask(image, timeout_s=self._limits.answer_s))
             except MessageError as exc:
                 log.warning("a classifier process answered with garbage: %s", exc)
                 self._restart()
@@ -127,6 +137,9 @@ class ConfinedClassifier:
                 self._restart()
                 if ended_by_cpu_budget(exc):
                     return self._too_slow()
+                hangs += exc.timed_out
+                if hangs == MAX_HANGS:
+                    return ImageTooSlowError(f"no answer within {self._limits.answer_s:g} s, twice")
                 log.warning("a classifier process ended with status %d", exc.status)
         attempts = self._limits.max_attempts
         return DecoderCrashError(f"it ended its classifier process {attempts} times")

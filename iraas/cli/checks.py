@@ -7,8 +7,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
+from iraas.classifier.confined import ConfinedClassifier, ImageLimits
 from iraas.cli.composition import (
     check_home,
     cores,
@@ -51,6 +53,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     for name, trial in (
         ("classifier", _classifier),
         ("model", _model),
+        ("confinement", _confinement),
         ("home", _home),
         ("queue", _queue),
         ("deployment", _deployment),
@@ -81,12 +84,23 @@ def _classifier(_settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from iraas.classifier.onnx_runtime import load_classifier  # noqa: PLC0415 - heavy
-
     path = ensure_model(settings, lambda _: None)
     began = time.perf_counter()
-    classifier = load_classifier(path)
+    with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
+        classifier.wait_until_ready()
     return f"{classifier.model_id}, loaded in {time.perf_counter() - began:.2f} s from {path}"
+
+
+def _confinement(settings: Settings) -> str:
+    path = ensure_model(settings, lambda _: None)
+    with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
+        classifier.wait_until_ready()
+    if classifier.unconfined:
+        raise _WorthALookError(
+            "this system does not confine the process that decodes images in: "
+            f"{classifier.unconfined} (docs/security.md)"
+        )
+    return "what decodes images reaches no file, no network and no other process"
 
 
 def _home(settings: Settings) -> str:

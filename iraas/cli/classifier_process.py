@@ -30,6 +30,8 @@ from iraas.services.worker.pipeline import Pipeline
 log = logging.getLogger(__name__)
 PIPE_LOST = 1
 BROKEN = 70
+ANSWERS_IN_A_STALL = 3
+"""An image that hangs twice fails before the supervisor takes the whole process for stalled."""
 LOCAL_LIMITS = Limits()
 AWS_LIMITS = Limits(batch=10, hold=30, store=10, wait_s=20.0)
 
@@ -89,6 +91,7 @@ def _image_limits(settings: Settings) -> ImageLimits:
         max_pixels=settings.max_pixels,
         max_image_bytes=settings.max_image_bytes,
         image_cpu_s=settings.image_cpu_s,
+        answer_s=settings.stall_s / ANSWERS_IN_A_STALL,
         max_attempts=settings.max_attempts,
     )
 

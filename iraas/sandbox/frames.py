@@ -6,6 +6,7 @@ from typing import BinaryIO
 from iraas.errors import MessageError
 
 _HEAD = struct.Struct(">I")
+FRAME_HEAD_BYTES = _HEAD.size
 
 
 def write_frame(sink: BinaryIO, data: bytes) -> None:
@@ -18,7 +19,7 @@ def write_frame(sink: BinaryIO, data: bytes) -> None:
     Raises:
         OSError: The pipe is closed.
     """
-    sink.write(_HEAD.pack(len(data)))
+    sink.write(frame_head(data))
     sink.write(data)
     sink.flush()
 
@@ -36,12 +37,26 @@ def read_frame(source: BinaryIO, *, max_bytes: int) -> bytes | None:
     head = source.read(_HEAD.size)
     if not head:
         return None
+    data = source.read(size := frame_size(head, max_bytes))
+    if len(data) < size:
+        raise MessageError("a frame ends early")
+    return data
+
+
+def frame_head(data: bytes) -> bytes:
+    """What goes before a frame's content."""
+    return _HEAD.pack(len(data))
+
+
+def frame_size(head: bytes, max_bytes: int) -> int:
+    """The length of a frame's content, by its head.
+
+    Raises:
+        MessageError: It is longer than `max_bytes`, or the head is cut off.
+    """
     if len(head) < _HEAD.size:
         raise MessageError("a frame ends in its head")
     (size,) = _HEAD.unpack(head)
     if size > max_bytes:
         raise MessageError(f"a frame has {size:,} bytes, the limit is {max_bytes:,}")
-    data = source.read(size)
-    if len(data) < size:
-        raise MessageError("a frame ends early")
-    return data
+    return int(size)

@@ -2,16 +2,17 @@
 
 import logging
 import os
+import select
 import signal
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 from iraas.errors import MessageError, ProcessDiedError
-from iraas.sandbox.frames import read_frame, write_frame
+from iraas.sandbox.frames import FRAME_HEAD_BYTES, frame_head, frame_size
 from iraas.sandbox.limits import MAX_WRITTEN_BYTES
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class ConfinedProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
+                bufsize=0,
                 pipesize=PIPE_BYTES,
             )
         except BaseException:
@@ -50,6 +52,7 @@ class ConfinedProcess:
             raise
         self._stdin = cast("BinaryIO", self._process.stdin)
         self._stdout = cast("BinaryIO", self._process.stdout)
+        os.set_blocking(self._stdin.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -61,31 +64,43 @@ class ConfinedProcess:
 
         Args:
             request: The frame's content.
-            timeout_s: Seconds of wall clock after which the child is killed; None for no limit.
+            timeout_s: Seconds of wall clock until the child is killed; None for no limit.
 
         Raises:
             ProcessDiedError: The child ended, was killed, or answered with garbage.
         """
-        with self._killed_after(timeout_s):
-            try:
-                write_frame(self._stdin, request)
-            except OSError:
-                raise self._end() from None
-            return self.receive()
-
-    def receive(self) -> bytes:
-        """Wait for a frame that was not asked for: what a child says once it is ready.
-
-        Raises:
-            ProcessDiedError: The child ended, or answered with garbage.
-        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            reply = read_frame(self._stdout, max_bytes=MAX_REPLY_BYTES)
-        except (MessageError, OSError) as exc:
+            self._send(frame_head(request), deadline)
+            self._send(request, deadline)
+            return self._receive(deadline)
+        except TimeoutError:
+            self.kill()
+            raise self._end(timed_out=True) from None
+        except (OSError, EOFError, MessageError) as exc:
             raise self._end() from exc
-        if reply is None:
-            raise self._end()
-        return reply
+
+    def _send(self, data: bytes, deadline: float | None) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._stdin.fileno(), left) :]
+            except BlockingIOError:
+                _wait(self._stdin.fileno(), select.POLLOUT, deadline)
+
+    def _receive(self, deadline: float | None) -> bytes:
+        size = frame_size(self._receive_exactly(FRAME_HEAD_BYTES, deadline), MAX_REPLY_BYTES)
+        return self._receive_exactly(size, deadline)
+
+    def _receive_exactly(self, size: int, deadline: float | None) -> bytes:
+        data = b""
+        while len(data) < size:
+            _wait(self._stdout.fileno(), select.POLLIN, deadline)
+            more = os.read(self._stdout.fileno(), size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
 
     def kill(self) -> None:
         """End the child at once; whoever is asking gets a `ProcessDiedError`."""
@@ -100,7 +115,7 @@ class ConfinedProcess:
             with suppress(OSError):  # a frame that was not sent yet cannot be
                 stream.close()
 
-    def _end(self) -> ProcessDiedError:
+    def _end(self, *, timed_out: bool = False) -> ProcessDiedError:
         """See to it that the child is gone, and tell how it ended."""
         # A closed pipe comes a moment before the end; a child that lingers after it is killed.
         try:
@@ -112,7 +127,7 @@ class ConfinedProcess:
         if said:
             log.warning("process %d ended with status %d: %s", self.pid, status, said)
         self.close()
-        return ProcessDiedError(status)
+        return ProcessDiedError(status, timed_out=timed_out)
 
     def _last_words(self) -> str:
         size = min(os.fstat(self._said.fileno()).st_size, MAX_WRITTEN_BYTES)
@@ -120,18 +135,18 @@ class ConfinedProcess:
         text = os.pread(self._said.fileno(), size - start, start).decode("utf-8", "replace")
         return "".join(char if char.isprintable() else " " for char in text).strip()
 
-    @contextmanager
-    def _killed_after(self, timeout_s: float | None) -> Iterator[None]:
-        if timeout_s is None:
-            yield
-            return
-        timer = threading.Timer(timeout_s, self.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+
+def _wait(descriptor: int, event: int, deadline: float | None) -> None:
+    """Wait until a pipe can be read or written, or is closed.
+
+    Raises:
+        TimeoutError: That took too long.
+    """
+    poll = select.poll()
+    poll.register(descriptor, event)
+    left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    if not poll.poll(left_ms):
+        raise TimeoutError
 
 
 def ended_by_cpu_budget(error: ProcessDiedError) -> bool:

@@ -94,7 +94,7 @@ class WebContext:
         self.webhooks = Webhooks(
             backend, self.board, WebhookPoster(limits.webhook_secret, clock).deliver, clock
         )
-        self.thumbnails = Thumbnailer(limits)
+        self.thumbnails = Thumbnailer(limits, must_be_confined=backend.name == "aws")
         self.closing = False
         self.alarms: set[asyncio.Event] = set()
         self.waiting: set[asyncio.Future[Outcome | None]] = set()

@@ -11,11 +11,11 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
-from iraas.errors import ProcessDiedError
+from iraas.errors import ConfigurationError, ProcessDiedError
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import decoder_environment
 from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
@@ -39,11 +39,20 @@ class Thumbnailer:
     Args:
         limits: What one image may cost, and how long one waits for its turn.
         command: What to run; it speaks the protocol of `iraas.web.thumbnail_process`.
+        must_be_confined: Whether to make none where the system cannot keep that process from the
+            network: on a machine whose credentials lie there.
     """
 
-    def __init__(self, limits: WebLimits, command: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        limits: WebLimits,
+        command: Sequence[str] | None = None,
+        *,
+        must_be_confined: bool = False,
+    ) -> None:
         self.is_possible = importlib.util.find_spec("PIL") is not None
-        self._worker = _Worker(limits, command)
+        command = command or module_command("iraas.web.thumbnail_process")
+        self._worker = _Worker(limits, command, must_be_confined=must_be_confined)
         self._turns = FairTurns()
         self._wait_s = limits.thumbnail_s
         self._known = SmallCache(KEPT_BYTES)
@@ -106,8 +115,11 @@ class Thumbnailer:
 class _Worker:
     """The child process. Everything but `interrupt` is called from one thread."""
 
-    def __init__(self, limits: WebLimits, command: tuple[str, ...] | None) -> None:
-        self._command = command or module_command("iraas.web.thumbnail_process")
+    def __init__(
+        self, limits: WebLimits, command: Sequence[str], *, must_be_confined: bool
+    ) -> None:
+        self._command = command
+        self._must_be_confined = must_be_confined
         order = {
             "image_cpu_s": limits.image_cpu_s,
             "headroom_bytes": DECODING_BYTES + limits.max_image_bytes,
@@ -119,7 +131,7 @@ class _Worker:
         """A thumbnail; empty if the image has none, None if the next try may go well."""
         try:
             process = self._process or self._start()
-        except (OSError, ProcessDiedError) as exc:
+        except (OSError, ProcessDiedError, ConfigurationError) as exc:
             log.warning("no thumbnail: the process that makes them does not start: %s", exc)
             return None
         try:
@@ -145,6 +157,9 @@ class _Worker:
     def _start(self) -> ConfinedProcess:
         process = ConfinedProcess(self._command, decoder_environment(os.environ))
         unconfined = process.ask(self._order, timeout_s=TIMEOUT_S).decode("utf-8", "replace")
+        if "network" in unconfined and self._must_be_confined:
+            process.close()
+            raise ConfigurationError("it cannot be kept from this machine's credentials")
         if unconfined:
             log.warning("this system does not confine the thumbnails' process in: %s", unconfined)
         self._process = process

@@ -29,6 +29,7 @@ from iraas.sandbox.process import ConfinedProcess
 from tests.functional.sandbox.children import HEAD
 
 Photo = tuple[Path, str, int]
+DEFAULTS = ImageLimits()
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
@@ -103,10 +104,10 @@ def test_an_image_that_takes_too_much_cpu_time_fails_at_once_and_says_so(
 class Scripted(ConfinedClassifier):
     """Runs a program in the place of the confined process; counts how often."""
 
-    def __init__(self, program: str, **options: bool) -> None:
+    def __init__(self, program: str, limits: ImageLimits = DEFAULTS, **options: bool) -> None:
         self.program = program
         self.starts = 0
-        super().__init__(Path("/nowhere"), ImageLimits(max_attempts=3), **options)
+        super().__init__(Path("/nowhere"), limits, **options)
 
     def _start(self) -> ConfinedProcess:
         self.starts += 1
@@ -126,6 +127,14 @@ def test_an_image_that_ends_its_process_each_time_is_given_up(end: str) -> None:
         assert isinstance(failure, DecoderCrashError)
         assert "3 times" in str(failure)
         assert classifier.starts == 4
+
+
+def test_an_image_that_hangs_is_tried_twice_and_no_more() -> None:
+    hang = f"{GREET}for request in requests: threading.Event().wait()"
+    with closing(Scripted(hang, limits=ImageLimits(answer_s=0.2))) as classifier:
+        (failure,) = classifier.classify([b"image"])
+        assert isinstance(failure, ImageTooSlowError)
+        assert classifier.starts == 3
 
 
 def test_a_process_that_was_killed_by_others_costs_the_image_nothing(

@@ -219,6 +219,7 @@ def test_dead_letters_are_shown_with_their_notes(deployment: Deployment, photo: 
     (status,) = deployment.json("status")
     assert "letters" not in status
     checks = {one["name"]: one for one in deployment.json("doctor")}
+    assert checks["confinement"]["finding"], "nothing is said of what decodes images"
     assert checks["dead letters"]["passed"] is None
     assert checks["dead letters"]["finding"].startswith("3 dead letters: ")
 
@@ -369,7 +370,7 @@ def test_the_place_and_the_deployment_can_be_given_by_flag(
 def test_doctor_finds_everything_in_order(finished: Deployment) -> None:
     checks = finished.json("doctor")
     assert [one["name"] for one in checks] == [
-        "python", "cores", "classifier", "model", "home", "queue", "deployment",
+        "python", "cores", "classifier", "model", "confinement", "home", "queue", "deployment",
         "dead letters",
     ]  # fmt: skip
     assert all(one["passed"] and one["finding"] for one in checks)

@@ -99,7 +99,7 @@ def test_a_child_leaves_when_its_parent_is_killed() -> None:
         deaf += "import os, threading\\nos.write(1, bytes([0, 0, 0, 1, 33]))\\n"
         deaf += "threading.Event().wait()"
         child = ConfinedProcess([sys.executable, "-P", "-c", deaf], {})
-        child.receive()
+        assert child.ask(b"") == b"!"
         print(child.pid, flush=True)
         sys.stdin.read()
     """)

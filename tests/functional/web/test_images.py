@@ -1,11 +1,14 @@
 """The pictures of a job, as they were sent and as thumbnails."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.functional.web.web_process import WebProcess
+from iraas.web.limits import WebLimits
+from tests.functional.web.web_process import Serve, WebProcess
 from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
@@ -69,3 +72,17 @@ def test_a_bomb_or_a_broken_picture_has_no_thumbnail_and_hurts_no_other(web: Web
         assert (answer.status_code, answer.json()["code"]) == (404, "no-thumbnail")
     address = send(web, "a", encoded("JPEG", (500, 500)))
     assert web.client.get(f"{address}/thumbnail").status_code == 200
+
+
+def test_images_that_take_too_much_cpu_time_keep_no_thumbnail_from_another_job(
+    serve: Serve,
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (4000, 4000, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, progressive=True)
+    web = serve(WebLimits(image_cpu_s=0.1))
+    slow = [send(web, "slow.jpg", file.getvalue()) for _ in range(4)]
+    honest = send(web, "honest.png", encoded("PNG", (500, 500)))
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda one: web.client.get(f"{one}/thumbnail"), [*slow, honest]))
+    assert [one.status_code for one in answers] == [404, 404, 404, 404, 200]
