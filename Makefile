@@ -1,6 +1,7 @@
 # make demo    set everything up and label the example pictures
 # make test    set everything up and run the tests
-# make check   format, lint and types checked, then the tests
+# make check   format, lint, types and dependencies checked, then the tests
+# make audit   the pinned dependencies checked for known vulnerabilities
 # make format  put the code in its format
 # make bench   the benchmarks of docs/performance.md
 # make clean   remove the virtual environment and what tools left behind
@@ -14,7 +15,7 @@ PIP_FLAGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt
 WORKERS ?= auto
 
-.PHONY: demo test check lint types format bench clean
+.PHONY: demo test check lint types audit format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/iraas submit examples/images --save demo-results.csv
@@ -22,14 +23,18 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-check: lint types test
+check: lint types audit test
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive iraas
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+audit: $(VENV)/.dev
+	.ci/audit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,12 +1,28 @@
-"""Waiting for a condition, with a bound: what tests do instead of sleeping."""
+"""Waiting for a condition: what tests do instead of sleeping, and the only place with a clock."""
 
+import threading
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 240.0
+"""Ends a hang. Nothing that works takes nearly as long, however busy the machine is."""
 
-def wait_until(condition: Callable[[], object], what: str = "it", timeout_s: float = 60.0) -> None:
-    """Wait until a condition is true; fail when it is not within the time."""
-    deadline = time.monotonic() + timeout_s
+What = str | Callable[[], str]
+"""What is waited for; a function where it is known only when it did not happen."""
+
+
+def wait_until(condition: Callable[[], object], what: What = "it") -> None:
+    """Wait until a condition is true; fail when it still is not after a long time."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:g} s"
+        if time.monotonic() > deadline:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {told}")
         time.sleep(0.01)
+
+
+def join(*threads: threading.Thread) -> None:
+    """Wait for the end of threads; fail when one goes on."""
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), f"{thread.name} did not end within {PATIENCE_S:g} s"

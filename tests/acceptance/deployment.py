@@ -4,24 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-WAIT_S = 240.0
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
-    """Wait for a condition, with a bound, and say what did not happen."""
-    deadline = time.monotonic() + timeout_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        pause.wait(0.05)
+from tests.waiting import PATIENCE_S
 
 
 class Deployment:
@@ -46,7 +35,7 @@ class Deployment:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=WAIT_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)

@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.session import AwsSession
-from tests.acceptance.deployment import wait_until
 from tests.acceptance.pictures import Photo, make_pictures
 from tests.functional.aws.boot_shim import booting
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server
+from tests.waiting import PATIENCE_S, wait_until
 
 IMAGES = 60
 WORKERS = 3
-RUN_S = 240.0
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Cloud:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=RUN_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
@@ -155,7 +154,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
     ):
         done = cloud.iraas("submit", str(folder), "--json")
         outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-        wait_until(lambda: not cloud.instances(), "all instances gone", timeout_s=200)
+        wait_until(lambda: not cloud.instances(), "all instances gone")
     assert 1 <= shim.most_at_once <= WORKERS
     assert cloud.counts[0] == cloud.counts[-1] == 0
     assert max(cloud.counts) <= WORKERS

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from iraas.classifier.onnx_runtime import load_classifier
-from tests.acceptance.deployment import Deployment, wait_until
+from tests.acceptance.deployment import Deployment
 from tests.acceptance.pictures import Photo, make_pictures
+from tests.waiting import wait_until
 
 BROKEN = ("truncated.jpg", "text.jpg", "empty.jpg", "bomb.png", "killer.jpg")
 ATTACKS = 30

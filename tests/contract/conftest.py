@@ -43,6 +43,7 @@ from tests.functional.aws.deployments import (
     fresh_deployment,
     fresh_session,
 )
+from tests.waiting import wait_until
 
 ADAPTERS = ["memory", "local", "aws"]
 CAPACITY = 3
@@ -227,12 +228,5 @@ def promised(rig: Rig) -> Callable[[str], None]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait until a condition is true, for ten seconds at most."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10.0
-        while not condition():
-            assert time.monotonic() < deadline, "it did not become true within 10 s"
-            time.sleep(0.01)
-
-    return wait
+    """Wait until a condition is true."""
+    return wait_until

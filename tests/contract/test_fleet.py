@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import Backend, Fleet, Instance, InstanceState, Launch
+from tests.waiting import PATIENCE_S
 
 Check = Callable[[str], None]
 Eventually = Callable[[Callable[[], bool]], None]
@@ -120,6 +121,6 @@ def test_launches_at_the_same_moment_fill_each_slot_once(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(PATIENCE_S)
     assert len(launched) == CAPACITY
     assert alive(fleet) == set(launched)

@@ -7,6 +7,7 @@ import pytest
 
 from iraas.core.ports import Backend, ObjectStore
 from iraas.errors import ObjectNotFoundError
+from tests.waiting import PATIENCE_S
 
 HOSTILE_KEYS = [
     "",
@@ -106,7 +107,7 @@ def test_of_many_writers_at_once_exactly_one_wins(store: ObjectStore, rival: Bac
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(PATIENCE_S)
     for name in names:
         assert [store.get(name)] == wins[name]
 
@@ -223,7 +224,7 @@ def test_storing_stands_a_neighbour_that_deletes(store: ObjectStore, rival: Back
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(PATIENCE_S)
     assert failures == []
     assert keys(store) == []
 

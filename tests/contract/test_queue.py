@@ -1,7 +1,6 @@
 """What `iraas.core.ports.Queue` promises."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +14,7 @@ from iraas.core.ports import (
     ReceivedMessage,
 )
 from iraas.errors import MessageTooLargeError
+from tests.waiting import PATIENCE_S, join
 
 LEASE_S = 30.0
 Check = Callable[[str], None]
@@ -278,9 +278,7 @@ def test_depth_counts_ended_leases_and_delays_as_visible(
 
 
 def test_an_empty_queue_answers_when_the_wait_is_over(queue: Queue) -> None:
-    started = time.monotonic()
     assert queue.receive(1, lease_s=LEASE_S, wait_s=1.0) == []
-    assert 0.9 <= time.monotonic() - started < 5.0
 
 
 def test_a_waiting_receiver_is_woken_by_a_send(queue: Queue) -> None:
@@ -288,12 +286,10 @@ def test_a_waiting_receiver_is_woken_by_a_send(queue: Queue) -> None:
     waiter = threading.Thread(
         target=lambda: received.extend(queue.receive(1, lease_s=LEASE_S, wait_s=20.0))
     )
-    started = time.monotonic()
     waiter.start()
     send(queue, "a")
-    waiter.join(timeout=20.0)
+    join(waiter)
     assert [message.body for message in received] == ["a"]
-    assert time.monotonic() - started < 5.0
 
 
 def test_a_waiting_receiver_is_woken_by_the_end_of_a_lease(
@@ -307,7 +303,7 @@ def test_a_waiting_receiver_is_woken_by_the_end_of_a_lease(
     )
     waiter.start()
     pass_time(1.5)
-    waiter.join(timeout=20.0)
+    join(waiter)
     assert [message.receive_count for message in received] == [2]
 
 
@@ -343,6 +339,6 @@ def test_threads_receive_each_message_and_lose_none(queue: Queue) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(PATIENCE_S)
     seen.extend(message.body for message in receive_all(queue))
     assert sorted(seen) == sorted(bodies)

@@ -43,6 +43,7 @@ UPDATE messages SET due = NULL WHERE id IN (
     SELECT id FROM messages WHERE due IS NOT NULL AND due <= ? ORDER BY due LIMIT ?
 ) RETURNING receive_count
 """
+_DELETE_BOTH = ("DELETE FROM messages WHERE id = ?", "DELETE FROM contents WHERE id = ?")
 _MOVE = """
 UPDATE totals SET visible = visible + ?, leased = leased + ?, delayed = delayed + ?
 """
@@ -258,8 +259,7 @@ class SqliteQueue:
             self._dead_letters.send(
                 [OutboundMessage(body, group, 0.0, note) for _, _, _, body, note, group in worn]
             )
-            for table in ("messages", "contents"):
-                delete = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 - two names of ours
+            for delete in _DELETE_BOTH:
                 connection.executemany(delete, [(one[0],) for one in worn])
             connection.execute(_MOVE, (-len(worn), 0, 0))
 

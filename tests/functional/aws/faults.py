@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE_S
+
 HOP_BY_HOP = {
     "connection",
     "expect",
@@ -235,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, headers: dict[str, str], body: bytes) -> Reply:
         host = urlsplit(self.proxy.upstream).netloc
-        connection = http.client.HTTPConnection(host, timeout=60)
+        connection = http.client.HTTPConnection(host, timeout=PATIENCE_S)
         try:
             connection.request(self.command, self.path, body, {**headers, "Host": host})
             answer = connection.getresponse()

@@ -20,6 +20,7 @@ from iraas.core.records import decode_worker
 from tests.functional.aws.boot_shim import BootShim, Machine, booting
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -60,11 +61,14 @@ def open_options() -> FleetOptions:
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 60
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return value
+    found: list[Any] = []
+
+    def look() -> Any:
+        found[:] = [condition()]
+        return found[0]
+
+    wait_until(look, what)
+    return found[0]
 
 
 def ended(shim: BootShim, instance_id: str) -> Machine:

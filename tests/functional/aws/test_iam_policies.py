@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,11 +33,11 @@ from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.iam_evaluator import Ask, allows, statement_allows
 from tests.functional.aws.moto_server import moto_server
 from tests.functional.aws.recorded_calls import ACCOUNT, REGION, Recorder, recording
+from tests.waiting import PATIENCE_S, wait_until
 
 DEPLOYMENT = "iamrun"
 PLACE = Place(Names(DEPLOYMENT), ACCOUNT, REGION)
 ROLES = {"WORKER": worker_statements(PLACE), "WEB": web_statements(PLACE)}
-RUN_S = 150.0
 
 UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
@@ -110,10 +109,10 @@ def run(
         worker = environment("WORKER", recorder.url, folder)
         with booting(moto, folder / "machines", worker) as shim:
             outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
-            deadline = time.monotonic() + RUN_S
-            while backend.fleet.instances() and time.monotonic() < deadline:
-                time.sleep(0.2)
-            assert backend.fleet.instances() == [], [one.log for one in shim.machines.values()]
+            wait_until(
+                lambda: not backend.fleet.instances(),
+                lambda: f"no instance left: {[one.log for one in shim.machines.values()]}",
+            )
         for act, key in (
             (_as_a_worker_rarely_does, "WORKER"),
             (_as_the_web_tier_rarely_does, "WEB"),
@@ -138,7 +137,7 @@ def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, 
                 env=web,
                 capture_output=True,
                 text=True,
-                timeout=RUN_S,
+                timeout=PATIENCE_S,
                 check=False,
             )
             assert done.returncode == 0, done.stderr + (folder / "controller.log").read_text()

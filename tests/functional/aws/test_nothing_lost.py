@@ -6,7 +6,6 @@ The steps are the worker's (DESIGN §3): receive, store the outcome if absent, r
 import json
 import random
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -23,6 +22,7 @@ from tests.functional.aws.faults import (
     lose_reply,
     refuse,
 )
+from tests.waiting import join, wait_until
 
 MESSAGES = 60
 ANY_CALL: list[Fault] = [
@@ -103,15 +103,18 @@ def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
     for thread in threads:
         thread.start()
     replied: set[str] = set()
-    deadline = time.monotonic() + 90
-    while (replied < bodies or deployment.requests.depth().total) and time.monotonic() < deadline:
+
+    def all_is_told() -> bool:
         messages = replies.receive(10, lease_s=60, wait_s=1)
-        replied |= {one.body for one in messages}
+        replied.update(one.body for one in messages)
         replies.delete([one.receipt for one in messages])
-    done.set()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert not any(thread.is_alive() for thread in threads)
+        return replied >= bodies and not deployment.requests.depth().total
+
+    try:
+        wait_until(all_is_told, lambda: f"replies to {bodies - replied}")
+    finally:
+        done.set()
+        join(*threads)
     assert replied == bodies
     assert deployment.requests.depth().total == 0
     expected = {f"job/{body}.json" for body in bodies}

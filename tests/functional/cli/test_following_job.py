@@ -14,7 +14,7 @@ from iraas.core.settings import Settings
 from iraas.errors import NotProvisionedError, PermissionDeniedError
 from iraas.services.jobs import create_job
 from iraas.services.sources import Picture
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class Denied(MemoryBackend):
@@ -44,7 +44,7 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
     picture = Picture("a.jpg", str(tmp_path / "a.jpg"))
     job = create_job(backend, iter([picture]), sources=("a.jpg",), clock=time.time)
     with pytest.raises(PermissionDeniedError, match="RunInstances") as caught:
-        follow_job(settings, backend, job, save=None, timeout_s=60.0, as_json=True)
+        follow_job(settings, backend, job, save=None, timeout_s=PATIENCE_S, as_json=True)
     assert exit_code(caught.value) is ExitCode.CONFIGURATION
     assert f"iraas submit --resume {job.job_id}" in capsys.readouterr().err
     assert backend.lease.holder() == ""
@@ -61,7 +61,7 @@ def test_a_controller_that_cannot_even_look_says_so(settings: Settings) -> None:
 
     backend.lease.hold = hold  # type: ignore[method-assign]
     with running_controller(settings, backend) as controller:
-        assert told.wait(10.0)
+        assert told.wait(PATIENCE_S)
         wait_until(lambda: controller.error, "the error")
         with pytest.raises(NotProvisionedError):
             controller.check()

@@ -51,7 +51,7 @@ def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
     )
     assert process.poll() is None
     process.send_signal(number)
-    done = finish(process, 20.0)
+    done = finish(process)
     assert done.returncode == 130
     job = deployment.job_id()
     assert done.stderr == f"0 of 2 images are done. Resume with: iraas submit --resume {job}\n"
@@ -67,7 +67,7 @@ def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     for index in range(SENT + rest - 1):
         (deployment.folder / "images" / f"{index:04d}.jpg").write_bytes(b"\xff\xd8\xff nothing")
     process = deployment.start("submit", "images", "--save", "out.jsonl")
-    wait_until(lambda: queued(deployment) == SENT, "a full window", timeout_s=60.0)
+    wait_until(lambda: queued(deployment) == SENT, "a full window")
     process.send_signal(signal.SIGINT)
     deployment.run("worker")
 

@@ -85,7 +85,7 @@ def test_a_classifier_process_that_is_killed_takes_no_image_with_it(
     worker = deployment.start("worker", "--processes", "1")
     parent = psutil.Process(worker.pid)
     outputs = deployment.home / "iraas" / "outputs"
-    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome", timeout_s=60.0)
+    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome")
     for child in parent.children():
         child.kill()
     done = finish(worker)
@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind_and_takes_no_image_wit
     job = send(deployment, photo, count=30)
     worker = deployment.start("worker", "--processes", "1", IRAAS_LEASE_S="2")
     outputs = deployment.home / "iraas" / "outputs"
-    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome", timeout_s=60.0)
+    wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome")
     worker.kill()
     finish(worker)
     wait_until(lambda: not deployment.processes(), "the end of its classifier process")
@@ -151,7 +151,6 @@ def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Pa
     wait_until(
         lambda: deployment.worker_states() == ["running"],
         "a running worker",
-        timeout_s=60.0,
     )
     controller.send_signal(signal.SIGINT)
     assert finish(controller).returncode == 0
@@ -308,7 +307,6 @@ def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
     wait_until(
         lambda: deployment.worker_states() == ["running"],
         "a running worker",
-        timeout_s=60.0,
     )
     controller.send_signal(signal.SIGTERM)
     finish(controller)
@@ -402,5 +400,5 @@ def test_up_serves_and_works_until_it_is_stopped(
     holder = deployment.json("status")[0]["controller"]
     assert holder.startswith(f"process {up.pid} on ")
     up.send_signal(number)
-    assert finish(up, 30.0).returncode == 0
+    assert finish(up).returncode == 0
     assert deployment.json("status")[0]["controller"] == ""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_shout_about(finished: Deploym
     assert process.stderr is not None
     stderr = process.stderr.read()
     process.stderr.close()
-    assert process.wait(30.0) in {1, -signal.SIGPIPE}
+    assert process.wait(PATIENCE_S) in {1, -signal.SIGPIPE}
     assert "Traceback" not in stderr
     assert "BrokenPipe" not in stderr
 

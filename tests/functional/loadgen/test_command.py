@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.functional.cli.deployment import Deployment, finish
 from tests.functional.cli.terminal import CTRL_C
 from tests.functional.loadgen.fake_tier import Handler, Outcomes, fake_tier
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 STATUS = {"queue": {"visible": 4, "in_flight": 1, "delayed": 0}, "workers": [{"state": "running"}]}
 
@@ -238,7 +238,7 @@ def test_without_the_package_for_http_the_extra_is_named(images: Deployment) -> 
         cwd=images.folder,
         env=images.environment,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

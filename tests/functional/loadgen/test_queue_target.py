@@ -22,6 +22,7 @@ from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.session import LoadResult, make_load
 from iraas.services.jobs import list_jobs
 from tests.unit.services.scripted import Clock, FlakyBackend, outcome, picture
+from tests.waiting import PATIENCE_S
 
 CATS = [LoadedPicture(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]
 NO_IMAGE = LoadedPicture("notes.jpg", b"only text", "cat")
@@ -56,7 +57,7 @@ def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Itera
         yield
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def load(
@@ -83,7 +84,7 @@ def load(
 def test_every_requester_gets_the_outcome_of_its_own_picture() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label):
-        result, measured = load(backend, LoadPlan(200, None, in_flight=20, timeout_s=30))
+        result, measured = load(backend, LoadPlan(200, None, in_flight=20, timeout_s=PATIENCE_S))
 
     assert (result.summary.succeeded, result.summary.right) == (200, 200)
     assert len({one.answer.request_id for one in measured}) == 200
@@ -93,7 +94,7 @@ def test_every_requester_gets_the_outcome_of_its_own_picture() -> None:
 def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label):
-        load(backend, LoadPlan(5, None, in_flight=2, timeout_s=30))
+        load(backend, LoadPlan(5, None, in_flight=2, timeout_s=PATIENCE_S))
 
     assert backend.responses.requesters() == []
     jobs = list(list_jobs(backend))
@@ -103,7 +104,7 @@ def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> Non
 def test_a_lost_reply_is_made_good_from_the_output_store() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label, replies=False):
-        result, _ = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=30))
+        result, _ = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=PATIENCE_S))
 
     assert result.summary.right == 3
 
@@ -115,7 +116,7 @@ def test_a_failed_image_and_one_that_is_none_are_told_apart() -> None:
         return outcome(asked, None, reason="it is truncated")
 
     with worker(backend, fail):
-        result, _ = load(backend, LoadPlan(2, None, 1, timeout_s=30), [CATS[0], NO_IMAGE])
+        result, _ = load(backend, LoadPlan(2, None, 1, timeout_s=PATIENCE_S), [CATS[0], NO_IMAGE])
 
     assert result.summary.failures == {"image failed": 1, "refused": 1}
     assert result.summary.reasons["image failed"] == "it is truncated"
@@ -138,7 +139,7 @@ def test_a_queue_that_fails_is_a_server_error_of_those_requests(
     backend = FlakyBackend(Clock())
     backend.requests.failures = 100
 
-    result, measured = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=30))
+    result, measured = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=PATIENCE_S))
 
     assert result.summary.failures == {"server error": 3}
     assert measured[0].answer.reason == "the queue is away for a moment"

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 
 from tests.functional.cli.deployment import Deployment
+from tests.waiting import PATIENCE_S
 
 CLIENTS = 100
 
@@ -37,8 +38,8 @@ class RealWeb:
         self.join()
 
     def join(self) -> None:
-        self.process.wait(60)
-        self._reading.join(10)
+        self.process.wait(PATIENCE_S)
+        self._reading.join(PATIENCE_S)
         self.client.close()
 
     def stop(self) -> int:

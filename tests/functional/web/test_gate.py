@@ -12,6 +12,7 @@ from iraas.web.limits import WebLimits
 from iraas.web.server import WebServer, check_safe
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.unit.services.scripted import picture
+from tests.waiting import PATIENCE_S
 
 TOKEN = "correct horse battery staple"
 ONE = [("images", ("cat.jpg", picture("cat")))]
@@ -244,7 +245,7 @@ def test_the_bytes_of_a_picture_are_never_shown_as_a_page(web: WebProcess) -> No
 
 
 def test_a_client_of_another_protocol_is_sent_away(web: WebProcess) -> None:
-    with socket.create_connection(("127.0.0.1", web.port), 10) as raw:
+    with socket.create_connection(("127.0.0.1", web.port), PATIENCE_S) as raw:
         raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not http\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     assert httpx2.get(f"{web.url}/healthz").status_code == 200

@@ -21,7 +21,7 @@ from iraas.web.app import create_app
 from iraas.web.limits import WebLimits
 from tests.functional.web.web_process import WebProcess, Worker, start_web
 from tests.unit.services.scripted import picture
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 EXAMPLES = 25
 STREAMS = "/events"
@@ -81,7 +81,7 @@ def test_whatever_is_asked_is_answered_as_described(
     def holds(case: Any, is_known: bool) -> None:
         if is_known and "job_id" in (case.path_parameters or {}):
             case.path_parameters["job_id"] = job_id
-        case.call_and_validate(base_url=served.url, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=served.url, checks=CHECKS, timeout=PATIENCE_S)
 
     holds()
 

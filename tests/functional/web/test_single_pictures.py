@@ -11,7 +11,7 @@ from iraas.services.jobs import list_jobs, manifest
 from iraas.web.limits import WebLimits
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.unit.services.scripted import BROKEN, picture
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 JPEG = {"content-type": "image/jpeg"}
 Hire = Callable[[], Worker]
@@ -136,7 +136,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     for requester in backend.responses.requesters():
         backend.responses.delete(requester)
     hire()
-    client.join(30)
+    client.join(PATIENCE_S)
     assert answers == ["a.jpg:fox"]
     # And whoever asks from now on is told by a reply again, on another queue.
     assert web.client.post("/", files={"f": ("b.jpg", picture("elk"))}).text == "b.jpg:elk"
@@ -197,5 +197,5 @@ def test_a_stopping_server_answers_those_who_wait_with_tickets(
     wait_until(lambda: backend.requests.depth().total == 5)
     web.server.stop()
     for client in clients:
-        client.join(20)
+        client.join(PATIENCE_S)
     assert statuses == [202] * 5

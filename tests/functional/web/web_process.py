@@ -13,6 +13,7 @@ from iraas.services.worker.pipeline import Pipeline
 from iraas.web.limits import WebLimits
 from iraas.web.server import WebServer
 from tests.unit.services.scripted import ScriptedClassifier
+from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
 Serve = Callable[..., "WebProcess"]
@@ -43,7 +44,7 @@ class WebProcess:
 
     def stop(self) -> None:
         self.server.stop()
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
         self.client.close()
 
@@ -54,8 +55,10 @@ def start_web(backend: Backend, limits: WebLimits | None = None, **options: str)
     is_ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(lambda _: is_ready.set(),), daemon=True)
     thread.start()
-    assert is_ready.wait(20)
-    return WebProcess(server, backend, httpx2.Client(base_url=server.url, timeout=30), thread)
+    assert is_ready.wait(PATIENCE_S)
+    return WebProcess(
+        server, backend, httpx2.Client(base_url=server.url, timeout=PATIENCE_S), thread
+    )
 
 
 class AnyPictureClassifier(ScriptedClassifier):
@@ -85,7 +88,7 @@ class Worker:
 
     def stop(self) -> None:
         self._pipeline.stop()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 

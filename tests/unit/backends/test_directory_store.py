@@ -15,6 +15,7 @@ import pytest
 
 from iraas.backends.local.directory_store import DRAFTS, DirectoryStore
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
+from tests.waiting import PATIENCE_S
 
 WRITER = """
 import os, sys
@@ -255,5 +256,5 @@ def test_many_threads_share_a_store(store: DirectoryStore) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(PATIENCE_S)
     assert sorted(wins) == sorted(f"j/{n % 3}/{n}" for n in range(30))

@@ -6,13 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from iraas.backends.local.sqlite_queue import SqliteQueue
 from iraas.core.ports import OutboundMessage
+from tests.waiting import PATIENCE_S, wait_until
 
 IMPORTS = """
 import os, sys
@@ -139,9 +139,8 @@ def test_killed_senders_and_receivers_lose_no_acknowledged_message(tmp_path: Pat
             acknowledged += kill_after(second, chance.uniform(0.0, 0.1))
         check_integrity(path)
     queue = SqliteQueue(path)
-    deadline = time.monotonic() + 60.0
     with running(RECEIVER, path, log, "30", "once") as last:
-        last.wait(timeout=deadline - time.monotonic())
+        last.wait(PATIENCE_S)
     assert queue.depth().total == 0
     seen = set(log.read_text().split())
     assert len(acknowledged) > 50
@@ -185,9 +184,6 @@ os._exit(0)
     wal = path.with_name("q.db-wal")
     assert wal.exists(), "the last to close removes the log; the child has it open"
     os.write(release_writing, b"x")
-    deadline = time.monotonic() + 30.0
-    while queue.depth().visible != 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: queue.depth().visible == 3, "three messages")
     for descriptor in (reading, writing, release_reading, release_writing):
         os.close(descriptor)

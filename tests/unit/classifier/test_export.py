@@ -21,6 +21,7 @@ from iraas.classifier.lite_graph import build_lite_graph
 from iraas.classifier.silence import import_onnxruntime
 from iraas.classifier.zoo import DEFAULT_MODEL, MODELS
 from iraas.errors import BundleError
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def test_an_export_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
         [sys.executable, "-m", "iraas.classifier.export", "resnet", tmp_path],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         text=True,
     )
 

@@ -6,30 +6,26 @@ import struct
 import subprocess
 import sys
 import textwrap
-import time
 import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from iraas.classifier.imaging import MAX_JPEG_SCANS, prepare_pixels
+from iraas.classifier.imaging import MAX_JPEG_SCANS
 from iraas.core.formats import ImageFormat
 from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
+from tests.waiting import PATIENCE_S
 
-from .conftest import SIZE, SMALL_INPUT, png_chunk
+from .conftest import SIZE, png_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from .conftest import Encode, MakePng, MakeTiff, Prepare
 
 BOMB_SIDES = (13_000, 13_077)
-QUICK_S = 0.05
 
 
 def noise(width: int = 96, height: int = 64) -> Image.Image:
@@ -96,27 +92,48 @@ def test_a_file_with_another_formats_head_is_broken(encode: Encode, prepare: Pre
         prepare(b"GIF89a" + encode(noise(), "PNG"))
 
 
-def test_a_png_bomb_is_refused_in_no_time(prepare: Prepare, make_png: MakePng) -> None:
+@pytest.fixture
+def bombs(make_png: MakePng) -> dict[str, bytes]:
+    """Small files that unpack to a hundred megabytes and more."""
     width, height = BOMB_SIDES
-    bomb = make_png(width, height, bytes((width + 1) * height))
-    before = time.thread_time()
+    long_text = b"name\0\0" + zlib.compress(bytes(100_000_000))
+    return {
+        "png": make_png(width, height, bytes((width + 1) * height)),
+        "webp": webp_canvas(16_000, 16_000),
+        "png text": make_png(8, 8, bytes(9 * 8), png_chunk(b"zTXt", long_text)),
+        "png profile": make_png(8, 8, bytes(9 * 8), png_chunk(b"iCCP", long_text)),
+    }
 
-    with pytest.raises(ImageTooLargeError, match=r"13,000 x 13,077.*64,000,000"):
-        prepare(bomb)
 
-    assert time.thread_time() - before < QUICK_S
+@pytest.mark.parametrize(
+    ("name", "error", "reason"),
+    [
+        ("png", ImageTooLargeError, r"13,000 x 13,077.*64,000,000"),
+        ("webp", ImageTooLargeError, "16,000 x 16,000"),
+        ("png text", BrokenImageError, "PNG.*decompressed|too large"),
+        ("png profile", BrokenImageError, "PNG.*decompressed|too large"),
+    ],
+)
+def test_a_bomb_is_refused(
+    name: str, error: type[ImageError], reason: str, bombs: dict[str, bytes], prepare: Prepare
+) -> None:
+    with pytest.raises(error, match=reason):
+        prepare(bombs[name])
 
 
-def test_a_png_bomb_takes_no_memory(tmp_path: Path, make_png: MakePng) -> None:
-    width, height = BOMB_SIDES
-    path = tmp_path / "bomb.png"
-    path.write_bytes(make_png(width, height, bytes((width + 1) * height)))
+@pytest.mark.parametrize("name", ["png", "webp", "png text", "png profile"])
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    name: str, bombs: dict[str, bytes], tmp_path: Path
+) -> None:
+    """So it takes no memory."""
+    path = tmp_path / "bomb"
+    path.write_bytes(bombs[name])
     script = """
         import sys
         from pathlib import Path
         from iraas.classifier.bundle import Preprocessing
         from iraas.classifier.imaging import prepare_pixels
-        from iraas.errors import ImageTooLargeError
+        from iraas.errors import ImageError
 
         def peak_kb():
             return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
@@ -125,7 +142,7 @@ def test_a_png_bomb_takes_no_memory(tmp_path: Path, make_png: MakePng) -> None:
         before = peak_kb()
         try:
             prepare_pixels(data, Preprocessing(32, 0, "bicubic"))
-        except ImageTooLargeError:
+        except ImageError:
             print(peak_kb() - before)
     """
 
@@ -133,7 +150,7 @@ def test_a_png_bomb_takes_no_memory(tmp_path: Path, make_png: MakePng) -> None:
         [sys.executable, "-c", textwrap.dedent(script), path],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
     assert int(done.stdout) < 10_000
@@ -162,15 +179,6 @@ def test_between_pillows_warning_and_our_limit_there_is_no_warning(
         prepare(make_png(10_000, 10_000, b""), max_pixels=150_000_000)
 
 
-def test_a_webp_bomb_is_refused_before_its_canvas_is_allocated(prepare: Prepare) -> None:
-    before = time.thread_time()
-
-    with pytest.raises(ImageTooLargeError, match="16,000 x 16,000"):
-        prepare(webp_canvas(16_000, 16_000))
-
-    assert time.thread_time() - before < QUICK_S
-
-
 def test_every_kind_of_webp_tells_its_size(encode: Encode, prepare: Prepare) -> None:
     lossy = encode(noise(300, 200), "WEBP")
     lossless = encode(noise(300, 200), "WEBP", lossless=True)
@@ -192,105 +200,6 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(encode: Encode, prepare: Prepar
     data = encode(noise(), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")
     scan, end = data[start:-2], data[-2:]
-    before = time.thread_time()
 
     with pytest.raises(BrokenImageError, match="scans"):
         prepare(data[:start] + scan * (MAX_JPEG_SCANS + 1) + end)
-
-    assert time.thread_time() - before < QUICK_S
-
-
-@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
-def test_a_text_that_unpacks_to_a_hundred_megabytes_is_not_unpacked(
-    kind: bytes, make_png: MakePng, prepare: Prepare
-) -> None:
-    bomb = png_chunk(kind, b"name\0\0" + zlib.compress(bytes(100_000_000)))
-    data = make_png(8, 8, bytes(9 * 8), bomb)
-    before = time.thread_time()
-
-    with pytest.raises(BrokenImageError):
-        prepare(data)
-
-    assert time.thread_time() - before < QUICK_S
-
-
-def test_a_reason_is_one_short_line_without_addresses(encode: Encode, prepare: Prepare) -> None:
-    with pytest.raises(BrokenImageError) as caught:
-        prepare(encode(noise(), "TIFF")[:300])
-
-    reason = str(caught.value)
-    assert "\n" not in reason
-    assert len(reason) < 200
-    assert "BytesIO" not in reason
-
-
-@pytest.fixture(scope="session")
-def originals(encode: Encode) -> dict[str, bytes]:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    small = noise(48, 40)
-    return {
-        "JPEG": encode(small, "JPEG", exif=exif),
-        "progressive": encode(small, "JPEG", progressive=True),
-        "CMYK": encode(small.convert("CMYK"), "JPEG"),
-        "PNG": encode(small, "PNG", exif=exif),
-        "palette": encode(small.convert("P"), "PNG", transparency=3),
-        "WEBP": encode(small, "WEBP", exif=exif),
-        "GIF": encode(small, "GIF"),
-        "BMP": encode(small, "BMP"),
-        "TIFF": encode(small, "TIFF"),
-        "TIFF LZW": encode(small, "TIFF", compression="tiff_lzw"),
-    }
-
-
-Damage = list[tuple[float, int]]
-
-
-def damaged(data: bytes, damage: Damage, kept: float) -> bytes:
-    broken = bytearray(data)
-    for place, value in damage:
-        # Half of the damage goes into the first 100 bytes, where the headers are.
-        reach = 100 if value % 2 else len(broken)
-        broken[int(place * (min(reach, len(broken)) - 1))] = value
-    return bytes(broken[: max(1, int(len(broken) * kept))])
-
-
-damage_lists = st.lists(
-    st.tuples(st.floats(0, 1, allow_nan=False), st.integers(0, 255)), min_size=1, max_size=12
-)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["JPEG", "progressive", "CMYK", "PNG", "palette", "WEBP", "GIF", "BMP", "TIFF", "TIFF LZW"],
-)
-def test_damage_gives_a_picture_or_an_image_error(kind: str, originals: dict[str, bytes]) -> None:
-    @settings(max_examples=60, deadline=None)
-    @given(damage=damage_lists, kept=st.sampled_from([1.0, 1.0, 1.0, 0.7]))
-    def try_one(damage: Damage, kept: float) -> None:
-        assert_picture_or_image_error(damaged(originals[kind], damage, kept))
-
-    run: Callable[[], None] = try_one
-    run()
-
-
-@pytest.mark.parametrize(
-    "head", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0"]
-)
-def test_garbage_after_a_known_head_is_an_image_error(head: bytes) -> None:
-    @settings(max_examples=40, deadline=None)
-    @given(rest=st.binary(max_size=300))
-    def try_one(rest: bytes) -> None:
-        assert_picture_or_image_error(head + rest)
-
-    run: Callable[[], None] = try_one
-    run()
-
-
-def assert_picture_or_image_error(data: bytes) -> None:
-    try:
-        pixels = prepare_pixels(data, SMALL_INPUT, max_pixels=1_000_000)
-    except ImageError:
-        return
-    assert pixels.shape == (SIZE, SIZE, 3)
-    assert pixels.dtype == np.uint8

@@ -15,6 +15,7 @@ import pytest
 from iraas.classifier.bundle import BundleFacts, Preprocessing, load_bundle, write_bundle
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
 from iraas.errors import BundleError, ImageTooLargeError
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from iraas.core.outcomes import Prediction
     from iraas.core.ports import Classifier
 
-MAX_START_S = 1.0
 MAX_MEMORY_MB = 250
 
 
@@ -147,19 +147,19 @@ def test_a_model_that_does_not_fit_its_bundle_is_refused(
         load_classifier(tmp_path)
 
 
-def test_a_process_is_ready_within_a_second_and_stays_small(
+def test_a_process_loads_no_framework_and_stays_small(
     bundle_path: Path, photos: list[tuple[Path, str, int]]
 ) -> None:
     script = """
-        import os, sys, time
+        import sys
         from pathlib import Path
         from iraas.classifier.onnx_runtime import load_classifier
 
         classifier = load_classifier(Path(sys.argv[1]))
         prediction = classifier.infer([classifier.prepare(Path(sys.argv[2]).read_bytes())])[0]
-        cpu_s = time.process_time()
         peak_kb = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-        print(prediction.label, cpu_s, peak_kb / 1024, "torch" in sys.modules, sep=",")
+        heavy = {"torch", "torchvision", "onnx", "scipy", "pandas"} & set(sys.modules)
+        print(prediction.label, peak_kb / 1024, *heavy, sep=",")
     """
     path, label, _ = photos[8]
 
@@ -167,13 +167,12 @@ def test_a_process_is_ready_within_a_second_and_stays_small(
         [sys.executable, "-c", textwrap.dedent(script), bundle_path, path],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         text=True,
     )
 
-    ((said, cpu_s, peak_mb, has_torch),) = csv.reader([done.stdout.strip()])
+    ((said, peak_mb, *heavy),) = csv.reader([done.stdout.strip()])
     assert said == label
-    assert float(cpu_s) < MAX_START_S
     assert float(peak_mb) < MAX_MEMORY_MB
-    assert has_torch == "False"
+    assert heavy == []
     assert done.stderr == ""

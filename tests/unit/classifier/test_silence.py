@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -28,7 +30,7 @@ def test_onnxruntime_keeps_no_device_id_and_no_telemetry_in_the_home_folder(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.strip() == photos[0][1]
     assert [one.name for one in tmp_path.rglob("*")] == []

@@ -11,7 +11,7 @@ from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.pictures import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.run import LoadRun, Silence
-from tests.unit.loadgen.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 
 PICTURES = [LoadedPicture(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
 Behaviour = Callable[[int], Awaitable[Answer]]

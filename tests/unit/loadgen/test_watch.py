@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from iraas.loadgen.observing import SETTLE_S, SHORT_RUN_S, Load, Watch
-from tests.unit.loadgen.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 
 Workers = Callable[[float], int]
 

@@ -10,6 +10,7 @@ from iraas.core.messages import Request, encode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction, decode_outcome
 from iraas.core.ports import OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import BackendUnavailableError, BrokenImageError, ImageError
+from tests.waiting import PATIENCE_S
 
 JOB = "01kb3v9x4q0000000000000000"
 OTHER_JOB = "01kb3v9x4r0000000000000000"
@@ -75,7 +76,7 @@ class ScriptedClassifier:
 
     def infer(self, batch: Sequence[str]) -> list[Prediction]:
         self.waiting.set()
-        assert self.gate.wait(20.0), "the test never opened the gate"
+        assert self.gate.wait(PATIENCE_S), "the test never opened the gate"
         self.waiting.clear()
         self.batches.append(list(batch))
         return [Prediction((LabelScore(label, 0.9),)) for label in batch]

@@ -21,7 +21,7 @@ from tests.unit.services.scripted import (
     send,
     stored,
 )
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 CAP = 3
 
@@ -374,7 +374,7 @@ def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
         wait_until(lambda: ids(backend), "a launch")
     finally:
         stop.set()
-        thread.join(10.0)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert backend.lease.holder() == ""
 
@@ -395,7 +395,7 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     thread.join(0.1)
     assert thread.is_alive()
     leaves(backend, clock, ids(backend)[0], "gone", done=1)
-    thread.join(10.0)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -414,14 +414,14 @@ def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     thread.start()
     try:
         for number in range(1, MAX_BROKEN + 1):
-            wait_until(lambda: ids(backend), "a launch", timeout_s=10.0)
+            wait_until(lambda: ids(backend), "a launch")
             leaves(backend, clock, ids(backend)[0], "broken", reason="no onnxruntime")
-            wait_until(partial(broken, number), "its end is seen", timeout_s=10.0)
+            wait_until(partial(broken, number), "its end is seen")
             clock.advance(61.0)
     except AssertionError:
         stop.set()
         raise
-    thread.join(10.0)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert backend.requests.depth().visible == 1
 
@@ -546,7 +546,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
         wait_until(lambda: "1 image waits" in reason(), "a new decision")
     finally:
         stop.set()
-        thread.join(10.0)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -579,5 +579,5 @@ def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
         wait_until(lambda: len(looks) > 5, "looks at the usual pace")
     finally:
         stop.set()
-        thread.join(10.0)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()

@@ -22,7 +22,7 @@ from tests.unit.services.scripted import (
     request,
     stored,
 )
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 TOTAL = 40
 
@@ -60,7 +60,7 @@ def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator
     yield build
     for one in made:
         one.stop()
-        one.join(10.0)
+        one.join(PATIENCE_S)
 
 
 def on_queue(backend: FlakyBackend) -> list[int]:
@@ -77,7 +77,7 @@ def test_every_image_is_sent_once(
 ) -> None:
     dispatch = make()
     dispatch.start(entries)
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert not dispatch.is_sending
     assert on_queue(backend) == list(range(TOTAL))
     assert dispatch.outstanding == TOTAL
@@ -90,7 +90,7 @@ def test_what_is_concluded_is_not_sent(
         ledger.mark(index)
     dispatch = make()
     dispatch.start(entries)
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert on_queue(backend) == list(range(1, TOTAL, 2))
 
 
@@ -126,7 +126,7 @@ def test_stopped_it_sends_no_more(
     dispatch.start(entries)
     wait_until(lambda: dispatch.is_waiting, "a full window")
     dispatch.stop()
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert not dispatch.is_sending
     assert on_queue(backend) == list(range(5))
 
@@ -139,7 +139,7 @@ def test_what_is_counted_as_lost_leaves_room_for_the_rest(
     wait_until(lambda: dispatch.is_waiting, "a full window")
     assert on_queue(backend) == list(range(16))
     dispatch.forget_sent()
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert on_queue(backend) == list(range(16, TOTAL))
     assert dispatch.outstanding == TOTAL - 16
     ledger.mark(0)
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_refused_with_its_outcome_stored(
     Path(entries[7].path).write_bytes(b"")
     dispatch = make()
     dispatch.start(entries)
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     refused = {split_request_id(one.request_id)[1]: one.reason for one in dispatch.refused()}
     assert refused == {
         3: "it cannot be read: No such file or directory (ENOENT)",
@@ -176,7 +176,7 @@ def test_a_file_that_vanished_is_taken_from_the_input_store(
     backend.inputs.put(key, picture("label-3"))
     dispatch = make()
     dispatch.start(entries[3:4])
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert dispatch.refused() == []
     (message,) = receive(backend)
     assert decode_request(message.body).input_key == key
@@ -188,7 +188,7 @@ def test_an_entry_without_a_path_is_taken_from_the_input_store(
     backend.inputs.put(input_key(request(0).request_id, "png"), b"x")
     dispatch = make()
     dispatch.start([ManifestEntry(0, "upload.png"), ManifestEntry(1, "never-uploaded.png")])
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     assert on_queue(backend) == [0]
     assert [one.name for one in dispatch.refused()] == ["never-uploaded.png"]
 
@@ -199,7 +199,7 @@ def test_a_failure_to_send_is_told_to_whoever_asks(
     backend.requests.failures = 1
     dispatch = make()
     dispatch.start(entries)
-    dispatch.join(10.0)
+    dispatch.join(PATIENCE_S)
     with pytest.raises(BackendUnavailableError):
         dispatch.refused()
 

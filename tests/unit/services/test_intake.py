@@ -23,6 +23,7 @@ from tests.unit.services.scripted import (
     request,
     send,
 )
+from tests.waiting import PATIENCE_S
 
 LIMITS = Limits(wait_s=0.0, lease_s=LEASE_S)
 
@@ -202,7 +203,7 @@ def test_each_death_when_tried_alone_is_one_more_attempt(
         dying.intake._ready = lambda _, died=died: died.set()  # type: ignore[misc]
         thread = threading.Thread(target=dying.run)
         thread.start()
-        assert died.wait(10.0)
+        assert died.wait(PATIENCE_S)
         assert [one.key for one in backend.records.list()] == [
             attempt_key(request(0).request_id, noted) for noted in range(1, number + 1)
         ]
@@ -222,7 +223,7 @@ def forget_everything(desk: Desk, thread: threading.Thread) -> None:
     before = {one.key: b"" for one in desk.backend.records.list()}
     desk.stop.set()
     desk.hand.close()
-    thread.join(10.0)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     for key, data in before.items():
         desk.backend.records.put(key, data)
@@ -307,11 +308,11 @@ def test_no_more_is_taken_than_fits_the_hand(backend: FlakyBackend) -> None:
     thread = threading.Thread(target=desk.run)
     thread.start()
     try:
-        assert taken.acquire(timeout=10.0)
-        assert taken.acquire(timeout=10.0)
+        assert taken.acquire(timeout=PATIENCE_S)
+        assert taken.acquire(timeout=PATIENCE_S)
         assert not taken.acquire(timeout=0.1)
         assert backend.requests.depth().in_flight == 2
     finally:
         desk.stop.set()
         desk.hand.close()
-        thread.join(10.0)
+        thread.join(PATIENCE_S)

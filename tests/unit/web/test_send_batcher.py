@@ -8,7 +8,7 @@ from iraas.core.ports import OutboundMessage
 from iraas.services.send_batcher import Parcel, SendBatcher
 from iraas.services.sending import OutgoingImage, Sender
 from tests.unit.services.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, picture, receive
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def sender(backend: FlakyBackend, job_id: str = JOB) -> Sender:
@@ -33,7 +33,7 @@ class Backend(FlakyBackend):
 
         def noted(messages: Sequence[OutboundMessage]) -> None:
             self.is_waiting.set()
-            assert self.gate.wait(20)
+            assert self.gate.wait(PATIENCE_S)
             self.sizes.append(len(messages))
             send(messages)
 
@@ -47,7 +47,7 @@ def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
     batcher.start()
     told: list[Exception | None] = []
     batcher.put([Parcel(sender(backend), image(0), told.append)])
-    assert backend.is_waiting.wait(20)
+    assert backend.is_waiting.wait(PATIENCE_S)
     one, other = sender(backend), sender(backend, OTHER_JOB)
     batcher.put([Parcel((one, other)[n % 2], image(n), told.append) for n in range(1, 31)])
     assert not told

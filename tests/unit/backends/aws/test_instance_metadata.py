@@ -16,6 +16,7 @@ from iraas.backends.aws.instance_metadata import (
     watch_spot_notice,
 )
 from iraas.errors import BackendUnavailableError, ConfigurationError
+from tests.waiting import PATIENCE_S
 
 INSTANCE = "i-0123456789abcdef0"
 
@@ -44,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.imds.asked.append(self.path)
         if self.imds.hangs:
-            self.imds.done.wait(10)
+            self.imds.done.wait(PATIENCE_S)
         if self.headers.get("X-aws-ec2-metadata-token") != self.imds.token:
             self._say(401, "")
         elif self.path in self.imds.answers:
@@ -169,7 +170,7 @@ def test_the_watch_tells_of_the_notice_once_and_outlives_failures(imds: FakeImds
         threading.Event().wait(0.001)
     assert told == []
     imds.answers["/latest/meta-data/spot/instance-action"] = '{"action": "terminate"}'
-    watch.join(10)
+    watch.join(PATIENCE_S)
     assert told == [SpotNotice("terminate", "")]
 
 
@@ -180,7 +181,7 @@ def test_the_watch_ends_when_told_to(imds: FakeImds) -> None:
     )
     watch.start()
     stop.set()
-    watch.join(10)
+    watch.join(PATIENCE_S)
     assert not watch.is_alive()
 
 

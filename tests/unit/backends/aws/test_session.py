@@ -12,6 +12,7 @@ import pytest
 from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.core.ports import MAX_BATCH
 from iraas.errors import ConfigurationError, CredentialsError, MissingExtraError
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +131,7 @@ def test_run_all_keeps_the_order_and_works_side_by_side(session: AwsSession) -> 
     together = threading.Barrier(4)
 
     def act(number: int) -> int:
-        together.wait(timeout=10)
+        together.wait(PATIENCE_S)
         return number * 2
 
     assert session.run_all(act, [1, 2, 3, 4]) == [2, 4, 6, 8]
