@@ -20,7 +20,8 @@ from typing import Any
 
 from iraas.classifier.confined import ConfinedClassifier, ImageLimits
 from iraas.cli.composition import open_backend
-from iraas.core.settings import Settings, settings_from_environment
+from iraas.core.resolver import settings_from_environment
+from iraas.core.settings import Settings
 from iraas.errors import IraasError, ProcessDiedError
 from iraas.services.worker.beats import Beat
 from iraas.services.worker.faults import FAULTS_VARIABLE, parse_faults

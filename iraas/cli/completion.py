@@ -32,7 +32,8 @@ def job_ids(context: typer.Context, incomplete: str) -> list[str]:
     names = ("deployment", "backend", "home")
     given = {name: context.params.get(name) for name in names}
     try:
-        settings = resolve_settings(given, context.params.get("profile")).settings
+        profile, config = (context.params.get(name) for name in ("profile", "config"))
+        settings = resolve_settings(given, profile, config).settings
         if settings.backend != "local":
             return []
         with open_backend(settings) as backend:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iraas.core.settings import MAX_FLEET, Settings, settings_environment
+from iraas.core.resolver import settings_environment
+from iraas.core.settings import MAX_FLEET, Settings
 from iraas.errors import ConfigurationError
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import user_environment

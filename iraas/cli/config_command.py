@@ -14,8 +14,8 @@ config_app = typer.Typer(cls=PlainGroup, no_args_is_help=True, help="The setting
 def show(resolved: Resolved, as_json: JsonOption = False) -> None:
     """Show each setting, and where its value came from.
 
-    A flag wins over IRAAS_<SETTING> in the environment, that over the profile in iraas.toml, that
-    over the default.
+    A flag wins over IRAAS_<SETTING> in the environment, that over the settings files (that of
+    --config, or iraas.toml here and then your own), those over the default.
 
     Example:  IRAAS_MAX_WORKERS=4 iraas config show
     """

@@ -5,8 +5,7 @@ import inspect
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,19 +13,20 @@ from typing import Annotated, Any
 import typer
 
 from iraas.cli.completion import COMPLETIONS, job_ids
-from iraas.core.settings import (
-    Profile,
-    Resolved,
-    Settings,
-    resolve,
-    variable,
+from iraas.cli.settings_files import (
+    PROJECT_FILE,
+    Say,
+    read_profiles,
+    say_on_stderr,
+    tell_of_project_file,
 )
-from iraas.errors import ConfigurationError
+from iraas.core.resolver import NO_FILE, resolve
+from iraas.core.settings import Resolved, Settings, variable
 
-SETTINGS_FILE = "iraas.toml"
 DEPLOYMENT_PANEL = "Deployment"
 _SHORT = {"deployment": ("-d",), "backend": ("-b",)}
 _SHARED = ("deployment", "backend", "home", "region")
+_FILES = ("profile", "config")
 _METAVARS = {
     "deployment": "NAME",
     "backend": "local|aws",
@@ -64,15 +64,16 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., N
 
         @functools.wraps(function)
         def command(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in (*flags, "profile")}
+            given = {name: arguments.pop(name) for name in (*flags, *_FILES)}
             before = arguments.pop("context").find_root().obj or {}
             given |= {name: one for name, one in before.items() if given[name] is None}
             _start_logging(verbose=arguments.pop("verbose"))
-            profile = given.pop("profile")
-            function(resolve_settings(given, profile), **arguments)
+            profile, config = (given.pop(name) for name in _FILES)
+            resolved = resolve_settings(given, profile, config, say=say_on_stderr)
+            function(resolved, **arguments)
 
         own = list(inspect.signature(function).parameters.values())[1:]
-        shared = [_parameter(name) for name in flags] + [_profile(), _verbose()]
+        shared = [_parameter(name) for name in flags] + [*_file_parameters(), _verbose()]
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + shared
         parameters.append(_context())
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -91,61 +92,59 @@ def with_shared_options(function: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(function)
     def root(**arguments: Any) -> None:
         context = arguments.pop("context")
-        context.obj = {name: arguments.pop(name) for name in (*_SHARED, "profile")}
+        context.obj = {name: arguments.pop(name) for name in (*_SHARED, *_FILES)}
         function(**arguments)
 
     own = list(inspect.signature(function).parameters.values())
-    parameters = [*own, *(_parameter(name) for name in _SHARED), _profile(), _context()]
+    shared = [*(_parameter(name) for name in _SHARED), *_file_parameters()]
+    parameters = [*own, *shared, _context()]
     root.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     root.__annotations__ = {one.name: one.annotation for one in parameters}
     del root.__wrapped__
     return root
 
 
-def resolve_settings(flags: dict[str, object], profile: str | None) -> Resolved:
-    """Find the settings from the flags, the environment and the settings file.
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def resolve_settings(
+    flags: Mapping[str, object],
+    profile: str | None = None,
+    config: str | None = None,
+    *,
+    say: Say = _say_nothing,
+) -> Resolved:
+    """Find the settings from the flags, the environment and the settings files.
+
+    Args:
+        flags: Values given on the command line, by field name; None means not given.
+        profile: The table to read, if one was named on the command line.
+        config: The file to read, if one was named on the command line.
+        say: Told, in a line for a person, what the project's file sets, and what is left aside.
 
     Raises:
-        ConfigurationError: If one cannot be used.
+        UsageError: If a flag cannot be used.
+        ConfigurationError: If anything else cannot be used.
     """
     import platformdirs  # noqa: PLC0415 - not for --help
 
-    return resolve(
+    profiles = read_profiles(
+        config or os.environ.get(variable("config")) or None,
+        profile or os.environ.get(variable("profile")) or None,
+        say,
+    )
+    resolved = resolve(
         flags=flags,
         environment=os.environ,
-        profile=_read_profile(profile or os.environ.get(variable("profile")) or None),
+        profiles=profiles,
         defaults={
             "home": Path(platformdirs.user_data_dir("iraas")),
             "cache": Path(platformdirs.user_cache_dir("iraas")) / "bundles",
         },
     )
-
-
-def _read_profile(name: str | None) -> Profile | None:
-    path = Path(SETTINGS_FILE)
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        if name is None:
-            return None
-        tables = {}
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"{path} cannot be read: {exc}") from exc
-    outside = [key for key, value in tables.items() if not isinstance(value, dict)]
-    if outside:
-        raise ConfigurationError(
-            f"{path} has a setting outside a table: {outside[0]}",
-            remedy="Write [default] above it, or the name of another profile.",
-        )
-    values = tables.get(name or "default")
-    if isinstance(values, dict):
-        return Profile(values, f"{path} [{name or 'default'}]")
-    if name is None:
-        return None
-    raise ConfigurationError(
-        f"there is no profile {name!r} in {path.absolute()}",
-        remedy=f"Write a table [{name}] with its settings.",
-    )
+    tell_of_project_file(profiles, resolved, say)
+    return resolved
 
 
 def _parameter(name: str) -> inspect.Parameter:
@@ -176,15 +175,24 @@ def _default(value: object) -> str:
     return f", default {text}"
 
 
-def _profile() -> inspect.Parameter:
+def _file_parameters() -> list[inspect.Parameter]:
+    """Which settings file is read, and which table of it."""
+    file = f"Read this settings file, and neither {PROJECT_FILE} nor your own."
+    return [
+        _file_parameter("profile", "NAME", "The table of the settings files to read."),
+        _file_parameter("config", f"FILE|{NO_FILE}", file),
+    ]
+
+
+def _file_parameter(name: str, metavar: str, text: str) -> inspect.Parameter:
     option = typer.Option(
-        "--profile",
-        metavar="NAME",
-        help=f"The table of {SETTINGS_FILE} to read. [{variable('profile')}]",
+        f"--{name}",
+        metavar=metavar,
+        help=f"{text} [{variable(name)}]",
         rich_help_panel=DEPLOYMENT_PANEL,
         show_default=False,
     )
-    return _keyword("profile", Annotated[str | None, option], None)
+    return _keyword(name, Annotated[str | None, option], None)
 
 
 def _verbose() -> inspect.Parameter:

@@ -1,7 +1,8 @@
-"""The settings, and the one resolver that finds them: flag > environment > profile > default.
+"""The settings: what there is to set, and how a text becomes a value.
 
-Pure: the caller reads the flags, the environment and the file, and passes them in. Every value
-knows where it came from; ``iraas config show`` prints both.
+A file that merely lies in the working directory may come from anybody (a cloned repository, an
+unpacked archive). So a setting is `trusted_only` unless it says otherwise: such a file cannot set
+it (ADR 0189).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,6 @@ from urllib.parse import urlsplit
 
 from iraas.core.ids import is_plain_name
 from iraas.core.keys import MAX_ATTEMPTS
-from iraas.errors import ConfigurationError, UsageError
 
 BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
@@ -110,38 +110,55 @@ def _pricings(text: str) -> tuple[Pricing, ...]:
 
 
 def _setting(
-    parse: Callable[[str], object], default: object, text: str, *, secret: bool = False
+    parse: Callable[[str], object],
+    default: object,
+    text: str,
+    *,
+    secret: bool = False,
+    trusted_only: bool = True,
 ) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": text, "secret": secret})
+    metadata = {"parse": parse, "help": text, "secret": secret, "trusted_only": trusted_only}
+    return field(default=default, metadata=metadata)
+
+
+def _project_setting(parse: Callable[[str], object], default: object, text: str) -> Any:
+    """A setting that a file in the working directory may set, whoever put it there."""
+    return _setting(parse, default, text, trusted_only=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in `iraas.toml`."""
+    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
+
+    The metadata of a field: `parse`, `help`, `secret` (never shown, written or passed on) and
+    `trusted_only` (true if absent: only the user's own word sets it).
+    """
 
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
     cache: Path = field(metadata={"parse": _path, "help": "Where model bundles are kept."})
-    deployment: str = _setting(_deployment, "iraas", "The deployment to work with.")
+    deployment: str = _project_setting(_deployment, "iraas", "The deployment to work with.")
     backend: BackendName = _setting(  # noqa: RUF009 - it makes a field
         _backend, "local", "Where it runs: local or aws."
     )
     model: str = _setting(
         _text, "efficientnet-lite0", "A model's name, or the folder of a model bundle."
     )
-    max_workers: int | None = _setting(
+    max_workers: int | None = _project_setting(
         _whole(1, MAX_FLEET), None, "Workers at most; by default 19, and locally one a core."
     )
-    images_per_worker: int = _setting(_whole(1, 10**6), 1, "Images that justify one more worker.")
+    images_per_worker: int = _project_setting(
+        _whole(1, 10**6), 1, "Images that justify one more worker."
+    )
     processes: int | None = _setting(
         _whole(1, 256), None, "Classifier processes of one worker; by default one a core."
     )
-    lease_s: float = _setting(
+    lease_s: float = _project_setting(
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
-    grace_s: float = _setting(
+    grace_s: float = _project_setting(
         _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
     )
-    poll_s: float | None = _setting(
+    poll_s: float | None = _project_setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
     )
     stall_s: float = _setting(
@@ -150,7 +167,7 @@ class Settings:
     image_cpu_s: float = _setting(
         _seconds(0.1, 600), 1.4, "CPU seconds that decoding one image may take."
     )
-    max_attempts: int = _setting(
+    max_attempts: int = _project_setting(
         _whole(1, MAX_ATTEMPTS), 3, "How often an image may end its process when tried alone."
     )
     max_image_bytes: int = _setting(
@@ -209,53 +226,27 @@ class Resolved:
         settings: The values.
         sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
             ``default``.
+        ignored: The names that a file without trust would have set, and may not.
     """
 
     settings: Settings
     sources: Mapping[str, str]
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a settings file says: texts and numbers by field name, and what to call the place."""
+    """What a settings file says.
+
+    Attributes:
+        values: Texts and numbers, by field name.
+        place: What to call the file and its table.
+        trusted: Whether it is the user's own word; else it sets nothing that is `trusted_only`.
+    """
 
     values: Mapping[str, object]
     place: str
-
-
-def resolve(
-    *,
-    flags: Mapping[str, object],
-    environment: Mapping[str, str],
-    profile: Profile | None = None,
-    defaults: Mapping[str, object],
-) -> Resolved:
-    """Find every setting.
-
-    Args:
-        flags: Values given on the command line, by field name; None means not given.
-        environment: The process's environment.
-        profile: What the settings file says.
-        defaults: Defaults that depend on the machine: `home` and `cache`.
-
-    Raises:
-        UsageError: If a flag's value cannot be used.
-        ConfigurationError: If any other value cannot be used, or the file has an unknown name.
-    """
-    known = {one.name for one in fields(Settings)}
-    if profile is not None and (unknown := sorted(set(profile.values) - known)):
-        raise ConfigurationError(
-            f"{profile.place} has a setting that iraas does not know: {unknown[0]}",
-            remedy="The names are listed by: iraas config show",
-        )
-    values: dict[str, Any] = dict(defaults)
-    sources = dict.fromkeys(known, "default")
-    for one in fields(Settings):
-        found = _find(one.name, flags, environment, profile)
-        if found is not None:
-            raw, sources[one.name] = found
-            values[one.name] = _parse(one.name, one.metadata["parse"], raw, sources[one.name])
-    return Resolved(Settings(**values), sources)
+    trusted: bool = True
 
 
 def is_secret(name: str) -> bool:
@@ -266,53 +257,3 @@ def is_secret(name: str) -> bool:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return ENVIRONMENT_PREFIX + name.upper()
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """The environment that gives another iraas process these very settings, but for secrets."""
-    values = {
-        one.name: getattr(settings, one.name) for one in fields(Settings) if not is_secret(one.name)
-    }
-    return {variable(name): _as_text(value) for name, value in values.items() if value is not None}
-
-
-def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings that `settings_environment` wrote down; no file is looked at.
-
-    Args:
-        environment: The process's environment, which has a home and a cache.
-
-    Raises:
-        ConfigurationError: If one cannot be used.
-    """
-    return resolve(flags={}, environment=environment, defaults={}).settings
-
-
-def _as_text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _find(
-    name: str,
-    flags: Mapping[str, object],
-    environment: Mapping[str, str],
-    profile: Profile | None,
-) -> tuple[object, str] | None:
-    if flags.get(name) is not None:
-        return flags[name], FLAG
-    if environment.get(variable(name), "") != "":
-        return environment[variable(name)], f"environment {variable(name)}"
-    if profile is not None and name in profile.values:
-        return profile.values[name], profile.place
-    return None
-
-
-def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
-    try:
-        return parse(",".join(map(str, raw)) if isinstance(raw, list | tuple) else str(raw))
-    except ValueError as exc:
-        kind = UsageError if source == FLAG else ConfigurationError
-        raise kind(
-            f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
-            remedy=f"Give another --{name.replace('_', '-')} or {variable(name)}.",
-        ) from exc

@@ -43,6 +43,7 @@ class Deployment:
         self.home = root / "home"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
         self.environment = kept | {
+            "XDG_CONFIG_HOME": str(root / "config"),
             "IRAAS_HOME": str(self.home),
             "IRAAS_CACHE": str(bundle.parent),
             "IRAAS_GRACE_S": "0.1",

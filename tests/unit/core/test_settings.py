@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iraas.core.settings import Profile, Resolved, Settings, resolve, variable
+from iraas.core.resolver import resolve
+from iraas.core.settings import Profile, Resolved, Settings, variable
 from iraas.errors import ConfigurationError, IraasError, UsageError
 
 DEFAULTS: Mapping[str, object] = {"home": Path("/data"), "cache": Path("/cache")}
@@ -53,7 +54,7 @@ def resolved(
     return resolve(
         flags=flags or {},
         environment=environment or {},
-        profile=None if profile is None else Profile(profile, "iraas.toml [default]"),
+        profiles=() if profile is None else [Profile(profile, "iraas.toml [default]")],
         defaults=DEFAULTS,
     )
 

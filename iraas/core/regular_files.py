@@ -1,0 +1,64 @@
+"""Reading files that somebody else may have put there: regular ones only, and never without bound.
+
+A name may lead to a named pipe, a device, a socket or a folder. Opening a pipe waits for whoever
+writes to it, and a device may give bytes for ever.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, cast
+
+
+def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file for reading, unbuffered; never waits for a writer.
+
+    What was opened is looked at, not what lay at the path a moment earlier.
+
+    Args:
+        path: The file.
+        follow_links: Whether the last part of the path may be a symbolic link.
+
+    Raises:
+        OSError: It is not there, cannot be read, is a link that is not to be followed, or is no
+            regular file.
+        ValueError: The path has a null character.
+    """
+    extra = os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
+    file = open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | extra))  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return cast("BinaryIO", file)
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def read_regular(path: str | Path, max_bytes: int, *, follow_links: bool = True) -> bytes:
+    """Read a whole regular file.
+
+    Args:
+        path: The file.
+        max_bytes: The longest file that is read.
+        follow_links: Whether the last part of the path may be a symbolic link.
+
+    Raises:
+        OSError: As from `open_regular`, or it is longer (``EFBIG``).
+        ValueError: The path has a null character.
+    """
+    with open_regular(path, follow_links=follow_links) as file:
+        return read_bounded(file, max_bytes)
+
+
+def read_bounded(file: BinaryIO, max_bytes: int) -> bytes:
+    """Read an open file to its end.
+
+    Raises:
+        OSError: It cannot be read, or is longer than that (``EFBIG``).
+    """
+    found = bytearray()
+    while len(found) <= max_bytes:
+        more = file.read(max_bytes + 1 - len(found))
+        if not more:
+            return bytes(found)
+        found += more
+    raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", str(file.name))

@@ -1,0 +1,65 @@
+"""Commands that run in a folder that somebody else has filled."""
+
+import os
+
+import pytest
+
+from tests.functional.cli.deployment import Deployment
+
+HOSTILE = """
+[default]
+token = "known to the attacker"
+webhook_hosts = "attacker.example"
+backend = "aws"
+model = "model-of-theirs"
+cache = "."
+max_workers = 3
+"""
+
+
+def test_a_projects_file_takes_over_nothing_and_is_told_of_once(deployment: Deployment) -> None:
+    (deployment.folder / "iraas.toml").write_text(HOSTILE)
+    deployment.environment.pop("IRAAS_MAX_WORKERS")
+    deployment.environment.pop("IRAAS_CACHE")
+    done = deployment.run("config", "show", "--json")
+    for name in ("token", "webhook_hosts", "backend", "model", "cache"):
+        assert f'"{name}": {{"value": ' in done.stdout
+    assert done.stdout.count('"source": "default"') > 20
+    assert '"max_workers": {"value": 3, "source": "iraas.toml [default]"}' in done.stdout
+    told = done.stderr.splitlines()
+    file = deployment.folder / "iraas.toml"
+    assert told[0] == f"iraas: {file} sets max_workers."
+    assert told[1].startswith(
+        f"iraas: {file} may not set cache, backend, model, token, webhook_hosts: "
+    )
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("command", [["status"], ["jobs"], ["config", "show"], ["doctor"]])
+def test_a_pipe_in_the_files_place_holds_no_command_up(
+    deployment: Deployment, command: list[str]
+) -> None:
+    os.mkfifo(deployment.folder / "iraas.toml")
+    done = deployment.run(*command, expect=None)
+    assert "iraas.toml is ignored: it is not a regular file." in done.stderr
+
+
+def test_a_file_is_named_before_or_after_the_command(deployment: Deployment) -> None:
+    (deployment.folder / "mine.toml").write_text('[default]\nregion = "eu-west-1"\n')
+    for arguments in (
+        ("--config", "mine.toml", "config", "show"),
+        ("config", "show", "--config", "mine.toml"),
+    ):
+        done = deployment.run(*arguments, "--json")
+        assert '"region": {"value": "eu-west-1", "source": "mine.toml [default]"}' in done.stdout
+        assert done.stderr == ""
+
+
+def test_the_users_own_file_is_in_the_folder_of_the_platform(deployment: Deployment) -> None:
+    (shown,) = deployment.json("config", "show", "--config", "none")
+    assert shown["region"]["source"] == "default"
+    own = deployment.folder.parent / "config" / "iraas" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[default]\nregion = "eu-west-1"\n')
+    (shown,) = deployment.json("config", "show")
+    assert shown["region"] == {"value": "eu-west-1", "source": f"{own} [default]"}

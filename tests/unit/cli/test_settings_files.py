@@ -1,0 +1,298 @@
+"""The settings files: which are read, whose words count, and what is told of it."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from iraas.cli.options import resolve_settings
+from iraas.cli.settings_files import MAX_FILE_BYTES, say_on_stderr, user_file
+from iraas.core.resolver import settings_environment
+from iraas.core.settings import Resolved, Settings, is_secret, variable
+from iraas.errors import ConfigurationError
+from tests.unit.core.test_settings import SAMPLES
+
+ANYBODYS = {
+    "deployment",
+    "max_workers",
+    "images_per_worker",
+    "lease_s",
+    "grace_s",
+    "poll_s",
+    "max_attempts",
+}
+"""What a file that nobody named may set: how images are worked through, at the usual price."""
+
+
+class Place:
+    """A working directory and a user's folder for configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "iraas.toml"
+        self.own = user_file()
+        self.said: list[str] = []
+
+    def write(self, path: Path, **values: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f'{name} = "{value}"\n' for name, value in values.items()]
+        path.write_text("[default]\n" + "".join(lines))
+        path.chmod(0o644)
+        return path
+
+    def resolve(self, config: Path | str | None = None, **flags: str) -> Resolved:
+        self.said.clear()
+        named = None if config is None else str(config)
+        return resolve_settings(flags, None, named, say=self.said.append)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    for name in [one for one in os.environ if one.startswith("IRAAS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user" / "config"))
+    folder = tmp_path / "project"
+    folder.mkdir(mode=0o755)
+    monkeypatch.chdir(folder)
+    return Place(folder)
+
+
+def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something belong to somebody who is neither the user nor root."""
+    user = os.geteuid()
+    if user == 0:
+        os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_file_that_nobody_named_sets_only_how_images_are_worked_through(
+    place: Place, name: str
+) -> None:
+    place.write(place.project, **{name: SAMPLES[name]})
+    found = place.resolve()
+    (said,) = place.said
+    if name in ANYBODYS:
+        assert found.sources[name] == "iraas.toml [default]"
+        assert said == f"{place.project} sets {name}."
+    else:
+        assert found.sources[name] == "default"
+        assert found.ignored == (name,)
+        assert said.startswith(f"{place.project} may not set {name}: ")
+        assert "--config iraas.toml" in said
+        assert str(place.own) in said
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_file_that_the_user_named_or_keeps_sets_everything(place: Place, name: str) -> None:
+    place.write(place.project, **{name: SAMPLES[name]})
+    assert place.resolve("iraas.toml").sources[name] == "iraas.toml [default]"
+    assert place.said == []
+    place.project.unlink()
+    place.write(place.own, **{name: SAMPLES[name]})
+    assert place.resolve().sources[name] == f"{place.own} [default]"
+    assert place.said == []
+
+
+def test_what_is_told_of_a_secret_is_its_name(place: Place) -> None:
+    place.write(place.project, token="sesame", webhook_secret="hush")
+    place.resolve()
+    assert "token, webhook_secret" in place.said[0]
+    assert "sesame" not in place.said[0]
+    assert "hush" not in place.said[0]
+
+
+def test_the_projects_file_wins_over_the_users_own_where_it_may(place: Place) -> None:
+    place.write(place.own, max_workers="3", lease_s="60", home="/mine")
+    place.write(place.project, max_workers="4", home="/theirs")
+    found = place.resolve(grace_s="1")
+    assert (found.settings.max_workers, found.settings.lease_s) == (4, 60.0)
+    assert found.settings.home == Path("/mine")
+    assert found.sources["home"] == f"{place.own} [default]"
+    assert place.said[0] == f"{place.project} sets max_workers."
+    assert place.said[1].startswith(f"{place.project} may not set home: ")
+
+
+def test_a_named_file_is_the_only_one_that_is_read(place: Place, tmp_path: Path) -> None:
+    place.write(place.own, max_workers="3")
+    place.write(place.project, max_workers="4", lease_s="70")
+    named = place.write(tmp_path / "named.toml", grace_s="5")
+    assert place.resolve(named).sources["grace_s"] == f"{named} [default]"
+    assert place.resolve(named).settings.max_workers is None
+    assert place.resolve("none").settings.max_workers is None
+
+
+def test_the_environment_names_a_file_and_the_command_line_wins(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IRAAS_CONFIG", str(place.write(tmp_path / "a.toml", max_workers="5")))
+    assert place.resolve().settings.max_workers == 5
+    other = place.write(tmp_path / "b.toml", max_workers="6")
+    assert place.resolve(other).settings.max_workers == 6
+
+
+def test_nothing_is_told_of_what_a_flag_or_the_environment_decides(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write(place.project, max_workers="4", backend="aws")
+    monkeypatch.setenv("IRAAS_MAX_WORKERS", "2")
+    assert place.resolve(backend="local").ignored == ()
+    assert place.said == []
+
+
+@pytest.mark.parametrize("mode", [0o646, 0o666])
+def test_a_file_that_others_may_change_is_left_aside_and_told(place: Place, mode: int) -> None:
+    place.write(place.project, max_workers="4").chmod(mode)
+    assert place.resolve().settings.max_workers is None
+    assert place.said == [f"{place.project} is ignored: others may write to it."]
+
+
+def test_a_group_may_write_only_if_it_is_the_users_own(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write(place.project, max_workers="4").chmod(0o664)
+    monkeypatch.setattr("iraas.cli.settings_files._is_private_group", lambda _: True)
+    assert place.resolve().settings.max_workers == 4
+    monkeypatch.setattr("iraas.cli.settings_files._is_private_group", lambda _: False)
+    assert place.resolve().settings.max_workers is None
+    assert place.said == [f"{place.project} is ignored: a group may write to it."]
+
+
+def test_a_file_of_somebody_else_is_left_aside_and_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_away(place.write(place.project, max_workers="4"), monkeypatch)
+    assert place.resolve().settings.max_workers is None
+    assert place.said == [f"{place.project} is ignored: it belongs to another user."]
+
+
+def test_a_file_in_a_folder_where_others_may_put_another_is_left_aside(place: Place) -> None:
+    place.write(place.project, max_workers="4")
+    folder = place.project.parent
+    folder.chmod(0o777)
+    assert place.resolve().settings.max_workers is None
+    assert place.said == [f"{place.project} is ignored: others may write to its folder {folder}."]
+    folder.chmod(0o1777)
+    assert place.resolve().settings.max_workers == 4
+
+
+def test_a_named_or_own_file_that_others_may_change_is_an_error(place: Place) -> None:
+    for path, config in ((place.project, "iraas.toml"), (place.own, None)):
+        place.write(path, max_workers="4").chmod(0o646)
+        with pytest.raises(ConfigurationError, match="others may write to it") as caught:
+            place.resolve(config)
+        assert "chmod go-w" in caught.value.remedy
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+
+
+def make_link(path: Path) -> None:
+    target = path.with_name("elsewhere.toml")
+    target.write_text("[default]\nmax_workers = 4\n")
+    target.chmod(0o644)
+    path.symlink_to(target)
+
+
+def make_link_to_endless_zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def make_huge(path: Path) -> None:
+    path.write_text("[default]\n" + "#" * MAX_FILE_BYTES)
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (make_pipe, "it is not a regular file"),
+        (make_folder, "Is a directory"),
+        (make_socket, "No such device or address"),
+        (make_link, "it is a symbolic link"),
+        (make_link_to_endless_zeros, "it is a symbolic link"),
+        (make_huge, "it has more than 65,536 bytes"),
+    ],
+    ids=["pipe", "folder", "socket", "link", "link to zeros", "huge"],
+)
+def test_what_is_no_plain_file_is_left_aside_and_told(
+    place: Place, make: Callable[[Path], None], said: str
+) -> None:
+    make(place.project)
+    assert place.resolve().settings.max_workers is None
+    assert place.said == [f"{place.project} is ignored: {said}."]
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_folder, make_huge, make_link_to_endless_zeros])
+def test_a_named_file_that_is_no_plain_file_is_an_error(
+    place: Place, make: Callable[[Path], None]
+) -> None:
+    make(place.project)
+    with pytest.raises(ConfigurationError, match=r"iraas\.toml cannot be read"):
+        place.resolve("iraas.toml")
+
+
+def test_a_named_file_may_be_a_link(place: Place) -> None:
+    make_link(place.project)
+    assert place.resolve("iraas.toml").settings.max_workers == 4
+
+
+def test_a_named_file_that_is_not_there_is_an_error(place: Place) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing\.toml cannot be read"):
+        place.resolve("missing.toml")
+
+
+def test_a_file_that_nests_without_end_is_an_error_and_no_crash(place: Place) -> None:
+    place.project.write_text("[default]\nmax_workers = " + "[" * 60_000)
+    place.project.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"iraas\.toml cannot be read"):
+        place.resolve()
+
+
+def test_what_is_told_cannot_steer_a_terminal(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = place.project.parent / "\x1b[31mred"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    place.write(folder / "iraas.toml", max_workers="4")
+    resolve_settings({}, say=say_on_stderr)
+    said = capsys.readouterr().err
+    assert "\\x1b[31mred" in said
+    assert "\x1b" not in said
+
+
+def test_a_process_that_a_command_starts_has_its_settings_and_reads_no_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IRAAS_PROFILE", "default")
+    values = {name: text for name, text in SAMPLES.items() if name != "web_cidr"}
+    place.write(place.own, **values, web_cidr="none")
+    ours = place.resolve().settings
+
+    for name, value in settings_environment(ours).items():
+        monkeypatch.setenv(name, value)
+    place.write(place.project, max_workers="1", lease_s="1", token="theirs")
+    place.own.unlink()
+    theirs = place.resolve().settings
+
+    for one in fields(Settings):
+        if not is_secret(one.name):
+            assert getattr(theirs, one.name) == getattr(ours, one.name), one.name
+    assert theirs.token is None
+    assert place.said == []
+    assert variable("token") not in settings_environment(ours)
