@@ -33,6 +33,7 @@ from iraas.web.open_bodies import OpenBodies
 from iraas.web.pools import Pool
 from iraas.web.problems import not_found
 from iraas.web.readiness import Readiness
+from iraas.web.revocations import Revocations
 from iraas.web.thumbnails import Thumbnailer
 from iraas.web.token_tries import TokenTries
 from iraas.web.webhook_delivery import WebhookPoster
@@ -74,7 +75,8 @@ class WebContext:
         self.limits = limits
         self.public_url = public_url
         self.clock = clock
-        self.access = Access(token, clock)
+        self.access = Access(token, clock, deployment)
+        self.revocations = Revocations(backend.records, self.run, clock)
         self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
@@ -170,6 +172,7 @@ class WebContext:
             Round(DEPTH_S, self._sample_depth),
             Round(SAMPLE_S, self._sample_status),
             Round(ABANDONED_S, self._tidy),
+            Round(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:
             rounds.append(Round(2.0, self.webhooks.run))

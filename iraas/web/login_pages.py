@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from iraas.web.access import COOKIE, SESSION_S
+from iraas.web.access import COOKIE, SESSION_S, session_of
 from iraas.web.api_classify import context_of
 from iraas.web.bodies import read_small
 from iraas.web.clients import client_of
@@ -46,7 +46,7 @@ async def login(request: Request) -> Response:
     response.set_cookie(
         COOKIE,
         context.access.new_session(),
-        max_age=int(SESSION_S),
+        max_age=SESSION_S,
         httponly=True,
         samesite="lax",
         secure=(context.public_url or str(request.url)).startswith("https:"),
@@ -56,8 +56,11 @@ async def login(request: Request) -> Response:
 
 @router.post("/logout")
 async def logout(request: Request) -> Response:
-    """End the session in this browser."""
+    """End the session, in this browser and wherever else its cookie may be."""
     await read_form(request)
+    session = session_of(request.scope)
+    if session is not None:
+        await context_of(request).revocations.revoke(session)
     response = see("/login")
     response.delete_cookie(COOKIE)
     return response
