@@ -20,6 +20,7 @@ from iraas.errors import BackendError
 from iraas.services.job_view import JobView
 from iraas.services.status import Status
 from iraas.web.context import WebContext
+from iraas.web.problems import busy
 
 OUTCOMES_AT_ONCE = 100
 MAX_ID_CHARACTERS = 2000
@@ -50,10 +51,16 @@ def read_cursor(text: str) -> IndexRanges:
 
 
 @contextmanager
-def alarm_of(context: WebContext, client: str) -> Iterator[asyncio.Event]:
-    """What wakes a client's stream up; also when the server is about to stop."""
+def open_stream(context: WebContext, client: str) -> Iterator[asyncio.Event]:
+    """Count a client's stream for as long as it is open; gives what wakes it up, also when the
+    server is about to stop.
+
+    Raises:
+        Problem: There are too many.
+    """
+    if context.closing or not context.streams.take(client):
+        raise busy("too many event streams are open", 15.0, "too-many-streams")
     alarm = asyncio.Event()
-    context.streams.take(client)
     context.alarms.add(alarm)
     context.metrics.streams.inc()
     try:

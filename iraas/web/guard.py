@@ -124,10 +124,9 @@ class Guard:
         access, tries = self._context.access, self._context.token_tries
         authorization = request.headers.get("authorization", "")
         if is_bearer(authorization):
-            tries.check(request.scope[CLIENT])
-            if access.knows_bearer(authorization):
+            client = request.scope[CLIENT]
+            if tries.hear(client, lambda: access.knows_bearer(authorization)):
                 return
-            tries.note_wrong(request.scope[CLIENT])
         session = access.find_session(request.cookies.get(COOKIE, ""))
         if session is None or await self._context.revocations.has(session):
             raise Problem(

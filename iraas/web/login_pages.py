@@ -37,9 +37,8 @@ async def login(request: Request) -> Response:
     fields = fields_of(await read_small(request, context, MAX_FORM_BYTES))
     target = safe_target(fields.get("next", "/"))
     client = client_of(request.scope)
-    context.token_tries.check(client)
-    if not context.access.knows(fields.get("token", "")):
-        context.token_tries.note_wrong(client)
+    token = fields.get("token", "")
+    if not context.token_tries.hear(client, lambda: context.access.knows(token)):
         values = shared(request) | {"target": target, "is_wrong": True, "is_lost": False}
         return page("login", values, status=HTTPStatus.FORBIDDEN)
     response = see(target)
