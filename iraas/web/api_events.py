@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from iraas.web.access import session_of
 from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import JobId, find_view
 from iraas.web.clients import client_of
@@ -47,7 +48,8 @@ async def job_events(
     """
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=0.5)
-    stream = JobEvents(context, view, read_cursor(last_event_id or seen))
+    session = session_of(request.scope)
+    stream = JobEvents(context, view, read_cursor(last_event_id or seen), session)
     return _stream(request, stream.stream)
 
 
@@ -60,7 +62,8 @@ async def job_events(
 )
 async def follow_status(request: Request) -> Response:
     """Server-sent events: `status`, whenever it changed, every two seconds at most."""
-    return _stream(request, partial(status_events, context_of(request)))
+    events = partial(status_events, context_of(request), session_of(request.scope))
+    return _stream(request, events)
 
 
 def _stream(request: Request, events: Callable[[asyncio.Event], AsyncIterator[str]]) -> Response:

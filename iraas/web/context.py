@@ -24,7 +24,7 @@ from iraas.services.single_requests import SOURCE, SingleRequests
 from iraas.services.status_watch import StatusWatch
 from iraas.services.uploads import UploadJobs
 from iraas.services.webhooks import Webhooks
-from iraas.web.access import Access
+from iraas.web.access import Access, Session
 from iraas.web.admission import Admission, RateLimiter
 from iraas.web.limits import WebLimits
 from iraas.web.loop_inbox import LoopInbox
@@ -155,6 +155,17 @@ class WebContext:
         if SOURCE in view.summary().job.sources:
             raise not_found(f"there is no job {job_id} in this deployment")
         return view
+
+    async def is_over(self, session: Session | None) -> bool:
+        """Tell whether what a session has open must end: the server stops, or the session is over
+        by time or by a logout.
+
+        Raises:
+            BackendError: The records failed, so that nobody knows.
+        """
+        if self.closing or session is None:
+            return self.closing
+        return session.ends_at < self.clock() or await self.revocations.has(session)
 
     def sender(self, job: Job) -> Sender:
         """What sends the images of a job, with replies to this process."""

@@ -19,6 +19,7 @@ from iraas.core.outcomes import Outcome
 from iraas.errors import BackendError
 from iraas.services.job_view import JobView
 from iraas.services.status import Status
+from iraas.web.access import Session
 from iraas.web.context import WebContext
 from iraas.web.problems import busy
 
@@ -78,6 +79,7 @@ class JobEvents:
         context: The services.
         view: The job, refreshed.
         seen: The places whose outcomes the client has.
+        session: The one that may see them; None for programs.
         now: Gives monotonic seconds.
     """
 
@@ -86,18 +88,22 @@ class JobEvents:
         context: WebContext,
         view: JobView,
         seen: IndexRanges,
+        session: Session | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._view = view
         self._seen = seen
+        self._session = session
         self._now = now
         self._told: dict[str, Any] = {}
         self._pace: deque[tuple[float, int]] = deque()
         self._look_s = FIRST_LOOK_S
 
     async def stream(self, alarm: asyncio.Event) -> AsyncIterator[str]:
-        """Events until every image of the job has its outcome, or the server stops."""
+        """Events until every image of the job has its outcome, the session is over, or the server
+        stops.
+        """
         context, view = self._context, self._view
 
         def told(outcome: Outcome) -> None:
@@ -107,7 +113,7 @@ class JobEvents:
         end = context.router.listen(view.job_id, told)
         try:
             yield RECONNECT
-            while not context.closing:
+            while not await context.is_over(self._session):
                 alarm.clear()
                 # First how far it is, then what is new: so that at the end nothing is left out.
                 progress = await self._progress()
@@ -181,12 +187,14 @@ class JobEvents:
         return max(1, round((total - done) * (now - since) / (done - done_then)))
 
 
-async def status_events(context: WebContext, alarm: asyncio.Event) -> AsyncIterator[str]:
-    """The deployment's status, whenever it changed, until the server stops."""
+async def status_events(
+    context: WebContext, session: Session | None, alarm: asyncio.Event
+) -> AsyncIterator[str]:
+    """The deployment's status, whenever it changed, until its session or server ends."""
     yield RECONNECT
     told: dict[str, Any] = {}
     silent_s = 0.0
-    while not context.closing:
+    while not await context.is_over(session):
         status = await latest_status(context)
         value = status.to_json() if status else {}
         if _changes(value, told):

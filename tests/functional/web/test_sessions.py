@@ -14,7 +14,7 @@ from iraas.core.keys import REVOKED_SESSIONS
 from iraas.errors import BackendUnavailableError
 from iraas.web.access import COOKIE, SESSION_S, Access
 from iraas.web.revocations import REFRESH_S
-from tests.functional.web.test_gate import TOKEN, log_in
+from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import wait_until
 
@@ -130,6 +130,20 @@ def test_programs_with_the_token_never_pay_for_the_check_of_sessions(
     for _ in range(20):
         assert web.client.get("/docs").status_code == 200
     assert asked.count(REVOKED_SESSIONS) <= 4  # once every few seconds, not once a request
+
+
+@pytest.mark.parametrize("path", ["/api/v1/status/events", "/api/v1/jobs/{}/events"])
+def test_an_open_event_stream_ends_with_its_session(serve: Serve, path: str) -> None:
+    web = serve(token=TOKEN)
+    csrf = log_in(web)
+    made = web.client.post("/api/v1/jobs", files=ONE, headers={"x-csrf-token": csrf}).json()
+    with web.client.stream("GET", path.format(made["job_id"]), timeout=60) as stream:
+        events = stream.iter_text()
+        assert next(events).startswith("retry:")
+        assert httpx2.post(
+            f"{web.url}/logout", data={"csrf": csrf}, cookies=dict(web.client.cookies)
+        ).is_redirect
+        assert "event: end" not in "".join(events)  # it ends, although the job does not
 
 
 def test_whoever_logs_out_without_their_csrf_token_stays_in(serve: Serve) -> None:
