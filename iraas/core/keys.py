@@ -13,6 +13,7 @@
              history/<minute>.json                 samples of the deployment, for charts
              tickets/<ticket>                      where the outcome of one request will be
              webhooks/<job>.json                   whom to tell when a job is done
+             revoked-sessions/<end>-<session>      a browser's session that was logged out
 
 A shard holds a thousand, so that no folder grows too large to look at.
 """
@@ -33,6 +34,7 @@ INSTANCES = "instances/"
 SPEND_LIMIT = "controller/spend-limit.json"
 HISTORY = "history/"
 WEBHOOKS = "webhooks/"
+REVOKED_SESSIONS = "revoked-sessions/"
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 MAX_KEY_CHARACTERS = 512
@@ -128,3 +130,10 @@ def ticket_key(ticket: str) -> str:
 def webhook_key(job_id: str) -> str:
     """Where it is noted whom to tell when a job is done."""
     return f"{WEBHOOKS}{job_id}.json"
+
+
+def revoked_session_key(ends_at: int, session_id: str) -> str:
+    """Where it is noted that a session was revoked; by the time at which it would have ended by
+    itself, in seconds since the epoch, so that those come first that need not be known any more.
+    """
+    return check_key(f"{REVOKED_SESSIONS}{ends_at:010d}-{session_id}")

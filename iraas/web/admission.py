@@ -73,9 +73,8 @@ class BufferLease:
         Raises:
             Problem: All requests together, or those of this client, hold too many.
         """
-        if not self._pool.has_room(self._client, size_bytes):
+        if not self._pool.take(self._client, size_bytes):
             raise _too_many_bytes()
-        self._pool.take(self._client, size_bytes)
         self._held += size_bytes
 
     async def grow_within(self, size_bytes: int, within_s: float) -> None:
@@ -84,9 +83,9 @@ class BufferLease:
         Raises:
             Problem: There is none in time.
         """
-        if not await self._pool.wait_for_room(self._client, size_bytes, within_s):
+        if not await self._pool.take_within(self._client, size_bytes, within_s):
             raise _too_many_bytes()
-        self.grow(size_bytes)
+        self._held += size_bytes
 
     def shrink(self, size_bytes: int) -> None:
         """Hold so many fewer."""
@@ -111,6 +110,30 @@ class BufferBudget:
         return BufferLease(self._pool, client)
 
 
+class Admitted:
+    """Images that were let in. Those that are not on the queue at the end of a ``with`` block
+    leave their room to others.
+    """
+
+    def __init__(self, admission: "Admission", images: int) -> None:
+        self._admission = admission
+        self._unsent = images
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.give_back(self._unsent)
+        self._unsent = 0
+
+    def sent(self, images: int) -> None:
+        """Take note that so many of them are on the queue; also after the block."""
+        self._admission.accept(images)
+        done = min(images, self._unsent)
+        self._unsent -= done
+        self._admission.give_back(done)
+
+
 class Admission:
     """Counts the images that wait for an outcome, in the whole deployment.
 
@@ -125,6 +148,7 @@ class Admission:
     def __init__(self, limits: WebLimits) -> None:
         self.buffers = BufferBudget(limits.max_buffered_bytes, limits.client_share)
         self._limits = limits
+        self._admitted = 0
         self._depth = 0
         self._accepted = 0
         self._counted = 0
@@ -133,11 +157,11 @@ class Admission:
     @property
     def pending(self) -> int:
         """Images without an outcome, about."""
-        return self._depth + self._accepted - self._counted
+        return self._admitted + self._depth + self._accepted - self._counted
 
     @property
     def accepted(self) -> int:
-        """Images accepted since the start."""
+        """Images put on the queue since the start."""
         return self._accepted
 
     @property
@@ -145,8 +169,23 @@ class Admission:
         """True if no more images are taken for now."""
         return self.pending >= self._limits.max_pending
 
+    def take(self, images: int) -> Admitted:
+        """Let images in, in one step with the look at the bound. Only the last ones may pass it:
+        those that one request has in its hands.
+
+        Raises:
+            Problem: Too many images are pending.
+        """
+        self.check()
+        self._admitted += images
+        return Admitted(self, images)
+
+    def give_back(self, images: int) -> None:
+        """Take note that images that were let in are on the queue, or never will be."""
+        self._admitted -= images
+
     def accept(self, images: int) -> None:
-        """Take note that images are on their way to the queue."""
+        """Take note that images are on the queue."""
         self._accepted += images
 
     def sampled(self, depth: int, accepted_before: int) -> None:
@@ -159,7 +198,7 @@ class Admission:
         self._images_per_s = images_per_s
 
     def check(self) -> None:
-        """Let one more request in.
+        """Refuse early what could not be let in now. Nothing is taken by it: `take` decides.
 
         Raises:
             Problem: Too many images are pending.

@@ -1,17 +1,20 @@
 """The event streams."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from iraas.web.access import session_of
 from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import JobId, find_view
 from iraas.web.clients import client_of
-from iraas.web.context import WebContext
-from iraas.web.events import JobEvents, alarm_of, read_cursor, status_events
-from iraas.web.problems import busy
+from iraas.web.events import JobEvents, open_stream, read_cursor, status_events
+from iraas.web.leased_response import LeasedStream
 
 router = APIRouter()
 MEDIA_TYPE = "text/event-stream"
@@ -45,16 +48,9 @@ async def job_events(
     """
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=0.5)
-    client = client_of(request.scope)
-    _check_room(context, client)
-    stream = JobEvents(context, view, read_cursor(last_event_id or seen))
-
-    async def events() -> AsyncIterator[str]:
-        with alarm_of(context, client) as alarm:
-            async for text in stream.stream(alarm):
-                yield text
-
-    return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=HEADERS)
+    session = session_of(request.scope)
+    stream = JobEvents(context, view, read_cursor(last_event_id or seen), session)
+    return _stream(request, stream.stream)
 
 
 @router.get(
@@ -66,19 +62,14 @@ async def job_events(
 )
 async def follow_status(request: Request) -> Response:
     """Server-sent events: `status`, whenever it changed, every two seconds at most."""
-    context = context_of(request)
-    client = client_of(request.scope)
-    _check_room(context, client)
-
-    async def events() -> AsyncIterator[str]:
-        with alarm_of(context, client) as alarm:
-            async for text in status_events(context, alarm):
-                yield text
-
-    return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=HEADERS)
+    events = partial(status_events, context_of(request), session_of(request.scope))
+    return _stream(request, events)
 
 
-def _check_room(context: WebContext, client: str) -> None:
-    """Refuse before the answer begins what could not be refused in its middle."""
-    if context.closing or not context.streams.has_room(client):
-        raise busy("too many event streams are open", 15.0, "too-many-streams")
+def _stream(request: Request, events: Callable[[asyncio.Event], AsyncIterator[str]]) -> Response:
+    """Refuse before the answer begins what could not be refused in its middle; what is not refused
+    counts from then on until the answer is over.
+    """
+    with ExitStack() as stack:
+        alarm = stack.enter_context(open_stream(context_of(request), client_of(request.scope)))
+        return LeasedStream(events(alarm), stack.pop_all(), media_type=MEDIA_TYPE, headers=HEADERS)

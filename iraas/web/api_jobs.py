@@ -12,7 +12,7 @@ from starlette.responses import Response
 from iraas.core.ids import MAX_JOB_SIZE, is_job_id
 from iraas.core.jobs import Job
 from iraas.services.job_view import JobImage, JobView, Kind
-from iraas.services.retrying import retry_failures
+from iraas.services.retrying import MAX_RETRIED, retry_failures
 from iraas.web.api_classify import JSON, context_of
 from iraas.web.context import WebContext
 from iraas.web.job_intake import Intake, JobIntake
@@ -157,18 +157,29 @@ async def retry_job(
     """Send failed pictures again, those that had been sent at all: a file that is no picture stays
     refused. Nothing of a cancelled job is sent again.
     """
-    context = context_of(request)
-    view = await find_view(context, job_id)
-    context.admission.check()
-    job = view.summary().job
-    retried = await context.run(
-        retry_failures, context.backend, view, context.sender(job), index=index
-    )
-    context.admission.accept(len(retried))
-    context.board.expire(job_id)
+    retried = await retry_failed(context_of(request), job_id, index)
     return Response(
-        json.dumps({"retried": len(retried)}), status_code=HTTPStatus.ACCEPTED, media_type=JSON
+        json.dumps({"retried": retried}), status_code=HTTPStatus.ACCEPTED, media_type=JSON
     )
+
+
+async def retry_failed(context: WebContext, job_id: str, index: int | None) -> int:
+    """Send failed images of a job again, all or the only one; gives back how many.
+
+    Raises:
+        Problem: There is no such job, or too many images are pending.
+        UsageError: The job was cancelled.
+        BackendError: A store failed.
+    """
+    view = await find_view(context, job_id)
+    summary = view.summary()
+    at_most = min(summary.failed, MAX_RETRIED) if index is None else 1
+    with context.admission.take(at_most) as admitted:
+        sender = context.sender(summary.job)
+        retried = await context.run(retry_failures, context.backend, view, sender, index=index)
+        admitted.sent(len(retried))
+    context.board.expire(job_id)
+    return len(retried)
 
 
 async def find_view(context: WebContext, job_id: str, *, older_than_s: float = 0.0) -> JobView:

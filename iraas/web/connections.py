@@ -44,10 +44,10 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._patience: asyncio.TimerHandle | None = None
         self._taking = _Taking(transport, self.loop, self.limits)
         self._owner = _owner_of(transport, behind_proxy=self.behind_proxy)
-        if not self.connections_of_clients.has_room(self._owner):
+        self._is_counted = self.connections_of_clients.take(self._owner)
+        if not self._is_counted:
             gathering.write(_refusal())
             gathering.close()
-        self.connections_of_clients.take(self._owner)
         self._lose_patience_if_waiting()
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +67,8 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let a client go."""
-        self.connections_of_clients.give(self._owner)
+        if self._is_counted:
+            self.connections_of_clients.give(self._owner)
         self._taking.end()
         if self._patience is not None:
             self._patience.cancel()

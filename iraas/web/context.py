@@ -24,7 +24,7 @@ from iraas.services.single_requests import SOURCE, SingleRequests
 from iraas.services.status_watch import StatusWatch
 from iraas.services.uploads import UploadJobs
 from iraas.services.webhooks import Webhooks
-from iraas.web.access import Access
+from iraas.web.access import Access, Session
 from iraas.web.admission import Admission, RateLimiter
 from iraas.web.limits import WebLimits
 from iraas.web.loop_inbox import LoopInbox
@@ -33,6 +33,7 @@ from iraas.web.open_bodies import OpenBodies
 from iraas.web.pools import Pool
 from iraas.web.problems import not_found
 from iraas.web.readiness import Readiness
+from iraas.web.revocations import Revocations
 from iraas.web.thumbnails import Thumbnailer
 from iraas.web.token_tries import TokenTries
 from iraas.web.webhook_delivery import WebhookPoster
@@ -74,7 +75,8 @@ class WebContext:
         self.limits = limits
         self.public_url = public_url
         self.clock = clock
-        self.access = Access(token, clock)
+        self.access = Access(token, clock, deployment)
+        self.revocations = Revocations(backend.records, self.run, clock)
         self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
@@ -154,6 +156,17 @@ class WebContext:
             raise not_found(f"there is no job {job_id} in this deployment")
         return view
 
+    async def is_over(self, session: Session | None) -> bool:
+        """Tell whether what a session has open must end: the server stops, or the session is over
+        by time or by a logout.
+
+        Raises:
+            BackendError: The records failed, so that nobody knows.
+        """
+        if self.closing or session is None:
+            return self.closing
+        return session.ends_at < self.clock() or await self.revocations.has(session)
+
     def sender(self, job: Job) -> Sender:
         """What sends the images of a job, with replies to this process."""
         return Sender(self.backend, job, reply_to=self.router.requester_id, clock=self.clock)
@@ -170,6 +183,7 @@ class WebContext:
             Round(DEPTH_S, self._sample_depth),
             Round(SAMPLE_S, self._sample_status),
             Round(ABANDONED_S, self._tidy),
+            Round(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:
             rounds.append(Round(2.0, self.webhooks.run))

@@ -19,7 +19,9 @@ from iraas.core.outcomes import Outcome
 from iraas.errors import BackendError
 from iraas.services.job_view import JobView
 from iraas.services.status import Status
+from iraas.web.access import Session
 from iraas.web.context import WebContext
+from iraas.web.problems import busy
 
 OUTCOMES_AT_ONCE = 100
 MAX_ID_CHARACTERS = 2000
@@ -50,10 +52,16 @@ def read_cursor(text: str) -> IndexRanges:
 
 
 @contextmanager
-def alarm_of(context: WebContext, client: str) -> Iterator[asyncio.Event]:
-    """What wakes a client's stream up; also when the server is about to stop."""
+def open_stream(context: WebContext, client: str) -> Iterator[asyncio.Event]:
+    """Count a client's stream for as long as it is open; gives what wakes it up, also when the
+    server is about to stop.
+
+    Raises:
+        Problem: There are too many.
+    """
+    if context.closing or not context.streams.take(client):
+        raise busy("too many event streams are open", 15.0, "too-many-streams")
     alarm = asyncio.Event()
-    context.streams.take(client)
     context.alarms.add(alarm)
     context.metrics.streams.inc()
     try:
@@ -71,6 +79,7 @@ class JobEvents:
         context: The services.
         view: The job, refreshed.
         seen: The places whose outcomes the client has.
+        session: The one that may see them; None for programs.
         now: Gives monotonic seconds.
     """
 
@@ -79,18 +88,22 @@ class JobEvents:
         context: WebContext,
         view: JobView,
         seen: IndexRanges,
+        session: Session | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._view = view
         self._seen = seen
+        self._session = session
         self._now = now
         self._told: dict[str, Any] = {}
         self._pace: deque[tuple[float, int]] = deque()
         self._look_s = FIRST_LOOK_S
 
     async def stream(self, alarm: asyncio.Event) -> AsyncIterator[str]:
-        """Events until every image of the job has its outcome, or the server stops."""
+        """Events until every image of the job has its outcome, the session is over, or the server
+        stops.
+        """
         context, view = self._context, self._view
 
         def told(outcome: Outcome) -> None:
@@ -100,7 +113,7 @@ class JobEvents:
         end = context.router.listen(view.job_id, told)
         try:
             yield RECONNECT
-            while not context.closing:
+            while not await context.is_over(self._session):
                 alarm.clear()
                 # First how far it is, then what is new: so that at the end nothing is left out.
                 progress = await self._progress()
@@ -174,12 +187,14 @@ class JobEvents:
         return max(1, round((total - done) * (now - since) / (done - done_then)))
 
 
-async def status_events(context: WebContext, alarm: asyncio.Event) -> AsyncIterator[str]:
-    """The deployment's status, whenever it changed, until the server stops."""
+async def status_events(
+    context: WebContext, session: Session | None, alarm: asyncio.Event
+) -> AsyncIterator[str]:
+    """The deployment's status, whenever it changed, until its session or server ends."""
     yield RECONNECT
     told: dict[str, Any] = {}
     silent_s = 0.0
-    while not context.closing:
+    while not await context.is_over(session):
         status = await latest_status(context)
         value = status.to_json() if status else {}
         if _changes(value, told):

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
-from iraas.web.access import COOKIE
+from iraas.web.access import session_of
 from iraas.web.api_classify import context_of
 from iraas.web.bodies import read_small
 from iraas.web.problems import Problem
@@ -17,12 +17,12 @@ MAX_FORM_BYTES = 16_384
 def shared(request: Request) -> dict[str, object]:
     """What every page shows."""
     context = context_of(request)
+    session = session_of(request.scope)
     return {
         "deployment": context.deployment,
-        "csrf": context.access.csrf_of(request.cookies.get(COOKIE, "")),
+        "csrf": context.access.csrf_of(session),
         "has_sessions": not context.access.is_free,
-        "is_inside": context.access.is_free
-        or context.access.knows_session(request.cookies.get(COOKIE, "")),
+        "is_inside": context.access.is_free or session is not None,
         "path": request.url.path,
     }
 
@@ -35,9 +35,7 @@ def check_form(request: Request, fields: dict[str, str]) -> None:
     """
     access = context_of(request).access
     by_token = access.knows_bearer(request.headers.get("authorization", ""))
-    if not by_token and not access.allows_form(
-        request.cookies.get(COOKIE, ""), fields.get("csrf", "")
-    ):
+    if not by_token and not access.allows_form(session_of(request.scope), fields.get("csrf", "")):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "the form was not made by a page of this session",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iraas.web.access import COOKIE, is_bearer
+from iraas.web.access import COOKIE, SESSION, is_bearer
 from iraas.web.clients import CLIENT, find_client
 from iraas.web.context import WebContext
 from iraas.web.faults import fault_response
@@ -78,7 +78,7 @@ class Guard:
         answer = _Answer(send, is_head=is_head)
         is_refused = True
         try:
-            self._check(scope)
+            await self._check(scope)
             is_refused = False
             await self._app(scope, receive, answer)
         except TooSlow:
@@ -100,7 +100,7 @@ class Guard:
             seconds = time.monotonic() - began
             self._context.metrics.answered(route, method, answer.status, seconds)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> None:
         request = Request(scope)
         host = request.headers.get("host", "")
         if self._hosts and _name(host) not in self._hosts:
@@ -118,18 +118,17 @@ class Guard:
         if scope["method"] not in SAFE_METHODS:
             _check_origin(request, host, self._context.public_url)
         if not self._context.access.is_free and path not in FREE_PATHS:
-            self._check_client(request, path)
+            await self._check_client(request, path)
 
-    def _check_client(self, request: Request, path: str) -> None:
+    async def _check_client(self, request: Request, path: str) -> None:
         access, tries = self._context.access, self._context.token_tries
         authorization = request.headers.get("authorization", "")
         if is_bearer(authorization):
-            tries.check(request.scope[CLIENT])
-            if access.knows_bearer(authorization):
+            client = request.scope[CLIENT]
+            if tries.hear(client, lambda: access.knows_bearer(authorization)):
                 return
-            tries.note_wrong(request.scope[CLIENT])
-        cookie = request.cookies.get(COOKIE, "")
-        if not access.knows_session(cookie):
+        session = access.find_session(request.cookies.get(COOKIE, ""))
+        if session is None or await self._context.revocations.has(session):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "this server wants a token",
@@ -137,9 +136,10 @@ class Guard:
                 remedy="Send it as 'Authorization: Bearer …', or log in with a browser.",
                 headers={"WWW-Authenticate": 'Bearer realm="iraas"'},
             )
+        request.scope[SESSION] = session
         if request.method in SAFE_METHODS or path.startswith(FORM_PATHS):
             return
-        if not access.allows_form(cookie, request.headers.get("x-csrf-token", "")):
+        if not access.allows_form(session, request.headers.get("x-csrf-token", "")):
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "the request was not made by a page of this session",

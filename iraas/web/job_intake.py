@@ -14,7 +14,7 @@ from iraas.core.jobs import Job, ManifestEntry
 from iraas.errors import BackendError, ImageError, ImageTooLargeError, IraasError
 from iraas.services.send_batcher import Parcel
 from iraas.services.sending import OutgoingImage, check_image
-from iraas.web.admission import BufferLease
+from iraas.web.admission import Admitted, BufferLease
 from iraas.web.bodies import read_chunks
 from iraas.web.clients import client_of
 from iraas.web.context import WebContext
@@ -137,9 +137,14 @@ class JobIntake:
         if not self._parts:
             return
         self._check_fields(self.result.fields)
-        await self._wait_for_room()
-        parts, size_bytes = self._parts, self._bytes
-        self._parts, self._bytes = [], 0
+        with await self._let_in(len(self._parts)) as admitted:
+            parts, size_bytes = self._parts, self._bytes
+            self._parts, self._bytes = [], 0
+            await self._take_in(parts, admitted)
+        if lease is not None:
+            lease.shrink(size_bytes)
+
+    async def _take_in(self, parts: list[Part], admitted: Admitted) -> None:
         context, result = self._context, self.result
         if result.job is None:
             result.job = await context.run(context.uploads.open, self._source)
@@ -153,18 +158,15 @@ class JobIntake:
                 images.append(OutgoingImage(entry.index, entry.name, part.data))
             else:
                 refusals.append((entry, error))
-        await self._send(result.job, images)
+        await self._send(result.job, images, admitted)
         await context.run(self._refuse, result.job, refusals)
-        if lease is not None:
-            lease.shrink(size_bytes)
 
-    async def _send(self, job: Job, images: list[OutgoingImage]) -> None:
+    async def _send(self, job: Job, images: list[OutgoingImage], admitted: Admitted) -> None:
         if not images:
             return
         context = self._context
-        context.admission.accept(len(images))
         sender = context.sender(job)
-        countdown = _Countdown(len(images))
+        countdown = _Countdown(len(images), admitted)
         parcels = [
             Parcel(sender, image, partial(_tell, context, countdown, place))
             for place, image in enumerate(images)
@@ -209,7 +211,7 @@ class JobIntake:
             return exc
         return None
 
-    async def _wait_for_room(self) -> None:
+    async def _let_in(self, images: int) -> Admitted:
         """While too many images are pending, read no further: the client feels it."""
         admission, loop = self._context.admission, asyncio.get_running_loop()
         until = loop.time() + self._context.limits.room_s
@@ -219,6 +221,7 @@ class JobIntake:
             if loop.time() >= until:
                 raise admission.full()
             await asyncio.sleep(ROOM_LOOK_S)
+        return admission.take(images)
 
     async def _told(self, problem: Problem, *, is_new: bool) -> Problem:
         """The problem with what was accepted before it."""
@@ -244,15 +247,18 @@ class JobIntake:
 class _Countdown:
     """Done when it is known of so many parcels whether they were sent. Lives on the event loop."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, admitted: Admitted) -> None:
         self._left = count
+        self._admitted = admitted
         self.unsent: list[int] = []
         self.error: Exception | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def one_sent(self, place: int, error: Exception | None) -> None:
         self._left -= 1
-        if error is not None:
+        if error is None:
+            self._admitted.sent(1)
+        else:
             self.error = error
             self.unsent.append(place)
         if self._left == 0 and not self.done.done():

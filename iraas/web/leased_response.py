@@ -1,4 +1,6 @@
-"""A long answer whose bytes are counted for as long as they are in memory."""
+"""Long answers that hold something of which there is not much: counted from before they begin until
+they are over.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +18,33 @@ class TooSlow(Exception):  # noqa: N818 - a client's fault, and nobody is told o
     """A client takes its answer so slowly that it is hung up on."""
 
 
-class LeasedResponse(StreamingResponse):
+class LeasedStream(StreamingResponse):
+    """An answer that is made as it is sent.
+
+    Args:
+        content: Makes it.
+        leases: What is held for it; let go of when the answer is over.
+        headers: The headers.
+        media_type: What it is.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterator[str] | AsyncIterator[memoryview],
+        leases: ExitStack,
+        headers: Mapping[str, str],
+        media_type: str,
+    ) -> None:
+        super().__init__(content, headers=headers, media_type=media_type)
+        self._leases = leases
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        with self._leases:
+            await super().__call__(scope, receive, send)
+
+
+class LeasedResponse(LeasedStream):
     """Bytes that are sent some at a time, each when those before are on their way.
 
     Args:
@@ -36,13 +64,7 @@ class LeasedResponse(StreamingResponse):
         media_type: str,
     ) -> None:
         length = {"Content-Length": str(len(data))}
-        super().__init__(paced(data, limits), headers={**headers, **length}, media_type=media_type)
-        self._leases = leases
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
-        with self._leases:
-            await super().__call__(scope, receive, send)
+        super().__init__(paced(data, limits), leases, {**headers, **length}, media_type)
 
 
 async def paced(data: bytes, limits: WebLimits) -> AsyncIterator[memoryview]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from iraas.web.access import COOKIE, SESSION_S
+from iraas.web.access import COOKIE, SESSION_S, session_of
 from iraas.web.api_classify import context_of
 from iraas.web.bodies import read_small
 from iraas.web.clients import client_of
@@ -37,16 +37,15 @@ async def login(request: Request) -> Response:
     fields = fields_of(await read_small(request, context, MAX_FORM_BYTES))
     target = safe_target(fields.get("next", "/"))
     client = client_of(request.scope)
-    context.token_tries.check(client)
-    if not context.access.knows(fields.get("token", "")):
-        context.token_tries.note_wrong(client)
+    token = fields.get("token", "")
+    if not context.token_tries.hear(client, lambda: context.access.knows(token)):
         values = shared(request) | {"target": target, "is_wrong": True, "is_lost": False}
         return page("login", values, status=HTTPStatus.FORBIDDEN)
     response = see(target)
     response.set_cookie(
         COOKIE,
         context.access.new_session(),
-        max_age=int(SESSION_S),
+        max_age=SESSION_S,
         httponly=True,
         samesite="lax",
         secure=(context.public_url or str(request.url)).startswith("https:"),
@@ -56,8 +55,11 @@ async def login(request: Request) -> Response:
 
 @router.post("/logout")
 async def logout(request: Request) -> Response:
-    """End the session in this browser."""
+    """End the session, in this browser and wherever else its cookie may be."""
     await read_form(request)
+    session = session_of(request.scope)
+    if session is not None:
+        await context_of(request).revocations.revoke(session)
     response = see("/login")
     response.delete_cookie(COOKIE)
     return response

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from iraas.services.retrying import retry_failures
 from iraas.web.api_classify import context_of
 from iraas.web.api_docs import grouped
 from iraas.web.api_jobs import (
@@ -17,9 +16,9 @@ from iraas.web.api_jobs import (
     cancel_rest,
     find_view,
     image_json,
+    retry_failed,
     summary_json,
 )
-from iraas.web.context import WebContext
 from iraas.web.dashboard import DEFAULT_SPAN, SPAN_NAMES, SPANS_S, make_dashboard
 from iraas.web.forms import check_form, read_form, see, shared
 from iraas.web.job_intake import JobIntake
@@ -160,11 +159,8 @@ def _example_parts(only: str) -> list[Part]:
 
 
 async def _retry(request: Request, job_id: str, index: int | None) -> Response:
-    context: WebContext = context_of(request)
     await read_form(request)
-    view = await find_view(context, job_id)
-    sender = context.sender(view.summary().job)
-    await context.run(retry_failures, context.backend, view, sender, index=index)
+    await retry_failed(context_of(request), job_id, index)
     return see(f"/jobs/{job_id}")
 
 

@@ -11,7 +11,7 @@ from iraas.core.jobs import clean_name
 from iraas.core.outcomes import Outcome
 from iraas.errors import BackendUnavailableError, ImageTooLargeError
 from iraas.services.sending import check_image
-from iraas.web.admission import BufferLease
+from iraas.web.admission import Admitted, BufferLease
 from iraas.web.bodies import read_chunks
 from iraas.web.context import WebContext
 from iraas.web.multipart import NO_NAME, MultipartReader, Part
@@ -56,9 +56,13 @@ async def send_and_wait(
         Problem: There is no room.
         BackendError: It could not be sent.
     """
-    context.admission.check()
-    context.admission.accept(1)
-    waiter = _Waiter()
+    with context.admission.take(1) as admitted:
+        return await _send_admitted(context, picture, wait_s, _Waiter(admitted))
+
+
+async def _send_admitted(
+    context: WebContext, picture: Picture, wait_s: float, waiter: "_Waiter"
+) -> tuple[str, Outcome | None]:
     post = context.inbox.post
     request_id = context.singles.send(
         picture.name,
@@ -86,7 +90,8 @@ async def send_and_wait(
 class _Waiter:
     """Lives on the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, admitted: Admitted) -> None:
+        self._admitted = admitted
         self.outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._sent = asyncio.Event()
         self._error: Exception | None = None
@@ -98,7 +103,9 @@ class _Waiter:
     def note_sent(self, error: Exception | None) -> None:
         self._error = error
         self._sent.set()
-        if error is not None and not self.outcome.done():
+        if error is None:
+            self._admitted.sent(1)
+        elif not self.outcome.done():
             self.outcome.set_exception(error)
 
     async def wait_until_sent(self) -> None:

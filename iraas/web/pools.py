@@ -4,7 +4,6 @@ Used from the event loop alone.
 """
 
 import asyncio
-from contextlib import suppress
 
 
 class Pool:
@@ -21,14 +20,17 @@ class Pool:
         self._held: dict[str, int] = {}
         self._waiting: set[asyncio.Future[None]] = set()
 
-    def has_room(self, client: str, amount: int = 1) -> bool:
-        """Tell whether that client may have so much more now."""
-        return amount <= self._left and self._held.get(client, 0) + amount <= self._most_each
+    def take(self, client: str, amount: int = 1) -> bool:
+        """Give a client so much if it may have it, in one step; False if it may not.
 
-    def take(self, client: str, amount: int = 1) -> None:
-        """Give a client so much, room or not: whoever must not overdraw asks first."""
+        There is no asking without taking: between the two others would ask as well.
+        """
+        held = self._held.get(client, 0) + amount
+        if amount > self._left or held > self._most_each:
+            return False
         self._left -= amount
-        self._held[client] = self._held.get(client, 0) + amount
+        self._held[client] = held
+        return True
 
     def give(self, client: str, amount: int = 1) -> None:
         """Take so much back from a client."""
@@ -42,14 +44,16 @@ class Pool:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def wait_for_room(self, client: str, amount: int, within_s: float) -> bool:
-        """Wait until that client may have so much; False if that takes too long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while not self.has_room(client, amount):
+    async def take_within(self, client: str, amount: int, within_s: float) -> bool:
+        """Give a client so much as soon as it may have it; False if that takes too long."""
+        until = asyncio.get_running_loop().time() + within_s
+        while not self.take(client, amount):
+            try:
+                async with asyncio.timeout_at(until):
                     await self._next_giving()
-                return True
-        return False
+            except TimeoutError:
+                return False
+        return True
 
     async def _next_giving(self) -> None:
         waiting = asyncio.get_running_loop().create_future()

@@ -25,8 +25,12 @@ class TokenTries:
     def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
         self._wrong = RateLimiter(per_minute / MINUTE_S, per_minute, now)
 
-    def check(self, client: str) -> None:
-        """Hear a client's token.
+    def hear(self, client: str, is_right: Callable[[], bool]) -> bool:
+        """Hear a client's token, and remember it if it is wrong, in one step.
+
+        Args:
+            client: Who gives the token.
+            is_right: Tells whether it is right; not asked of who was wrong too often.
 
         Raises:
             Problem: It was wrong too often.
@@ -41,7 +45,7 @@ class TokenTries:
                 remedy=f"Try again in {seconds} s, with the right one.",
                 headers={"Retry-After": str(seconds)},
             )
-
-    def note_wrong(self, client: str) -> None:
-        """Remember that a client's token was wrong."""
-        self._wrong.take(client)
+        known = is_right()
+        if not known:
+            self._wrong.take(client)
+        return known

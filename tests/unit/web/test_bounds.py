@@ -20,32 +20,43 @@ from tests.unit.services.scripted import Clock
 
 def test_one_client_has_its_share_and_no_more() -> None:
     pool = Pool(100, 0.25)
-    pool.take("a", 20)
-    assert pool.has_room("a", 5)
-    assert not pool.has_room("a", 6)
+    assert pool.take("a", 20)
+    assert not pool.take("a", 6)
     for other in "bcd":
-        assert pool.has_room(other, 25)
-        pool.take(other, 25)
-    assert not pool.has_room("e", 6)
-    pool.give("a", 20)
-    assert pool.has_room("e", 25)
+        assert pool.take(other, 25)
+    assert not pool.take("e", 6)
+    assert pool.take("a", 5)
+    pool.give("a", 25)
+    assert pool.take("e", 25)
 
 
 def test_a_share_is_never_nothing() -> None:
-    assert Pool(2, 0.01).has_room("a")
+    assert Pool(2, 0.01).take("a")
 
 
 def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
     async def scene() -> tuple[bool, bool]:
         pool = Pool(10, 1.0)
         pool.take("a", 10)
-        waiting = asyncio.create_task(pool.wait_for_room("b", 4, 20))
-        too_large = asyncio.create_task(pool.wait_for_room("b", 40, 0.01))
+        waiting = asyncio.create_task(pool.take_within("b", 4, 20))
+        too_large = asyncio.create_task(pool.take_within("b", 40, 0.01))
         await asyncio.sleep(0)
         pool.give("a", 5)
         return await waiting, await too_large
 
     assert asyncio.run(scene()) == (True, False)
+
+
+def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
+    async def scene() -> list[bool]:
+        pool = Pool(10, 1.0)
+        pool.take("a", 10)
+        waiting = [asyncio.create_task(pool.take_within(name, 6, 0.05)) for name in "bcd"]
+        await asyncio.sleep(0)
+        pool.give("a", 10)
+        return sorted(await asyncio.gather(*waiting))
+
+    assert asyncio.run(scene()) == [False, False, True]
 
 
 def test_turns_go_around_among_those_who_wait() -> None:
@@ -130,14 +141,13 @@ def test_wrong_tokens_are_forgiven_with_time() -> None:
     clock = Clock(0.0)
     tries = TokenTries(2, clock)
     for _ in range(2):
-        tries.check("a")
-        tries.note_wrong("a")
+        assert not tries.hear("a", lambda: False)
     with pytest.raises(Problem) as caught:
-        tries.check("a")
+        tries.hear("a", lambda: pytest.fail("a token is still compared"))
     assert caught.value.headers["Retry-After"] == "30"
-    tries.check("b")
+    assert tries.hear("b", lambda: True)
     clock.advance(30)
-    tries.check("a")
+    assert tries.hear("a", lambda: True)
 
 
 def test_readiness_is_asked_for_once_a_second() -> None:
