@@ -53,7 +53,7 @@ async def create_job(
     context = context_of(request)
     if webhook:
         check_webhook(webhook, context.limits)
-    context.admission.check()
+    context.check_room(request)
     intake = JobIntake(context, None, API_SOURCE)
     if open and not request.headers.get("content-type"):
         intake.result.job = await context.run(context.uploads.open, API_SOURCE)
@@ -87,7 +87,7 @@ async def add_images(request: Request, job_id: JobId) -> Response:
     """
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=1.0)
-    context.admission.check()
+    context.check_room(request)
     result = await JobIntake(context, view.summary().job, API_SOURCE).take_all(request)
     assert result.job is not None
     context.board.expire(job_id)

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from starlette.requests import Request
+
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
@@ -22,6 +24,7 @@ from iraas.services.send_batcher import SendBatcher
 from iraas.services.sending import Sender
 from iraas.services.single_requests import SOURCE, SingleRequests
 from iraas.services.status_watch import StatusWatch
+from iraas.services.storage_guard import StorageGuard
 from iraas.services.uploads import UploadJobs
 from iraas.services.webhooks import Webhooks
 from iraas.web.access import Access
@@ -78,6 +81,7 @@ class WebContext:
         self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
+        self.storage = StorageGuard(backend.storage, limits.storage)
         self.bodies = OpenBodies()
         self.streams = Pool(limits.max_streams, limits.client_share)
         self.readiness = Readiness(lambda: self.run(backend.requests.depth))
@@ -153,6 +157,19 @@ class WebContext:
         if SOURCE in view.summary().job.sources:
             raise not_found(f"there is no job {job_id} in this deployment")
         return view
+
+    def check_room(self, request: Request) -> None:
+        """Let a request in that carries images, before its body is read.
+
+        Raises:
+            Problem: Too many images are pending.
+            StorageFullError: There is no room for as many bytes as it says it has.
+        """
+        self.admission.check()
+        claimed = request.headers.get("content-length", "")
+        size_bytes = int(claimed) if claimed.isdecimal() else 0
+        # A body over the limit is refused as such by whoever reads it.
+        self.storage.check(size_bytes if size_bytes <= self.limits.max_body_bytes else 0)
 
     def sender(self, job: Job) -> Sender:
         """What sends the images of a job, with replies to this process."""

@@ -1,6 +1,11 @@
 """The bounds that the web tier holds its clients to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from iraas.services.storage_guard import StorageLimits
+
+USUAL_QUOTA_BYTES = 20_000_000_000
+"""Unlike the command line, the web tier takes images from people who do not see the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,7 @@ class WebLimits:
         thumbnail_s: How long a request waits for its turn to have a thumbnail made.
         max_streams: Event streams at once.
         max_connections: Connections at once.
+        storage: The room that images may take, those of all clients together.
         drain_s: How long requests in progress have when the server stops.
         webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
         webhook_secret: The key that webhooks are signed with; without it there are none.
@@ -57,6 +63,9 @@ class WebLimits:
     thumbnail_s: float = 15.0
     max_streams: int = 1000
     max_connections: int = 8000
+    storage: StorageLimits = field(
+        default_factory=lambda: StorageLimits(max_stored_bytes=USUAL_QUOTA_BYTES)
+    )
     drain_s: float = 5.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = ""

@@ -46,7 +46,7 @@ async def upload_page(request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """The upload form without a script: makes a job, and shows it."""
     context = context_of(request)
-    context.admission.check()
+    context.check_room(request)
     intake = JobIntake(
         context, None, API_SOURCE, check_fields=lambda fields: check_form(request, fields)
     )
@@ -68,7 +68,7 @@ async def try_examples(request: Request) -> Response:
     """Make a job of the example pictures, or of the only one that was chosen, and show it."""
     context = context_of(request)
     fields = await read_form(request)
-    context.admission.check()
+    context.check_room(request)
     parts = await context.run(_example_parts, fields.get("only", ""))
     result = await JobIntake(context, None, "examples").take(parts)
     assert result.job is not None

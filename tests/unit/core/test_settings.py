@@ -28,6 +28,8 @@ SAMPLES = {
     "max_attempts": "4",
     "max_image_bytes": "1000",
     "max_pixels": "1000",
+    "min_free_bytes": "500_000_000",
+    "max_stored_bytes": "0",
     "token": "sesame",
     "public_url": "https://photos.example.com",
     "max_pending": "5",
