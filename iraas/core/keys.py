@@ -14,6 +14,7 @@
              history/<minute>.json                 samples of the deployment, for charts
              tickets/<ticket>                      where the outcome of one request will be
              webhooks/<job>.json                   whom to tell when a job is done
+             deleted/<job>.json                    that a job was deleted, for a while
 
 What was refused sorts before the shards: one listing tells it before it tells the rest. A shard
 holds a thousand, so that no folder grows too large to look at.
@@ -35,6 +36,8 @@ INSTANCES = "instances/"
 SPEND_LIMIT = "controller/spend-limit.json"
 HISTORY = "history/"
 WEBHOOKS = "webhooks/"
+TICKETS = "tickets/"
+DELETED = "deleted/"
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 MAX_KEY_CHARACTERS = 512
@@ -142,7 +145,12 @@ def ticket_key(ticket: str) -> str:
     Raises:
         ValueError: If it cannot be a ticket.
     """
-    return check_key(f"tickets/{ticket}")
+    return check_key(f"{TICKETS}{ticket}")
+
+
+def deleted_key(job_id: str) -> str:
+    """Where it is noted that a job was deleted."""
+    return f"{DELETED}{job_id}.json"
 
 
 def webhook_key(job_id: str) -> str:

@@ -110,7 +110,7 @@ class JobIntake:
             with self._context.admission.buffers.lease(client_of(request.scope)) as lease:
                 await self._read(request, lease)
         except ClientDisconnect:
-            await self._cancel(is_new=is_new)
+            await self._drop(is_new=is_new)
             raise
         except (Problem, IraasError) as exc:
             problem = exc if isinstance(exc, Problem) else problem_of(exc)
@@ -262,6 +262,13 @@ class JobIntake:
         problem.extra |= {"job_id": job.job_id, "url": f"/jobs/{job.job_id}"}
         problem.extra |= self.result.to_json()
         return problem
+
+    async def _drop(self, *, is_new: bool) -> None:
+        """Delete a job whose id nobody knows; whatever keeps one from it, it gets sealed later."""
+        job = self.result.job
+        if job is not None and is_new:
+            with contextlib.suppress(IraasError):
+                await self._context.delete_job(job.job_id)
 
     async def _cancel(self, *, is_new: bool) -> None:
         """Cancel a job that nobody was told of yet; whatever keeps one from it, it gets sealed

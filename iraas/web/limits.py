@@ -39,6 +39,8 @@ class WebLimits:
         drain_s: How long requests in progress have when the server stops.
         webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
         webhook_secret: The key that webhooks are signed with; without it there are none.
+        single_request_s: How long pictures that were sent one by one, their outcomes and their
+            tickets are kept.
         history_s: How long the dashboard's past is kept.
     """
 
@@ -69,4 +71,5 @@ class WebLimits:
     drain_s: float = 5.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = ""
+    single_request_s: float = 7 * 86_400.0
     history_s: float = 7 * 86_400.0
