@@ -4,6 +4,9 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,7 +66,7 @@ def worker(
     def start() -> "ClassifierProcess":
         return ClassifierProcess(command, greeting, time.monotonic)
 
-    with open_backend(settings) as backend:
+    with _bounded_log(), open_backend(settings) as backend:
         supervisor = Supervisor(
             backend,
             name,
@@ -89,6 +92,19 @@ def worker(
         machine.end()
     if record.state == "broken":
         raise typer.Exit(ExitCode.FAILURE)
+
+
+@contextmanager
+def _bounded_log() -> Iterator[None]:
+    """Keep the log within its bound that the local fleet, if it started this, has given it."""
+    from iraas.backends.local.worker_log import (  # noqa: PLC0415 - not for --help
+        LOG_VARIABLE,
+        bounded_log,
+    )
+
+    log = os.environ.pop(LOG_VARIABLE, "")
+    with bounded_log(Path(log) if log else None):
+        yield
 
 
 def _own_machine() -> "OwnMachine":

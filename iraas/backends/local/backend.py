@@ -7,7 +7,7 @@
                         inputs/  outputs/  records/             directory stores, see core.keys
                         inputs.usage                            what the input store takes
                         fleet/slot-NN.lock, slot-NN.json        the workers' slots
-                        fleet/logs/<worker>.log                 what workers said
+                        fleet/logs/<worker>.log, .log.1         what workers said; bounded
                         controller.lock, controller.json        the controller's lease
 """
 

@@ -80,7 +80,7 @@ class DirectoryStore:
         self.root = root
         self._tree = DirectoryTree(root)
         self._nameless = bool(_NAMELESS) and nameless_files and Path(_PROC).is_dir()
-        self._swept = False
+        self._swept_at = float("-inf")
         self._on_change = on_change
 
     def put(self, key: str, data: bytes) -> None:
@@ -239,8 +239,8 @@ class DirectoryStore:
 
     def _named_draft(self) -> _Draft:
         folder = self.root / DRAFTS
-        if not self._swept:
-            self._swept = True
+        if time.monotonic() - self._swept_at > _DRAFT_LIFE_S:
+            self._swept_at = time.monotonic()
             _sweep_drafts(folder)
         path = folder / secrets.token_hex(10)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -167,7 +167,7 @@ def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
 
 
 def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
-    """What the services call for large images, dead letters, retries, deletions, lost requesters."""
+    """What the services call for large images, dead letters, retries and deletions."""
     backend.inputs.put_if_absent([(f"{KEY}.png", b"x")])
     backend.inputs.get(f"{KEY}.png")
     assert list(backend.inputs.list(KEY.rpartition("/")[0] + "/"))
