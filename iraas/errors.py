@@ -13,6 +13,7 @@
     ├── SavingError                 1   a file of results could not be written
     ├── BackendError                1   a queue, a store or the fleet failed
     │   ├── BackendUnavailableError     for now: the same call may succeed later
+    │   │   └── StorageFullError        no more images are stored: the disk, or the quota, is full
     │   ├── ObjectNotFoundError         the store has nothing under that key
     │   ├── QueueNotFoundError          the queue does not exist (any more)
     │   └── MessageTooLargeError        a body is over the queue's limit
@@ -90,6 +91,10 @@ class BackendError(IraasError):
 
 class BackendUnavailableError(BackendError):
     """The backend failed for now: the same call may succeed later."""
+
+
+class StorageFullError(BackendUnavailableError):
+    """No more images are stored: the disk has too little free space, or the quota is used up."""
 
 
 class ObjectNotFoundError(BackendError):

@@ -34,6 +34,7 @@ from iraas.services.dispatch import Dispatch
 from iraas.services.jobs import manifest, stored_indexes
 from iraas.services.ledger import OutcomeLedger
 from iraas.services.sending import Sender
+from iraas.services.storage_guard import StorageLimits
 from iraas.services.submission import Pace, Submission
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def follow_job(
         requester_id=new_requester_id("submit"),
         max_image_bytes=settings.max_image_bytes,
         pace=Pace() if timeout_s is None else Pace(timeout_s=timeout_s),
+        storage=_storage_limits(settings),
     )
     report = Report(as_json=as_json)
     begun = False
@@ -117,6 +119,7 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
         concluded,
         window=job.total,
         max_image_bytes=settings.max_image_bytes,
+        storage=_storage_limits(settings),
     )
     start_controller(settings, backend)
     progress = job_progress(job.total, lambda: len(backend.fleet.instances()), sending=True)
@@ -144,6 +147,13 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
     if refused:
         typer.echo(f"{refused:,} of them cannot be labelled", err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _storage_limits(settings: Settings) -> StorageLimits:
+    """The room for images; whoever sends their own to their own disk has no quota by default."""
+    return StorageLimits(
+        min_free_bytes=settings.min_free_bytes, max_stored_bytes=settings.max_stored_bytes or 0
+    )
 
 
 class ControllerWatch:

@@ -13,7 +13,14 @@ HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
 
 
-WEB_SETTINGS = ("token", "public_url", "webhook_hosts", "max_pending")
+WEB_SETTINGS = (
+    "token",
+    "public_url",
+    "webhook_hosts",
+    "max_pending",
+    "min_free_bytes",
+    "max_stored_bytes",
+)
 """What every command that serves the web tier has options for."""
 
 

@@ -1,6 +1,7 @@
 """Loading the web tier, which is an extra."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from iraas.core.settings import Settings
@@ -24,12 +25,19 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
             remedy=how_to_install("web"),
         ) from exc
     usual = WebLimits()
+    quota_bytes = settings.max_stored_bytes
+    storage = replace(
+        usual.storage,
+        min_free_bytes=settings.min_free_bytes,
+        max_stored_bytes=usual.storage.max_stored_bytes if quota_bytes is None else quota_bytes,
+    )
     limits = WebLimits(
         max_image_bytes=settings.max_image_bytes,
         image_cpu_s=settings.image_cpu_s,
         # One client's share must hold one picture, however large they may be.
         max_buffered_bytes=max(usual.max_buffered_bytes, PICTURES_HELD * settings.max_image_bytes),
         max_pending=settings.max_pending,
+        storage=storage,
         webhook_hosts=settings.webhook_hosts,
         webhook_secret=settings.webhook_secret or "",
     )

@@ -46,7 +46,7 @@ MaxSpendOption = Annotated[
 ]
 
 
-@with_settings("model", "max_workers", "max_image_bytes", "prices")
+@with_settings("model", "max_workers", "max_image_bytes", "min_free_bytes", "prices")
 def submit(
     resolved: Resolved,
     paths: PathsArgument = None,

@@ -1,8 +1,12 @@
 """``iraas worker``: one worker, until there is nothing left to do."""
 
 import json
+import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,7 +69,7 @@ def worker(
             command, json.dumps(greeting).encode(), time.monotonic, environment=environment
         )
 
-    with open_backend(settings) as backend:
+    with _bounded_log(), open_backend(settings) as backend:
         supervisor = Supervisor(
             backend,
             name,
@@ -91,6 +95,19 @@ def worker(
         machine.end()
     if record.state == "broken":
         raise typer.Exit(ExitCode.FAILURE)
+
+
+@contextmanager
+def _bounded_log() -> Iterator[None]:
+    """Keep the log within its bound that the local fleet, if it started this, has given it."""
+    from iraas.backends.local.worker_log import (  # noqa: PLC0415 - not for --help
+        LOG_VARIABLE,
+        bounded_log,
+    )
+
+    log = os.environ.pop(LOG_VARIABLE, "")
+    with bounded_log(Path(log) if log else None):
+        yield
 
 
 def _own_machine() -> "OwnMachine":

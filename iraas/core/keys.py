@@ -4,6 +4,7 @@
 
     inputs   <job>/<shard>/<index>.<ext>           the image as it was sent
     outputs  <job>/<shard>/<index>.json            its outcome
+             <job>/0-refused/<first>-<last>.jsonl  outcomes of images that were never sent
     records  jobs/<job>.json                       what the job is
              manifests/<job>/<page>.jsonl          which images it has, a page of them a file
              attempts/<job>/<index>/<n>            an image about to be tried alone
@@ -14,8 +15,10 @@
              tickets/<ticket>                      where the outcome of one request will be
              webhooks/<job>.json                   whom to tell when a job is done
              revoked-sessions/<end>-<session>      a browser's session that was logged out
+             deleted/<job>.json                    that a job was deleted, for a while
 
-A shard holds a thousand, so that no folder grows too large to look at.
+What was refused sorts before the shards: one listing tells it before it tells the rest. A shard
+holds a thousand, so that no folder grows too large to look at.
 """
 
 import re
@@ -35,9 +38,12 @@ SPEND_LIMIT = "controller/spend-limit.json"
 HISTORY = "history/"
 WEBHOOKS = "webhooks/"
 REVOKED_SESSIONS = "revoked-sessions/"
+TICKETS = "tickets/"
+DELETED = "deleted/"
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 MAX_KEY_CHARACTERS = 512
+_REFUSALS = re.compile(r"/0-refused/([0-9]{8})-([0-9]{8})\.jsonl\Z")
 
 
 def check_key(key: str) -> str:
@@ -75,6 +81,23 @@ def index_of_outcome(key: str) -> int | None:
 def outcomes_of(job_id: str) -> str:
     """The prefix of a job's outcomes in the output store, and of its images in the input store."""
     return f"{job_id}/"
+
+
+def refusals_key(job_id: str, first: int, last: int) -> str:
+    """Where the outcomes of images lie that were refused together.
+
+    Args:
+        job_id: The job.
+        first: The lowest index among them.
+        last: The highest.
+    """
+    return f"{outcomes_of(job_id)}0-refused/{first:08d}-{last:08d}.jsonl"
+
+
+def refusals_range(key: str) -> tuple[int, int] | None:
+    """The lowest and the highest index of refused images under a key; None for any other key."""
+    match = _REFUSALS.search(key)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def job_key(job_id: str) -> str:
@@ -124,7 +147,12 @@ def ticket_key(ticket: str) -> str:
     Raises:
         ValueError: If it cannot be a ticket.
     """
-    return check_key(f"tickets/{ticket}")
+    return check_key(f"{TICKETS}{ticket}")
+
+
+def deleted_key(job_id: str) -> str:
+    """Where it is noted that a job was deleted."""
+    return f"{DELETED}{job_id}.json"
 
 
 def webhook_key(job_id: str) -> str:

@@ -176,6 +176,17 @@ class Settings:
     max_pixels: int = _setting(
         _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
     )
+    min_free_bytes: int | None = _setting(
+        _whole(0, 10**15),
+        None,
+        "Free bytes on the local disk at which no image is stored; by default 1 GB, or 2% of it.",
+    )
+    max_stored_bytes: int | None = _setting(
+        _whole(0, 10**15),
+        None,
+        "Bytes of images at which no more are stored, 0 for no bound; by default 20 GB for the web "
+        "tier, and no bound for the command line.",
+    )
     token: str | None = _setting(
         _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
     )

@@ -11,6 +11,7 @@ from iraas.core.ports import Backend
 from iraas.errors import ImageError, IraasError
 from iraas.services.ledger import OutcomeLedger
 from iraas.services.sending import OutgoingImage, Sender, find_input, read_image
+from iraas.services.storage_guard import StorageGuard, StorageLimits
 
 SEND_IMAGES = 16
 SEND_BYTES = 8_000_000
@@ -28,6 +29,7 @@ class Dispatch:
         concluded: Which requests have an outcome; `conclude` is called for each that gets one.
         window: Requests sent and not concluded, at most.
         max_image_bytes: The largest file that is accepted.
+        storage: The room that images may take.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Dispatch:
         *,
         window: int,
         max_image_bytes: int,
+        storage: StorageLimits | None = None,
     ) -> None:
         self._backend = backend
         self._sender = sender
         self._concluded = concluded
         self._window = window
         self._max_image_bytes = max_image_bytes
+        self._guard = StorageGuard(backend.storage, storage or StorageLimits())
         self._sent = OutcomeLedger(concluded.total)
         self._outstanding = 0
         self._stopped = False
@@ -121,6 +125,7 @@ class Dispatch:
             sent: Told how many more were dealt with, those included that are refused.
 
         Raises:
+            StorageFullError: There is no room for more images.
             BackendError: A store or the queue failed; sending all again does no harm.
         """
         send_images = min(SEND_IMAGES, self._window)
@@ -168,6 +173,7 @@ class Dispatch:
     def _send(self, batch: list[OutgoingImage]) -> None:
         self._wait_for_window(len(batch))
         if not self._stopped:
+            self._guard.take(sum(len(one.data) for one in batch))
             self._mark_sent([one.index for one in batch])
             self._sender.send(batch)
 

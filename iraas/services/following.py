@@ -9,7 +9,7 @@ from iraas.core.messages import decode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import MAX_BATCH, Backend, Queue
 from iraas.errors import MessageError
-from iraas.services.jobs import stored_indexes, stored_outcome
+from iraas.services.jobs import outcomes
 from iraas.services.ledger import OutcomeLedger
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,9 @@ class Follower:
         Raises:
             BackendError: The store failed.
         """
-        for index in stored_indexes(self._backend, self._job):
-            if index < self.ledger.total and not self.ledger.has(index):
-                outcome = stored_outcome(self._backend, self._job, index)
-                if self.is_new(outcome):
-                    yield outcome
+        for outcome in outcomes(self._backend, self._job, self._is_known):
+            if self.is_new(outcome):
+                yield outcome
 
     def is_new(self, outcome: Outcome) -> bool:
         """Mark an outcome as known; True if it belongs to the job and was not known before."""
@@ -71,3 +69,6 @@ class Follower:
         except ValueError:
             return False
         return job_id == self._job.job_id and self.ledger.mark(index)
+
+    def _is_known(self, index: int) -> bool:
+        return index >= self.ledger.total or self.ledger.has(index)

@@ -48,6 +48,11 @@ class JobBoard:
             raise
         return view
 
+    def forget(self, job_id: str) -> None:
+        """Let go of the view of a job that was deleted."""
+        with self._lock:
+            self._views.pop(job_id, None)
+
     def expire(self, job_id: str) -> None:
         """Say that a job has just changed: the next look at it is a fresh one."""
         with self._lock:

@@ -19,6 +19,7 @@ from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import MessageError, ObjectNotFoundError
 from iraas.services.jobs import open_job, stored_outcome
+from iraas.services.refusals import RefusalReader
 from iraas.services.uploads import manifest_end
 
 KEPT_OUTCOMES = 256
@@ -85,6 +86,7 @@ class JobView:
         self._now = now
         self._job: Job | None = None
         self._known, self._ok, self._failed = IndexRanges(), IndexRanges(), IndexRanges()
+        self._refused = RefusalReader(backend)
         self._latest: OrderedDict[int, Outcome] = OrderedDict()
         self._failed_stamps: dict[int, float] = {}
         self._pages: list[tuple[str, int, int]] = []
@@ -194,10 +196,14 @@ class JobView:
         stamps: dict[int, float] = {}
         for one in self._backend.outputs.list(outcomes_of(self.job_id)):
             index = index_of_outcome(one.key)
-            if index is not None:
-                stored.add(index)
-                if index in self._failed:
-                    stamps[index] = one.modified_at
+            if index is None:
+                self._mark_refused(one.key)
+                continue
+            stored.add(index)
+            if index in self._failed:
+                stamps[index] = one.modified_at
+        for index in self._refused.places():
+            stored.add(index)
         with self._lock:
             for index in list(stored.minus(self._known)):
                 self._known.add(index)
@@ -208,6 +214,14 @@ class JobView:
                     self._failed_stamps[index] = stamp
                     self._failed.discard(index)  # it may be another one by now: read it again
                     self._latest.pop(index, None)
+
+    def _mark_refused(self, key: str) -> None:
+        """Count the images as failures that were refused together, if that is what a key is of."""
+        places = self._refused.learn(key)
+        with self._lock:
+            for index in places:
+                self._known.add(index)
+                self._failed.add(index)
 
     def _forget(self, index: int) -> None:
         self._latest.pop(index, None)
@@ -259,6 +273,8 @@ class JobView:
     def _read_one(self, index: int) -> Outcome | None:
         assert self._job is not None
         try:
+            if index in self._refused:
+                return self._refused.get(index)
             return stored_outcome(self._backend, self._job, index)
         except (ObjectNotFoundError, MessageError):
             return None

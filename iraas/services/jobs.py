@@ -1,11 +1,12 @@
 """Making jobs, finding them again, and reading what became of them."""
 
+import heapq
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from iraas.core.ids import MAX_JOB_SIZE, new_ulid, request_id, split_request_id
+from iraas.core.ids import MAX_JOB_SIZE, new_ulid, request_id
 from iraas.core.jobs import (
     PAGE_SIZE,
     Job,
@@ -25,6 +26,7 @@ from iraas.core.keys import (
     manifest_prefix,
     outcome_key,
     outcomes_of,
+    refusals_range,
 )
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend
@@ -35,6 +37,7 @@ from iraas.errors import (
     ObjectNotFoundError,
     UsageError,
 )
+from iraas.services.refusals import index_of, refused_outcomes
 from iraas.services.sending import find_input, read_file
 from iraas.services.sources import Picture
 
@@ -110,14 +113,27 @@ def manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
 
 def stored_indexes(backend: Backend, job: Job) -> Iterator[int]:
     """The places in a job of the requests that have an outcome, in order."""
-    for one in backend.outputs.list(outcomes_of(job.job_id)):
-        index = index_of_outcome(one.key)
-        if index is not None:
-            yield index
+    batches, sent = _listing(backend, job)
+    yield from heapq.merge(sent, map(index_of, refused_outcomes(backend, batches)))
+
+
+def _listing(backend: Backend, job: Job) -> tuple[list[str], Iterator[int]]:
+    """What the output store holds of a job, from one listing: the keys of the images that were
+    refused together, and the places of the requests that have an outcome of their own.
+    """
+    found = backend.outputs.list(outcomes_of(job.job_id))
+    keys: Iterator[str] = (one.key for one in found)
+    batches: list[str] = []
+    for key in keys:
+        if refusals_range(key) is None:
+            keys = itertools.chain([key], keys)
+            break
+        batches.append(key)
+    return batches, (index for index in map(index_of_outcome, keys) if index is not None)
 
 
 def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
-    """The stored outcome of a request.
+    """The stored outcome of a request that has an object of its own.
 
     Raises:
         ObjectNotFoundError: If it has none.
@@ -133,10 +149,24 @@ def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
         ) from exc
 
 
-def outcomes(backend: Backend, job: Job) -> Iterator[Outcome]:
-    """The stored outcomes of a job in their order; those missing are left out."""
-    for index in stored_indexes(backend, job):
-        yield stored_outcome(backend, job, index)
+def outcomes(
+    backend: Backend, job: Job, is_known: Callable[[int], bool] = lambda _: False
+) -> Iterator[Outcome]:
+    """The stored outcomes of a job in their order; those missing are left out.
+
+    Args:
+        backend: The deployment.
+        job: The job.
+        is_known: Tells which places to leave out; their outcomes are not read.
+
+    Raises:
+        MessageError: An outcome is corrupt.
+        BackendError: The output store failed.
+    """
+    batches, places = _listing(backend, job)
+    sent = (stored_outcome(backend, job, index) for index in places if not is_known(index))
+    refused = refused_outcomes(backend, batches, is_known)
+    yield from heapq.merge(sent, refused, key=index_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +196,14 @@ def forget_failures(backend: Backend, job: Job) -> Iterator[int]:
 
     The notes on what an image did to its process go too: it starts afresh. So does the stored image
     if the file that it came from is another one by now, or the old bytes would be tried again.
+    An image that was refused with others by the web tier is in no store: its failure stays.
     Idempotent; when it is interrupted, what it removed is sent again by resuming the job.
     """
     entries = manifest(backend, job)
-    for outcome in outcomes(backend, job):
+    for index in _listing(backend, job)[1]:
+        outcome = stored_outcome(backend, job, index)
         if outcome.status != "failed":
             continue
-        _, index = split_request_id(outcome.request_id)
         entry = next((one for one in entries if one.index >= index), None)
         if entry is not None and entry.index == index:
             _forget_changed_input(backend, outcome.request_id, entry.path)

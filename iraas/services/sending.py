@@ -18,6 +18,7 @@ from iraas.core.messages import Request, encode_request, fits_inline
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend, OutboundMessage, StoredObject
 from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
+from iraas.services.refusals import store_refusals
 
 SENDER = "submit"
 
@@ -144,8 +145,28 @@ class Sender:
 
     def refuse(self, entry: ManifestEntry, error: ImageError) -> Outcome:
         """Store the failure outcome of an image that is not sent; give back the stored one."""
+        outcome = self._refusal(entry, error)
+        key = outcome_key(outcome.request_id)
+        if self._backend.outputs.put_if_absent([(key, outcome.encode())]) == [True]:
+            return outcome
+        return decode_outcome(self._backend.outputs.get(key))
+
+    def refuse_all(self, refused: Sequence[tuple[ManifestEntry, ImageError]]) -> None:
+        """Store the failure outcomes of images of which none is ever sent, as one object.
+
+        Args:
+            refused: The images, in their order, each with what is wrong with it.
+
+        Raises:
+            BackendError: The output store failed.
+        """
+        outcomes = [self._refusal(entry, error) for entry, error in refused]
+        if outcomes:
+            store_refusals(self._backend, self.job_id, outcomes)
+
+    def _refusal(self, entry: ManifestEntry, error: ImageError) -> Outcome:
         now = self._clock()
-        outcome = Outcome(
+        return Outcome(
             request_id=request_id(self.job_id, entry.index),
             job_id=self.job_id,
             name=entry.name,
@@ -157,10 +178,6 @@ class Sender:
             submitted_at=now,
             completed_at=now,
         )
-        key = outcome_key(outcome.request_id)
-        if self._backend.outputs.put_if_absent([(key, outcome.encode())]) == [True]:
-            return outcome
-        return decode_outcome(self._backend.outputs.get(key))
 
     def _message(self, image: OutgoingImage, *, inside: bool) -> OutboundMessage:
         if inside:

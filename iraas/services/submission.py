@@ -18,6 +18,7 @@ from iraas.services.dispatch import Dispatch
 from iraas.services.following import Follower
 from iraas.services.jobs import manifest
 from iraas.services.sending import Sender
+from iraas.services.storage_guard import StorageLimits
 
 MAX_BROKEN_WORKERS = 3
 JOIN_S = 10.0
@@ -53,6 +54,7 @@ class Submission:
         requester_id: A plain name, unique to this submission: its response queue's.
         max_image_bytes: The largest file that is accepted.
         pace: How to send, wait and look.
+        storage: The room that images may take.
         clock: Gives seconds since the epoch.
         now: Gives monotonic seconds.
     """
@@ -65,6 +67,7 @@ class Submission:
         requester_id: str,
         max_image_bytes: int,
         pace: Pace | None = None,
+        storage: StorageLimits | None = None,
         clock: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,6 +83,7 @@ class Submission:
             self._follower.ledger,
             window=self._pace.window,
             max_image_bytes=max_image_bytes,
+            storage=storage,
         )
         self._draining = False
         self._began = self._heard = self._looked = now()
@@ -107,6 +111,7 @@ class Submission:
         Yields None whenever a look brought nothing, so that the caller can look around.
 
         Raises:
+            StorageFullError: There is no room for more images. Resume the job when there is.
             BackendError: Sending or following failed, or no worker can work. Resume the job.
             WaitTimeoutError: A bound on waiting was reached. Resume the job.
         """

@@ -23,6 +23,8 @@ from iraas.web.webhook_delivery import check_webhook
 router = APIRouter(tags=["Jobs"])
 API_SOURCE = "upload"
 MAX_PAGE = 1000
+AT_WORK = frozenset({"open", "working"})
+"""States of a job that somebody may still want outcomes of."""
 LOOK_S = 0.05
 """How old what is known of a job may be for those who ask for it; more for a job that is large."""
 JobId = Annotated[str, Path(description="The job's id.")]
@@ -53,7 +55,7 @@ async def create_job(
     context = context_of(request)
     if webhook:
         check_webhook(webhook, context.limits)
-    context.admission.check()
+    context.check_room(request)
     intake = JobIntake(context, None, API_SOURCE)
     if open and not request.headers.get("content-type"):
         intake.result.job = await context.run(context.uploads.open, API_SOURCE)
@@ -87,7 +89,7 @@ async def add_images(request: Request, job_id: JobId) -> Response:
     """
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=1.0)
-    context.admission.check()
+    context.check_room(request)
     result = await JobIntake(context, view.summary().job, API_SOURCE).take_all(request)
     assert result.job is not None
     context.board.expire(job_id)
@@ -126,8 +128,8 @@ async def get_job(
     return await _job(context_of(request), job_id, after=after, limit=limit, kind=status)
 
 
-@router.delete(
-    "/api/v1/jobs/{job_id}",
+@router.post(
+    "/api/v1/jobs/{job_id}/cancel",
     summary="Cancel a job",
     responses={200: {"model": JobModel, "description": "The job."}},
 )
@@ -139,6 +141,31 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     context = context_of(request)
     await cancel_rest(context, job_id)
     return await _job(context, job_id, limit=0)
+
+
+@router.delete(
+    "/api/v1/jobs/{job_id}",
+    summary="Delete a job, or cancel it while it is at work",
+    responses={
+        200: {"model": JobModel, "description": "It was at work, and is cancelled now."},
+        204: {"description": "It is deleted, and was so before or not."},
+    },
+)
+async def delete_job(request: Request, job_id: JobId) -> Response:
+    """Deletes a job that is `done` or `cancelled`, with its pictures, outcomes and records, for
+    good: its address is a 404 from then on. A job that is still at work is only cancelled, as
+    `POST …/cancel` does; send it again to delete it. What a worker still had in its hands is
+    removed a while after it is done.
+    """
+    context = context_of(request)
+    if await is_deleted(context, job_id):
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    view = await find_view(context, job_id)
+    if view.summary().state in AT_WORK:
+        await cancel_rest(context, job_id)
+        return await _job(context, job_id, limit=0)
+    await context.delete_job(job_id)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.post(
@@ -191,6 +218,11 @@ async def find_view(context: WebContext, job_id: str, *, older_than_s: float = 0
     if not is_job_id(job_id):
         raise not_found("there is no such job in this deployment")
     return await context.view(job_id, older_than_s=older_than_s)
+
+
+async def is_deleted(context: WebContext, job_id: str) -> bool:
+    """Whether there was such a job, and it was deleted of late."""
+    return is_job_id(job_id) and await context.run(context.deletion.was_deleted, job_id)
 
 
 async def cancel_rest(context: WebContext, job_id: str) -> None:

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from starlette.requests import Request
+
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import BackendError
+from iraas.services.deletion import JobDeletion
 from iraas.services.history import History, sample_of
 from iraas.services.job_board import JobBoard
 from iraas.services.job_view import JobView
@@ -22,6 +25,7 @@ from iraas.services.send_batcher import SendBatcher
 from iraas.services.sending import Sender
 from iraas.services.single_requests import SOURCE, SingleRequests
 from iraas.services.status_watch import StatusWatch
+from iraas.services.storage_guard import StorageGuard
 from iraas.services.uploads import UploadJobs
 from iraas.services.webhooks import Webhooks
 from iraas.web.access import Access, Session
@@ -45,6 +49,8 @@ SAMPLE_S = 5.0
 DEPTH_S = 0.5
 NOTE_S = 2.0
 ABANDONED_S = 900.0
+TIDY_S = 300.0
+RECOUNT_S = 86_400.0
 LOOK_BACK_S = 2 * 86_400.0
 
 
@@ -80,6 +86,7 @@ class WebContext:
         self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
+        self.storage = StorageGuard(backend.storage, limits.storage)
         self.bodies = OpenBodies()
         self.streams = Pool(limits.max_streams, limits.client_share)
         self.readiness = Readiness(lambda: self.run(backend.requests.depth))
@@ -90,6 +97,7 @@ class WebContext:
             backend, self.batcher, requester_id=lambda: self.router.requester_id, clock=clock
         )
         self.uploads = UploadJobs(backend, clock)
+        self.deletion = JobDeletion(backend, clock)
         self.board = JobBoard(backend)
         self.status = StatusWatch(backend, deployment, clock=clock)
         self.history = History(backend, clock)
@@ -101,6 +109,8 @@ class WebContext:
         self.alarms: set[asyncio.Event] = set()
         self.waiting: set[asyncio.Future[Outcome | None]] = set()
         self._rounds = Rounds(self._all_rounds())
+        self._housekeeping = Rounds(self._slow_rounds())
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="deletion")
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
 
     async def start(self) -> None:
@@ -111,8 +121,10 @@ class WebContext:
         """
         self.inbox = LoopInbox(asyncio.get_running_loop())
         await self.run(self.router.start)
+        await self.run(self.backend.storage.usage)  # the first look may have to count
         self.batcher.start()
         self._rounds.start()
+        self._housekeeping.start()
 
     def close_streams(self) -> None:
         """Let event streams end, for the server is about to stop; waiting requests a while later:
@@ -131,13 +143,15 @@ class WebContext:
         for step in (
             self.batcher.stop,
             self._rounds.stop,
+            self._housekeeping.stop,
             self.singles.close,
             self.history.flush,
             self.router.stop,
         ):
             with contextlib.suppress(BackendError):
                 await self.run(step)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._remover):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that blocks, in a thread of the pool."""
@@ -167,6 +181,31 @@ class WebContext:
             return self.closing
         return session.ends_at < self.clock() or await self.revocations.has(session)
 
+    def check_room(self, request: Request) -> None:
+        """Let a request in that carries images, before its body is read.
+
+        Raises:
+            Problem: Too many images are pending.
+            StorageFullError: There is no room for as many bytes as it says it has.
+        """
+        self.admission.check()
+        claimed = request.headers.get("content-length", "")
+        size_bytes = int(claimed) if claimed.isdecimal() else 0
+        # A body over the limit is refused as such by whoever reads it.
+        self.storage.check(size_bytes if size_bytes <= self.limits.max_body_bytes else 0)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete a job with all its data. One at a time, in a thread of its own: a large job takes
+        seconds, in which others use the stores.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+            BackendError: A store failed.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._remover, self.deletion.delete, job_id)
+        self.board.forget(job_id)
+
     def sender(self, job: Job) -> Sender:
         """What sends the images of a job, with replies to this process."""
         return Sender(self.backend, job, reply_to=self.router.requester_id, clock=self.clock)
@@ -182,7 +221,6 @@ class WebContext:
             Round(NOTE_S, self.singles.write_down),
             Round(DEPTH_S, self._sample_depth),
             Round(SAMPLE_S, self._sample_status),
-            Round(ABANDONED_S, self._tidy),
             Round(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:
@@ -204,6 +242,18 @@ class WebContext:
         self.admission.sampled(status.queue.total, accepted)
         self.admission.moves_at(status.images_per_s)
         self.history.note(sample_of(status))
+
+    def _slow_rounds(self) -> list[Round]:
+        """What may take long, and must not hold up the others."""
+        return [
+            Round(TIDY_S, self._tidy),
+            Round(TIDY_S, self.deletion.sweep),
+            Round(TIDY_S, self._expire),
+            Round(RECOUNT_S, self.backend.storage.recount),
+        ]
+
+    def _expire(self) -> None:
+        self.deletion.expire_single_requests(self.limits.single_request_s)
 
     def _tidy(self) -> None:
         self.uploads.seal_abandoned(idle_s=ABANDONED_S, look_back_s=LOOK_BACK_S)

@@ -16,7 +16,7 @@ from typing import Any
 
 from iraas.core.index_ranges import IndexRanges
 from iraas.core.outcomes import Outcome
-from iraas.errors import BackendError
+from iraas.errors import BackendError, JobNotFoundError
 from iraas.services.job_view import JobView
 from iraas.services.status import Status
 from iraas.web.access import Session
@@ -130,6 +130,8 @@ class JobEvents:
                     return
                 if not await self._wait(alarm):
                     yield HEARTBEAT
+        except JobNotFoundError:
+            return  # it was deleted: whoever comes again is told so
         finally:
             end()
 

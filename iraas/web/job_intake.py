@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from iraas.core.jobs import Job, ManifestEntry
+from iraas.core.jobs import PAGE_SIZE, Job, ManifestEntry
 from iraas.errors import BackendError, ImageError, ImageTooLargeError, IraasError
 from iraas.services.send_batcher import Parcel
 from iraas.services.sending import OutgoingImage, check_image
@@ -26,7 +26,13 @@ FLUSH_IMAGES = 32
 FLUSH_BYTES = 4_000_000
 MAX_REFUSALS_TOLD = 1000
 ROOM_LOOK_S = 0.25
-KEEPING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+KEEPING = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.INSUFFICIENT_STORAGE,
+    }
+)
 """Problems that pass: what was accepted before them is to be kept, and the rest sent later."""
 
 
@@ -56,6 +62,15 @@ class Intake:
         return {"accepted": self.accepted, "refused": self.refused[:MAX_REFUSALS_TOLD]}
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A file that is in memory: its name, its bytes, and why it is refused, if it is."""
+
+    name: str
+    data: bytes
+    error: ImageError | None
+
+
 class JobIntake:
     """Takes one request's pictures into a job.
 
@@ -78,8 +93,8 @@ class JobIntake:
         self._check_fields = check_fields
         self._context = context
         self._source = source
-        self._parts: list[Part] = []
-        self._bytes = 0
+        self._arrived: list[_Arrived] = []
+        self._images = self._bytes = 0
 
     async def take_all(self, request: Request) -> Intake:
         """Read a multipart request to its end.
@@ -95,7 +110,7 @@ class JobIntake:
             with self._context.admission.buffers.lease(client_of(request.scope)) as lease:
                 await self._read(request, lease)
         except ClientDisconnect:
-            await self._cancel(is_new=is_new)
+            await self._drop(is_new=is_new)
             raise
         except (Problem, IraasError) as exc:
             problem = exc if isinstance(exc, Problem) else problem_of(exc)
@@ -108,7 +123,8 @@ class JobIntake:
 
     async def take(self, parts: list[Part]) -> Intake:
         """Take pictures that are in memory."""
-        self._parts = parts
+        for part in parts:
+            self._arrive(part)
         await self._flush()
         return self.result
 
@@ -126,40 +142,58 @@ class JobIntake:
                     self.result.fields[part.field] = part.data.decode("utf-8", "replace")
                     lease.shrink(len(part.data))
                     continue
-                self._parts.append(part)
-                self._bytes += len(part.data)
-                if len(self._parts) >= FLUSH_IMAGES or self._bytes >= FLUSH_BYTES:
+                if not self._arrive(part):
+                    lease.shrink(len(part.data))
+                if self._is_full():
                     await self._flush(lease)
         reader.finish()
         await self._flush(lease)
 
+    def _arrive(self, part: Part) -> bool:
+        """Keep a file for the next flush; only its name if it is refused, which False tells."""
+        error = self._fault_of(part)
+        self._arrived.append(_Arrived(part.filename or "", b"" if error else part.data, error))
+        if error is None:
+            self._images += 1
+            self._bytes += len(part.data)
+        return error is None
+
+    def _is_full(self) -> bool:
+        """Whether to flush. Refused files cost no memory: a page of them is stored together."""
+        return (
+            self._images >= FLUSH_IMAGES
+            or self._bytes >= FLUSH_BYTES
+            or len(self._arrived) >= PAGE_SIZE
+        )
+
     async def _flush(self, lease: BufferLease | None = None) -> None:
-        if not self._parts:
+        if not self._arrived:
             return
         self._check_fields(self.result.fields)
-        with await self._let_in(len(self._parts)) as admitted:
-            parts, size_bytes = self._parts, self._bytes
-            self._parts, self._bytes = [], 0
-            await self._take_in(parts, admitted)
+        with await self._let_in(self._images) as admitted:
+            self._context.storage.take(self._bytes)
+            arrived, size_bytes = self._arrived, self._bytes
+            self._arrived, self._images, self._bytes = [], 0, 0
+            await self._take_in(arrived, admitted)
         if lease is not None:
             lease.shrink(size_bytes)
 
-    async def _take_in(self, parts: list[Part], admitted: Admitted) -> None:
+    async def _take_in(self, arrived: list[_Arrived], admitted: Admitted) -> None:
         context, result = self._context, self.result
         if result.job is None:
             result.job = await context.run(context.uploads.open, self._source)
-        names = [part.filename or "" for part in parts]
+        names = [one.name for one in arrived]
         entries = await context.run(context.uploads.add, result.job.job_id, names)
         images: list[OutgoingImage] = []
         refusals: list[tuple[ManifestEntry, ImageError]] = []
-        for entry, part in zip(entries, parts, strict=True):
-            error = self._fault_of(part)
-            if error is None:
-                images.append(OutgoingImage(entry.index, entry.name, part.data))
+        for entry, one in zip(entries, arrived, strict=True):
+            if one.error is None:
+                images.append(OutgoingImage(entry.index, entry.name, one.data))
             else:
-                refusals.append((entry, error))
+                refusals.append((entry, one.error))
+        await context.run(context.sender(result.job).refuse_all, refusals)
         await self._send(result.job, images, admitted)
-        await context.run(self._refuse, result.job, refusals)
+        self._note_refused(refusals)
 
     async def _send(self, job: Job, images: list[OutgoingImage], admitted: Admitted) -> None:
         if not images:
@@ -191,10 +225,8 @@ class JobIntake:
             for entry in entries:
                 await self._context.run(sender.refuse, entry, failure)
 
-    def _refuse(self, job: Job, refusals: list[tuple[ManifestEntry, ImageError]]) -> None:
-        sender = self._context.sender(job)
+    def _note_refused(self, refusals: list[tuple[ManifestEntry, ImageError]]) -> None:
         for entry, error in refusals:
-            sender.refuse(entry, error)
             told = {"index": entry.index, "name": entry.name, "reason": str(error)}
             self.result.refused.append(told)
         self._context.metrics.refused.inc(len(refusals))
@@ -233,6 +265,13 @@ class JobIntake:
         problem.extra |= {"job_id": job.job_id, "url": f"/jobs/{job.job_id}"}
         problem.extra |= self.result.to_json()
         return problem
+
+    async def _drop(self, *, is_new: bool) -> None:
+        """Delete a job whose id nobody knows; whatever keeps one from it, it gets sealed later."""
+        job = self.result.job
+        if job is not None and is_new:
+            with contextlib.suppress(IraasError):
+                await self._context.delete_job(job.job_id)
 
     async def _cancel(self, *, is_new: bool) -> None:
         """Cancel a job that nobody was told of yet; whatever keeps one from it, it gets sealed

@@ -1,6 +1,11 @@
 """The bounds that the web tier holds its clients to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from iraas.services.storage_guard import StorageLimits
+
+USUAL_QUOTA_BYTES = 20_000_000_000
+"""Unlike the command line, the web tier takes images from people who do not see the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +36,12 @@ class WebLimits:
         thumbnail_s: How long a request waits for its turn to have a thumbnail made.
         max_streams: Event streams at once.
         max_connections: Connections at once.
+        storage: The room that images may take, those of all clients together.
         drain_s: How long requests in progress have when the server stops.
         webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
         webhook_secret: The key that webhooks are signed with; without it there are none.
+        single_request_s: How long pictures that were sent one by one, their outcomes and their
+            tickets are kept.
         history_s: How long the dashboard's past is kept.
     """
 
@@ -59,7 +67,11 @@ class WebLimits:
     thumbnail_s: float = 15.0
     max_streams: int = 1000
     max_connections: int = 8000
+    storage: StorageLimits = field(
+        default_factory=lambda: StorageLimits(max_stored_bytes=USUAL_QUOTA_BYTES)
+    )
     drain_s: float = 5.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = ""
+    single_request_s: float = 7 * 86_400.0
     history_s: float = 7 * 86_400.0

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from iraas.errors import UsageError
 from iraas.web.api_classify import context_of
 from iraas.web.api_docs import grouped
 from iraas.web.api_jobs import (
     API_SOURCE,
+    AT_WORK,
     Index,
     JobId,
     cancel_rest,
@@ -45,7 +47,7 @@ async def upload_page(request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """The upload form without a script: makes a job, and shows it."""
     context = context_of(request)
-    context.admission.check()
+    context.check_room(request)
     intake = JobIntake(
         context, None, API_SOURCE, check_fields=lambda fields: check_form(request, fields)
     )
@@ -67,7 +69,7 @@ async def try_examples(request: Request) -> Response:
     """Make a job of the example pictures, or of the only one that was chosen, and show it."""
     context = context_of(request)
     fields = await read_form(request)
-    context.admission.check()
+    context.check_room(request)
     parts = await context.run(_example_parts, fields.get("only", ""))
     result = await JobIntake(context, None, "examples").take(parts)
     assert result.job is not None
@@ -107,6 +109,28 @@ async def cancel(request: Request, job_id: JobId) -> Response:
     await read_form(request)
     await cancel_rest(context_of(request), job_id)
     return see(f"/jobs/{job_id}")
+
+
+@router.get("/jobs/{job_id}/delete")
+async def ask_to_delete(request: Request, job_id: JobId) -> Response:
+    """The question before a job is deleted."""
+    job = summary_json(await find_view(context_of(request), job_id))
+    return page("delete", shared(request) | {"job": job})
+
+
+@router.post("/jobs/{job_id}/delete")
+async def delete(request: Request, job_id: JobId) -> Response:
+    """Delete a job that is done or cancelled, and show the upload page."""
+    context = context_of(request)
+    await read_form(request)
+    view = await find_view(context, job_id)
+    if view.summary().state in AT_WORK:
+        raise UsageError(
+            "the job is still at work, and is not deleted before it is done or cancelled",
+            remedy="Go back and cancel it first.",
+        )
+    await context.delete_job(job_id)
+    return see("/")
 
 
 @router.post("/jobs/{job_id}/retry")

@@ -35,8 +35,10 @@ async def read_picture(request: Request, context: WebContext, lease: BufferLease
     Raises:
         Problem: The body is mangled, too long, too slow, or not one picture.
         ImageError: It cannot be a picture.
+        StorageFullError: There is no room for it.
         ClientDisconnect: The client left.
     """
+    context.check_room(request)
     content_type = request.headers.get("content-type", "")
     if content_type.lower().startswith("multipart/"):
         picture = await _read_form(request, context, lease, content_type)
@@ -57,6 +59,7 @@ async def send_and_wait(
         BackendError: It could not be sent.
     """
     with context.admission.take(1) as admitted:
+        context.storage.take(len(picture.data))
         return await _send_admitted(context, picture, wait_s, _Waiter(admitted))
 
 

@@ -17,12 +17,13 @@ from iraas.errors import (
     JobNotFoundError,
     MessageError,
     ObjectNotFoundError,
+    StorageFullError,
     UsageError,
     WaitTimeoutError,
 )
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_S = 2
+RETRY_S = {HTTPStatus.SERVICE_UNAVAILABLE: 2, HTTPStatus.INSUFFICIENT_STORAGE: 60}
 
 _STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (JobNotFoundError, HTTPStatus.NOT_FOUND),
@@ -31,6 +32,7 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (ImageError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UsageError, HTTPStatus.CONFLICT),
     (WaitTimeoutError, HTTPStatus.GATEWAY_TIMEOUT),
+    (StorageFullError, HTTPStatus.INSUFFICIENT_STORAGE),
     (BackendUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
     (BackendError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -97,7 +99,7 @@ def problem_of(error: Exception) -> Problem:
         (status for kind, status in _STATUSES if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
-    headers = {"Retry-After": str(RETRY_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {"Retry-After": str(RETRY_S[status])} if status in RETRY_S else {}
     return Problem(
         status,
         str(error),

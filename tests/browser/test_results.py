@@ -169,7 +169,7 @@ def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Vis
     expect(someone.page.locator("#nothing")).to_have_text("This job has no pictures.")
 
     job = site.make_job(ZOO, waiting=2)
-    someone.page.request.delete(f"{site.url}/api/v1/jobs/{job.job_id}")
+    someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
     someone.page.goto(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already on their way")
 
@@ -202,7 +202,7 @@ def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted
 def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit()
-    someone.page.request.delete(f"{site.url}/api/v1/jobs/{job.job_id}")
+    someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
     for script in (True, False):
         someone = visit(f"{site.url}/jobs/{job.job_id}", script=script)
         expect(someone.headline()).to_contain_text("Cancelled: 4 of 5")

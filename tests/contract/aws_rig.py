@@ -17,7 +17,7 @@ from iraas.backends.aws.fake_ec2 import FakeEc2
 from iraas.backends.aws.fake_ec2_faults import Ec2Faults
 from iraas.backends.aws.launch_ledger import LaunchLedger
 from iraas.backends.aws.response_queues import SqsResponseQueues
-from iraas.core.ports import Backend
+from iraas.core.ports import Backend, UncountedStorage
 from tests.functional.aws.deployments import ENDPOINT_VARIABLE, QUICK, Deployment
 
 FAIRNESS = "emulators serve in the order of sending, and moto is slow past a hundred messages"
@@ -52,6 +52,7 @@ def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2
         inputs=deployment.inputs,
         outputs=deployment.outputs,
         records=deployment.records,
+        storage=UncountedStorage(),
         lease=deployment.lease("contract"),
         fleet=Ec2Fleet(
             ec2,

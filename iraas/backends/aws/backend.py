@@ -34,7 +34,7 @@ from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.backends.aws.sqs_queue import SqsQueue
 from iraas.backends.aws.stack.aws_stack import AwsStack
 from iraas.backends.aws.web_tier import launch_web_tier
-from iraas.core.ports import Launch
+from iraas.core.ports import Launch, UncountedStorage
 from iraas.core.settings import MAX_FLEET
 
 _LAUNCH_LIMITS = ClientLimits(attempts=1, connect_timeout_s=5.0, read_timeout_s=25.0)
@@ -157,6 +157,11 @@ class AwsBackend:
             report=self._report,
             sleep=self._sleep,
         )
+
+    @property
+    def storage(self) -> UncountedStorage:
+        """Not counted: a bucket does not run full, and its objects expire."""
+        return UncountedStorage()
 
     @cached_property
     def pricing(self) -> PriceTable:

@@ -107,9 +107,12 @@ def _web_data_statements(place: Place) -> list[Statement]:
             _in_account(place),
         ),
         Statement(
-            "forget failures that are tried again",
+            "delete jobs, and forget failures that are tried again",
             ("s3:DeleteObject",),
-            (place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),),
+            (
+                place.bucket(place.inputs, f"{IMAGES_PREFIX}*"),
+                place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
+            ),
             _in_account(place),
         ),
         Statement(

@@ -5,8 +5,9 @@
     <home>/<deployment>/queues/requests.db, dead-letters.db     SQLite queues
                         queues/responses/<requester>/           a queue per requester
                         inputs/  outputs/  records/             directory stores, see core.keys
+                        inputs.usage                            what the input store takes
                         fleet/slot-NN.lock, slot-NN.json        the workers' slots
-                        fleet/logs/<worker>.log                 what workers said
+                        fleet/logs/<worker>.log, .log.1         what workers said; bounded
                         controller.lock, controller.json        the controller's lease
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DirectoryStore
+from iraas.backends.local.disk_usage import LocalStorage, UsageCounter, allocated
 from iraas.backends.local.responses import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.backends.local.stack import LocalStack
@@ -79,9 +81,16 @@ class LocalBackend:
             queues / "responses", max_body_bytes=max_body_bytes, clock=clock
         )
         self.pricing = FreeOfCharge()
-        self.inputs = DirectoryStore(folder / "inputs")
+        counter = UsageCounter(folder / "inputs.usage")
+        self.inputs = DirectoryStore(folder / "inputs", on_change=counter.add)
         self.outputs = DirectoryStore(folder / "outputs")
         self.records = DirectoryStore(folder / "records")
+        self.storage = LocalStorage(
+            folder,
+            counter,
+            lambda: sum(allocated(one.size_bytes) for one in self.inputs.list()),
+            (self.requests.path, self.dead_letters.path),
+        )
         self.fleet = SubprocessFleet(
             folder / "fleet",
             capacity=capacity,

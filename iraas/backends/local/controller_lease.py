@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from iraas.backends.local.files import make_folder, os_errors_translated, write_whole
+from iraas.backends.local.files import (
+    make_folder,
+    os_errors_translated,
+    sweep_drafts,
+    write_whole,
+)
 
 _LOOKS = 4
 _LOOK_PAUSE_S = 0.002
@@ -97,6 +102,7 @@ class FileLease:
             if self._descriptor is None:
                 return False
             said = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._clock()}
+            sweep_drafts(self._note.parent)
             write_whole(self._note, json.dumps(said).encode())
             return True
 

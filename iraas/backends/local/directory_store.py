@@ -10,11 +10,17 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iraas.backends.local.directory_tree import NOTHING_THERE, DirectoryTree, is_plain_file
+from iraas.backends.local.directory_tree import (
+    NOTHING_THERE,
+    DirectoryTree,
+    is_plain_file,
+    size_of,
+)
+from iraas.backends.local.disk_usage import allocated
 from iraas.backends.local.files import make_folder, os_errors_translated
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
@@ -56,24 +62,35 @@ class DirectoryStore:
     key with a segment longer than the filesystem's names (255 bytes): BackendError.
     """
 
-    def __init__(self, root: Path, *, nameless_files: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        nameless_files: bool = True,
+        on_change: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Name the directory; nothing is touched yet.
 
         Args:
             root: The directory. It may be a link; links inside it are not followed.
             nameless_files: False to do without them even where they can be had.
+            on_change: Told of how many bytes more its files take on the disk, or fewer, after each
+                change.
         """
         self.root = root
         self._tree = DirectoryTree(root)
         self._nameless = bool(_NAMELESS) and nameless_files and Path(_PROC).is_dir()
-        self._swept = False
+        self._swept_at = float("-inf")
+        self._on_change = on_change
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object, replacing what is there. See `iraas.core.ports.ObjectStore.put`."""
         folder, _, name = check_key(key).rpartition("/")
 
         def replace(there: int) -> None:
+            before = size_of(name, there)
             os.replace(draft.path, name, dst_dir_fd=there)
+            self._on_change(allocated(len(data)) - allocated(before))
             self._tree.sync(folder, there)
 
         with os_errors_translated(self.root / key):
@@ -91,7 +108,10 @@ class DirectoryStore:
         stored: list[bool] = []
         with os_errors_translated(self.root):
             for start in range(0, len(objects), _OPEN_DRAFTS):
-                stored += self._put_some(objects[start : start + _OPEN_DRAFTS])
+                some = objects[start : start + _OPEN_DRAFTS]
+                stored += self._put_some(some)
+                done = zip(some, stored[start:], strict=True)
+                self._on_change(sum(allocated(len(data)) for (_, data), new in done if new))
         return stored
 
     def _put_some(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
@@ -170,16 +190,22 @@ class DirectoryStore:
         for key in keys:
             check_key(key)
         with os_errors_translated(self.root):
-            for key in keys:
-                folder, _, name = key.rpartition("/")
-                try:
-                    with self._tree.opened(folder) as there:
-                        os.unlink(name, dir_fd=there)
-                except OSError as exc:
-                    if exc.errno not in NOTHING_THERE | {errno.EISDIR}:
-                        raise
+            self._on_change(-sum(map(self._remove, keys)))
             for folder in {key.rpartition("/")[0] for key in keys}:
                 self._tree.remove_empty(folder)
+
+    def _remove(self, key: str) -> int:
+        """Remove an object; gives back what it took on the disk."""
+        folder, _, name = key.rpartition("/")
+        try:
+            with self._tree.opened(folder) as there:
+                size_bytes = size_of(name, there)
+                os.unlink(name, dir_fd=there)
+        except OSError as exc:
+            if exc.errno not in NOTHING_THERE | {errno.EISDIR}:
+                raise
+            return 0
+        return allocated(size_bytes)
 
     def _list(self, folder: str, after: str) -> Iterator[StoredObject]:
         with os_errors_translated(self.root):
@@ -213,8 +239,8 @@ class DirectoryStore:
 
     def _named_draft(self) -> _Draft:
         folder = self.root / DRAFTS
-        if not self._swept:
-            self._swept = True
+        if time.monotonic() - self._swept_at > _DRAFT_LIFE_S:
+            self._swept_at = time.monotonic()
             _sweep_drafts(folder)
         path = folder / secrets.token_hex(10)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -177,6 +177,14 @@ def is_plain_file(name: str, there: int) -> bool:
     return True
 
 
+def size_of(name: str, there: int) -> int:
+    """The bytes of a file in the folder of a descriptor; 0 if there is none."""
+    try:
+        return os.stat(name, dir_fd=there, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _is_segment(name: str) -> bool:
     try:
         check_key(name)

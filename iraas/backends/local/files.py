@@ -4,14 +4,17 @@ import errno
 import os
 import re
 import secrets
+import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from iraas.errors import BackendError, BackendUnavailableError, IraasError, PermissionDeniedError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
+_DRAFT_LIFE_S = 3600.0
 _FOR_NOW = frozenset({errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN, errno.EBUSY})
 
 
@@ -70,6 +73,15 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise
     sync_folder(folder.parent)
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove what `write_whole` left in a folder whose process was killed long ago."""
+    oldest = time.time() - _DRAFT_LIFE_S
+    for path in folder.glob(".*"):
+        with suppress(OSError):  # another sweeper was quicker, or it is not ours
+            if _DRAFT.fullmatch(path.name) and path.lstat().st_mtime < oldest:
+                path.unlink()
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -28,8 +28,8 @@ _DRAFT = re.compile(r"[0-9a-f]{20}")
 _OURS = {
     "queues": re.compile(r"(requests|dead-letters)\.db(-wal|-shm)?"),
     "fleet": re.compile(r"slot-[0-9]+\.(lock|json)|\.slot-[0-9]+\.json\.[0-9a-f.]+"),
-    "fleet/logs": re.compile(r"w-[0-9a-z]{8}\.log"),
-    "": re.compile(r"controller\.(lock|json)|\.controller\.json\.[0-9a-f.]+"),
+    "fleet/logs": re.compile(r"w-[0-9a-z]{8}\.log(\.1)?|\.w-[0-9a-z]{8}\.log\.1\.[0-9a-f.]+"),
+    "": re.compile(r"inputs\.usage|controller\.(lock|json)|\.controller\.json\.[0-9a-f.]+"),
 }
 
 

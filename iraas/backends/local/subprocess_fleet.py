@@ -18,8 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from iraas.backends.local.controller_lease import is_locked, try_lock
-from iraas.backends.local.files import make_folder, os_errors_translated, write_whole
+from iraas.backends.local.files import (
+    make_folder,
+    os_errors_translated,
+    sweep_drafts,
+    write_whole,
+)
 from iraas.backends.local.instance_processes import end_processes
+from iraas.backends.local.worker_log import LOG_VARIABLE, older_part, shorten
 from iraas.core.ids import ALPHABET, is_plain_name
 from iraas.core.ports import Instance, InstanceState, Launch
 from iraas.sandbox.environment import INSTANCE_MARK
@@ -28,6 +34,7 @@ SLOT_DESCRIPTOR = "IRAAS_SLOT_FD"
 """Names, in a worker's environment, the descriptor that holds its slot. A worker that passes it on
 to its own processes keeps the slot taken until they are gone too."""
 _KEPT_LOGS = 50
+_KEPT_LOG_BYTES = 20_000_000
 
 
 class SubprocessFleet:
@@ -148,8 +155,10 @@ class SubprocessFleet:
         said = {"instance_id": instance_id, "launched_at": self._clock()}
         write_whole(_note(slot), json.dumps(said).encode())
         environment = dict(os.environ if self._environment is None else self._environment)
+        path = self._logs / f"{instance_id}.log"
         environment |= {INSTANCE_MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
-        with (self._logs / f"{instance_id}.log").open("ab") as log:
+        environment |= {LOG_VARIABLE: str(path.absolute())}
+        with path.open("ab") as log:
             child = subprocess.Popen(
                 [*self._command, "--worker-id", instance_id],
                 env=environment,
@@ -186,10 +195,20 @@ class SubprocessFleet:
         found = [self._instance(slot) for slot in self._slots()]
         in_use = {f"{instance.instance_id}.log" for instance in found if instance is not None}
         logs = [log for log in self._logs.glob("w-*.log") if log.name not in in_use]
-        if len(logs) > _KEPT_LOGS:
-            logs.sort(key=lambda log: log.stat().st_mtime)
-            for log in logs[:-_KEPT_LOGS]:
+        logs.sort(key=lambda log: log.stat().st_mtime, reverse=True)
+        size_bytes = 0
+        for place, log in enumerate(logs):
+            shorten(log)  # its worker may have been killed before it did
+            size_bytes += _size_bytes(log) + _size_bytes(older_part(log))
+            if place >= _KEPT_LOGS or size_bytes > _KEPT_LOG_BYTES:
                 log.unlink(missing_ok=True)
+                older_part(log).unlink(missing_ok=True)
+        for folder in (self.root, self._logs):
+            sweep_drafts(folder)
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _note(slot: Path) -> Path:

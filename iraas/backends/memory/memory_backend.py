@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from iraas.backends.memory.memory_fleet import MemoryFleet, MemoryLease
 from iraas.backends.memory.memory_queue import MemoryQueue, MemoryResponseQueues
 from iraas.backends.memory.memory_store import MemoryStore
-from iraas.core.ports import FreeOfCharge, Resource
+from iraas.core.ports import FreeOfCharge, Resource, StorageUsage
 
 
 @dataclass(slots=True)
@@ -59,6 +59,29 @@ class MemoryStack:
                 store.delete([found.key for found in store.list()])
 
 
+@dataclass(slots=True)
+class MemoryStorage:
+    """The `Storage` port in memory.
+
+    Attributes:
+        backend: Whose inputs are counted.
+        free_bytes: How much is free; None if there is no end to it.
+        total_bytes: How much there is in all; None as above.
+    """
+
+    backend: "MemoryBackend"
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+
+    def usage(self) -> StorageUsage:
+        """What is used and free."""
+        used = sum(one.size_bytes for one in self.backend.inputs.list())
+        return StorageUsage(used, self.free_bytes, self.total_bytes)
+
+    def recount(self) -> None:
+        """Nothing: every look counts."""
+
+
 class MemoryBackend:
     """The `Backend` port in memory. Threads may share it."""
 
@@ -94,6 +117,7 @@ class MemoryBackend:
         self.inputs = MemoryStore(clock=clock)
         self.outputs = MemoryStore(clock=clock)
         self.records = MemoryStore(clock=clock)
+        self.storage = MemoryStorage(self)
         self.fleet = MemoryFleet(capacity, boot_s=boot_s, clock=clock)
         self.lease = MemoryLease()
         self.stack = MemoryStack(self)

@@ -22,7 +22,13 @@ from iraas.core.ports.queues import (
     ReceivedMessage,
     ResponseQueues,
 )
-from iraas.core.ports.stores import ObjectStore, StoredObject
+from iraas.core.ports.stores import (
+    ObjectStore,
+    Storage,
+    StorageUsage,
+    StoredObject,
+    UncountedStorage,
+)
 
 __all__ = [
     "MAX_BATCH",
@@ -43,5 +49,8 @@ __all__ = [
     "Resource",
     "ResponseQueues",
     "Stack",
+    "Storage",
+    "StorageUsage",
     "StoredObject",
+    "UncountedStorage",
 ]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from iraas.core.ports.fleets import ControllerLease, Fleet, Pricing
 from iraas.core.ports.queues import Queue, ResponseQueues
-from iraas.core.ports.stores import ObjectStore
+from iraas.core.ports.stores import ObjectStore, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,11 @@ class Backend(Protocol):
     @property
     def records(self) -> ObjectStore:
         """Jobs, manifests, workers' records and decisions."""
+        ...
+
+    @property
+    def storage(self) -> Storage:
+        """The space that images take."""
         ...
 
     @property

@@ -14,6 +14,51 @@ class StoredObject:
     modified_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class StorageUsage:
+    """How much images take, and how much room is left. None: the backend does not tell.
+
+    Attributes:
+        used_bytes: What the input store and the request queue take, about.
+        free_bytes: What may still be written where they lie.
+        total_bytes: The size of the disk where they lie.
+    """
+
+    used_bytes: int | None = None
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+class Storage(Protocol):
+    """The space that a deployment's images take. Methods may be called from several threads.
+
+    Raises (all methods):
+        BackendUnavailableError: It cannot be told for now.
+    """
+
+    def usage(self) -> StorageUsage:
+        """How much is used and free. Cheap enough to be asked several times a second; counts what
+        all processes of the deployment store. A process that was killed while it stored something
+        may leave the count wrong by that much until the next `recount`.
+        """
+        ...
+
+    def recount(self) -> None:
+        """Count anew what is stored; takes as long as listing it. Others may go on meanwhile."""
+        ...
+
+
+class UncountedStorage:
+    """The `Storage` port where nothing is counted and nothing runs full, as in a bucket."""
+
+    def usage(self) -> StorageUsage:
+        """Nothing is known."""
+        return StorageUsage()
+
+    def recount(self) -> None:
+        """Nothing is counted."""
+
+
 class ObjectStore(Protocol):
     """Named blobs. What was stored is read back whole or not at all, never half written.
 

@@ -130,6 +130,7 @@ function show(next) {
   byId("bar").max = state.total || 1;
   byId("bar").value = state.done;
   byId("cancel").hidden = isOver || state.cancelled;
+  byId("delete").hidden = !isOver && !state.cancelled;
   byId("away").hidden = !isAway || isOver;
   document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} - iraas`;
   announcer.say(isAway && !isOver ? "The connection is lost; trying again." : text, isOver);
@@ -167,7 +168,7 @@ async function retry(index) {
 
 async function cancel() {
   try {
-    const answer = await ask(`/api/v1/jobs/${job}`, "DELETE");
+    const answer = await ask(`/api/v1/jobs/${job}/cancel`, "POST");
     const told = await answer.json();
     byId("problem").textContent = answer.ok ? "" : told.detail;
     if (answer.ok) show(told);

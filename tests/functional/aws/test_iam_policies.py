@@ -166,13 +166,14 @@ def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
 
 
 def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
-    """What the services call for large images, dead letters, retries and lost requesters."""
+    """What the services call for large images, dead letters, retries and deletions."""
     backend.inputs.put_if_absent([(f"{KEY}.png", b"x")])
     backend.inputs.get(f"{KEY}.png")
     assert list(backend.inputs.list(KEY.rpartition("/")[0] + "/"))
     backend.outputs.put_if_absent([(f"{KEY}.json", b"{}")])
     backend.outputs.get(f"{KEY}.json")
     backend.outputs.delete([f"{KEY}.json"])
+    backend.inputs.delete([f"{KEY}.jpg"])
     backend.records.put("webhooks/x.json", b"{}")
     backend.records.delete(["webhooks/x.json"])
     (letter,) = backend.dead_letters.receive(10, lease_s=30.0)

@@ -20,7 +20,7 @@ from iraas.core.jobs import Job
 from iraas.core.keys import input_key
 from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
-from iraas.core.ports import Backend
+from iraas.core.ports import Backend, UncountedStorage
 from iraas.errors import BackendError, BackendUnavailableError
 from iraas.services.jobs import create_job
 from iraas.services.sources import Picture
@@ -154,6 +154,7 @@ def backend_of(deployment: Deployment) -> Backend:
         inputs=deployment.inputs,
         outputs=deployment.outputs,
         records=deployment.records,
+        storage=UncountedStorage(),
     )
     return cast("Backend", parts)
 

@@ -118,7 +118,7 @@ def test_a_stream_follows_a_cancelled_job_until_what_was_on_its_way_is_done(
     web: WebProcess, hire: Hire
 ) -> None:
     job_id = make_job(web, "cat", "dog")
-    web.client.delete(f"/api/v1/jobs/{job_id}")
+    web.client.post(f"/api/v1/jobs/{job_id}/cancel")
     with following(web, f"/api/v1/jobs/{job_id}/events") as events:
         first = json.loads(next(events).data)
         assert (first["state"], first["done"]) == ("cancelled", 0)

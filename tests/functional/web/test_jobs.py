@@ -151,8 +151,8 @@ def test_a_cancelled_job_takes_no_more_and_what_was_on_its_way_is_counted_in(
 ) -> None:
     job_id = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
     web.client.post(f"/api/v1/jobs/{job_id}/images", files=files("cat"))
-    assert web.client.delete(f"/api/v1/jobs/{job_id}").json()["state"] == "cancelled"
-    assert web.client.delete(f"/api/v1/jobs/{job_id}").status_code == 200
+    assert web.client.post(f"/api/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+    assert web.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
     late = web.client.post(f"/api/v1/jobs/{job_id}/images", files=files("dog"))
     assert late.status_code == 409
     hire()
@@ -164,14 +164,14 @@ def test_a_cancelled_job_takes_no_more_and_what_was_on_its_way_is_counted_in(
 def test_a_job_that_is_done_cannot_be_cancelled_any_more(web: WebProcess) -> None:
     job_id = make_job(web, "cat")
     wait_until_done(web, job_id)
-    answer = web.client.delete(f"/api/v1/jobs/{job_id}")
+    answer = web.client.post(f"/api/v1/jobs/{job_id}/cancel")
     assert (answer.status_code, answer.json()["state"]) == (200, "done")
     assert answer.json()["cancelled"] is False
 
 
 def test_nothing_of_a_cancelled_job_is_tried_again(web: WebProcess) -> None:
     job_id = make_job(web, "cat")
-    web.client.delete(f"/api/v1/jobs/{job_id}")
+    web.client.post(f"/api/v1/jobs/{job_id}/cancel")
     answer = web.client.post(f"/api/v1/jobs/{job_id}/retry")
     assert answer.status_code == 409
     assert "cancelled" in answer.json()["detail"]

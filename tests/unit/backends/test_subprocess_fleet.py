@@ -16,6 +16,7 @@ import pytest
 
 from iraas.backends.local.instance_processes import processes_of
 from iraas.backends.local.subprocess_fleet import SLOT_DESCRIPTOR, SubprocessFleet
+from iraas.backends.local.worker_log import older_part
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendError
 from iraas.sandbox.environment import INSTANCE_MARK
@@ -350,6 +351,35 @@ def test_old_logs_are_swept_and_those_of_living_workers_kept(
     left = {path.name for path in (tmp_path / "fleet" / "logs").iterdir()}
     assert {f"{first}.log", f"{second}.log"} <= left
     assert left - {f"{first}.log", f"{second}.log"} == {f"w-old{n:05d}.log" for n in range(30, 80)}
+
+
+def test_the_logs_of_all_workers_together_are_bounded(start: Starter, tmp_path: Path) -> None:
+    """Also those of workers that were killed before they could shorten their own."""
+    fleet = start(capacity=2)
+    fleet.launch(1)
+    for n in range(45):
+        old = log_of(tmp_path, f"w-old{n:05d}")
+        old.write_bytes(b"a line\n" * 300_000 + b"last words\n" if n % 2 else b"a line\n" * 100_000)
+        os.utime(old, (1000 + n, 1000 + n))
+    fleet.launch(1)
+    logs = list((tmp_path / "fleet" / "logs").iterdir())
+    assert sum(path.stat().st_size for path in logs) <= 20_000_000
+    assert older_part(log_of(tmp_path, "w-old00043")).read_bytes().endswith(b"last words\n")
+    assert not log_of(tmp_path, "w-old00000").exists()
+    assert not older_part(log_of(tmp_path, "w-old00001")).exists()
+
+
+def test_drafts_of_killed_launchers_are_swept(start: Starter, tmp_path: Path) -> None:
+    fleet = start(capacity=2)
+    fleet.launch(1)
+    old, young = (tmp_path / "fleet" / f".slot-01.json.{n}.0123abcd" for n in (1, 2))
+    mine = tmp_path / "fleet" / ".mine"
+    for path in (old, young, mine):
+        path.write_text("{")
+    for path in (old, mine):
+        os.utime(path, (1000, 1000))
+    fleet.launch(1)
+    assert [path.exists() for path in (old, young, mine)] == [False, True, True]
 
 
 def test_a_look_at_the_fleet_opens_its_slots_alone_and_no_list_of_processes(

@@ -1,0 +1,56 @@
+"""The space that images take: what every adapter tells of it."""
+
+import pytest
+
+from iraas.core.ports import StorageUsage
+from tests.contract.conftest import Rig
+
+MOST_SMALL_BYTES = 100_000
+"""What whole blocks and an empty queue may add to what was stored."""
+
+
+def used(rig: Rig) -> int:
+    count = rig.rival.storage.usage().used_bytes
+    if count is None:
+        pytest.skip("this backend declares that it does not count")
+    return count
+
+
+def test_what_one_process_stores_another_counts(rig: Rig) -> None:
+    before = used(rig)
+    rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
+    rig.backend.inputs.put("job/00000/2.jpg", b"x" * 500_000)
+    assert 1_000_000 <= used(rig) - before <= 1_000_000 + MOST_SMALL_BYTES
+
+
+def test_what_is_found_or_replaced_is_not_counted_twice(rig: Rig) -> None:
+    before = used(rig)
+    for _ in range(3):
+        rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
+        rig.backend.inputs.put("job/00000/2.jpg", b"x" * 500_000)
+    assert used(rig) - before <= 1_000_000 + MOST_SMALL_BYTES
+    rig.backend.inputs.put("job/00000/2.jpg", b"x")
+    assert used(rig) - before <= 500_000 + MOST_SMALL_BYTES
+
+
+def test_what_is_deleted_counts_no_more(rig: Rig) -> None:
+    before = used(rig)
+    keys = [f"job/00000/{number}.jpg" for number in range(5)]
+    rig.backend.inputs.put_if_absent([(key, b"x" * 100_000) for key in keys])
+    for _ in range(2):
+        rig.rival.inputs.delete([*keys, "job/none.jpg"])
+    assert 0 <= used(rig) - before <= MOST_SMALL_BYTES
+
+
+def test_a_recount_finds_what_is_there(rig: Rig) -> None:
+    before = used(rig)
+    rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
+    rig.rival.storage.recount()
+    assert 500_000 <= used(rig) - before <= 500_000 + MOST_SMALL_BYTES
+
+
+def test_a_backend_that_does_not_count_says_so(rig: Rig) -> None:
+    usage = rig.backend.storage.usage()
+    if usage.used_bytes is None:
+        assert usage == StorageUsage(None, None, None)
+        rig.backend.storage.recount()
