@@ -226,7 +226,7 @@ def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBack
             pipeline.run()
         assert not isinstance(caught.value, ImageError)
         assert count_outcomes(backend) == 0
-    finally:  # its process would end, and with it these threads
+    finally:
         pipeline.stop()
-        pipeline._hand.close()
         pipeline._finished.put(None)
+        pipeline._hand.close()
