@@ -30,7 +30,7 @@ ARGUMENTS = (
 )
 DESKTOP = (1280, 900)
 PHONE = (390, 844)
-WAIT_MS = 15_000
+WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)
 
 Visit = Callable[..., Visitor]
