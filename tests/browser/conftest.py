@@ -6,6 +6,7 @@ They are skipped where there is none: a newcomer's tests pass without, and CI ha
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from iraas.web.limits import WebLimits
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor
+from tests.leftovers import lasting
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -28,7 +30,7 @@ ARGUMENTS = (
 )
 DESKTOP = (1280, 900)
 PHONE = (390, 844)
-WAIT_MS = 15_000
+WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)
 
 Visit = Callable[..., Visitor]
@@ -58,7 +60,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip(
             "no browser: apt-get install chromium, or name one by its path in IRAAS_TEST_BROWSER"
         )
-    with sync_playwright() as playwright:
+    with ExitStack() as stack:
+        with lasting():
+            playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()

@@ -17,9 +17,9 @@ from iraas.services.worker.pipeline import Pipeline
 from iraas.web.limits import WebLimits
 from iraas.web.server import WebServer
 from tests.browser.pictures import LabelReader, picture
+from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
-STOP_S = 20.0
 
 
 class Site:
@@ -56,12 +56,12 @@ class Site:
             target=self._server.run, args=(lambda _: is_ready.set(),), daemon=True
         )
         self._thread.start()
-        assert is_ready.wait(STOP_S)
+        assert is_ready.wait(PATIENCE_S)
 
     def stop(self) -> None:
         """Stop the web tier."""
         self._server.stop()
-        self._thread.join(STOP_S)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     def depths_noted(self) -> set[int]:
@@ -85,7 +85,7 @@ class Site:
         while self._pipelines:
             pipeline, thread = self._pipelines.pop()
             pipeline.stop()
-            thread.join(STOP_S)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def close(self) -> None:

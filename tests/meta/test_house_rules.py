@@ -108,6 +108,68 @@ def sleeps_outside_loops(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bo
     )
 
 
+CLOCKS = {
+    "getrusage", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
+    "process_time_ns", "thread_time", "thread_time_ns",
+}  # fmt: skip
+MEASURE = {
+    "tests/waiting.py": "its bound ends a hang",
+    "tests/functional/services/test_supervisor.py": "its clock runs faster than the real one",
+}
+
+
+def test_no_test_measures_time() -> None:
+    """How long something takes says how busy the machine is. `benchmarks/` is for that.
+
+    A clock that is handed on, as in ``clock=time.monotonic``, measures nothing.
+    """
+    found = [
+        f"{source.path}:{node.lineno}"
+        for source in sources("tests")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and name_of_call(node) in CLOCKS
+    ]
+    assert {place.partition(":")[0] for place in found} <= set(MEASURE), found
+
+
+HURRIED = {
+    "tests/functional/services/test_leaving.py",
+    "tests/functional/services/test_supervisor.py",
+    "tests/unit/services/test_pipeline.py",
+}
+"""Written before this rule; no new one comes in."""
+LEAST_PATIENCE_S = 60.0
+A_MOMENT_S = 1.0
+"""So long a test may look whether something happens that must not, or pause in a loop."""
+
+
+def test_no_test_is_in_a_hurry() -> None:
+    """What is awaited comes late on a busy machine: bounds only end a hang."""
+    found = [
+        f"{source.path}:{node.lineno} waits {bound:g} s"
+        for source in sources("tests")
+        if source.path not in HURRIED
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and name_of_call(node) in {"wait", "join", "communicate", "acquire", "result"}
+        for bound in bounds_of(node)
+        if A_MOMENT_S < bound < LEAST_PATIENCE_S
+    ]
+    assert found == []
+
+
+def name_of_call(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def bounds_of(call: ast.Call) -> Iterator[float]:
+    """The seconds that a call waits at most, where they stand in it as a number."""
+    told = [one.value for one in call.keywords if one.arg == "timeout"]
+    for one in [*call.args, *told]:
+        if isinstance(one, ast.Constant) and type(one.value) in {int, float}:
+            yield float(str(one.value))
+
+
 def test_every_rule_that_is_switched_off_is_named() -> None:
     switch = re.compile(r"# noqa(?!: [A-Z]+[0-9]+)|# type: ignore(?!\[)|# ruff: noqa(?!:)")
     found = [

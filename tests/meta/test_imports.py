@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.meta.sources import Source, is_other_peoples, sources
+from tests.waiting import PATIENCE_S
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -77,6 +78,11 @@ HEAVY = (
     "starlette", "uvicorn", "jinja2", "aiohttp", "prometheus_client",
 )  # fmt: skip
 """Pydantic is not among them: typer loads it by itself wherever it is installed."""
+
+HEAVY_STANDARD = (
+    "asyncio", "ctypes", "http.client", "multiprocessing", "sqlite3", "ssl", "xml",
+)  # fmt: skip
+"""Parts of the standard library that take long to load, and that no help needs."""
 
 
 def test_imports_run_one_way() -> None:
@@ -172,7 +178,7 @@ def imported_by(folder: Path, bundle: Path, *arguments: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=90,
+        timeout=PATIENCE_S,
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip() for line in lines}
@@ -184,7 +190,13 @@ def imported_by(folder: Path, bundle: Path, *arguments: str) -> set[str]:
 def test_help_loads_nothing_heavy(tmp_path: Path, bundle_path: Path, arguments: list[str]) -> None:
     imported = imported_by(tmp_path, bundle_path, *arguments)
     assert "typer" in imported
-    assert imported & {*HEAVY, "sqlite3", "psutil"} == set()
+    assert imported & {*HEAVY, *HEAVY_STANDARD, "psutil"} == set()
+
+
+def test_help_loads_nothing_of_ours_but_the_command_line(tmp_path: Path, bundle_path: Path) -> None:
+    imported = imported_by(tmp_path, bundle_path, "--help")
+    ours = {name.split(".")[1] for name in imported if name.startswith("iraas.")}
+    assert ours == {"cli", "core", "errors"}
 
 
 def test_submitting_loads_nothing_of_a_classifier(

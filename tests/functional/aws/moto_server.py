@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.leftovers import lasting
+
 _PROGRAM = """
 import sys
 from moto.server import ThreadedMotoServer
@@ -18,13 +20,14 @@ sys.stdin.read()
 @contextmanager
 def moto_server() -> Iterator[str]:
     """Run a server and give its URL. It ends with this process at the latest, however that ends."""
-    server = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    with lasting():
+        server = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
     with server:
         assert server.stdin
         assert server.stdout

@@ -13,8 +13,7 @@ from iraas.backends.aws.backend import AwsBackend
 from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.faults import answer, fault_proxy
-
-PATIENCE_S = 120.0
+from tests.waiting import PATIENCE_S
 
 
 class Commands:

@@ -18,10 +18,9 @@ from iraas.backends.local.controller_lease import FileLease
 from iraas.services.jobs import list_jobs
 from iraas.services.status import take_status
 from tests.functional.cli.terminal import Terminal
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 COMMAND = str(Path(sys.executable).with_name("iraas"))
-TIMEOUT_S = 90.0
 Done = subprocess.CompletedProcess[str]
 
 
@@ -67,7 +66,7 @@ class Deployment:
             env=self.environment | settings,
             text=True,
             errors="surrogateescape",
-            timeout=TIMEOUT_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert expect in {None, done.returncode}, (done.returncode, done.stdout, done.stderr)
@@ -173,7 +172,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Done:
+def finish(process: subprocess.Popen[str], timeout_s: float = PATIENCE_S) -> Done:
     """Wait for a started command's end."""
     stdout, stderr = process.communicate(timeout=timeout_s)
     assert "Traceback" not in stderr, stderr

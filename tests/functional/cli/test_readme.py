@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.cli.deployment import COMMAND, Deployment
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -88,7 +89,7 @@ def test_a_command_of_readme_does_what_it_says(prepared: Deployment, command: st
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE_S,
         check=False,
     )
     some_failed = "iraas results" in command

@@ -228,6 +228,7 @@ def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBack
         assert count_outcomes(backend) == 0
     finally:
         pipeline.stop()
+        pipeline._finished.put(None)
         pipeline._hand.close()
 
 
