@@ -3,7 +3,7 @@
 import sys
 from enum import IntEnum
 
-from iraas.cli.printable import printable
+from iraas.core.printable import printable
 from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeoutError
 
 

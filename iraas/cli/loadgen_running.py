@@ -14,10 +14,10 @@ import typer
 from iraas.cli.composition import ensure_model_here, open_backend
 from iraas.cli.following_job import running_controller
 from iraas.cli.loadgen_view import LoadProgress, print_result
-from iraas.cli.printable import printable
 from iraas.cli.render import print_json
 from iraas.cli.saving import check_writable, saving_rows
 from iraas.core.ports import Backend
+from iraas.core.printable import printable
 from iraas.core.settings import Resolved
 from iraas.errors import BackendError, MissingExtraError, UsageError, how_to_install
 from iraas.loadgen.answers import Measured, Target

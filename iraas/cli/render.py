@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from iraas.cli.checks import Check
-from iraas.cli.printable import counted, printable
+from iraas.cli.printable import counted
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Resource
+from iraas.core.printable import printable
 from iraas.core.settings import Resolved, is_secret
 from iraas.services.dead_letters import DeadLetter
 from iraas.services.jobs import JobProgress

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import typer
 
-from iraas.cli.printable import printable
 from iraas.cli.render import console, outcome_table, print_json, print_outcome_line
 from iraas.core.outcomes import Outcome
+from iraas.core.printable import printable
 
 TABLE_ROWS = 200
 """Rows of the table on a terminal; a larger job is better saved than looked at."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from iraas.core.outcomes import Outcome
+from iraas.core.printable import csv_text
 from iraas.errors import SavingError, UsageError
 
 Row = Mapping[str, Any]
@@ -29,8 +30,9 @@ def saving(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
 def saving_rows(path: Path | None, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
     """Open a file for JSON objects, and give what writes one into it; None saves nothing.
 
-    The ending says how: ``.csv`` with the columns, or ``.jsonl`` with an object on a line. Names
-    that a text file cannot hold were replaced when they came in.
+    The ending says how: ``.csv`` with the columns, for people, or ``.jsonl`` with an object on a
+    line, which has every name as it is. Names that a text file cannot hold were replaced when they
+    came in.
 
     Raises:
         UsageError: If the ending is another, or the file cannot be written.
@@ -112,7 +114,7 @@ def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
 
 
 def _in_a_cell(value: object) -> object:
-    """A list of labels and scores as one text; anything else as it is."""
-    if not isinstance(value, list):
-        return value
-    return "; ".join(f"{one['label']} {one['score']:.4f}" for one in value)
+    """A list of labels and scores as one text; no text that a spreadsheet takes for a formula."""
+    if isinstance(value, list):
+        value = "; ".join(f"{one['label']} {one['score']:.4f}" for one in value)
+    return csv_text(value) if isinstance(value, str) else value

@@ -177,8 +177,8 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator["Picture"]]:
 def _say_what_would_be_sent(
     pictures: Iterator["Picture"], settings: Settings, *, as_json: bool
 ) -> None:
-    from iraas.cli.printable import printable  # noqa: PLC0415 - not for --help
     from iraas.cli.render import print_json  # noqa: PLC0415 - not for --help
+    from iraas.core.printable import printable  # noqa: PLC0415 - not for --help
 
     count = size_bytes = 0
     for one in pictures:

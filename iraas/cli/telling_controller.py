@@ -3,7 +3,8 @@
 import sys
 from datetime import datetime
 
-from iraas.cli.printable import counted, printable
+from iraas.cli.printable import counted
+from iraas.core.printable import printable
 from iraas.core.records import DecisionRecord
 from iraas.services.controller import Controller
 

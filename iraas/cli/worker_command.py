@@ -13,7 +13,8 @@ import typer
 
 from iraas.cli.exits import ExitCode
 from iraas.cli.options import with_settings
-from iraas.cli.printable import counted, printable
+from iraas.cli.printable import counted
+from iraas.core.printable import printable
 from iraas.core.settings import Resolved
 
 if TYPE_CHECKING:

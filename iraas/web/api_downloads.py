@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
+from iraas.core.printable import csv_text
 from iraas.services.job_view import JobImage, JobView
 from iraas.web.api_classify import context_of
 from iraas.web.api_jobs import JobId, find_view
@@ -22,7 +23,6 @@ COLUMNS = (
     "name", "status", "label", "score", "reason", "top", "request_id", "job_id",
     "model", "worker", "attempts", "submitted_at", "completed_at",
 )  # fmt: skip
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 Ending = Literal["csv", "json", "jsonl"]
 MEDIA_TYPES: dict[str, str] = {
     "csv": "text/csv; charset=utf-8",
@@ -42,8 +42,9 @@ async def download(
     job_id: JobId,
     ending: Annotated[Ending, Path(description="CSV, a JSON array, or JSON lines.")],
 ) -> Response:
-    """All outcomes that are there by now, in the order of the pictures. In the CSV file, a text
-    that a spreadsheet would take for a formula begins with an apostrophe.
+    """All outcomes that are there by now, in the order of the pictures. The CSV file is for people:
+    control characters and marks of direction are shown by their number, and an apostrophe stands
+    before what a spreadsheet would take for a formula. JSON has every text as it is.
     """
     context = context_of(request)
     view = await find_view(context, job_id)
@@ -85,13 +86,9 @@ async def _images(context: WebContext, view: JobView) -> AsyncIterator[JobImage]
 
 
 def csv_row(values: tuple[object, ...]) -> str:
-    """A line of CSV in which no text is taken for a formula."""
+    """A line of CSV that is safe to look at, in a terminal and in a spreadsheet."""
     file = io.StringIO()
-    csv.writer(file).writerow([_harmless(value) for value in values])
+    csv.writer(file).writerow(
+        [csv_text(value) if isinstance(value, str) else value for value in values]
+    )
     return file.getvalue()
-
-
-def _harmless(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value

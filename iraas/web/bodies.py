@@ -50,12 +50,12 @@ async def read_small(request: Request, context: WebContext, most_bytes: int) -> 
         Problem: It is too long, its client too slow, or the server about to stop.
         ClientDisconnect: The client left.
     """
-    parts: list[bytes] = []
+    body = bytearray()
     async for chunk in read_chunks(request, context):
-        parts.append(chunk)
-        if sum(map(len, parts)) > most_bytes:
+        body += chunk
+        if len(body) > most_bytes:
             raise too_large(f"this body may have {most_bytes:,} bytes at most")
-    return b"".join(parts)
+    return bytes(body)
 
 
 class _Reader:

@@ -8,6 +8,8 @@ from starlette.types import Scope
 CLIENT = "iraas.client"
 """Where a request's scope carries its client."""
 NETWORK_BITS = 64
+THIS_MACHINE = "127.0.0.1"
+"""Every loopback address: whoever is on this machine can send from all of them."""
 
 
 def find_client(scope: Scope, *, behind_proxy: bool) -> str:
@@ -19,7 +21,9 @@ def find_client(scope: Scope, *, behind_proxy: bool) -> str:
     peer: str = scope["client"][0] if scope.get("client") else ""
     if behind_proxy and is_loopback(peer):
         forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-        return network_of(forwarded.rpartition(",")[2].strip()) or peer
+        told = network_of(forwarded.rpartition(",")[2].strip())
+        if told:
+            return told
     return network_of(peer) or peer
 
 
@@ -30,14 +34,15 @@ def client_of(scope: Scope) -> str:
 
 
 def network_of(address: str) -> str:
-    """An address; of IPv6, where one subscriber has 2**64 of them, their network. Empty for what is
-    no address.
+    """An address; of IPv6, where one subscriber has 2**64 of them, their network; one for all of
+    this machine. Empty for what is no address.
     """
-    try:
-        found = ipaddress.ip_address(address.strip("[]"))
-    except ValueError:
+    found = _address(address)
+    if found is None:
         return ""
-    if found.version == 4 or found.is_loopback:  # noqa: PLR2004 - the protocol's number
+    if found.is_loopback:
+        return THIS_MACHINE
+    if isinstance(found, ipaddress.IPv4Address):
         return str(found)
     return str(ipaddress.ip_network((found, NETWORK_BITS), strict=False))
 
@@ -46,7 +51,14 @@ def is_loopback(host: str) -> bool:
     """Tell whether a server that binds to that host listens to this machine alone."""
     if host == "localhost":
         return True
+    found = _address(host)
+    return found is not None and found.is_loopback
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address; one of IPv4 that is written as one of IPv6 is the former."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        found = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
-        return False
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from typing import Any, cast
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from iraas.web.clients import is_loopback, network_of
+from iraas.web.framing import StrictConnection
 from iraas.web.gathering_transport import GatheringTransport
 from iraas.web.limits import WebLimits
 from iraas.web.pools import Pool
@@ -30,17 +33,26 @@ def bounded_protocol(limits: WebLimits, *, behind_proxy: bool) -> type[asyncio.P
     return type("BoundedProtocol", (BoundedProtocol,), bounds)
 
 
-class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """Uvicorn's HTTP protocol, within bounds; the server makes one for each connection."""
+class BoundedProtocol(H11Protocol):
+    """Uvicorn's HTTP protocol, within bounds; the server makes one for each connection.
+
+    Always the one with h11, whatever else is installed: the reading of requests is a boundary, and
+    this one is held by tests.
+    """
 
     limits: WebLimits
     behind_proxy: bool
     connections_of_clients: Pool
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = StrictConnection(h11.SERVER)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a client in, or send it away."""
+        transport = cast("asyncio.Transport", transport)
         gathering = GatheringTransport(transport, self.loop)
-        super().connection_made(gathering)
+        super().connection_made(cast("asyncio.Transport", gathering))
         self._patience: asyncio.TimerHandle | None = None
         self._taking = _Taking(transport, self.loop, self.limits)
         self._owner = _owner_of(transport, behind_proxy=self.behind_proxy)
@@ -76,7 +88,8 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def _lose_patience_if_waiting(self) -> None:
         """From the first byte of a head, or the connection's begin, until the head is there."""
-        is_waiting = self.cycle is None or self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        is_waiting = cycle is None or cycle.response_complete
         if is_waiting and self._patience is None:
             self._patience = self.loop.call_later(self.limits.head_s, self.transport.close)
         elif not is_waiting and self._patience is not None:

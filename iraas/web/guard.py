@@ -17,6 +17,7 @@ from iraas.web.access import COOKIE, SESSION, is_bearer
 from iraas.web.clients import CLIENT, find_client
 from iraas.web.context import WebContext
 from iraas.web.faults import fault_response
+from iraas.web.hosts import check_host
 from iraas.web.leased_response import TooSlow
 from iraas.web.open_bodies import stopping
 from iraas.web.problems import Problem, busy
@@ -54,8 +55,7 @@ class Guard:
     Args:
         app: What is guarded.
         context: Knows who may come in.
-        hosts: Names this server may be called by; empty for any. A page of another site whose name
-            is made to point here calls it by that name, and is sent away.
+        hosts: Names this server may be called by; empty for any.
     """
 
     def __init__(self, app: ASGIApp, context: WebContext, hosts: frozenset[str]) -> None:
@@ -103,12 +103,7 @@ class Guard:
     async def _check(self, scope: Scope) -> None:
         request = Request(scope)
         host = request.headers.get("host", "")
-        if self._hosts and _name(host) not in self._hosts:
-            raise Problem(
-                HTTPStatus.MISDIRECTED_REQUEST,
-                f"this server is not called {_name(host)[:80]!r}",
-                code="wrong-host",
-            )
+        check_host(host, self._hosts)
         path: str = scope["path"]
         if path.startswith(FREE_PREFIX) or path in PROBES:
             return
@@ -179,22 +174,6 @@ class _Answer:
         elif message["type"] == "http.response.body":
             self.is_complete = not message.get("more_body", False)
         await self._send(message)
-
-
-def loopback_hosts(host: str) -> frozenset[str]:
-    """The names by which a server that listens on a loopback address may be called."""
-    return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)})
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host.lower()
-
-
-def _name(host: str) -> str:
-    """A Host header without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
 
 
 def _check_origin(request: Request, host: str, public_url: str) -> None:

@@ -115,8 +115,8 @@ class MultipartReader:
     def _begin(self) -> None:
         self._field: str | None = None
         self._filename: str | None = None
-        self._chunks: list[bytes] = []
-        self._held = self._size = 0
+        self._data = bytearray()  # not a list of chunks: tiny ones weigh many times their bytes
+        self._size = 0
 
     def _take_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -159,19 +159,17 @@ class MultipartReader:
             raise _mangled(f"the field {str(self._field)[:80]!r} is too long")
         if self._size <= self._max_file_bytes:
             self._lease.grow(size)
-            self._held += size
-            self._chunks.append(data[start:end])
-        elif self._held:
-            self._lease.shrink(self._held)
-            self._held = 0
-            self._chunks = []
+            self._data += memoryview(data)[start:end]
+        elif self._data:
+            self._lease.shrink(len(self._data))
+            self._data = bytearray()
 
     def _end(self) -> None:
         if self._filename == "" and self._size == 0:
             return  # what a browser sends for a file input that was left empty
         assert self._field is not None
         filename = self._filename or NO_NAME if self._filename is not None else None
-        self._done.append(Part(self._field, filename, b"".join(self._chunks), self._size))
+        self._done.append(Part(self._field, filename, bytes(self._data), self._size))
 
     def _end_all(self) -> None:
         self._ended = True

@@ -123,16 +123,14 @@ class _Waiter:
 
 async def _read_raw(request: Request, context: WebContext, lease: BufferLease) -> Picture:
     most = context.limits.max_image_bytes
-    chunks: list[bytes] = []
-    size = 0
+    data = bytearray()
     async for chunk in read_chunks(request, context):
-        size += len(chunk)
-        if size > most:
+        if len(data) + len(chunk) > most:
             raise _too_large(most)
         lease.grow(len(chunk))
-        chunks.append(chunk)
+        data += chunk
     name = clean_name(request.query_params.get("name", "")) or NO_NAME
-    return Picture(name, b"".join(chunks))
+    return Picture(name, bytes(data))
 
 
 async def _read_form(

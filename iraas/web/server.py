@@ -17,8 +17,9 @@ from iraas.web.app import create_app
 from iraas.web.clients import is_loopback
 from iraas.web.connections import bounded_protocol
 from iraas.web.context import WebContext
-from iraas.web.guard import loopback_hosts
+from iraas.web.hosts import loopback_hosts
 from iraas.web.limits import WebLimits
+from iraas.web.log_limits import limit_warnings
 
 log = logging.getLogger(__name__)
 BACKLOG = 2048
@@ -114,6 +115,7 @@ class WebServer:
             limit_concurrency=limits.max_connections,
         )
         self._server = _Server(config, app.state.context)
+        limit_warnings()
         _allow_files(limits.max_connections + SPARE_FILES)
 
     def run(self, ready: Callable[[str], None] = lambda _: None) -> None:

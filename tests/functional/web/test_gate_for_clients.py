@@ -7,6 +7,8 @@ from iraas.web.limits import WebLimits
 from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import Serve, WebProcess
 
+PUBLIC_URL = "https://photos.example.com"
+
 
 def test_a_client_that_is_wrong_about_the_token_too_often_is_not_heard(serve: Serve) -> None:
     web = serve(WebLimits(wrong_tokens_per_minute=3), token=TOKEN)
@@ -23,9 +25,22 @@ def test_a_client_that_is_wrong_about_the_token_too_often_is_not_heard(serve: Se
         assert answer.status_code == 429
         assert 1 <= int(answer.headers["retry-after"]) <= 20
         assert answer.json()["code"] == "too-many-wrong-tokens"
+    # Another address of this machine is no other client: whoever is here has all of them.
     transport = httpx2.HTTPTransport(local_address="127.0.0.2")
-    with httpx2.Client(base_url=web.url, transport=transport) as another:
-        assert another.get("/api/v1/status", headers=right).status_code == 200
+    with httpx2.Client(base_url=web.url, transport=transport) as same:
+        assert same.get("/api/v1/status", headers=right).status_code == 429
+
+
+def test_one_client_that_is_wrong_does_not_keep_another_out(serve: Serve) -> None:
+    web = serve(WebLimits(wrong_tokens_per_minute=1), token=TOKEN, public_url=PUBLIC_URL)
+
+    def status(token: str, client: str) -> int:
+        headers = {"authorization": f"Bearer {token}", "x-forwarded-for": client}
+        return web.client.get("/api/v1/status", headers=headers).status_code
+
+    assert status("wrong", "203.0.113.1") == 401
+    assert status(TOKEN, "203.0.113.1") == 429
+    assert status(TOKEN, "203.0.113.2") == 200
 
 
 def test_a_session_goes_on_while_its_client_is_not_heard(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from iraas.backends.memory import MemoryBackend
+from iraas.core.printable import csv_text
 from iraas.services.jobs import list_jobs
 from iraas.web.limits import WebLimits
 from tests.functional.web.web_process import Serve, WebProcess, Worker
@@ -216,6 +217,25 @@ def test_outcomes_can_be_downloaded_and_no_name_becomes_a_formula(web: WebProces
     assert [one["name"] for one in whole] == ["=1+1.jpg", "b.jpg"]
     lines = web.client.get(f"/api/v1/jobs/{job_id}/outcomes.jsonl").text.splitlines()
     assert [json.loads(line) for line in lines] == whole
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_downloaded_csv_steers_no_terminal_and_no_spreadsheet_of_another_locale(
+    web: WebProcess,
+) -> None:
+    name = "a;=cmd()\x1b[31m\u202egpj.jpg"
+    head = f'--x\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\n'
+    body = head.encode() + picture("cat") + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    job_id = web.client.post("/api/v1/jobs", content=body, headers=kind).json()["job_id"]
+    wait_until_done(web, job_id)
+    text = web.client.get(f"/api/v1/jobs/{job_id}/outcomes.csv").content.decode("utf-8-sig")
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert ";=" not in text
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["name"] == csv_text(name)
+    (whole,) = web.client.get(f"/api/v1/jobs/{job_id}/outcomes.json").json()
+    assert whole["name"] == name  # for programs, as it is
 
 
 @pytest.mark.usefixtures("worker")

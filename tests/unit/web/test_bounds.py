@@ -6,7 +6,7 @@ import pytest
 from starlette.types import Scope
 
 from iraas.errors import BackendUnavailableError
-from iraas.web.clients import find_client, network_of
+from iraas.web.clients import THIS_MACHINE, find_client, is_loopback, network_of
 from iraas.web.fair_turns import FairTurns
 from iraas.web.limits import WebLimits
 from iraas.web.pools import Pool
@@ -176,12 +176,24 @@ def test_readiness_is_asked_for_once_a_second() -> None:
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::1", "::1"),
+        ("127.0.0.1", THIS_MACHINE),
+        ("127.9.8.7", THIS_MACHINE),
+        ("::1", THIS_MACHINE),
+        ("::ffff:127.0.0.2", THIS_MACHINE),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("[::ffff:cb00:7109]", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::/64"),
         ("who knows", ""),
     ],
 )
 def test_a_client_is_an_address_or_a_subscribers_network(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_a_server_on_a_loopback_address_is_one_however_it_is_written() -> None:
+    loopback = ("localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]", "::ffff:127.0.0.1")
+    assert all(is_loopback(one) for one in loopback)
+    assert not any(is_loopback(one) for one in ("0.0.0.0", "::", "::ffff:10.0.0.1", "host", ""))
 
 
 def test_a_forwarded_address_is_believed_of_a_proxy_on_this_machine_alone() -> None:
@@ -191,6 +203,7 @@ def test_a_forwarded_address_is_believed_of_a_proxy_on_this_machine_alone() -> N
         return find_client(scope, behind_proxy=behind_proxy)
 
     assert client("127.0.0.1", behind_proxy=True) == "2.2.2.2"
+    assert client("::ffff:127.0.0.1", behind_proxy=True) == "2.2.2.2"
     assert client("127.0.0.1", behind_proxy=True, forwarded=b"junk") == "127.0.0.1"
     assert client("127.0.0.1", behind_proxy=False) == "127.0.0.1"
     assert client("9.9.9.9", behind_proxy=True) == "9.9.9.9"
