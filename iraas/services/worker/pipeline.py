@@ -128,20 +128,27 @@ class Pipeline:
         return [] if self._stop.is_set() else tasks
 
     def _classify(self, tasks: Sequence[Task]) -> None:
-        prepared: list[tuple[Task, PreparedImage]] = []
+        """Classify together; each task took its own decoding and its share of the inference."""
+        prepared: list[tuple[Task, PreparedImage, float]] = []
         for task in tasks:
+            began = time.monotonic()
             self._fault("decode", task.request.name)
             try:
-                prepared.append((task, self._classifier.prepare(task.image)))
+                image = self._classifier.prepare(task.image)
             except ImageError as exc:
-                self._conclude(task, self._failure(task.request, str(exc), task.attempts))
+                outcome = self._failure(task.request, str(exc), task.attempts)
+                self._conclude(task, outcome, time.monotonic() - began)
+            else:
+                prepared.append((task, image, time.monotonic() - began))
         if prepared:
-            predictions = self._classifier.infer([image for _, image in prepared])
-            for (task, _), prediction in zip(prepared, predictions, strict=True):
-                self._conclude(task, self._success(task, prediction))
+            began = time.monotonic()
+            predictions = self._classifier.infer([image for _, image, _ in prepared])
+            share_s = (time.monotonic() - began) / len(prepared)
+            for (task, _, decoding_s), prediction in zip(prepared, predictions, strict=True):
+                self._conclude(task, self._success(task, prediction), decoding_s + share_s)
 
-    def _conclude(self, task: Task, outcome: Outcome) -> None:
-        self._concluded.append(Finished(task.request, outcome, task.receipt))
+    def _conclude(self, task: Task, outcome: Outcome, took_s: float) -> None:
+        self._concluded.append(Finished(task.request, outcome, task.receipt, took_s=took_s))
 
     def _hand_over(self, *, at_once: bool = False) -> None:
         """Give what is concluded to the output thread: a few together while there is more to do.
