@@ -16,6 +16,7 @@ from iraas.cli.following_job import running_controller
 from iraas.cli.loadgen_view import LoadProgress, print_result
 from iraas.cli.render import print_json
 from iraas.cli.saving import check_writable, saving_rows
+from iraas.cli.skipped_links import SkippedLinks
 from iraas.core.ports import Backend
 from iraas.core.printable import printable
 from iraas.core.settings import Resolved
@@ -85,7 +86,9 @@ def run_load(
     labels = read_labels(report.labels) if report.labels else {}
     if report.chart is not None:
         _check_chart(report.chart)
-    pictures = load_pictures(find_pictures(paths), labels)
+    links = SkippedLinks()
+    found = links.told_after(find_pictures(paths, skipped=links.add))
+    pictures = load_pictures(found, labels)
     if not pictures.is_whole:
         _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
     if labels and all(one.expected is None for one in pictures.pictures):

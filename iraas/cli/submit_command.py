@@ -36,6 +36,10 @@ ResumeOption = Annotated[
     str | None,
     typer.Option(metavar="JOB", help="Send what has no outcome yet, and follow the rest."),
 ]
+FollowLinksOption = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Send files to which links out of a folder lead, too."),
+]
 TimeoutOption = Annotated[
     float | None, typer.Option(min=1, metavar="S", help="Stop waiting after so many seconds.")
 ]
@@ -54,6 +58,7 @@ def submit(
     save: SaveOption = None,
     resume: ResumeOption = None,
     timeout: TimeoutOption = None,
+    follow_links: FollowLinksOption = False,
     no_wait: NoWaitOption = False,
     max_spend: MaxSpendOption = None,
     dry_run: DryRunOption = False,
@@ -86,7 +91,7 @@ def submit(
     settings = resolved.settings
     if save is not None:
         check_save_path(save)
-    with _pictures(paths or [], files_from) as pictures:
+    with _pictures(paths or [], files_from, follow_links=follow_links) as pictures:
         if dry_run:
             with _missing(settings, resume) if resume else nullcontext(pictures) as unsent:
                 _say_what_would_be_sent(unsent, settings, as_json=as_json)
@@ -134,7 +139,10 @@ def _job(
 
 
 @contextmanager
-def _pictures(paths: list[str], files_from: Path | None) -> Iterator[Iterator["Picture"]]:
+def _pictures(
+    paths: list[str], files_from: Path | None, *, follow_links: bool
+) -> Iterator[Iterator["Picture"]]:
+    from iraas.cli.skipped_links import SkippedLinks  # noqa: PLC0415 - not for --help
     from iraas.services.sources import find_pictures  # noqa: PLC0415 - not for --help
 
     with ExitStack() as stack:
@@ -142,7 +150,10 @@ def _pictures(paths: list[str], files_from: Path | None) -> Iterator[Iterator["P
         if files_from is not None:
             sources.append(Path("/dev/stdin") if str(files_from) == "-" else files_from)
         lists = [stack.enter_context(_open_list(source)) for source in sources]
-        yield find_pictures([path for path in paths if path != "-"], lists)
+        named = [path for path in paths if path != "-"]
+        links = SkippedLinks()
+        found = find_pictures(named, lists, follow_links=follow_links, skipped=links.add)
+        yield links.told_after(found)
 
 
 def _open_list(path: Path) -> TextIO:
@@ -168,7 +179,7 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator["Picture"]]:
         for index in stored_indexes(backend, job):
             concluded.mark(index)
         yield (
-            Picture(one.name, one.path)
+            Picture(one.name, one.path, one.folder)
             for one in manifest(backend, job)
             if not concluded.has(one.index)
         )

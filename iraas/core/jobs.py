@@ -66,16 +66,21 @@ class ManifestEntry:
         name: What people call it.
         path: Where the requester's machine has it; empty if it came another way (an upload, which
             is in the input store).
+        folder: The folder that it must lie in when it is read; empty for any.
     """
 
     index: int
     name: str
     path: str = ""
+    folder: str = ""
 
 
 def encode_page(entries: list[ManifestEntry]) -> bytes:
     """Write a page of a manifest: one JSON array a line, in ASCII."""
-    lines = (json.dumps([entry.index, entry.name, entry.path]) for entry in entries)
+    lines = (
+        json.dumps([one.index, one.name, one.path, *([one.folder] if one.folder else [])])
+        for one in entries
+    )
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -92,12 +97,13 @@ def decode_page(data: bytes) -> Iterator[ManifestEntry]:
         raise MessageError(f"a job's manifest is mangled: {exc}") from exc
 
 
-def _entry(index: Any, name: Any, path: Any) -> ManifestEntry:
-    if not (isinstance(index, int) and isinstance(name, str) and isinstance(path, str)):
+def _entry(index: Any, name: Any, path: Any, folder: Any = "") -> ManifestEntry:
+    texts = (name, path, folder)
+    if not (isinstance(index, int) and all(isinstance(text, str) for text in texts)):
         raise TypeError("a field has a wrong type")
     if not 0 <= index < MAX_JOB_SIZE:
         raise ValueError("an index is out of range")
-    return ManifestEntry(index, clean_name(name), path)
+    return ManifestEntry(index, clean_name(name), path, folder)
 
 
 def clean_name(text: str) -> str:

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 
+class IrregularFileError(OSError):
+    """A path leads to a pipe, a device or the like."""
+
+
 def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
     """Open a regular file for reading, unbuffered; never waits for a writer.
 
@@ -21,8 +25,8 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
         follow_links: Whether the last part of the path may be a symbolic link.
 
     Raises:
-        OSError: It is not there, cannot be read, is a link that is not to be followed, or is no
-            regular file.
+        IrregularFileError: It is no regular file.
+        OSError: It is not there, cannot be read, or is a link that is not to be followed.
         ValueError: The path has a null character.
     """
     extra = os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
@@ -30,7 +34,28 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return cast("BinaryIO", file)
     file.close()
-    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    raise IrregularFileError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is below a folder; neither has links in it."""
+    return os.path.commonpath([path, folder]) == folder and path != folder
+
+
+def check_below(file: BinaryIO, path: str, folder: str) -> None:
+    """See to it that the file that was opened at a path is one of a folder, whatever links say now.
+
+    Args:
+        file: The open file.
+        path: The path at which it was opened.
+        folder: The folder, without links in its path.
+
+    Raises:
+        OSError: It is not.
+    """
+    real = os.path.realpath(path)
+    if not is_below(real, folder) or not os.path.samestat(os.fstat(file.fileno()), os.lstat(real)):
+        raise OSError(errno.ELOOP, "a link leads out of its folder", path)
 
 
 def read_regular(path: str | Path, max_bytes: int, *, follow_links: bool = True) -> bytes:

@@ -157,9 +157,8 @@ class Dispatch:
     def _load(self, entry: ManifestEntry) -> OutgoingImage | None:
         """Read an image; one that is not on this machine may be in the input store already."""
         try:
-            return OutgoingImage(
-                entry.index, entry.name, read_image(entry.path, self._max_image_bytes)
-            )
+            data = read_image(entry.path, self._max_image_bytes, folder=entry.folder)
+            return OutgoingImage(entry.index, entry.name, data)
         except ImageError as exc:
             key = find_input(self._backend, request_id(self._sender.job_id, entry.index))
             if key is None:

@@ -72,7 +72,8 @@ def create_job(
     for page in itertools.count():
         found = itertools.islice(remaining, PAGE_SIZE)
         entries = [
-            ManifestEntry(job.total + place, one.name, one.path) for place, one in enumerate(found)
+            ManifestEntry(job.total + place, one.name, one.path, one.folder)
+            for place, one in enumerate(found)
         ]
         if not entries:
             break

@@ -6,7 +6,6 @@ message carries the key. What cannot be an image is not sent: its failure outcom
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,12 @@ from iraas.core.keys import input_key, outcome_key
 from iraas.core.messages import Request, encode_request, fits_inline
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend, OutboundMessage, StoredObject
+from iraas.core.regular_files import (
+    IrregularFileError,
+    check_below,
+    open_regular,
+    read_bounded,
+)
 from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError, NotAnImageError
 from iraas.services.refusals import store_refusals
 
@@ -60,31 +65,38 @@ def find_stored_input(backend: Backend, request: str) -> StoredObject | None:
     return found if found and found.key.startswith(stem) else None
 
 
-def read_image(path: str, max_image_bytes: int) -> bytes:
+def read_image(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
     """Read a file and check it.
+
+    Args:
+        path: The file.
+        max_image_bytes: The largest file that is accepted.
+        folder: The folder, without links in its path, that it must lie in; empty for any.
 
     Raises:
         ImageError: It is not there, cannot be read, or is no image; the text says why.
     """
-    data = read_file(path, max_image_bytes)
+    data = read_file(path, max_image_bytes, folder=folder)
     check_image(data, max_image_bytes)
     return data
 
 
-def read_file(path: str, max_image_bytes: int) -> bytes:
-    """Read a file, whatever it holds.
+def read_file(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
+    """Read a file, whatever it holds. See `read_image` for the arguments.
 
     Raises:
         ImageError: It is not there, cannot be read, or is too large; the text says why.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise NotAnImageError("it is not a regular file")
-            if status.st_size > max_image_bytes:
-                raise _too_large(status.st_size, max_image_bytes)
-            return file.read(max_image_bytes + 1)
+        with open_regular(path) as file:
+            if folder:
+                check_below(file, path, folder)
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > max_image_bytes:
+                raise _too_large(size_bytes, max_image_bytes)
+            return read_bounded(file, max_image_bytes)
+    except IrregularFileError as exc:
+        raise NotAnImageError("it is not a regular file") from exc
     except (OSError, ValueError) as exc:
         raise BrokenImageError(f"it cannot be read: {_plain(exc)}") from exc
 
@@ -202,11 +214,6 @@ class Sender:
         found = sniff_format(image.data[:SNIFF_BYTES])
         extension = found.extension if found else "bin"
         return input_key(request_id(self.job_id, image.index), extension)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file without waiting for a writer, if it should be a named pipe."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _too_large(size_bytes: int, max_image_bytes: int) -> ImageTooLargeError:

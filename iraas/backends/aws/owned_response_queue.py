@@ -73,9 +73,9 @@ class OwnedResponseQueue:
                 self._sleep(1.0)
         return self._queue.receive(max_messages, lease_s=lease_s, wait_s=wait_s)
 
-    def delete(self, receipts: Sequence[str]) -> None:
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages. See `iraas.core.ports.Queue.delete`."""
-        self._queue.delete(receipts)
+        self._queue.delete(receipts, took_s)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
         """Extend leases. See `iraas.core.ports.Queue.extend`."""

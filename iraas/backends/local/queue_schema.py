@@ -1,30 +1,57 @@
-"""The tables of a queue's SQLite file.
+"""The tables of a queue's SQLite file, and how those of an older file become them.
 
 Bodies lie in a table of their own: changing a lease rewrites a row, and rows are small this way.
+The counts of messages are those of their groups, so that a receive or a delete changes one row for
+both. They have no index by their virtual times: it would be rewritten with each receive and delete,
+which costs more than to look at all groups as long as they are fewer than some hundred.
+
+No statement has a semicolon inside.
 """
 
+from iraas.core.fair_shares import FIRST_COST_S
+
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages (
+CREATE TABLE messages (
     id INTEGER PRIMARY KEY,
-    rank INTEGER NOT NULL,
+    group_id INTEGER NOT NULL,
     due REAL,        -- NULL while visible, else when its lease or its delay ends
     claim INTEGER,   -- the number of its latest receive
-    receive_count INTEGER NOT NULL DEFAULT 0
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    received REAL    -- when its lease began
 );
-CREATE INDEX IF NOT EXISTS visible ON messages (rank) WHERE due IS NULL;
-CREATE INDEX IF NOT EXISTS hidden ON messages (due, receive_count) WHERE due IS NOT NULL;
-CREATE TABLE IF NOT EXISTS contents (
-    id INTEGER PRIMARY KEY, body TEXT NOT NULL, group_name TEXT NOT NULL, note TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, last_rank INTEGER NOT NULL)
-    WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS group_ranks ON groups (last_rank);
-CREATE TABLE IF NOT EXISTS totals (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
+CREATE INDEX visible ON messages (group_id) WHERE due IS NULL;
+CREATE INDEX hidden ON messages (due, receive_count) WHERE due IS NOT NULL;
+CREATE TABLE contents (id INTEGER PRIMARY KEY, body TEXT NOT NULL, note TEXT NOT NULL);
+CREATE TABLE groups (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    settled_s REAL NOT NULL,   -- its virtual time without what is in flight
+    cost_s REAL NOT NULL,      -- the moving average of its messages' costs
     visible INTEGER NOT NULL DEFAULT 0,
     leased INTEGER NOT NULL DEFAULT 0,
-    delayed INTEGER NOT NULL DEFAULT 0,
-    virtual_time INTEGER NOT NULL DEFAULT 0
-);
-INSERT OR IGNORE INTO totals (id) VALUES (1);
+    delayed INTEGER NOT NULL DEFAULT 0
+)
 """
+
+_FROM_1 = f"""
+ALTER TABLE messages RENAME TO messages_1;
+ALTER TABLE contents RENAME TO contents_1;
+DROP INDEX visible;
+DROP INDEX hidden;
+DROP TABLE groups;
+DROP TABLE totals;
+{SCHEMA};
+INSERT INTO groups (name, settled_s, cost_s, visible, leased, delayed)
+    SELECT group_name, 0.0, {FIRST_COST_S}, sum(due IS NULL),
+        sum(due IS NOT NULL AND receive_count > 0), sum(due IS NOT NULL AND receive_count = 0)
+    FROM messages_1 JOIN contents_1 USING (id) GROUP BY group_name;
+INSERT INTO messages (id, group_id, due, claim, receive_count)
+    SELECT messages_1.id, groups.id, due, claim, receive_count
+    FROM messages_1 JOIN contents_1 USING (id) JOIN groups ON name = group_name;
+INSERT INTO contents SELECT id, body, note FROM contents_1;
+DROP TABLE messages_1;
+DROP TABLE contents_1
+"""  # noqa: S608 - a number of ours
+
+MIGRATIONS = (_FROM_1,)
+"""What makes a file's tables of each version those of the next. Version 1 shared by count."""

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -43,17 +43,22 @@ class SqliteFile:
     costs nothing, as SQLite takes one writer at a time.
     """
 
-    def __init__(self, path: Path, *, schema: str, create: bool) -> None:
+    def __init__(
+        self, path: Path, *, schema: str, migrations: Sequence[str] = (), create: bool
+    ) -> None:
         """Name a file; nothing is opened yet.
 
         Args:
             path: The database file.
-            schema: Statements that make the tables; run once, in one transaction.
+            schema: Statements that make the tables; run once, in one transaction. No statement
+                has a semicolon inside.
+            migrations: Statements that make tables of version 1 those of version 2, and so on.
             create: Whether to make the file and its folder when missing. If False, using a file
                 that is not there raises QueueNotFoundError.
         """
         self.path = path
         self._schema = schema
+        self._migrations = migrations
         self._create = create
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -192,10 +197,21 @@ class SqliteFile:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}").fetchone()
-        if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {self._schema} PRAGMA user_version=1; COMMIT"
+        newest = len(self._migrations) + 1
+        if _version(connection) == newest:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)  # another process may have been at it meanwhile
+        if version > newest:
+            raise BackendError(
+                f"queue {self.path} was made by a newer iraas",
+                remedy="Update iraas, or choose another place with --home.",
             )
+        scripts = self._migrations[version - 1 :] if version else [self._schema]
+        for statement in ";".join(scripts).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={newest}")
+        connection.execute("COMMIT")
 
     @contextmanager
     def _errors_translated(self) -> Iterator[None]:
@@ -214,6 +230,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of a file's tables; 0 if it has none."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _is(exc: sqlite3.Error, *codes: int) -> bool:

@@ -1,20 +1,32 @@
 """A queue in one SQLite file, shared by any number of threads and processes of one machine.
 
-Fairness is start-time fair queueing: a message's rank is one more than its group's last rank or
-than the queue's virtual time, whichever is later, and the lowest rank is received first. The
-virtual time is the highest rank received so far. A group's messages leave in the order in which
-they came; a group of one that arrives behind a group of a million has nearly the lowest rank.
-A group's last rank may be forgotten once the virtual time has passed it.
+Groups share it fairly by the time that their messages take: see `iraas.core.fair_shares`. Their
+virtual times are in the file, and survive whoever uses it.
 """
 
+import math
 import re
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from iraas.backends.local.queue_schema import SCHEMA
+from iraas.backends.local.queue_groups import enter
+from iraas.backends.local.queue_messages import (
+    Candidate,
+    Handle,
+    candidates,
+    delete,
+    drop,
+    end_due,
+    group_names,
+    hide_again,
+    lease_all,
+    release,
+)
+from iraas.backends.local.queue_schema import MIGRATIONS, SCHEMA
 from iraas.backends.local.sqlite_file import SqliteFile
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError
@@ -28,28 +40,9 @@ MAX_LEASE_S = 43_200.0
 MAX_WAIT_S = 20.0
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
-_ENDED_AT_ONCE = 200
 _CLAIM_BITS = 59
 _RECEIPT = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _SHRINK_OVER_BYTES = 8 * 2**20
-
-_CANDIDATES = """
-SELECT messages.id, rank, receive_count, body, note, group_name
-FROM messages CROSS JOIN contents ON contents.id = messages.id
-WHERE due IS NULL ORDER BY rank, messages.id LIMIT ?
-"""
-_END_DUE = """
-UPDATE messages SET due = NULL WHERE id IN (
-    SELECT id FROM messages WHERE due IS NOT NULL AND due <= ? ORDER BY due LIMIT ?
-) RETURNING receive_count
-"""
-_DELETE_BOTH = ("DELETE FROM messages WHERE id = ?", "DELETE FROM contents WHERE id = ?")
-_MOVE = """
-UPDATE totals SET visible = visible + ?, leased = leased + ?, delayed = delayed + ?
-"""
-
-Candidate = tuple[int, int, int, str, str, str]
-"""A message that may be received: id, rank, receive count, body, note, group."""
 
 
 class SqliteQueue:
@@ -85,7 +78,7 @@ class SqliteQueue:
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
-        self._file = SqliteFile(path, schema=SCHEMA, create=create)
+        self._file = SqliteFile(path, schema=SCHEMA, migrations=MIGRATIONS, create=create)
         self._max_receives = max_receives
         self._dead_letters = dead_letters
         self._durable = durable
@@ -119,31 +112,22 @@ class SqliteQueue:
             return
         now = self._clock()
         with self._file.writing("FULL" if self._durable else "NORMAL") as connection:
-            (virtual_time,) = connection.execute("SELECT virtual_time FROM totals").fetchone()
-            ranks: dict[str, int] = {}
+            groups = _enter(connection, messages)
             contents = []
             for message in messages:
-                rank = ranks.get(message.group)
-                if rank is None:
-                    rank = max(virtual_time, _last_rank(connection, message.group))
-                ranks[message.group] = rank = rank + 1
                 identity = connection.execute(
-                    "INSERT INTO messages (rank, due) VALUES (?, ?)",
-                    (rank, now + message.delay_s if message.delay_s else None),
+                    "INSERT INTO messages (group_id, due) VALUES (?, ?)",
+                    (groups[message.group], now + message.delay_s if message.delay_s else None),
                 ).lastrowid
-                note = message.note[:MAX_NOTE_CHARACTERS]
-                contents.append((identity, message.body, message.group, note))
-            connection.executemany("INSERT INTO contents VALUES (?, ?, ?, ?)", contents)
-            connection.executemany("INSERT OR REPLACE INTO groups VALUES (?, ?)", ranks.items())
-            delayed = sum(message.delay_s > 0 for message in messages)
-            connection.execute(_MOVE, (len(messages) - delayed, 0, delayed))
+                contents.append((identity, message.body, message.note[:MAX_NOTE_CHARACTERS]))
+            connection.executemany("INSERT INTO contents VALUES (?, ?, ?)", contents)
 
     def receive(
         self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
     ) -> list[ReceivedMessage]:
         """Receive messages under lease. See `iraas.core.ports.Queue.receive`.
 
-        While it waits it looks whether anybody has written, every 5 to 100 ms.
+        While it waits it looks whether anything is visible, every 5 to 100 ms.
         """
         if not 1 <= max_messages <= MAX_BATCH:
             raise ValueError(f"max_messages is {max_messages}, not in 1..{MAX_BATCH}")
@@ -151,46 +135,48 @@ class SqliteQueue:
         _check_range("wait_s", wait_s, MAX_WAIT_S)
         deadline = time.monotonic() + wait_s
         pause_s = _FIRST_PAUSE_S
-        while True:
-            if self._something_is_visible():
-                received = self._claim(max_messages, lease_s)
-                if received:
-                    return received
+        received = self._claim(max_messages, lease_s)
+        while not received:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return []
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.3, _LONGEST_PAUSE_S)
+            if self._something_is_visible():
+                received = self._claim(max_messages, lease_s)
+        return received
 
-    def delete(self, receipts: Sequence[str]) -> None:
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
-        handles = _handles(receipts)
+        told = [None] * len(receipts) if took_s is None else took_s
+        handles = [
+            (handle, seconds)
+            for receipt, seconds in zip(receipts, told, strict=True)
+            if (handle := _handle(receipt)) is not None
+        ]
         if not handles:
             return
         with self._file.writing("NORMAL") as connection:
-            drained = _delete(connection, handles)
+            drained = delete(connection, handles, self._clock())
         if drained:
             self._file.shrink(_SHRINK_OVER_BYTES)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
         """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
         _check_range("lease_s", lease_s, MAX_LEASE_S)
-        due = self._clock() + lease_s
-        handles = [(due, *handle) for handle in _handles(receipts)]
+        now = self._clock()
+        handles = _handles(receipts)
         with self._file.writing("NORMAL") as connection:
-            hide = "UPDATE messages SET due = ? WHERE id = ? AND claim = ? AND due IS NULL"
-            hidden = connection.executemany(hide, handles).rowcount
-            connection.execute(_MOVE, (-hidden, hidden, 0))
-            renew = "UPDATE messages SET due = ? WHERE id = ? AND claim = ?"
-            connection.executemany(renew, handles)
+            hide_again(connection, handles, now, lease_s)
+            connection.executemany(
+                "UPDATE messages SET due = ? WHERE id = ? AND claim = ?",
+                [(now + lease_s, *handle) for handle in handles],
+            )
 
     def release(self, receipts: Sequence[str]) -> None:
         """End leases now. See `iraas.core.ports.Queue.release`."""
-        handles = _handles(receipts)
         with self._file.writing("NORMAL") as connection:
-            show = "UPDATE messages SET due = NULL WHERE id = ? AND claim = ? AND due IS NOT NULL"
-            shown = connection.executemany(show, handles).rowcount
-            connection.execute(_MOVE, (shown, -shown, 0))
+            release(connection, _handles(receipts), self._clock())
 
     def depth(self) -> QueueDepth:
         """Count the messages, exactly; makes no file. See `iraas.core.ports.Queue.depth`."""
@@ -198,12 +184,13 @@ class SqliteQueue:
             return QueueDepth(0, 0, 0)
         with self._file.reading() as connection:
             visible, leased, delayed, ended, ended_delays = connection.execute(
-                "SELECT visible, leased, delayed, count(receive_count), total(receive_count = 0) "
-                "FROM totals LEFT JOIN messages ON due IS NOT NULL AND due <= ?",
+                "SELECT total(visible), total(leased), total(delayed), ended, ended_delays "
+                "FROM (SELECT count(*) AS ended, total(receive_count = 0) AS ended_delays "
+                "FROM messages WHERE due IS NOT NULL AND due <= ?) LEFT JOIN groups",
                 (self._clock(),),
             ).fetchone()
-        ended_delays = int(ended_delays)
-        return QueueDepth(visible + ended, leased - ended + ended_delays, delayed - ended_delays)
+        leased, delayed = leased - ended + ended_delays, delayed - ended_delays
+        return QueueDepth(int(visible + ended), int(leased), int(delayed))
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again. Idempotent."""
@@ -231,37 +218,42 @@ class SqliteQueue:
     def _claim(self, max_messages: int, lease_s: float) -> list[ReceivedMessage]:
         with self._file.writing("NORMAL") as connection:
             now = self._clock()
-            _end_due(connection, now)
-            candidates = self._candidates(connection, max_messages)
-            if not candidates:
+            end_due(connection, now)
+            found = self._candidates(connection, max_messages, now)
+            if not found:
                 return []
             claim = secrets.randbits(_CLAIM_BITS)
-            connection.executemany(
-                "UPDATE messages SET due = ?, claim = ?, receive_count = receive_count + 1 "
-                "WHERE id = ?",
-                [(now + lease_s, claim, candidate[0]) for candidate in candidates],
-            )
-            count = len(candidates)
-            connection.execute(_MOVE, (-count, count, 0))
-            _advance(connection, candidates[-1][1])
+            lease_all(connection, found, claim, now, lease_s)
         return [
-            ReceivedMessage(body, f"{identity}-{claim}", receive_count + 1, note)
-            for identity, _, receive_count, body, note, _ in candidates
+            ReceivedMessage(one.body, f"{one.id}-{claim}", one.receive_count + 1, one.note)
+            for one in found
         ]
 
-    def _candidates(self, connection: sqlite3.Connection, count: int) -> list[Candidate]:
+    def _candidates(
+        self, connection: sqlite3.Connection, count: int, now: float
+    ) -> list[Candidate]:
         """The messages that are next; those handed out too often are moved away first."""
         while True:
-            found: list[Candidate] = connection.execute(_CANDIDATES, (count,)).fetchall()
-            worn = [one for one in found if one[2] >= (self._max_receives or one[2] + 1)]
+            found = candidates(connection, count)
+            worn = [one for one in found if one.receive_count >= (self._max_receives or math.inf)]
             if not worn or self._dead_letters is None:
                 return found
             self._dead_letters.send(
-                [OutboundMessage(body, group, 0.0, note) for _, _, _, body, note, group in worn]
+                [
+                    OutboundMessage(one.body, name, 0.0, one.note)
+                    for one, name in zip(worn, group_names(connection, worn), strict=True)
+                ]
             )
-            for delete in _DELETE_BOTH:
-                connection.executemany(delete, [(one[0],) for one in worn])
-            connection.execute(_MOVE, (-len(worn), 0, 0))
+            drop(connection, worn, now)
+
+
+def _enter(connection: sqlite3.Connection, messages: Sequence[OutboundMessage]) -> dict[str, int]:
+    """Count the messages that are about to come, by their groups; the groups' ids by name."""
+    visible = Counter(message.group for message in messages if not message.delay_s)
+    delayed = Counter(message.group for message in messages if message.delay_s)
+    return {
+        name: enter(connection, name, visible[name], delayed[name]) for name in visible | delayed
+    }
 
 
 def _check_range(name: str, value: float, most: float) -> None:
@@ -269,43 +261,11 @@ def _check_range(name: str, value: float, most: float) -> None:
         raise ValueError(f"{name} is {value}, not in 0..{most:g}")
 
 
-def _handles(receipts: Iterable[str]) -> list[tuple[int, int]]:
-    """Take receipts apart; what is no receipt of ours is as stale as one can be."""
-    matches = (_RECEIPT.fullmatch(receipt) for receipt in receipts)
-    return [(int(match[1]), int(match[2])) for match in matches if match is not None]
+def _handle(receipt: str) -> Handle | None:
+    """Take a receipt apart; what is no receipt of ours is as stale as one can be."""
+    match = _RECEIPT.fullmatch(receipt)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
-def _last_rank(connection: sqlite3.Connection, group: str) -> int:
-    row = connection.execute("SELECT last_rank FROM groups WHERE name = ?", (group,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _end_due(connection: sqlite3.Connection, now: float) -> None:
-    """Make messages visible whose lease or delay is over, a bounded number at a time."""
-    ended = connection.execute(_END_DUE, (now, _ENDED_AT_ONCE)).fetchall()
-    if ended:
-        delays = sum(receive_count == 0 for (receive_count,) in ended)
-        connection.execute(_MOVE, (len(ended), delays - len(ended), -delays))
-
-
-def _advance(connection: sqlite3.Connection, rank: int) -> None:
-    """Let the virtual time reach a rank, and forget the groups that it passes."""
-    advance = "UPDATE totals SET virtual_time = ?1 WHERE virtual_time < ?1"
-    if connection.execute(advance, (rank,)).rowcount:
-        connection.execute("DELETE FROM groups WHERE last_rank <= ?", (rank,))
-
-
-def _delete(connection: sqlite3.Connection, handles: list[tuple[int, int]]) -> bool:
-    """Delete messages by receipt; tell whether the queue is empty now."""
-    query = "DELETE FROM messages WHERE id = ? AND claim = ? RETURNING due IS NULL"
-    gone, visible = [], 0
-    for handle in handles:
-        rows = connection.execute(query, handle).fetchall()
-        if rows:
-            gone.append(handle[:1])
-            visible += rows[0][0]
-    connection.executemany("DELETE FROM contents WHERE id = ?", gone)
-    row = connection.execute(
-        _MOVE + "RETURNING visible + leased + delayed", (-visible, visible - len(gone), 0)
-    ).fetchone()
-    return bool(gone) and row == (0,)
+def _handles(receipts: Iterable[str]) -> list[Handle]:
+    return [handle for handle in map(_handle, receipts) if handle is not None]

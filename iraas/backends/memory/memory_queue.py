@@ -1,100 +1,16 @@
 """Queues in memory, with the delivery semantics and the fairness of the real ones."""
 
-import heapq
-import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from iraas.backends.memory.memory_messages import Messages
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError, QueueNotFoundError
 
 _PAUSE_S = 0.02
 """The longest wait between two looks at a clock that may be anybody's."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    message: OutboundMessage
-    rank: int
-    due: float | None
-    receive_count: int = 0
-    claim: str = ""
-
-
-@dataclass(slots=True)
-class _Messages:
-    """What a queue holds. `visible` and `hidden` are heaps that may hold outdated places."""
-
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-    entries: dict[int, _Entry] = field(default_factory=dict)
-    visible: list[tuple[int, int]] = field(default_factory=list)
-    hidden: list[tuple[float, int]] = field(default_factory=list)
-    delayed: int = 0
-    leased: int = 0
-    virtual_time: int = 0
-    last_ranks: dict[str, int] = field(default_factory=dict)
-    received_at: float = 0.0
-
-    def add(self, message: OutboundMessage, now: float) -> None:
-        rank = max(self.virtual_time, self.last_ranks.get(message.group, 0)) + 1
-        self.last_ranks[message.group] = rank
-        number = next(self.numbers)
-        self.entries[number] = _Entry(message, rank, None)
-        if message.delay_s:
-            self.hide(number, now + message.delay_s)
-        else:
-            heapq.heappush(self.visible, (rank, number))
-
-    def hide(self, number: int, due: float) -> None:
-        entry = self.entries[number]
-        self.count(entry, -1)
-        entry.due = due
-        self.count(entry, 1)
-        heapq.heappush(self.hidden, (due, number))
-
-    def show(self, number: int) -> None:
-        entry = self.entries[number]
-        self.count(entry, -1)
-        entry.due = None
-        heapq.heappush(self.visible, (entry.rank, number))
-
-    def count(self, entry: _Entry, change: int) -> None:
-        if entry.due is not None and entry.receive_count:
-            self.leased += change
-        elif entry.due is not None:
-            self.delayed += change
-
-    def drop(self, number: int) -> None:
-        self.count(self.entries.pop(number), -1)
-
-    def end_due(self, now: float) -> None:
-        """Show messages whose lease or delay is over."""
-        while self.hidden and self.hidden[0][0] <= now:
-            due, number = heapq.heappop(self.hidden)
-            if number in self.entries and self.entries[number].due == due:
-                self.show(number)
-
-    def pop(self) -> int | None:
-        """The visible message of the lowest rank."""
-        while self.visible:
-            rank, number = heapq.heappop(self.visible)
-            entry = self.entries.get(number)
-            if entry is not None and entry.due is None:
-                self.virtual_time = max(self.virtual_time, rank)
-                if self.last_ranks.get(entry.message.group, 0) <= self.virtual_time:
-                    self.last_ranks.pop(entry.message.group, None)
-                return number
-        return None
-
-    def find(self, receipt: str) -> int | None:
-        """The message of a receipt that is not stale."""
-        number = receipt.partition("-")[0]
-        entry = self.entries.get(int(number)) if number.isdecimal() else None
-        return int(number) if entry is not None and entry.claim == receipt else None
 
 
 class MemoryQueue:
@@ -107,7 +23,7 @@ class MemoryQueue:
         dead_letters: "MemoryQueue | None" = None,
         max_body_bytes: int = 2**20,
         clock: Callable[[], float] = time.time,
-        messages: Callable[[], _Messages] | None = None,
+        messages: Callable[[], Messages] | None = None,
     ) -> None:
         """Make an empty queue.
 
@@ -120,7 +36,7 @@ class MemoryQueue:
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
-        own = _Messages()
+        own = Messages()
         self._messages = messages or (lambda: own)
         self._max_receives = max_receives
         self._dead_letters = dead_letters
@@ -171,14 +87,19 @@ class MemoryQueue:
                     return received
                 held.changed.wait(min(left_s, _PAUSE_S))
 
-    def delete(self, receipts: Sequence[str]) -> None:
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
+        told = [None] * len(receipts) if took_s is None else took_s
         held = self._messages()
         with held.changed:
-            for receipt in receipts:
-                number = held.find(receipt)
-                if number is not None:
-                    held.drop(number)
+            found = {
+                number: told_s
+                for receipt, told_s in zip(receipts, told, strict=True)
+                if (number := held.find(receipt)) is not None
+            }
+            held.settle(list(found.items()), self._clock())
+            for number in found:
+                held.drop(number)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
         """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
@@ -188,16 +109,17 @@ class MemoryQueue:
             for receipt in receipts:
                 number = held.find(receipt)
                 if number is not None:
-                    held.hide(number, self._clock() + lease_s)
+                    held.hide_again(number, self._clock(), self._clock() + lease_s)
 
     def release(self, receipts: Sequence[str]) -> None:
         """End leases now. See `iraas.core.ports.Queue.release`."""
         held = self._messages()
         with held.changed:
-            for receipt in receipts:
-                number = held.find(receipt)
-                if number is not None and held.entries[number].due is not None:
-                    held.show(number)
+            found = {held.find(receipt) for receipt in receipts}
+            leased = [one for one in found if one is not None and held.entries[one].is_leased]
+            held.settle([(number, None) for number in leased], self._clock())
+            for number in leased:
+                held.show(number)
             held.changed.notify_all()
 
     def depth(self) -> QueueDepth:
@@ -205,8 +127,7 @@ class MemoryQueue:
         held = self._messages()
         with held.changed:
             held.end_due(self._clock())
-            visible = len(held.entries) - held.leased - held.delayed
-            return QueueDepth(visible, held.leased, held.delayed)
+            return held.count()
 
     def clear(self) -> None:
         """Remove all messages."""
@@ -215,7 +136,7 @@ class MemoryQueue:
             for number in list(held.entries):
                 held.drop(number)
 
-    def _claim(self, held: _Messages, count: int, lease_s: float) -> list[ReceivedMessage]:
+    def _claim(self, held: Messages, count: int, lease_s: float) -> list[ReceivedMessage]:
         now = self._clock()
         held.end_due(now)
         received: list[ReceivedMessage] = []
@@ -227,6 +148,7 @@ class MemoryQueue:
                 held.drop(number)
                 continue
             entry.receive_count += 1
+            entry.received = now
             entry.claim = f"{number}-{entry.receive_count}"
             held.hide(number, now + lease_s)
             received.append(
@@ -249,19 +171,19 @@ class MemoryResponseQueues:
         """
         self._max_body_bytes = max_body_bytes
         self._clock = clock
-        self._held: dict[str, _Messages] = {}
+        self._held: dict[str, Messages] = {}
 
     def create(self, requester_id: str) -> MemoryQueue:
         """Make a requester's queue, or find it. Idempotent."""
         _check_requester(requester_id)
-        self._held.setdefault(requester_id, _Messages()).received_at = self._clock()
+        self._held.setdefault(requester_id, Messages()).received_at = self._clock()
         return self.find(requester_id)
 
     def find(self, requester_id: str) -> MemoryQueue:
         """The queue of a requester; its methods raise QueueNotFoundError if there is none."""
         _check_requester(requester_id)
 
-        def messages() -> _Messages:
+        def messages() -> Messages:
             try:
                 return self._held[requester_id]
             except KeyError as exc:

@@ -15,8 +15,8 @@ class OutboundMessage:
 
     Attributes:
         body: Text; its UTF-8 form is at most the queue's `max_body_bytes` long.
-        group: Whose message it is (a job's id). Groups share a queue fairly: a small one does not
-            wait behind the whole of a large one. Empty for none.
+        group: Whose message it is (a job's id). Groups share a queue fairly: see `Queue`. The
+            messages without one share as a group of their own.
         delay_s: Seconds before it may be received, 0..900.
         note: A remark for people, up to 1,024 characters: why a message is a dead letter.
     """
@@ -69,8 +69,15 @@ class Queue(Protocol):
 
     A message is received under a lease. Until the lease ends nobody else receives it; then it is
     visible again, unless it was deleted. A queue with a dead-letter queue moves a message there,
-    its note unchanged, instead of handing it out once more than its `max_receives` times. Methods
-    may be called from several threads and processes at once. All but `receive` are idempotent.
+    its note unchanged, instead of handing it out once more than its `max_receives` times.
+
+    Groups share a queue fairly, so that a small one does not wait behind the whole of a large one.
+    The memory and local queues share the consumers' time, whatever a message costs, as
+    `iraas.core.fair_shares` says. SQS (a fair queue) lets groups with few messages in flight go
+    first; its documentation gives no bound.
+
+    Methods may be called from several threads and processes at once. All but `receive` are
+    idempotent.
 
     Raises (all methods):
         QueueNotFoundError: The queue does not exist, or no longer.
@@ -107,9 +114,15 @@ class Queue(Protocol):
         """
         ...
 
-    def delete(self, receipts: Sequence[str]) -> None:
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages for good. A stale receipt (its lease ended and somebody else received
         the message) deletes nothing, silently.
+
+        Args:
+            receipts: The messages' receipts.
+            took_s: How many seconds of the consumer's time each message took, which is charged to
+                its group. Without it that is measured by the leases: exactly if messages are
+                received and deleted one at a time, or together.
         """
         ...
 

@@ -33,12 +33,14 @@ class Finished:
         outcome: What became of it.
         receipt: The message's receipt.
         dead_letter: Why the message also goes to the dead-letter queue; empty if it does not.
+        took_s: How long the worker was busy with it, in seconds.
     """
 
     request: Request
     outcome: Outcome
     receipt: str
     dead_letter: str = ""
+    took_s: float = 0.0
 
 
 class Finisher:
@@ -65,7 +67,7 @@ class Finisher:
         self._bury(batch)
         self._reply([one.request.reply_to for one in batch], outcomes)
         self._pass(batch, "replied")
-        self._backend.requests.delete([one.receipt for one in batch])
+        self._backend.requests.delete([one.receipt for one in batch], [one.took_s for one in batch])
         self._pass(batch, "deleted")
         return outcomes
 

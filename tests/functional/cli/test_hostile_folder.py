@@ -1,9 +1,12 @@
 """Commands that run in a folder that somebody else has filled."""
 
 import os
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from iraas.services.jobs import manifest, open_job
 from tests.functional.cli.deployment import Deployment
 
 HOSTILE = """
@@ -63,3 +66,38 @@ def test_the_users_own_file_is_in_the_folder_of_the_platform(deployment: Deploym
     own.write_text('[default]\nregion = "eu-west-1"\n')
     (shown,) = deployment.json("config", "show")
     assert shown["region"] == {"value": "eu-west-1", "source": f"{own} [default]"}
+
+
+def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
+    deployment: Deployment, photo: Path
+) -> None:
+    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    for number in range(25):
+        (deployment.folder / "images" / f"l{number:02}.jpg").symlink_to("../private/b.jpg")
+    done = deployment.run("submit", "images", "--dry-run")
+    assert done.stdout.split() == ["a.jpg"]
+    told = done.stderr.splitlines()
+    assert told[0] == "skipped: l00.jpg leads out of its folder"
+    assert told[20].startswith("25 links skipped. ")
+    assert "1 images" in told[21]
+    followed = deployment.run("submit", "images", "--dry-run", "--follow-links")
+    assert len(followed.stdout.split()) == 26
+    named = deployment.run("submit", "images/l00.jpg", "--dry-run")
+    assert named.stdout.split() == ["images/l00.jpg"]
+
+
+def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
+    deployment: Deployment, photo: Path
+) -> None:
+    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    (deployment.folder / "images" / "link.jpg").symlink_to("../private/b.jpg")
+    lease = deployment.lease()
+    assert lease.hold()
+    try:
+        done = deployment.run("submit", "images", "--no-wait")
+    finally:
+        lease.release()
+    assert "1 link skipped." in done.stderr
+    with closing(deployment.open()) as backend:
+        job = open_job(backend, deployment.job_id())
+        assert [one.name for one in manifest(backend, job)] == ["a.jpg"]

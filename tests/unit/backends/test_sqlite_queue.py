@@ -4,6 +4,8 @@ import os
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from iraas.backends.local.sqlite_file import _after_fork, _before_fork
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.core.messages import MAX_NAME_CHARACTERS, Request, encode_request
-from iraas.core.ports import OutboundMessage
+from iraas.core.ports import OutboundMessage, QueueDepth
 from iraas.errors import (
     BackendError,
     BackendUnavailableError,
@@ -104,7 +106,78 @@ def test_a_drained_group_leaves_no_trace(queue: SqliteQueue) -> None:
     assert rows(queue.path, "SELECT count(*) FROM groups") == [(0,)]
 
 
-def test_totals_agree_with_the_rows_after_any_traffic(queue: SqliteQueue) -> None:
+VERSION_1 = """
+CREATE TABLE messages (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, due REAL, claim INTEGER,
+    receive_count INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX visible ON messages (rank) WHERE due IS NULL;
+CREATE INDEX hidden ON messages (due, receive_count) WHERE due IS NOT NULL;
+CREATE TABLE contents (id INTEGER PRIMARY KEY, body TEXT NOT NULL, group_name TEXT NOT NULL,
+    note TEXT NOT NULL);
+CREATE TABLE groups (name TEXT PRIMARY KEY, last_rank INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX group_ranks ON groups (last_rank);
+CREATE TABLE totals (id INTEGER PRIMARY KEY CHECK (id = 1), visible INTEGER NOT NULL DEFAULT 0,
+    leased INTEGER NOT NULL DEFAULT 0, delayed INTEGER NOT NULL DEFAULT 0,
+    virtual_time INTEGER NOT NULL DEFAULT 0);
+INSERT INTO totals VALUES (1, 3, 1, 1, 2);
+INSERT INTO groups VALUES ('a', 3), ('b', 4);
+INSERT INTO messages VALUES (1, 1, NULL, NULL, 0), (2, 2, 2000.0, 77, 1), (3, 3, NULL, 5, 2),
+    (4, 3, NULL, NULL, 0), (5, 4, 1500.0, NULL, 0);
+INSERT INTO contents VALUES (1, 'a1', 'a', ''), (2, 'a2', 'a', 'n'), (3, 'a3', 'a', ''),
+    (4, 'b1', 'b', ''), (5, 'b2', 'b', '');
+PRAGMA user_version=1;
+"""
+"""What the version of tables before this one left behind."""
+
+
+def test_a_queue_of_an_older_iraas_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "q.db")) as connection:
+        connection.executescript(VERSION_1)
+    now = 1000.0
+    queue = SqliteQueue(tmp_path / "q.db", clock=lambda: now)
+    assert queue.depth() == QueueDepth(3, 1, 1)
+    received = {one.body: one.receive_count for one in queue.receive(10, lease_s=LEASE_S)}
+    assert received == {"a1": 1, "a3": 3, "b1": 1}
+    queue.delete(["2-77"])
+    now = 1501.0
+    assert sorted(drain(queue)) == ["a1", "a3", "b1", "b2"]
+    assert queue.depth() == QueueDepth(0, 0, 0)
+    assert rows(queue.path, "PRAGMA user_version") == [(2,)]
+
+
+def test_two_who_open_a_queue_of_an_older_iraas_at_once_both_have_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "q.db")) as connection:
+        connection.executescript(VERSION_1)
+    queues = [SqliteQueue(tmp_path / "q.db", clock=lambda: 1000.0) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: one.receive(1, lease_s=LEASE_S), queues))
+    assert sorted(one.body for batch in found for one in batch) == ["a1", "a3", "b1"]
+
+
+def test_a_queue_of_a_newer_iraas_is_left_alone(queue: SqliteQueue) -> None:
+    send(queue, "a")
+    queue.close()
+    with closing(sqlite3.connect(queue.path)) as connection:
+        connection.execute("PRAGMA user_version=3")
+    with pytest.raises(BackendError, match="newer iraas") as caught:
+        queue.depth()
+    assert "Update iraas" in caught.value.remedy
+
+
+def test_what_groups_have_been_charged_survives_who_charged_them(tmp_path: Path) -> None:
+    now = 1000.0
+    path = tmp_path / "q.db"
+    with closing(SqliteQueue(path, clock=lambda: now)) as queue:
+        for group in ("slow", "quick"):
+            send(queue, *[group] * 200, group=group)
+        (first,) = queue.receive(1, lease_s=LEASE_S)
+        assert first.body == "slow"
+        now += 10.0
+        queue.delete([first.receipt])
+    with closing(SqliteQueue(path, clock=lambda: now)) as queue:
+        assert [receive(queue, 1) for _ in range(99)] == [["quick"]] * 99
+
+
+def test_the_groups_counts_agree_with_the_rows_after_any_traffic(queue: SqliteQueue) -> None:
     queue.send([OutboundMessage(f"m{n}", delay_s=n % 3) for n in range(100)])
     received = [queue.receive(5, lease_s=LEASE_S) for _ in range(6)]
     queue.delete([message.receipt for message in received[0]])
@@ -115,7 +188,8 @@ def test_totals_agree_with_the_rows_after_any_traffic(queue: SqliteQueue) -> Non
         "SELECT sum(due IS NULL), sum(due IS NOT NULL AND receive_count > 0), "
         "sum(due IS NOT NULL AND receive_count = 0) FROM messages",
     )
-    assert rows(queue.path, "SELECT visible, leased, delayed FROM totals") == counted
+    counts = "SELECT sum(visible), sum(leased), sum(delayed) FROM groups"
+    assert rows(queue.path, counts) == counted
 
 
 def test_leases_that_end_together_are_all_visible_again(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def check_integrity(path: Path) -> None:
     connection = sqlite3.connect(path)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        totals = connection.execute("SELECT visible, leased + delayed FROM totals").fetchone()
+        totals = connection.execute(
+            "SELECT total(visible), total(leased + delayed) FROM groups"
+        ).fetchone()
         counted = "SELECT total(due IS NULL), total(due IS NOT NULL) FROM messages"
         assert totals == connection.execute(counted).fetchone()
         orphans = "SELECT count(*) FROM contents WHERE id NOT IN (SELECT id FROM messages)"

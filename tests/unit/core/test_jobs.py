@@ -133,3 +133,9 @@ def test_no_json_is_more_than_a_message_error(value: object) -> None:
 def test_a_mangled_page_is_a_message_error(page: bytes) -> None:
     with pytest.raises(MessageError):
         list(decode_page(page))
+
+
+def test_a_manifest_keeps_the_folder_that_an_image_must_lie_in() -> None:
+    entries = [ManifestEntry(0, "a", "/x/a", "/x"), ManifestEntry(1, "b", "/y/b")]
+    assert list(decode_page(encode_page(entries))) == entries
+    assert encode_page(entries[1:]) == b'[1, "b", "/y/b"]\n'

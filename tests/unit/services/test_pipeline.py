@@ -1,22 +1,28 @@
 """A classifier process's work as a whole, on a memory backend."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from iraas.core.ports import QueueDepth
+from iraas.core.ids import request_id
+from iraas.core.messages import Request, encode_request
+from iraas.core.ports import OutboundMessage, QueueDepth
 from iraas.errors import DecoderCrashError, ImageError
 from iraas.services.worker.beats import Beat
 from iraas.services.worker.intake import Limits
 from iraas.services.worker.pipeline import Pipeline
 from tests.unit.services.scripted import (
     BROKEN,
+    JOB,
     LEASE_S,
+    OTHER_JOB,
     REQUESTER,
     FlakyBackend,
     ScriptedClassifier,
     count_outcomes,
+    picture,
     request,
     send,
     stored,
@@ -245,3 +251,30 @@ def test_an_image_that_crashes_its_decoder_fails_and_its_message_goes_to_the_dea
     assert stored(backend, 0).reason == "it ended its classifier process 3 times"
     wait_until(lambda: backend.dead_letters.depth().total == 1, "the dead letter")
     wait_until(lambda: backend.requests.depth().total == 0, "the message's end")
+
+
+class CostlyClassifier(ScriptedClassifier):
+    """A classifier that is busy with some pictures for a while."""
+
+    def prepare(self, data: bytes) -> str:
+        label = super().prepare(data)
+        began = time.monotonic()
+        while label == "costly" and time.monotonic() - began < 0.05:
+            time.sleep(0.01)
+        return label
+
+
+def test_a_job_of_costly_pictures_does_not_hold_up_one_of_quick_ones() -> None:
+    backend = FlakyBackend(time.time)
+    for job, label in ((OTHER_JOB, "costly"), (JOB, "quick")):
+        asked = [
+            Request(request_id(job, index), "a.jpg", 1.0, "", picture(label)) for index in range(40)
+        ]
+        backend.requests.send([OutboundMessage(encode_request(one), group=job) for one in asked])
+    classifier = CostlyClassifier()
+    running = Running(backend, classifier)
+    wait_until(lambda: backend.requests.depth().total == 0, "all done")
+    running.stop()
+    labels = [label for batch in classifier.batches for label in batch]
+    last_quick = max(place for place, label in enumerate(labels) if label == "quick")
+    assert labels[:last_quick].count("costly") < 20

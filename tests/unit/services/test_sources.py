@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from iraas.errors import UsageError
+from iraas.errors import BrokenImageError, NotAnImageError, UsageError
+from iraas.services.sending import read_file
 from iraas.services.sources import Picture, find_pictures
 
 
@@ -184,3 +185,82 @@ def test_what_may_not_be_read_becomes_a_failure_and_not_a_silence(folder: Path) 
         assert names("sub/z.webp") == ["sub/z.webp"]
     finally:
         (folder / "sub").chmod(0o700)
+
+
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the user's that nobody was to send."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "private.jpg").write_bytes(b"private")
+    return folder
+
+
+def test_a_link_out_of_a_folder_is_skipped_and_named(folder: Path, outside: Path) -> None:
+    (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
+    (folder / "sub" / "more").symlink_to(outside)
+    (folder / "sub" / "climbs.jpg").symlink_to("../../../../../../../../etc/hostname")
+    (folder / "sub" / "inside.jpg").symlink_to("deep/y.gif")
+    skipped: list[str] = []
+    found = [one.name for one in find_pictures(["sub"], skipped=skipped.append)]
+    assert found == ["inside.jpg", "z.webp", "deep/y.gif"]
+    assert sorted(skipped) == ["climbs.jpg", "link.jpg", "more"]
+
+
+def test_a_folder_beside_with_the_same_beginning_is_outside(folder: Path) -> None:
+    (folder / "sub-2").mkdir()
+    (folder / "sub-2" / "private.jpg").touch()
+    (folder / "sub" / "link.jpg").symlink_to(folder / "sub-2" / "private.jpg")
+    assert "link.jpg" not in names("sub")
+
+
+def test_a_link_out_of_a_folder_is_followed_if_that_was_asked_for(
+    folder: Path, outside: Path
+) -> None:
+    (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
+    (found,) = [one for one in find_pictures(["sub"], follow_links=True) if "link" in one.name]
+    assert read_file(found.path, 100, folder=found.folder) == b"private"
+
+
+def test_a_link_that_was_named_is_followed(folder: Path, outside: Path) -> None:
+    (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
+    (folder / "way").symlink_to(outside)
+    for named in ("sub/link.jpg", "way"):
+        (found,) = find_pictures([named])
+        assert read_file(found.path, 100, folder=found.folder) == b"private"
+
+
+@pytest.mark.parametrize("swapped", ["file", "folder"])
+def test_what_becomes_a_link_after_it_was_found_is_not_read(
+    folder: Path, outside: Path, swapped: str
+) -> None:
+    (folder / "sub" / "deep" / "private.jpg").write_bytes(b"honest")
+    (found,) = [one for one in find_pictures(["sub"]) if "private" in one.name]
+    assert read_file(found.path, 100, folder=found.folder) == b"honest"
+    if swapped == "file":
+        Path(found.path).unlink()
+        Path(found.path).symlink_to(outside / "private.jpg")
+    else:
+        shutil.rmtree(folder / "sub" / "deep")
+        (folder / "sub" / "deep").symlink_to(outside)
+    with pytest.raises(BrokenImageError, match="a link leads out of its folder"):
+        read_file(found.path, 100, folder=found.folder)
+
+
+def test_a_folder_below_a_link_is_read_as_before(folder: Path) -> None:
+    (folder / "way").symlink_to(folder / "sub")
+    for one in find_pictures(["way"]):
+        assert read_file(one.path, 100, folder=one.folder) == b""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_gives_no_end_or_no_beginning_is_a_failure_and_holds_nothing_up(
+    folder: Path, kind: str
+) -> None:
+    path = folder / "empty" / "x.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    (found,) = find_pictures(["empty"], follow_links=True)
+    with pytest.raises(NotAnImageError, match="it is not a regular file"):
+        read_file(found.path, 100, folder=found.folder)

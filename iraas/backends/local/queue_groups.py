@@ -1,0 +1,171 @@
+"""The groups of a SQLite queue: their fair shares (`iraas.core.fair_shares`) and their counts.
+
+All functions are called inside a write transaction.
+"""
+
+import heapq
+import math
+import sqlite3
+from collections.abc import Iterable
+
+from iraas.core.fair_shares import FIRST_COST_S, Costs, cost_s
+
+_WAITING = """
+SELECT settled_s + leased * cost_s, id, cost_s, visible FROM groups
+WHERE visible > 0 ORDER BY settled_s + leased * cost_s LIMIT ?
+"""
+_IN_FLIGHT = """
+SELECT min(settled_s + leased * cost_s) FROM groups WHERE leased > 0 OR delayed > 0
+"""
+_CATCH_UP = """
+UPDATE groups SET settled_s = max(settled_s, ? - leased * cost_s) WHERE id = ? AND visible = 0
+"""
+_FORGET = """
+DELETE FROM groups WHERE visible = 0 AND leased = 0 AND delayed = 0 AND settled_s <= ?
+"""
+_SETTLE = """
+UPDATE groups SET settled_s = settled_s + ?, cost_s = cost_s + ? * (? - cost_s),
+    visible = visible + ?, leased = leased + ?, delayed = delayed + ?
+WHERE id = ? RETURNING visible + leased + delayed
+"""
+
+
+def turns(connection: sqlite3.Connection, count: int) -> list[int]:
+    """The groups whose turns are the next so many, as far as there are visible messages."""
+    waiting = connection.execute(_WAITING, (count,)).fetchall()
+    if len(waiting) == 1:
+        _, group, _, visible = waiting[0]
+        return [group] * min(count, visible)
+    found: list[int] = []
+    while waiting and len(found) < count:
+        virtual_s, group, cost, visible = waiting[0]
+        found.append(group)
+        if visible == 1:
+            heapq.heappop(waiting)
+        else:
+            heapq.heapreplace(waiting, (virtual_s + cost, group, cost, visible - 1))
+    return found
+
+
+def enter(connection: sqlite3.Connection, name: str, visible: int, delayed: int) -> int:
+    """Count more messages of a group that are about to come; give back its id."""
+    row = connection.execute("SELECT id FROM groups WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        least_s = _least(connection)
+        connection.execute(_FORGET, (math.inf if least_s is None else least_s,))
+        add = "INSERT INTO groups (name, settled_s, cost_s) VALUES (?, ?, ?) RETURNING id"
+        row = connection.execute(add, (name, least_s or 0.0, FIRST_COST_S)).fetchone()
+    group = int(row[0])
+    wake(connection, [group])
+    count = "UPDATE groups SET visible = visible + ?, delayed = delayed + ? WHERE id = ?"
+    connection.execute(count, (visible, delayed, group))
+    return group
+
+
+def wake(connection: sqlite3.Connection, groups: Iterable[int]) -> None:
+    """Let groups whose messages are about to be visible save up no credit by having paused."""
+    least_s = _least(connection)
+    if least_s is not None:
+        connection.executemany(_CATCH_UP, [(least_s, group) for group in groups])
+
+
+def lease(connection: sqlite3.Connection, counts: Iterable[tuple[int, int]]) -> None:
+    """Count visible messages as leased: so many of each group."""
+    connection.executemany(
+        "UPDATE groups SET visible = visible - ?, leased = leased + ? WHERE id = ?",
+        [(count, count, group) for group, count in counts],
+    )
+
+
+class Settlement:
+    """What changes with messages of any groups that are given back in one call."""
+
+    def __init__(self, now: float, together: int) -> None:
+        """Begin with nothing.
+
+        Args:
+            now: The time.
+            together: How many messages are given back.
+        """
+        self._now = now
+        self._together = together
+        self._changes: dict[int, _Change] = {}
+
+    def end_lease(
+        self, group: int, received: float | None, told_s: float | None = None, shown: int = 0
+    ) -> None:
+        """A lease ends: its group is charged, and the message is deleted, or shown again.
+
+        Args:
+            group: The message's group.
+            received: When the lease began; None if that is not known.
+            told_s: How long it took, if that is told.
+            shown: 1 if the message is visible again.
+        """
+        change = self._changes.get(group) or self._of(group)
+        if received is not None:
+            change.costs.add(cost_s(self._now - received, told_s, self._together))
+        change.leased -= 1
+        change.visible += shown
+
+    def hide(self, group: int) -> None:
+        """A visible message of a group is deleted."""
+        self._of(group).visible -= 1
+
+    def end_delay(self, group: int) -> None:
+        """A delayed message of a group is visible."""
+        change = self._of(group)
+        change.delayed -= 1
+        change.visible += 1
+
+    def write(self, connection: sqlite3.Connection) -> bool:
+        """Write it down; tell whether a group has no message left."""
+        left = [
+            connection.execute(
+                _SETTLE,
+                (
+                    one.costs.sum_s,
+                    one.costs.weight,
+                    one.costs.mean_s,
+                    one.visible,
+                    one.leased,
+                    one.delayed,
+                    group,
+                ),
+            ).fetchone()[0]
+            for group, one in self._changes.items()
+        ]
+        return 0 in left
+
+    def _of(self, group: int) -> "_Change":
+        change = self._changes.get(group)
+        if change is None:
+            change = self._changes[group] = _Change()
+        return change
+
+
+class _Change:
+    """What changes of a group: its costs, and its counts."""
+
+    __slots__ = ("costs", "delayed", "leased", "visible")
+
+    def __init__(self) -> None:
+        self.costs = Costs()
+        self.visible = self.leased = self.delayed = 0
+
+
+def forget_if_drained(connection: sqlite3.Connection) -> bool:
+    """Forget all groups if the queue has no message; tell whether it has none."""
+    some = "SELECT 1 FROM groups WHERE visible > 0 OR leased > 0 OR delayed > 0 LIMIT 1"
+    if connection.execute(some).fetchone() is not None:
+        return False
+    connection.execute("DELETE FROM groups")
+    return True
+
+
+def _least(connection: sqlite3.Connection) -> float | None:
+    """The least virtual time of the groups that wait, or else of those that have messages."""
+    row = connection.execute(_WAITING, (1,)).fetchone()
+    if row is None:
+        row = connection.execute(_IN_FLIGHT).fetchone()
+    return None if row[0] is None else float(row[0])
