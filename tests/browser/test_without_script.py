@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
@@ -55,6 +56,27 @@ def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
 
     expect(someone.headline()).to_have_text("Cancelled: 1 of 3 done, 2 were already on their way")
     expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
+    site: Site, visit: Visit, *, script: bool
+) -> None:
+    job = site.make_job([("a.jpg", "koala")], waiting=1)
+    someone = visit(f"{site.url}/jobs/{job.job_id}", script=script)
+    expect(someone.page.get_by_role("link", name="Delete")).to_be_hidden()
+    site.store(job.job_id, 1, "b.jpg", "pig")
+    someone.page.reload()
+    someone.page.get_by_role("link", name="Delete").click()
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Delete this job?")
+    assert not script or someone.axe() == []
+
+    someone.page.get_by_role("button", name="Delete the job").click()
+
+    expect(someone.page).to_have_url(f"{site.url}/")
+    someone.page.goto(f"{site.url}/jobs/{job.job_id}")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+    assert not any(site.backend.inputs.list(f"{job.job_id}/"))
 
 
 def test_a_retry_is_offered_only_where_something_can_be_tried_again(

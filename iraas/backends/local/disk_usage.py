@@ -2,12 +2,14 @@
 
 The count lies in a file of its own beside the input store. Whoever stores or removes an image adds
 to it under the file's lock, so that all processes share it and no request has to walk a folder. It
-is not synced, and a process may be killed between an image and its count: `recount` mends that.
+is not synced, a process may be killed between an image and its count, and nobody waits for long for
+a lock whose holder was stopped: `recount` mends all that.
 """
 
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from pathlib import Path
 from iraas.backends.local.files import os_errors_translated
 from iraas.core.ports import StorageUsage
 
+LOCK_S = 1.0
+_PAUSE_S = 0.001
 _BLOCK_BYTES = 4096
 _FEW_FILES = 1000
 """Files that a disk must still be able to hold; with fewer it counts as full."""
@@ -41,7 +45,8 @@ class UsageCounter:
         self.path = path
 
     def add(self, size_bytes: int) -> None:
-        """Count more bytes, or fewer; nothing happens before the first `recount`.
+        """Count more bytes, or fewer; nothing happens before the first `recount`, nor if somebody
+        has held the lock for `LOCK_S` seconds.
 
         Raises:
             OSError: As the system reports it.
@@ -54,8 +59,14 @@ class UsageCounter:
 
     def read(self) -> int | None:
         """The bytes; None if they were never counted."""
-        with self._locked(os.O_RDONLY) as descriptor:
-            count, generation = _UNCOUNTED if descriptor is None else _read(descriptor)
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            count, generation = _read(descriptor)
+        finally:
+            os.close(descriptor)
         return max(0, count) if generation else None
 
     def recount(self, measure: Callable[[], int]) -> None:
@@ -68,7 +79,8 @@ class UsageCounter:
             OSError: As the system reports it.
         """
         with self._locked(os.O_RDWR | os.O_CREAT) as descriptor:
-            assert descriptor is not None
+            if descriptor is None:
+                return
             before, generation = _read(descriptor)
             _write(descriptor, before, generation)
         found = measure()
@@ -87,8 +99,7 @@ class UsageCounter:
             yield None
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
+            yield descriptor if _lock(descriptor) else None
         finally:
             os.close(descriptor)
 
@@ -137,6 +148,20 @@ class LocalStorage:
             self._counter.recount(self._measure)
             count = self._counter.read()
         return count or 0
+
+
+def _lock(descriptor: int) -> bool:
+    """Take a file's lock, which others hold for microseconds; False if it cannot be had."""
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE_S)
+        else:
+            return True
 
 
 def _read(descriptor: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The count of what images take on the disk: shared, restart-safe, mended by a recount."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -104,6 +105,21 @@ def test_the_queue_counts_too(backend: LocalBackend) -> None:
     assert used(backend) == 0
     backend.requests.make()
     assert used(backend) > 0
+
+
+def test_nobody_waits_for_ever_for_a_process_that_was_stopped_while_it_counted(
+    backend: LocalBackend,
+) -> None:
+    assert used(backend) == 0
+    backend.inputs.put("first", b"x")
+    assert used(backend) == allocated(1)
+    with (backend.folder / "inputs.usage").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        backend.inputs.put("second", b"x")
+        assert used(backend) == allocated(1)
+        backend.storage.recount()
+    backend.storage.recount()
+    assert used(backend) == 2 * allocated(1)
 
 
 def test_a_killed_writer_leaves_a_count_that_is_wrong_by_its_last_image_at_most(
