@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from iraas.cli.printable import counted, printable
+from iraas.cli.printable import counted
+from iraas.core.printable import printable
 
 _NAMED = 20
 """Links that are named one by one; the rest is counted, as the terminal is for the images."""

@@ -11,7 +11,7 @@ from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.unit.services.scripted import picture
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 BIG = picture("") + b"\xff" * 200_000
 
@@ -125,9 +125,9 @@ def test_an_event_stream_of_a_deleted_job_ends(web: WebProcess) -> None:
     begun = threading.Event()
     thread = threading.Thread(target=follow)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE_S)
     assert web.client.delete(f"/api/v1/jobs/{job_id}").status_code == 204
-    assert ended.wait(60)
+    assert ended.wait(PATIENCE_S)
     thread.join()
 
 

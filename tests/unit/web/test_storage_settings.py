@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from iraas.cli.serving import load_web_tier
-from iraas.core.settings import resolve
+from iraas.core.resolver import resolve
 from iraas.services.storage_guard import StorageLimits
 from iraas.web.limits import USUAL_QUOTA_BYTES
 
