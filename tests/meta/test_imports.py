@@ -17,17 +17,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": {"errors"},
     "services": {"core", "errors"},
     "backends": {"core", "errors"},
-    "classifier": {"core", "errors"},
+    "decoding": {"core", "errors"},
+    "classifier": {"decoding", "core", "errors"},
     "simulation": {"core", "errors"},
     "loadgen": {"services", "core", "errors"},
-    "web": {"services", "core", "errors"},
+    "web": {"services", "decoding", "core", "errors"},
     "cli": {"web", "loadgen", "simulation", "services", "backends", "classifier", "core", "errors"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
 PLACES = {
-    "PIL": ("iraas/classifier/", "iraas/web/thumbnail_process.py"),
+    "PIL": ("iraas/decoding/", "iraas/classifier/", "iraas/web/thumbnail_process.py"),
     "aiohttp": ("iraas/loadgen/",),
     "boto3": ("iraas/backends/aws/",),
     "botocore": ("iraas/backends/aws/",),
