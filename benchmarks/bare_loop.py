@@ -23,7 +23,6 @@ from dataset import make_dataset
 from iraas.classifier.imaging import DEFAULT_MAX_PIXELS, decode_image, fit_pixels
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
 from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
-from iraas.core.formats import SNIFF_BYTES, ImageFormat, sniff_format
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -100,8 +99,7 @@ def _one_image(classifier: OnnxClassifier, path: Path) -> list[float]:
     marks = [time.thread_time()]
     data = path.read_bytes()
     marks.append(time.thread_time())
-    image_format = sniff_format(data[:SNIFF_BYTES]) or ImageFormat.JPEG
-    image = decode_image(data, image_format, preprocessing, DEFAULT_MAX_PIXELS)
+    image = decode_image(data, preprocessing, DEFAULT_MAX_PIXELS)
     marks.append(time.thread_time())
     pixels = fit_pixels(image, preprocessing)
     marks.append(time.thread_time())

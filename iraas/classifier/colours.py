@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
+
+from iraas.decoding.bands import Region, bands, on_white, shrink_converted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,14 +20,13 @@ BITS_PER_SAMPLE_TAG: Final = 258
 PHOTOMETRIC_TAG: Final = 262
 MIN_IS_WHITE: Final = 0
 
-BAND_PIXELS: Final = 1_000_000
-"""Odd colours are converted this many pixels at a time: it takes up to 20 bytes a pixel."""
+PLAIN_MODES: Final = frozenset({"RGB", "RGBX", "L"})
 
 _WHITE_LEVELS: Final = (1.0, 255.0, 65_535.0)
 
 
 def plain_region(image: Image.Image, box: Box, shrink: int = 1) -> tuple[Image.Image, Box]:
-    """The part of a loaded picture that a box touches, in mode RGB or L.
+    """The part of a loaded picture that a box touches, in mode RGB (RGBX) or L.
 
     Transparent parts become white: cut-out pictures are made to be seen on a page, and their
     invisible pixels are most often black, which would be a picture nobody meant. 16 bits are
@@ -44,50 +44,23 @@ def plain_region(image: Image.Image, box: Box, shrink: int = 1) -> tuple[Image.I
         A picture that holds the box (the one given, where nothing had to be changed), and the box
         in its coordinates.
     """
-    if image.mode in {"RGB", "L"} and "transparency" not in image.info:
+    if image.mode in PLAIN_MODES and "transparency" not in image.info:
         return image, box
-    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
-    levels = _levels(image, (left, top, right, bottom))
-    parts = [
-        _plain(band, image, levels).reduce(shrink)
-        for band in _bands(image, (left, top, right, bottom), shrink)
-    ]
-    whole = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
-    row = 0
-    for part in parts:
-        whole.paste(part, (0, row))
-        row += part.height
+    left, top, _, _ = region = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    levels = _levels(image, region)
+
+    def convert(band: Image.Image) -> Image.Image:
+        if levels is None:
+            return on_white(band)
+        return Image.fromarray(_eight_bits(_numbers(band), image, levels))
+
+    whole = shrink_converted(image, region, shrink, convert)
     x = [(edge - left) / shrink for edge in (box[0], box[2])]
     y = [(edge - top) / shrink for edge in (box[1], box[3])]
     return whole, (x[0], y[0], x[1], y[1])
 
 
-def _bands(
-    image: Image.Image, region: tuple[int, int, int, int], shrink: int
-) -> Iterator[Image.Image]:
-    left, top, right, bottom = region
-    rows = max(1, BAND_PIXELS // (right - left) // shrink) * shrink
-    for row in range(top, bottom, rows):
-        yield image.crop((left, row, right, min(row + rows, bottom)))
-
-
-def _plain(
-    band: Image.Image, image: Image.Image, levels: tuple[float, float] | None
-) -> Image.Image:
-    if levels:
-        return Image.fromarray(_eight_bits(_numbers(band), image, levels))
-    if band.has_transparency_data:
-        straight = {"La": "LA", "RGBa": "RGBA"}.get(band.mode)
-        visible = band.convert(straight) if straight else band
-        if visible.mode != "RGBA":
-            visible = visible.convert("RGBA")
-        page = Image.new("RGB", visible.size, "white")
-        page.paste(visible, mask=visible.getchannel("A"))
-        return page
-    return band.convert("L" if band.mode == "1" else "RGB")
-
-
-def _levels(image: Image.Image, region: tuple[int, int, int, int]) -> tuple[float, float] | None:
+def _levels(image: Image.Image, region: Region) -> tuple[float, float] | None:
     """The numbers that are black and white in a picture of numbers; None for one of colours."""
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE_TAG, (16,))[0]
@@ -95,7 +68,7 @@ def _levels(image: Image.Image, region: tuple[int, int, int, int]) -> tuple[floa
     if image.mode not in {"I", "F"}:
         return None
     low, high = inf, -inf
-    for band in _bands(image, region, shrink=1):
+    for band in bands(image, region):
         numbers = _numbers(band)
         low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
     whites = _WHITE_LEVELS if image.mode == "F" else _WHITE_LEVELS[1:]

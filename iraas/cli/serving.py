@@ -33,6 +33,7 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
     )
     limits = WebLimits(
         max_image_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_pixels,
         image_cpu_s=settings.image_cpu_s,
         # One client's share must hold one picture, however large they may be.
         max_buffered_bytes=max(usual.max_buffered_bytes, PICTURES_HELD * settings.max_image_bytes),

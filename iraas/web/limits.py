@@ -14,6 +14,7 @@ class WebLimits:
 
     Attributes:
         max_image_bytes: The largest picture.
+        max_pixels: The largest image that a thumbnail is made of, in pixels.
         image_cpu_s: CPU seconds that the thumbnail of one image may take.
         max_files: Pictures in one request.
         max_body_bytes: Bytes in one request's body, whatever its headers claim.
@@ -46,6 +47,7 @@ class WebLimits:
     """
 
     max_image_bytes: int = 50_000_000
+    max_pixels: int = 64_000_000
     image_cpu_s: float = 1.4
     max_files: int = 10_000
     max_body_bytes: int = 4_000_000_000

@@ -11,44 +11,55 @@ import os
 import signal
 import sys
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from iraas.decoding.bands import on_white, shrink_converted
+from iraas.decoding.failures import image_errors
+from iraas.decoding.limits import DEFAULT_MAX_PIXELS, DecodeLimits
+from iraas.decoding.opening import load_image
+from iraas.decoding.orientation import upright
+from iraas.errors import ImageError
 from iraas.sandbox.confinement import confine, confine_files_after_loading
 from iraas.sandbox.frames import read_frame, write_frame
 from iraas.sandbox.limits import cpu_budget, end_with_parent, limit_files, limit_memory
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SIDE = 320
-MAX_PIXELS = 64_000_000
+REDUCING_GAP = 2.0
+PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "CMYK", "YCbCr"})
 MAX_REQUEST_BYTES = 1_000_000_000
 
 
-def make_thumbnail(data: bytes) -> bytes:
-    """A JPEG of `SIDE` pixels at most on its longer side, upright; empty if none can be made."""
+def make_thumbnail(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
+    """A small JPEG of an image, upright, transparent parts white.
+
+    Args:
+        data: The file.
+        max_pixels: Limit on the image's width times height, as for classifying it.
+
+    Returns:
+        A JPEG of `SIDE` pixels at most on its longer side; empty if none can be made.
+    """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return b""
-            image.draft("RGB", (SIDE, SIDE))
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            return _encode(_on_white(upright))
-    except Exception:  # noqa: BLE001 - decoders raise anything, and all of it means the same here
+        with image_errors(data):
+            image = load_image(data, DecodeLimits(max_pixels=max_pixels), shrink_to=SIDE)
+            small = _plain(image)
+            small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+            return _encode(upright(small, image))
+    except ImageError:
         return b""
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        ground = Image.new("RGBA", clear.size, "white")
-        ground.alpha_composite(clear)
-        image = ground
-    return image.convert("RGB")
+def _plain(image: Image.Image) -> Image.Image:
+    """The image in RGB, CMYK or grey, no larger than `thumbnail` needs it."""
+    if image.mode in PLAIN_MODES and "transparency" not in image.info:
+        return image
+    shrink = int(max(image.size) / SIDE / REDUCING_GAP) or 1
+    return shrink_converted(image, (0, 0, *image.size), shrink, on_white)
 
 
 def _encode(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
+    image.convert("RGB").save(file, "JPEG", quality=80)
     return file.getvalue()
 
 
@@ -70,7 +81,7 @@ def main() -> None:
     write_frame(sink, confinement.missing.encode())
     while (data := read_frame(source, max_bytes=MAX_REQUEST_BYTES)) is not None:
         with cpu_budget(order["image_cpu_s"]):
-            thumbnail = make_thumbnail(data)
+            thumbnail = make_thumbnail(data, order["max_pixels"])
         write_frame(sink, thumbnail)
 
 

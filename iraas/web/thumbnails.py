@@ -121,6 +121,7 @@ class _Worker:
         self._command = command
         self._must_be_confined = must_be_confined
         order = {
+            "max_pixels": limits.max_pixels,
             "image_cpu_s": limits.image_cpu_s,
             "headroom_bytes": DECODING_BYTES + limits.max_image_bytes,
         }

@@ -19,10 +19,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"core", "errors"},
     "services": {"core", "errors"},
     "backends": {"sandbox", "core", "errors"},
-    "classifier": {"sandbox", "core", "errors"},
+    "decoding": {"core", "errors"},
+    "classifier": {"decoding", "sandbox", "core", "errors"},
     "simulation": {"core", "errors"},
     "loadgen": {"services", "core", "errors"},
-    "web": {"services", "sandbox", "core", "errors"},
+    "web": {"services", "decoding", "sandbox", "core", "errors"},
     "cli": {
         "web",
         "loadgen",
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 PLACES = {
-    "PIL": ("iraas/classifier/", "iraas/web/thumbnail_process.py"),
+    "PIL": ("iraas/decoding/", "iraas/classifier/", "iraas/web/thumbnail_process.py"),
     "aiohttp": ("iraas/loadgen/",),
     "boto3": ("iraas/backends/aws/",),
     "botocore": ("iraas/backends/aws/",),

@@ -114,7 +114,7 @@ def test_a_phones_picture_with_a_second_one_inside_is_a_jpeg(
 def test_a_large_jpeg_is_shrunk_while_it_is_decoded(encode: Encode) -> None:
     data = encode(quarters(4000, 3000), "JPEG")
 
-    image = decode_image(data, ImageFormat.JPEG, LITE0, DEFAULT_MAX_PIXELS)
+    image = decode_image(data, LITE0, DEFAULT_MAX_PIXELS)
 
     assert image.size == (500, 375)
 

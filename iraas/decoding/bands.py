@@ -1,0 +1,67 @@
+"""Large images in bands of rows, so that a conversion never holds two of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Region = tuple[int, int, int, int]
+"""Left, top, right, bottom, in whole pixels."""
+
+BAND_PIXELS: Final = 1_000_000
+"""Colours are converted this many pixels at a time: it takes up to 24 bytes a pixel."""
+
+
+def bands(image: Image.Image, region: Region, multiple: int = 1) -> Iterator[Image.Image]:
+    """The rows of a region, some at a time; but for the last, a multiple of so many."""
+    left, top, right, bottom = region
+    rows = max(1, BAND_PIXELS // (right - left) // multiple) * multiple
+    for row in range(top, bottom, rows):
+        yield image.crop((left, row, right, min(row + rows, bottom)))
+
+
+def shrink_converted(
+    image: Image.Image,
+    region: Region,
+    shrink: int,
+    convert: Callable[[Image.Image], Image.Image],
+) -> Image.Image:
+    """Convert a region of a large image, and shrink it at the same time.
+
+    Args:
+        image: The image, loaded; it is not changed.
+        region: What of it is wanted.
+        shrink: How many pixels each way are averaged into one, at least 1.
+        convert: Makes a band's colours plain; the mode is the same for every band.
+
+    Returns:
+        The region, converted and shrunk.
+    """
+    parts = [convert(band).reduce(shrink) for band in bands(image, region, shrink)]
+    whole = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    row = 0
+    for part in parts:
+        whole.paste(part, (0, row))
+        row += part.height
+    return whole
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """An image in RGB or grey, on a white page where it is transparent.
+
+    Cut-out images are made to be seen on a page, and their invisible pixels are most often black,
+    which would be an image nobody meant.
+    """
+    if image.has_transparency_data:
+        straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode)
+        visible = image.convert(straight) if straight else image
+        if visible.mode != "RGBA":
+            visible = visible.convert("RGBA")
+        page = Image.new("RGB", visible.size, "white")
+        page.paste(visible, mask=visible.getchannel("A"))
+        return page
+    return image.convert("L" if image.mode == "1" else "RGB")

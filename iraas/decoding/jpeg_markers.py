@@ -1,0 +1,198 @@
+"""The marker structure of a JPEG: its frame and its scans.
+
+Scans are found where a decoder finds them: not in the thumbnails of its metadata, and not behind
+its end. Source: ITU-T T.81, annex B.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count as count_from
+from typing import Final
+
+from iraas.decoding.limits import check_count
+from iraas.errors import BrokenImageError
+
+MAX_SEGMENTS: Final = 5_000
+"""Segments before the first scan. 50 MB of metadata are 763 full ones."""
+
+MAX_PADDING_BYTES: Final = 65_536
+"""Bytes before the first scan that belong to no segment; Pillow reads them one at a time."""
+
+MAX_EXIF_BYTES: Final = 8_000_000
+"""Pillow joins EXIF segments two at a time, so that their cost grows with the square."""
+
+MAX_TABLE_BYTES: Final = 65_536
+"""Quantisation tables before the first scan, of which an honest file has 4 at most (520 bytes);
+Pillow's time for them grows with the square too."""
+
+LENGTH_BYTES: Final = 2
+"""Of a segment; they count themselves."""
+
+END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+QUANTISATION_TABLES, RESTART_INTERVAL, EXIF_SEGMENT = 0xDB, 0xDD, 0xE1
+
+_PARAMETERLESS: Final = frozenset({0x01, *range(0xD0, 0xDA)})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+_MARKER_BEHIND_DATA: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame header.
+
+    Attributes:
+        process: The marker's second byte, which tells the coding.
+        width: In pixels.
+        height: In pixels; 0 if the file leaves it open.
+        sampling: Horizontal and vertical sampling factor by component.
+    """
+
+    process: int
+    width: int
+    height: int
+    sampling: dict[int, tuple[int, int]]
+
+    @property
+    def is_progressive(self) -> bool:
+        """Whether scans refine each other."""
+        return self.process in _PROGRESSIVE
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether the data are coded arithmetically."""
+        return self.process in _ARITHMETIC
+
+    def blocks(self, component: int) -> int:
+        """Blocks of 8 x 8 samples of a component, at the edges filled up; 0 if it is unknown."""
+        if component not in self.sampling:
+            return 0
+        across, down = self.sampling[component]
+        most_across = max(one for one, _ in self.sampling.values()) or 1
+        most_down = max(one for _, one in self.sampling.values()) or 1
+        columns = -(-self.width // (8 * most_across)) * across
+        return columns * -(-self.height // (8 * most_down)) * down
+
+    @property
+    def all_blocks(self) -> int:
+        """Blocks of all components."""
+        return sum(map(self.blocks, self.sampling))
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan header.
+
+    Attributes:
+        components: Those it covers.
+        coefficients: How many of a block's 64 it covers.
+        restart_interval: Blocks or groups of blocks between restarts; 0 for none.
+    """
+
+    components: tuple[int, ...]
+    coefficients: int
+    restart_interval: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands before the first scan: the frame, and where that scan's marker is."""
+
+    frame: Frame
+    first_scan: int
+    restart_interval: int
+
+
+def read_header(data: bytes) -> Header:
+    """Read a JPEG up to its first scan.
+
+    Raises:
+        BrokenImageError: If there is no frame or no scan, or too much before it.
+    """
+    frame, interval, padding, exif_bytes, table_bytes = None, 0, 0, 0, 0
+    at = 2
+    for count in count_from(1):
+        check_count("segments before its first scan", count, MAX_SEGMENTS)
+        start, at = at, _marker(data, at)
+        padding += at - start
+        check_count("bytes outside its segments", padding, MAX_PADDING_BYTES)
+        marker = data[at + 1]
+        if marker == START_OF_SCAN:
+            break
+        at, payload = _segment(data, at)
+        if marker in _FRAMES:
+            frame = _frame(marker, payload)
+        elif marker == RESTART_INTERVAL:
+            interval = _interval(payload)
+        elif marker == QUANTISATION_TABLES:
+            table_bytes += len(payload)
+            check_count("bytes of quantisation tables", table_bytes, MAX_TABLE_BYTES)
+        elif marker == EXIF_SEGMENT and payload.startswith(b"Exif\0\0"):
+            exif_bytes += len(payload)
+            check_count("bytes of EXIF", exif_bytes, MAX_EXIF_BYTES)
+    if frame is None:
+        raise BrokenImageError("broken JPEG: no frame before the first scan")
+    return Header(frame, at, interval)
+
+
+def iter_scans(data: bytes, header: Header) -> Iterator[Scan]:
+    """Every scan up to the end of the image, or of the data."""
+    at, interval = header.first_scan, header.restart_interval
+    while at < len(data) - 1:
+        marker = data[at + 1]
+        if marker == END_OF_IMAGE:
+            return
+        try:
+            at, payload = _segment(data, at)
+        except BrokenImageError:
+            return
+        if marker == RESTART_INTERVAL:
+            interval = _interval(payload)
+        if marker == START_OF_SCAN and payload:
+            components = tuple(payload[1 : 1 + 2 * payload[0] : 2])
+            spectrum = payload[1 + 2 * payload[0] :][:2]
+            coefficients = (
+                max(1, min(64, spectrum[1] - spectrum[0] + 1)) if len(spectrum) > 1 else 64
+            )
+            yield Scan(components, coefficients, interval)
+        found = _MARKER_BEHIND_DATA.search(data, at)
+        at = found.start() if found else len(data)
+
+
+def _marker(data: bytes, at: int) -> int:
+    """Where the next marker begins, padding left out."""
+    found = _MARKER.search(data, at, at + MAX_PADDING_BYTES + 2)
+    if found is None:
+        raise BrokenImageError("broken JPEG: no marker where one must be")
+    return found.start()
+
+
+def _segment(data: bytes, at: int) -> tuple[int, bytes]:
+    """The end of the segment whose marker is at `at`, and its payload."""
+    if data[at + 1] in _PARAMETERLESS:
+        return at + 2, b""
+    size = int.from_bytes(data[at + 2 : at + 4])
+    end = at + 2 + size
+    if size < LENGTH_BYTES or end > len(data):
+        raise BrokenImageError("broken JPEG: a segment is longer than the file")
+    return end, data[at + 4 : end]
+
+
+def _frame(marker: int, payload: bytes) -> Frame:
+    try:
+        _, height, width, count = struct.unpack_from(">BHHB", payload)
+    except struct.error as exc:
+        raise BrokenImageError("broken JPEG: the frame header is too short") from exc
+    components = zip(payload[6 : 6 + 3 * count : 3], payload[7 : 7 + 3 * count : 3], strict=False)
+    sampling = {identity: (factors >> 4, factors & 15) for identity, factors in components}
+    return Frame(marker, width, height, sampling)
+
+
+def _interval(payload: bytes) -> int:
+    return int.from_bytes(payload[:2])
