@@ -120,18 +120,22 @@ class JobIntake:
             max_file_bytes=limits.max_image_bytes,
             max_files=limits.max_files,
         )
-        async for chunk in read_chunks(request, self._context):
-            for part in reader.feed(chunk):
-                if part.filename is None:
-                    self.result.fields[part.field] = part.data.decode("utf-8", "replace")
-                    lease.shrink(len(part.data))
-                    continue
-                self._parts.append(part)
-                self._bytes += len(part.data)
-                if len(self._parts) >= FLUSH_IMAGES or self._bytes >= FLUSH_BYTES:
-                    await self._flush(lease)
-        reader.finish()
+        with contextlib.closing(reader):
+            async for chunk in read_chunks(request, self._context):
+                for part in reader.feed(chunk):
+                    await self._take_part(part, lease)
+            reader.finish()
         await self._flush(lease)
+
+    async def _take_part(self, part: Part, lease: BufferLease) -> None:
+        if part.filename is None:
+            self.result.fields[part.field] = part.data.decode("utf-8", "replace")
+            lease.shrink(len(part.data))
+            return
+        self._parts.append(part)
+        self._bytes += len(part.data)
+        if len(self._parts) >= FLUSH_IMAGES or self._bytes >= FLUSH_BYTES:
+            await self._flush(lease)
 
     async def _flush(self, lease: BufferLease | None = None) -> None:
         if not self._parts:
