@@ -98,6 +98,7 @@ class SendBatcher:
                 batch, going_on = self._gather()
             if batch:
                 self._send(batch)
+            del batch  # or its images stay in memory until the next one is there
         self._parcels.put(None)  # for the other threads
 
     def _gather(self) -> tuple[list[Parcel], bool]:

@@ -23,8 +23,8 @@ LOOK_S = 2.0
 FIRST_PAUSE_S = 2.0
 LONGEST_LIFE_S = 7 * 86_400.0
 
-Deliver = Callable[[str, bytes, str], None]
-"""Posts a body to a URL, naming the job; raises OSError if it was not taken."""
+Deliver = Callable[[str, bytes], None]
+"""Posts a body to a URL; raises OSError if it was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Webhooks:
 
     def _try(self, event: dict[str, Any], webhook: Webhook) -> None:
         try:
-            self._deliver(webhook.url, json.dumps(event).encode(), webhook.job_id)
+            self._deliver(webhook.url, json.dumps(event).encode())
         except (OSError, ValueError) as exc:
             attempts = webhook.attempts + 1
             log.warning("webhook of job %s, attempt %d: %s", webhook.job_id, attempts, exc)

@@ -56,8 +56,8 @@ class RateLimiter:
 class BufferLease:
     """The bytes that one request holds in memory; given back at the end of a ``with`` block."""
 
-    def __init__(self, pool: Pool, client: str) -> None:
-        self._pool = pool
+    def __init__(self, budget: "BufferBudget", client: str) -> None:
+        self._budget = budget
         self._client = client
         self._held = 0
 
@@ -73,7 +73,7 @@ class BufferLease:
         Raises:
             Problem: All requests together, or those of this client, hold too many.
         """
-        if not self._pool.take(self._client, size_bytes):
+        if not self._budget.pool.take(self._client, size_bytes):
             raise _too_many_bytes()
         self._held += size_bytes
 
@@ -83,7 +83,7 @@ class BufferLease:
         Raises:
             Problem: There is none in time.
         """
-        if not await self._pool.take_within(self._client, size_bytes, within_s):
+        if not await self._budget.pool.take_within(self._client, size_bytes, within_s):
             raise _too_many_bytes()
         self._held += size_bytes
 
@@ -91,7 +91,8 @@ class BufferLease:
         """Hold so many fewer."""
         given = min(size_bytes, self._held)
         self._held -= given
-        self._pool.give(self._client, given)
+        self._budget.released_bytes += given
+        self._budget.pool.give(self._client, given)
 
 
 class BufferBudget:
@@ -100,14 +101,19 @@ class BufferBudget:
     Args:
         most_bytes: So many.
         share: The part of them that one client may have.
+
+    Attributes:
+        pool: Who holds how many.
+        released_bytes: How many were given back since the start.
     """
 
     def __init__(self, most_bytes: int, share: float = 1.0) -> None:
-        self._pool = Pool(most_bytes, share)
+        self.pool = Pool(most_bytes, share)
+        self.released_bytes = 0
 
     def lease(self, client: str = "") -> BufferLease:
         """A share for one request, empty at first."""
-        return BufferLease(self._pool, client)
+        return BufferLease(self, client)
 
 
 class Admitted:

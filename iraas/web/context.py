@@ -30,6 +30,7 @@ from iraas.services.uploads import UploadJobs
 from iraas.services.webhooks import Webhooks
 from iraas.web.access import Access, Session
 from iraas.web.admission import Admission, RateLimiter
+from iraas.web.heap import HeapTrimmer
 from iraas.web.limits import WebLimits
 from iraas.web.loop_inbox import LoopInbox
 from iraas.web.metrics import Metrics
@@ -48,6 +49,7 @@ THREADS = 8
 SAMPLE_S = 5.0
 DEPTH_S = 0.5
 NOTE_S = 2.0
+TRIM_S = 5.0
 ABANDONED_S = 900.0
 TIDY_S = 300.0
 RECOUNT_S = 86_400.0
@@ -87,6 +89,7 @@ class WebContext:
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
         self.admission = Admission(limits)
         self.storage = StorageGuard(backend.storage, limits.storage)
+        self.heap = HeapTrimmer(lambda: self.admission.buffers.released_bytes)
         self.bodies = OpenBodies()
         self.streams = Pool(limits.max_streams, limits.client_share)
         self.readiness = Readiness(lambda: self.run(backend.requests.depth))
@@ -221,6 +224,7 @@ class WebContext:
             Round(NOTE_S, self.singles.write_down),
             Round(DEPTH_S, self._sample_depth),
             Round(SAMPLE_S, self._sample_status),
+            Round(TRIM_S, self.heap.run),
             Round(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:

@@ -32,7 +32,7 @@ _REFUSAL = {
     "name": "notes.txt",
     "reason": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image",
 }
-_TICKET = "01kaq3f8x2m4t6v8z0b2d4f6h9-5d41402abc4b2a76b9719d911017c592"
+_TICKET = "01kaq3f8x2m4t6v8z0b2d4f6h9"
 _QUEUE = {"visible": 38, "in_flight": 2, "delayed": 0}
 _WORKER = {
     "worker_id": "w-1a2b3c4d",

@@ -136,18 +136,22 @@ class JobIntake:
             max_file_bytes=limits.max_image_bytes,
             max_files=limits.max_files,
         )
-        async for chunk in read_chunks(request, self._context):
-            for part in reader.feed(chunk):
-                if part.filename is None:
-                    self.result.fields[part.field] = part.data.decode("utf-8", "replace")
-                    lease.shrink(len(part.data))
-                    continue
-                if not self._arrive(part):
-                    lease.shrink(len(part.data))
-                if self._is_full():
-                    await self._flush(lease)
-        reader.finish()
+        with contextlib.closing(reader):
+            async for chunk in read_chunks(request, self._context):
+                for part in reader.feed(chunk):
+                    await self._take_part(part, lease)
+            reader.finish()
         await self._flush(lease)
+
+    async def _take_part(self, part: Part, lease: BufferLease) -> None:
+        if part.filename is None:
+            self.result.fields[part.field] = part.data.decode("utf-8", "replace")
+            lease.shrink(len(part.data))
+            return
+        if not self._arrive(part):
+            lease.shrink(len(part.data))
+        if self._is_full():
+            await self._flush(lease)
 
     def _arrive(self, part: Part) -> bool:
         """Keep a file for the next flush; only its name if it is refused, which False tells."""

@@ -112,6 +112,13 @@ class MultipartReader:
         if not self._ended:
             raise _mangled("it broke off before its last boundary")
 
+    def close(self) -> None:
+        """Let go of what is held. The reader and its parser hold each other, so that it would stay
+        in memory, uncounted, until the garbage collector comes by.
+        """
+        self._begin()
+        self._done.clear()
+
     def _begin(self) -> None:
         self._field: str | None = None
         self._filename: str | None = None
@@ -170,6 +177,7 @@ class MultipartReader:
         assert self._field is not None
         filename = self._filename or NO_NAME if self._filename is not None else None
         self._done.append(Part(self._field, filename, bytes(self._data), self._size))
+        self._data = bytearray()
 
     def _end_all(self) -> None:
         self._ended = True

@@ -1,6 +1,7 @@
 """One picture that is sent alone, and the wait for its outcome."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -139,11 +140,12 @@ async def _read_form(
     most = context.limits.max_image_bytes
     reader = MultipartReader(content_type, lease, max_file_bytes=most, max_files=1)
     found: Part | None = None
-    async for chunk in read_chunks(request, context):
-        for part in reader.feed(chunk):
-            if part.filename is not None:
-                found = part
-    reader.finish()
+    with closing(reader):
+        async for chunk in read_chunks(request, context):
+            for part in reader.feed(chunk):
+                if part.filename is not None:
+                    found = part
+        reader.finish()
     if found is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "the form carries no file", code="no-picture"

@@ -1,7 +1,8 @@
 """Posting webhooks: to allowed hosts only, signed, and never where a redirect points.
 
 The signature is ``sha256=`` and the hexadecimal HMAC-SHA256 of ``<timestamp>.<body>`` under the
-shared secret; the timestamp is a header of its own, so that a receiver can refuse old ones.
+shared secret; the timestamp is a header of its own, so that a receiver can refuse old ones. Nothing
+that a receiver acts on is outside of what is signed: the job is named in the body alone.
 """
 
 import hmac
@@ -54,7 +55,7 @@ class WebhookPoster:
         self._secret = secret.encode()
         self._clock = clock
 
-    def deliver(self, url: str, body: bytes, job_id: str) -> None:
+    def deliver(self, url: str, body: bytes) -> None:
         """Post a body.
 
         Raises:
@@ -66,7 +67,7 @@ class WebhookPoster:
             target += f"?{parts.query}"
         connection = _connection(parts.scheme, parts.hostname or "", parts.port)
         try:
-            connection.request("POST", target, body=body, headers=self._headers(body, job_id))
+            connection.request("POST", target, body=body, headers=self._headers(body))
             status = connection.getresponse().status
         except http.client.HTTPException as exc:
             raise OSError(f"it gave no HTTP answer: {exc}") from exc
@@ -75,13 +76,12 @@ class WebhookPoster:
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise OSError(f"it answered with status {status}")
 
-    def _headers(self, body: bytes, job_id: str) -> dict[str, str]:
+    def _headers(self, body: bytes) -> dict[str, str]:
         stamp = str(int(self._clock()))
         signature = hmac.new(self._secret, stamp.encode() + b"." + body, sha256).hexdigest()
         return {
             "Content-Type": "application/json",
             "User-Agent": "iraas-webhook",
-            "X-Iraas-Job": job_id,
             "X-Iraas-Timestamp": stamp,
             "X-Iraas-Signature": f"sha256={signature}",
         }

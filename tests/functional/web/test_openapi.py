@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from iraas.backends.memory import MemoryBackend
+from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
 from iraas.web.limits import WebLimits
 from tests.functional.web.test_every_route import routes
@@ -102,6 +103,13 @@ def test_every_shape_has_an_example_of_that_shape() -> None:
         jsonschema_rs.validator_for(whole).validate(example)
         if not schema.get("additionalProperties"):
             assert set(example) == set(schema["properties"]), name
+
+
+def test_the_ticket_of_the_description_is_one() -> None:
+    document = create_app(MemoryBackend(), deployment="x").openapi()
+    (example,) = document["components"]["schemas"]["TicketModel"]["examples"]
+    assert is_job_id(example["ticket"])  # as every ticket is that is redeemed
+    assert example["url"].endswith(example["ticket"])
 
 
 def test_every_body_has_an_example_and_every_answer_a_shape() -> None:

@@ -91,6 +91,10 @@ def test_the_end_of_a_job_is_told_once_signed(
     stamped = headers["x-iraas-timestamp"].encode() + b"." + body
     expected = hmac.new(SECRET.encode(), stamped, sha256).hexdigest()
     assert headers["x-iraas-signature"] == f"sha256={expected}"
+    # Nothing is told beside what is signed.
+    told = {name for name in headers if name.startswith("x-")}
+    assert told == {"x-iraas-timestamp", "x-iraas-signature"}
+    assert job_id not in str(headers)
     wait_until(lambda: not list(backend.records.list("webhooks/")))
     assert len(receiver.taken) == 1
 

@@ -1,6 +1,7 @@
 """Batching sends."""
 
 import threading
+import weakref
 from collections.abc import Sequence
 
 from iraas.core.jobs import Job
@@ -110,3 +111,18 @@ def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
 
 def _ignored(_: Exception | None) -> None:
     """Nobody waits."""
+
+
+def test_what_was_sent_is_held_no_longer() -> None:
+    batcher = SendBatcher(Backend(), threads=1, linger_s=0)
+    batcher.start()
+    told: list[Exception | None] = []
+
+    def callback(error: Exception | None) -> None:
+        told.append(error)
+
+    held = weakref.ref(callback)  # by the parcel, as its image is
+    batcher.put([Parcel(sender(Backend()), image(0), callback)])
+    del callback
+    wait_until(lambda: told and held() is None)
+    batcher.stop()

@@ -22,14 +22,12 @@ class Post:
         self.taken: list[dict[str, object]] = []
         self.tries = 0
 
-    def __call__(self, url: str, body: bytes, job_id: str) -> None:
+    def __call__(self, url: str, body: bytes) -> None:
         self.tries += 1
         assert url == URL
         if self.tries <= self.failures:
             raise OSError("nobody answers")
-        event = json.loads(body)
-        assert event["job_id"] == job_id
-        self.taken.append(event)
+        self.taken.append(json.loads(body))
 
 
 class Shop:
