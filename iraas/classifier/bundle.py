@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from iraas.core.regular_files import open_regular, read_bounded
 from iraas.errors import BundleError
 
 FORMAT_VERSION = 1
@@ -164,7 +165,7 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
         labels_data = _read_bounded(path / LABELS_FILE, MAX_LABELS_BYTES)
         if verify:
             _verify(path / LABELS_FILE, manifest, hashlib.sha256(labels_data).hexdigest())
-            with (path / MODEL_FILE).open("rb") as file:
+            with open_regular(path / MODEL_FILE) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             _verify(path / MODEL_FILE, manifest, digest)
         labels = tuple(labels_data.decode().splitlines())
@@ -196,11 +197,10 @@ def _read_manifest(directory: Path) -> tuple[bytes, Mapping[str, Any]]:
 
 
 def _read_bounded(path: Path, limit_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise BundleError(f"{path} is over {limit_bytes:,} bytes")
-    return data
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit_bytes:
+            raise BundleError(f"{path} is over {limit_bytes:,} bytes")
+        return read_bounded(file, limit_bytes)
 
 
 def _file_facts(manifest: Mapping[str, Any], name: str) -> tuple[int, str]:

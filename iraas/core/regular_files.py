@@ -7,15 +7,15 @@ writes to it, and a device may give bytes for ever.
 import errno
 import os
 import stat
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, cast
 
 
 class IrregularFileError(OSError):
     """A path leads to a pipe, a device or the like."""
 
 
-def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
+def open_regular(path: str | Path, *, follow_links: bool = True) -> FileIO:
     """Open a regular file for reading, unbuffered; never waits for a writer.
 
     What was opened is looked at, not what lay at the path a moment earlier.
@@ -32,7 +32,7 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
     extra = os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
     file = open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | extra))  # noqa: SIM115 - the caller closes it
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return cast("BinaryIO", file)
+        return file
     file.close()
     raise IrregularFileError(errno.EINVAL, "it is not a regular file", str(path))
 
@@ -42,7 +42,7 @@ def is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder and path != folder
 
 
-def check_below(file: BinaryIO, path: str, folder: str) -> None:
+def check_below(file: FileIO, path: str, folder: str) -> None:
     """See to it that the file that was opened at a path is one of a folder, whatever links say now.
 
     Args:
@@ -58,23 +58,7 @@ def check_below(file: BinaryIO, path: str, folder: str) -> None:
         raise OSError(errno.ELOOP, "a link leads out of its folder", path)
 
 
-def read_regular(path: str | Path, max_bytes: int, *, follow_links: bool = True) -> bytes:
-    """Read a whole regular file.
-
-    Args:
-        path: The file.
-        max_bytes: The longest file that is read.
-        follow_links: Whether the last part of the path may be a symbolic link.
-
-    Raises:
-        OSError: As from `open_regular`, or it is longer (``EFBIG``).
-        ValueError: The path has a null character.
-    """
-    with open_regular(path, follow_links=follow_links) as file:
-        return read_bounded(file, max_bytes)
-
-
-def read_bounded(file: BinaryIO, max_bytes: int) -> bytes:
+def read_bounded(file: FileIO, max_bytes: int) -> bytes:
     """Read an open file to its end.
 
     Raises:

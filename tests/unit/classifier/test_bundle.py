@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,3 +171,31 @@ def test_labels_that_are_not_text_are_an_error(toy: Path) -> None:
 
     with pytest.raises(BundleError, match="cannot be read"):
         load_bundle(toy, verify=False)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "labels.txt", "model.onnx"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_a_file_that_has_no_end_or_no_beginning_is_an_error_and_holds_nothing_up(
+    toy: Path, name: str, kind: str
+) -> None:
+    path = toy / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    assert not looks_whole(toy)
+    with pytest.raises(BundleError, match="it is not a regular file"):
+        load_bundle(toy)
+
+
+def test_no_file_but_the_three_is_read_whatever_the_manifest_names(
+    toy: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "private"
+    outside.write_bytes(b"private")
+    files = json.loads((toy / MANIFEST_FILE).read_text())["files"]
+    files["../private"] = {"bytes": 7, "sha256": hashlib.sha256(b"private").hexdigest()}
+    change_manifest(toy, files=files, labels="../private")
+    outside.unlink()
+    assert load_bundle(toy).labels == ("Pferd", "âne, bourrique")
