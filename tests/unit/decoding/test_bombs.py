@@ -26,9 +26,7 @@ CHILD = """
 
     resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (250, 250))
-    for bomb in bomb_files.bombs():
-        if not bomb.name.startswith(sys.argv[1] + ":"):
-            continue
+    for bomb in bomb_files.bombs(sys.argv[1]):
         try:
             pixels = prepare_pixels(bomb.data, Preprocessing(32, 0, "bicubic"))
             outcome = pixels.shape == (32, 32, 3)
