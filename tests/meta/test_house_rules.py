@@ -132,12 +132,6 @@ def test_no_test_measures_time() -> None:
     assert {place.partition(":")[0] for place in found} <= set(MEASURE), found
 
 
-HURRIED = {
-    "tests/functional/services/test_leaving.py",
-    "tests/functional/services/test_supervisor.py",
-    "tests/unit/services/test_pipeline.py",
-}
-"""Written before this rule; no new one comes in."""
 LEAST_PATIENCE_S = 60.0
 A_MOMENT_S = 1.0
 """So long a test may look whether something happens that must not, or pause in a loop."""
@@ -148,7 +142,6 @@ def test_no_test_is_in_a_hurry() -> None:
     found = [
         f"{source.path}:{node.lineno} waits {bound:g} s"
         for source in sources("tests")
-        if source.path not in HURRIED
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call)
         and name_of_call(node) in {"wait", "join", "communicate", "acquire", "result"}

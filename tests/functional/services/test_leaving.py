@@ -15,7 +15,7 @@ from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.services.worker.intake import Limits
 from iraas.services.worker.pipeline import Pipeline
 from tests.unit.services.scripted import JOB, ScriptedClassifier, request
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 IMAGES = 6
 
@@ -50,7 +50,7 @@ def run(backend: Polling, limits: Limits) -> tuple[Pipeline, threading.Thread]:
     pipeline = Pipeline(backend, ScriptedClassifier(), "w-1", limits=limits, tell=lambda beat: None)
     thread = threading.Thread(target=pipeline.run)
     thread.start()
-    assert backend.receiving.wait(20.0)
+    assert backend.receiving.wait(PATIENCE_S)
     return pipeline, thread
 
 
@@ -62,14 +62,14 @@ def test_a_job_that_comes_while_a_worker_leaves_costs_its_images_no_second_recei
     backend.requests.send(
         [OutboundMessage(encode_request(request(index)), group=JOB) for index in range(IMAGES)]
     )
-    thread.join(20.0)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert backend.requests.depth().in_flight == 0
 
     next_one, thread = run(backend, Limits(wait_s=0.1))
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     next_one.stop()
-    thread.join(20.0)
+    thread.join(PATIENCE_S)
 
     outcomes = [
         decode_outcome(backend.outputs.get(outcome_key(request_id(JOB, index))))

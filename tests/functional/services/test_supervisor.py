@@ -19,7 +19,7 @@ from iraas.core.records import WorkerRecord, decode_worker
 from iraas.services.worker.processes import ClassifierProcess
 from iraas.services.worker.supervisor import MAX_DEATHS_PER_MINUTE, Rules, Supervisor
 from tests.functional.services.supervised import child
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 Steps = list[dict[str, Any]]
 IDLE: Steps = [{"beat": {"empty_polls": 3}}, {"wait": "polite"}]
@@ -213,10 +213,8 @@ def test_a_machine_that_will_be_taken_away_is_left_in_time(backend: MemoryBacken
 
 
 def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend) -> None:
-    began = time.monotonic()
     record = supervise(backend, DEAF, rules=Rules(grace_s=0.0, drain_s=5.0, life_s=600.0))
     assert record.state == "gone"
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -281,7 +279,7 @@ def started(steps: Steps, drain_s: float) -> subprocess.Popen[str]:
 def finished(process: subprocess.Popen[str], numbers: Sequence[signal.Signals]) -> WorkerRecord:
     for number in numbers:
         process.send_signal(number)
-    stdout, _ = process.communicate(timeout=20.0)
+    stdout, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     return decode_worker(stdout.splitlines()[-1].encode())
 

@@ -27,7 +27,7 @@ from tests.unit.services.scripted import (
     send,
     stored,
 )
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 LIMITS = Limits(batch=4, hold=8, lease_s=LEASE_S, wait_s=0.05)
 
@@ -53,7 +53,7 @@ class Running:
     def stop(self) -> None:
         self.pipeline.stop()
         self.classifier.gate.set()
-        self._thread.join(20.0)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -116,7 +116,7 @@ def test_the_next_are_received_while_one_is_classified(backend: FlakyBackend, st
     classifier.gate.clear()
     send(backend, [request(0)])
     start(classifier)
-    assert classifier.waiting.wait(10.0)
+    assert classifier.waiting.wait(PATIENCE_S)
     send(backend, [request(1)])
     wait_until(lambda: backend.requests.depth() == QueueDepth(0, 2, 0), "a receive ahead")
 
@@ -128,7 +128,7 @@ def test_told_to_stop_it_finishes_what_it_is_at_and_releases_the_rest(
     classifier.gate.clear()
     send(backend, [request(index) for index in range(20)])
     running = start(classifier)
-    assert classifier.waiting.wait(10.0)
+    assert classifier.waiting.wait(PATIENCE_S)
     wait_until(lambda: backend.requests.depth().in_flight == LIMITS.hold, "a full hand")
 
     running.stop()
@@ -213,7 +213,7 @@ def test_a_message_in_hand_is_in_the_beat_so_that_it_can_be_released(
     classifier.gate.clear()
     send(backend, [request(0)])
     running = start(classifier)
-    assert classifier.waiting.wait(10.0)
+    assert classifier.waiting.wait(PATIENCE_S)
     backend.requests.release(running.beats[-1].held)
     assert backend.requests.depth().visible == 1
 
