@@ -33,8 +33,7 @@ def running(deployment: Deployment, port: int, *command: str) -> Iterator[None]:
             assert any(f":{port}" in line for line in iter(process.stderr.readline, ""))
             yield
         finally:
-            for one in deployment.processes():
-                one.kill()
+            deployment.stop()
 
 
 def test_twelve_pictures_are_labelled_though_the_web_tier_is_killed_before_any_is(
