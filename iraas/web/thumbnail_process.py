@@ -6,10 +6,6 @@ empty frame for what cannot be decoded.
 """
 
 import io
-import json
-import os
-import signal
-import sys
 
 from PIL import Image
 
@@ -19,14 +15,13 @@ from iraas.decoding.limits import DEFAULT_MAX_PIXELS, DecodeLimits
 from iraas.decoding.opening import load_image
 from iraas.decoding.orientation import upright
 from iraas.errors import ImageError
+from iraas.sandbox.child import Child
 from iraas.sandbox.confinement import confine, confine_files_after_loading
-from iraas.sandbox.frames import read_frame, write_frame
-from iraas.sandbox.limits import cpu_budget, end_with_parent, limit_files, limit_memory
+from iraas.sandbox.limits import cpu_budget, limit_memory
 
 SIDE = 320
 REDUCING_GAP = 2.0
 PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "CMYK", "YCbCr"})
-MAX_REQUEST_BYTES = 1_000_000_000
 
 
 def make_thumbnail(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
@@ -65,24 +60,14 @@ def _encode(image: Image.Image) -> bytes:
 
 def main() -> None:
     """Run as a process."""
-    end_with_parent()
-    # Libraries in C may print: what they print must not be taken for a thumbnail.
-    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    source = sys.stdin.buffer
-    order = json.loads(read_frame(source, max_bytes=MAX_REQUEST_BYTES) or b"{}")
-    limit_files()
-    confinement = confine()
-    Image.init()
-    confinement = confine_files_after_loading(confinement)
-    limit_memory(order["headroom_bytes"])
-    write_frame(sink, confinement.missing.encode())
-    while (data := read_frame(source, max_bytes=MAX_REQUEST_BYTES)) is not None:
-        with cpu_budget(order["image_cpu_s"]):
-            thumbnail = make_thumbnail(data, order["max_pixels"])
-        write_frame(sink, thumbnail)
+    child = Child()
+    confinement = confine_files_after_loading(confine())
+    limit_memory(child.order["headroom_bytes"])
+    child.reply(confinement.missing.encode())
+    for data in child.requests():
+        with cpu_budget(child.order["image_cpu_s"]):
+            thumbnail = make_thumbnail(data, child.order["max_pixels"])
+        child.reply(thumbnail)
 
 
 if __name__ == "__main__":

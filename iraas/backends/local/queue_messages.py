@@ -153,9 +153,8 @@ def delete(
 
 def drop(connection: sqlite3.Connection, messages: Sequence[Candidate], now: float) -> None:
     """Delete visible messages."""
-    for table in ("messages", "contents"):
-        query = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 - two names of ours
-        connection.executemany(query, [(one.id,) for one in messages])
+    for delete in ("DELETE FROM messages WHERE id = ?", "DELETE FROM contents WHERE id = ?"):
+        connection.executemany(delete, [(one.id,) for one in messages])
     settlement = Settlement(now, len(messages))
     for one in messages:
         settlement.hide(one.group_id)

@@ -51,7 +51,7 @@ INSERT INTO messages (id, group_id, due, claim, receive_count)
 INSERT INTO contents SELECT id, body, note FROM contents_1;
 DROP TABLE messages_1;
 DROP TABLE contents_1
-"""  # noqa: S608 - a number of ours
+"""  # noqa: S608 - a number of ours  # nosec B608
 
 MIGRATIONS = (_FROM_1,)
 """What makes a file's tables of each version those of the next. Version 1 shared by count."""
