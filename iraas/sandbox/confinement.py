@@ -20,32 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from iraas.sandbox.system_calls import FORBIDDEN_CALLS, OPENING_CALLS
+
 CLONE_THREAD = 0x00010000
 _MIN_TREE_RULES = 2
 """libseccomp's level of optimization that makes a binary tree of the rules."""
-
-NETWORK_CALLS = (
-    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4",
-    "sendmsg", "sendmmsg", "recvmsg", "recvmmsg",
-)  # fmt: skip
-PROCESS_CALLS = (
-    "execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
-    "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_getfd",
-    "pidfd_send_signal", "process_madvise", "kcmp",
-)  # fmt: skip
-KERNEL_CALLS = (
-    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "bpf", "perf_event_open",
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "add_key",
-    "request_key", "keyctl", "open_by_handle_at", "init_module", "finit_module", "delete_module",
-    "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "personality", "quotactl",
-    "acct", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname",
-    "fsopen", "fsmount", "move_mount", "open_tree", "memfd_secret",
-)  # fmt: skip
-OPENING_CALLS = (
-    "open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat",
-    "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir",
-    "truncate", "chmod", "fchmodat", "chown", "fchownat", "mknod", "mknodat",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +59,7 @@ def confine(readable: Sequence[Path] = ()) -> Confinement:
     """
     seccomp = _load_seccomp()  # it asks another program where its library is: not later
     files = _restrict_files(readable)
-    calls = _forbid_calls(
-        seccomp, (*NETWORK_CALLS, *PROCESS_CALLS, *KERNEL_CALLS), threads_only=True
-    )
+    calls = _forbid_calls(seccomp, FORBIDDEN_CALLS, threads_only=True)
     return Confinement(files=files, network=calls, processes=calls)
 
 
@@ -158,6 +135,7 @@ def _forbid_calls(seccomp: ModuleType | None, names: Iterable[str], *, threads_o
         # Its flags lie in memory, where a filter cannot look; the C library then uses clone.
         rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
         rules.add_rule(refusal, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
+        rules.add_rule(refusal, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))  # 0 is itself
     with suppress(OSError, ValueError):  # an old libseccomp has no such level
         rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, _MIN_TREE_RULES)
     try:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
+from iraas.core.printable import printable
 from iraas.errors import IraasError
 from iraas.web.problem_page import problem_page
 from iraas.web.problems import Problem, problem_of
@@ -26,7 +27,7 @@ def fault_response(exc: Exception, scope: Scope) -> Response:
     """The answer to a request that failed."""
     problem = to_problem(exc)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
+        log.error("%s %s failed", scope["method"], printable(scope["path"])[:200], exc_info=exc)
     if not _wants_page(scope):
         return problem.response()
     if problem.status == HTTPStatus.UNAUTHORIZED:

@@ -179,8 +179,16 @@ class _Answer:
 def _check_origin(request: Request, host: str, public_url: str) -> None:
     """Refuse what a page of another site makes a browser send."""
     origin = request.headers.get("origin", public_url or f"http://{host}").lower()
-    foreign = origin != public_url and urlsplit(origin).netloc != host.lower()
+    foreign = origin != public_url and _site_of(origin) != host.lower()
     if foreign or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Problem(
             HTTPStatus.FORBIDDEN, "the request comes from another site", code="foreign-origin"
         )
+
+
+def _site_of(origin: str) -> str:
+    """The host and port of an origin; empty for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

@@ -4,13 +4,14 @@ import logging
 import threading
 
 WINDOW_S = 60.0
-LOGGERS = ("uvicorn.error", "python_multipart.multipart")
-"""They warn of each request that is mangled; its client is told so anyway."""
+LOGGERS = ("uvicorn.error", "python_multipart.multipart", "iraas.web.faults")
+"""They tell of each request that is mangled or fails; its client is told so anyway."""
+BOUNDED = {logging.WARNING, logging.ERROR}
 
 
 class OncePerWindow(logging.Filter):
-    """Lets one warning of each place in the code through in so many seconds, with how many there
-    were before it. Errors always pass. Thread-safe.
+    """Lets one warning or error of each place in the code through in so many seconds, with how many
+    there were before it. Thread-safe.
 
     Args:
         window_s: So many seconds.
@@ -20,13 +21,13 @@ class OncePerWindow(logging.Filter):
         super().__init__()
         self._window_s = window_s
         self._lock = threading.Lock()
-        self._told: dict[tuple[str, int], tuple[float, int]] = {}
+        self._told: dict[tuple[str, int, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is logged."""
-        if record.levelno != logging.WARNING:
+        if record.levelno not in BOUNDED:
             return True
-        place = (record.pathname, record.lineno)
+        place = (*_origin(record), record.levelno)
         with self._lock:
             told_at, more = self._told.get(place, (float("-inf"), 0))
             if record.created - told_at < self._window_s:
@@ -37,6 +38,16 @@ class OncePerWindow(logging.Filter):
             record.msg = f"{record.getMessage()} (and {more:,} more like it)"
             record.args = ()
         return True
+
+
+def _origin(record: logging.LogRecord) -> tuple[str, int]:
+    """Where an error was raised, or else where it was logged: one place logs all that go wrong."""
+    trace = record.exc_info[2] if record.exc_info else None
+    if trace is None:
+        return record.pathname, record.lineno
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
 _LIMIT = OncePerWindow()

@@ -1,6 +1,7 @@
 """What a confined process cannot do, tried from inside of one."""
 
 import json
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -119,6 +120,48 @@ def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
         """,
     )
     assert set(found.values()) == {"PermissionError"}, found
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+def test_it_changes_nothing_about_a_file(confinement: str, tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    path = repr(str(secret))
+    before = secret.stat()
+    found = outcomes(
+        confinement,
+        f"""
+        "mode": lambda: os.chmod({path}, 0o666),
+        "owner": lambda: os.chown({path}, os.getuid(), os.getgid()),
+        "time": lambda: os.utime({path}, (1, 1)),
+        "attribute": lambda: os.setxattr({path}, "user.a", b"b"),
+        """,
+    )
+    assert set(found.values()) == {"PermissionError"}, found
+    assert (secret.stat().st_mode, secret.stat().st_mtime) == (before.st_mode, before.st_mtime)
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+def test_it_changes_no_limit_and_no_priority_of_another_process(confinement: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = outcomes(
+        f"import resource\n{confinement}",
+        """
+        "limit": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (9, 9)),
+        "time": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (9999, 9999)),
+        "priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+        "cores": lambda: os.sched_setaffinity(os.getppid(), {0}),
+        "policy": lambda: os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0)),
+        """,
+    )
+    assert set(found.values()) == {"PermissionError"}, found
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_its_own_limits_it_may_still_lower() -> None:
+    found = outcomes(CONFINE, '"a limit": lambda: limit_memory(10**9) and None')
+    assert found == {"a limit": "allowed"}
 
 
 def test_threads_still_start() -> None:

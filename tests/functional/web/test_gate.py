@@ -249,3 +249,9 @@ def test_a_client_of_another_protocol_is_sent_away(web: WebProcess) -> None:
         raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not http\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     assert httpx2.get(f"{web.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]", "null", "\xff"])
+def test_an_origin_that_is_none_is_another_site(web: WebProcess, origin: str) -> None:
+    answer = web.client.post("/login", headers={b"Origin": origin.encode("latin-1")})
+    assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
