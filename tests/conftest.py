@@ -1,10 +1,8 @@
 """What tests of several parts share: the model's bundle and the example photographs."""
 
 import csv
-import gc
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -12,7 +10,6 @@ import pytest
 from hypothesis import settings
 
 from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
-from tests.leftovers import nothing_left
 
 # The same examples in every run, and no deadline on a machine that others use too.
 settings.register_profile("iraas", derandomize=True, deadline=None, max_examples=60)
@@ -22,18 +19,7 @@ settings.load_profile("iraas")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()  # what was imported stays: the looks for leftovers need not go through it
-
-
 EXAMPLES = Path(__file__).parents[1] / "examples" / "images"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_outlives_its_module() -> Iterator[None]:
-    with nothing_left():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from iraas.web.limits import WebLimits
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor
-from tests.leftovers import lasting
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -61,8 +60,7 @@ def browser() -> Iterator[Browser]:
             "no browser: apt-get install chromium, or name one by its path in IRAAS_TEST_BROWSER"
         )
     with ExitStack() as stack:
-        with lasting():
-            playwright = stack.enter_context(sync_playwright())
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.leftovers import lasting
-
 _PROGRAM = """
 import sys
 from moto.server import ThreadedMotoServer
@@ -20,14 +18,13 @@ sys.stdin.read()
 @contextmanager
 def moto_server() -> Iterator[str]:
     """Run a server and give its URL. It ends with this process at the latest, however that ends."""
-    with lasting():
-        server = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     with server:
         assert server.stdin
         assert server.stdout
