@@ -14,6 +14,7 @@ from pathlib import Path
 
 from iraas.classifier.answers import Greeting, decode_answer, decode_greeting
 from iraas.core.outcomes import Prediction
+from iraas.decoding.limits import DECODING_BYTES
 from iraas.errors import (
     ConfigurationError,
     DecoderCrashError,
@@ -29,8 +30,6 @@ from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
 log = logging.getLogger(__name__)
 MAX_HANGS = 2
 """Once may be the machine's fault: a process that was paused, or a disk that swaps."""
-DECODING_BYTES = 280_000_000
-"""Memory for decoding one image, beside the file itself and the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,10 @@ DEFAULT_MAX_MEMORY_BYTES: Final = 270_000_000
 by pixels (64 million of 4 bytes) fits, and what is not counted here (Pillow's code, Python's own
 objects) keeps the whole below 300 MB."""
 
+DECODING_BYTES: Final = 280_000_000
+"""Address space that a confined process may still take to decode one image, beside the file itself:
+a little more than the estimate above, so that the estimate refuses before the system does."""
+
 DEFAULT_MAX_CPU_S: Final = 1.2
 """Most CPU time for one image, as estimated; the figures that it is estimated from are upper bounds
 measured on a core of 2.5 GHz."""

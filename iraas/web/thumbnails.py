@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
+from iraas.decoding.limits import DECODING_BYTES
 from iraas.errors import ConfigurationError, ProcessDiedError
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import decoder_environment
@@ -29,8 +30,6 @@ TIMEOUT_S = 10.0
 IDLE_S = 30.0
 KEPT_BYTES = 16_000_000
 RETRY_S = 5
-DECODING_BYTES = 280_000_000
-"""Memory for decoding one image, beside the file itself."""
 
 
 class Thumbnailer:
