@@ -28,7 +28,8 @@ def older_part(log: Path) -> Path:
 def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:
     """Empty a log that is too long, and keep the end of what it said.
 
-    Whoever writes to it must append; lines written at that very moment may be lost.
+    Whoever writes to it must append. What is written while the end is stored is kept as well; a
+    line that arrives in the microseconds between the last read and the emptying is lost.
 
     Args:
         log: The log.
@@ -52,6 +53,8 @@ def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BY
         end = os.pread(descriptor, kept_bytes, size_bytes - kept_bytes)
         whole_lines = end.partition(b"\n")[2] or end
         write_whole(older_part(log), whole_lines)
+        with older_part(log).open("ab", buffering=0) as older:
+            older.write(os.pread(descriptor, kept_bytes, size_bytes))
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)

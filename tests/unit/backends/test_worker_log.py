@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from iraas.backends.local.files import write_whole
 from iraas.backends.local.worker_log import (
     KEPT_BYTES,
     MAX_LOG_BYTES,
@@ -23,7 +24,6 @@ import os
 line = b"TIFFFillStrip: Read error on strip\\n" * 1000
 for _ in range(1800):
     os.write(2, line)
-os.write(2, b"last words\\n")
 """
 CRASH = """
 import os, signal, sys
@@ -51,8 +51,25 @@ def all_of(log: Path) -> bytes:
 def test_sixty_megabytes_of_a_decoders_warnings_leave_a_short_log_with_its_end(log: Path) -> None:
     with bounded_log(log, look_s=0.01):
         assert run(BABBLER, log) == 0
-    assert len(all_of(log)) <= MAX_LOG_BYTES + KEPT_BYTES
+        wait_until(lambda: log.stat().st_size <= MAX_LOG_BYTES, "the log to be shortened")
+        assert run(CRASH, log) == -signal.SIGKILL
+    assert len(all_of(log)) <= MAX_LOG_BYTES + 2 * KEPT_BYTES
     assert all_of(log).endswith(b"last words\n")
+
+
+def test_what_is_written_while_the_end_is_stored_is_kept(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"x" * 20)
+
+    def slowly(path: Path, content: bytes) -> None:
+        write_whole(path, content)
+        with log.open("ab") as file:
+            file.write(b"meanwhile\n")
+
+    monkeypatch.setattr("iraas.backends.local.worker_log.write_whole", slowly)
+    assert shorten(log, max_bytes=10, kept_bytes=15)
+    assert all_of(log) == b"x" * 15 + b"meanwhile\n"
 
 
 def test_a_log_is_shortened_while_it_is_written(log: Path) -> None:
