@@ -112,6 +112,8 @@ def deployment(home: Path, port: int) -> Iterator[psutil.Process]:
         finally:
             process.terminate()
             process.wait(timeout=TIMEOUT_S)
+            teardown = [sys.executable, "-m", "iraas", "teardown", "--yes"]
+            subprocess.run(teardown, env=environment, stdout=log, stderr=log, cwd=home, check=True)
 
 
 def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
