@@ -6,7 +6,9 @@ Linux's completely fair scheduler has it:
 - Each group has a virtual time: the seconds of work that its messages have cost, and for those in
   flight what they will cost by the moving average of its costs (`FIRST_COST_S` while none is
   known). Of the groups that wait, the one with the least is received from next, its messages in the
-  order in which they came. All groups weigh the same.
+  order in which they came. All groups weigh the same. One receive goes on with a group as
+  long as it leads the next by no more than `QUANTUM_S`, the minimum granularity of such schedulers:
+  each group in a receive costs a query and two updates.
 - A message's cost is known when it is deleted or released, or its lease ends. It is what its
   consumer tells that it took, at most the time under lease. Without that it is the time under
   lease, divided by the messages that are given back in the same call: who takes one message at a
@@ -14,8 +16,8 @@ Linux's completely fair scheduler has it:
 - A group that begins to wait starts at the least virtual time of those that wait, unless its own is
   later: pausing saves up no credit, and leaving sheds no debt while others wait.
 
-So while two groups wait, the times that they get differ by no more than the costliest message of
-each and what is in flight, whatever their numbers and costs.
+So while two groups wait, the times that they get differ by no more than the quantum, the costliest
+message of each and what is in flight, whatever their numbers and costs.
 """
 
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ FIRST_COST_S = 0.1
 a core, well under that of a hostile one."""
 LEAST_COST_S = 0.001
 """What a message costs at least: about what its queue and its stores take."""
+QUANTUM_S = 0.1
+"""By how much a group may lead another within one receive: well under what a person notices."""
 MOST_COST_S = 600.0
 """What a message costs at most: a machine that slept, or a clock that jumped, is no work."""
 _GAIN = 0.125

@@ -71,8 +71,7 @@ class ConfinedProcess:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            self._send(frame_head(request), deadline)
-            self._send(request, deadline)
+            self._send([memoryview(frame_head(request)), memoryview(request)], deadline)
             return self._receive(deadline)
         except TimeoutError:
             self.kill()
@@ -80,27 +79,30 @@ class ConfinedProcess:
         except (OSError, EOFError, MessageError) as exc:
             raise self._end() from exc
 
-    def _send(self, data: bytes, deadline: float | None) -> None:
-        left = memoryview(data)
-        while left:
+    def _send(self, parts: list[memoryview], deadline: float | None) -> None:
+        while parts:
             try:
-                left = left[os.write(self._stdin.fileno(), left) :]
+                written = os.writev(self._stdin.fileno(), parts)
             except BlockingIOError:
                 _wait(self._stdin.fileno(), select.POLLOUT, deadline)
+            else:
+                parts = _after(written, parts)
 
     def _receive(self, deadline: float | None) -> bytes:
-        size = frame_size(self._receive_exactly(FRAME_HEAD_BYTES, deadline), MAX_REPLY_BYTES)
-        return self._receive_exactly(size, deadline)
-
-    def _receive_exactly(self, size: int, deadline: float | None) -> bytes:
-        data = b""
-        while len(data) < size:
+        reply = bytearray()
+        end = FRAME_HEAD_BYTES
+        while len(reply) < end:
             _wait(self._stdout.fileno(), select.POLLIN, deadline)
-            more = os.read(self._stdout.fileno(), size - len(data))
+            more = os.read(self._stdout.fileno(), PIPE_BYTES)
             if not more:
                 raise EOFError
-            data += more
-        return data
+            reply += more
+            if len(reply) >= FRAME_HEAD_BYTES:
+                size = frame_size(bytes(reply[:FRAME_HEAD_BYTES]), MAX_REPLY_BYTES)
+                end = FRAME_HEAD_BYTES + size
+        if len(reply) > end:
+            raise MessageError("a child said more than one reply")
+        return bytes(reply[FRAME_HEAD_BYTES:])
 
     def kill(self) -> None:
         """End the child at once; whoever is asking gets a `ProcessDiedError`."""
@@ -134,6 +136,16 @@ class ConfinedProcess:
         start = max(0, size - MAX_LOGGED_CHARS)
         text = os.pread(self._said.fileno(), size - start, start).decode("utf-8", "replace")
         return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def _after(written: int, parts: list[memoryview]) -> list[memoryview]:
+    """What is left of parts of which so many bytes are written."""
+    left = []
+    for part in parts:
+        if written < len(part):
+            left.append(part[written:])
+        written = max(0, written - len(part))
+    return left
 
 
 def _wait(descriptor: int, event: int, deadline: float | None) -> None:

@@ -8,7 +8,7 @@ import math
 import sqlite3
 from collections.abc import Iterable
 
-from iraas.core.fair_shares import FIRST_COST_S, Costs, cost_s
+from iraas.core.fair_shares import FIRST_COST_S, QUANTUM_S, Costs, cost_s
 
 _WAITING = """
 SELECT settled_s + leased * cost_s, id, cost_s, visible FROM groups
@@ -33,17 +33,15 @@ WHERE id = ? RETURNING visible + leased + delayed
 def turns(connection: sqlite3.Connection, count: int) -> list[int]:
     """The groups whose turns are the next so many, as far as there are visible messages."""
     waiting = connection.execute(_WAITING, (count,)).fetchall()
-    if len(waiting) == 1:
-        _, group, _, visible = waiting[0]
-        return [group] * min(count, visible)
     found: list[int] = []
     while waiting and len(found) < count:
-        virtual_s, group, cost, visible = waiting[0]
-        found.append(group)
-        if visible == 1:
-            heapq.heappop(waiting)
-        else:
-            heapq.heapreplace(waiting, (virtual_s + cost, group, cost, visible - 1))
+        virtual_s, group, cost, visible = heapq.heappop(waiting)
+        run = min(visible, count - len(found))
+        if waiting:
+            run = min(run, max(1, int((waiting[0][0] + QUANTUM_S - virtual_s) / cost)))
+        found += [group] * run
+        if run < visible:
+            heapq.heappush(waiting, (virtual_s + run * cost, group, cost, visible - run))
     return found
 
 
