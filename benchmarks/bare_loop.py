@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from dataset import make_dataset
 
-from iraas.classifier.imaging import DEFAULT_MAX_PIXELS, decode_image, fit_pixels
+from iraas.classifier.imaging import decode_image, fit_pixels
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
 from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
+from iraas.decoding.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -99,7 +100,7 @@ def _one_image(classifier: OnnxClassifier, path: Path) -> list[float]:
     marks = [time.thread_time()]
     data = path.read_bytes()
     marks.append(time.thread_time())
-    image = decode_image(data, preprocessing, DEFAULT_MAX_PIXELS)
+    image = decode_image(data, preprocessing, DEFAULT_LIMITS)
     marks.append(time.thread_time())
     pixels = fit_pixels(image, preprocessing)
     marks.append(time.thread_time())

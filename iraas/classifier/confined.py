@@ -8,7 +8,7 @@ again when it ends; it costs about 0.3 s.
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from iraas.sandbox.environment import decoder_environment
 from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
 
 log = logging.getLogger(__name__)
+BATCH_SIZE = 4
 MAX_HANGS = 2
 """Once may be the machine's fault: a process that was paused, or a disk that swaps."""
 
@@ -86,8 +87,8 @@ class ConfinedClassifier:
 
     @property
     def batch_size(self) -> int:
-        """1: one image at a time, so that it is known which one ended the process."""
-        return 1
+        """A few, so that the process seldom waits for its parent."""
+        return BATCH_SIZE
 
     @property
     def unconfined(self) -> str:
@@ -111,43 +112,32 @@ class ConfinedClassifier:
         if self._greeting is None:
             self._greet()
 
-    def classify(self, images: Sequence[bytes]) -> list[Prediction | ImageError]:
+    def classify(self, images: Sequence[bytes]) -> Iterator[Prediction | ImageError]:
         """Classify images; see `iraas.core.ports.Classifier.classify`.
+
+        An image that ends the process is tried again in a new one, and those after it with it.
 
         Raises:
             ProcessDiedError: The process could not be started again.
         """
         self.wait_until_ready()
-        return [self._classify(image) for image in images]
+        done, failures = 0, _Failures(self._limits)
+        while done < len(images):
+            try:
+                for reply in self._process.ask_all(images[done:], timeout_s=self._limits.answer_s):
+                    answer = decode_answer(reply)
+                    done, failures = done + 1, _Failures(self._limits)
+                    yield answer
+            except (MessageError, ProcessDiedError) as exc:
+                self._restart()
+                error = failures.add(exc)
+                if error is not None:
+                    done, failures = done + 1, _Failures(self._limits)
+                    yield error
 
     def close(self) -> None:
         """End the process. Idempotent."""
         self._process.close()
-
-    def _classify(self, image: bytes) -> Prediction | ImageError:
-        hangs = 0
-        for _ in range(self._limits.max_attempts):
-            try:
-                return decode_answer(self._process.ask(image, timeout_s=self._limits.answer_s))
-            except MessageError as exc:
-                log.warning("a classifier process answered with garbage: %s", exc)
-                self._restart()
-            except ProcessDiedError as exc:
-                self._restart()
-                if ended_by_cpu_budget(exc):
-                    return self._too_slow()
-                hangs += exc.timed_out
-                if hangs == MAX_HANGS:
-                    return ImageTooSlowError(f"no answer within {self._limits.answer_s:g} s, twice")
-                log.warning("a classifier process ended with status %d", exc.status)
-        attempts = self._limits.max_attempts
-        return DecoderCrashError(f"it ended its classifier process {attempts} times")
-
-    def _too_slow(self) -> ImageError:
-        return ImageTooSlowError(
-            f"decoding took more CPU time than the {self._limits.image_cpu_s:g} s that one image "
-            "may take (the setting image_cpu_s)"
-        )
 
     def _restart(self) -> None:
         self._process.close()
@@ -183,3 +173,36 @@ class ConfinedClassifier:
                 remedy="Install libseccomp, and pyseccomp with pip.",
             )
         log.warning("this system does not confine the classifier process in: %s", unconfined)
+
+
+class _Failures:
+    """Counts how often one image ended the process, and says when that is enough."""
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._hangs = 0
+
+    def add(self, failure: MessageError | ProcessDiedError) -> ImageError | None:
+        """Count an end of the process, or an answer that cannot be read.
+
+        Returns:
+            Why the image is given up; None to try it again.
+        """
+        limits = self._limits
+        self._count += 1
+        if isinstance(failure, MessageError):
+            log.warning("a classifier process answered with garbage: %s", failure)
+        elif ended_by_cpu_budget(failure):
+            return ImageTooSlowError(
+                f"decoding took more CPU time than the {limits.image_cpu_s:g} s that one image "
+                "may take (the setting image_cpu_s)"
+            )
+        else:
+            log.warning("a classifier process ended with status %d", failure.status)
+            self._hangs += failure.timed_out
+        if self._hangs == MAX_HANGS:
+            return ImageTooSlowError(f"no answer within {limits.answer_s:g} s, twice")
+        if self._count == limits.max_attempts:
+            return DecoderCrashError(f"it ended its classifier process {self._count} times")
+        return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iraas.classifier.answers import Greeting, encode_answer
 from iraas.core.outcomes import Prediction
+from iraas.decoding.limits import ESTIMATED_SHARE, DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.sandbox.child import Child
 from iraas.sandbox.confinement import Confinement, confine, confine_files_after_loading
@@ -37,10 +38,11 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
     from iraas.classifier.onnx_runtime import load_classifier  # noqa: PLC0415 - once confined
 
     order = child.order
+    limits = DecodeLimits(
+        max_pixels=order["max_pixels"], max_cpu_s=order["image_cpu_s"] * ESTIMATED_SHARE
+    )
     try:
-        classifier = load_classifier(
-            Path(order["bundle"]), max_pixels=order["max_pixels"], verify=order["verify"]
-        )
+        classifier = load_classifier(Path(order["bundle"]), limits=limits, verify=order["verify"])
     except (BundleError, MissingExtraError) as error:
         is_missing = isinstance(error, MissingExtraError)
         failure = Greeting("", str(error), error.remedy, is_incomplete_install=is_missing)

@@ -16,21 +16,19 @@ from PIL import Image
 from iraas.classifier.bundle import Preprocessing
 from iraas.classifier.colours import plain_region
 from iraas.decoding.failures import image_errors
-from iraas.decoding.limits import DEFAULT_MAX_PIXELS, DecodeLimits
+from iraas.decoding.limits import DEFAULT_LIMITS, DecodeLimits
 from iraas.decoding.opening import load_image
 from iraas.decoding.orientation import upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_MAX_PIXELS", "decode_image", "fit_pixels", "prepare_pixels"]
-
 REDUCING_GAP: Final = 2.0
 """Images much larger than the input are first averaged down to twice the input's side."""
 
 
 def prepare_pixels(
-    data: bytes, preprocessing: Preprocessing, *, max_pixels: int = DEFAULT_MAX_PIXELS
+    data: bytes, preprocessing: Preprocessing, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> NDArray[np.uint8]:
     """Decode one image and bring it into the model's form.
 
@@ -40,26 +38,26 @@ def prepare_pixels(
     Args:
         data: The file.
         preprocessing: What the model wants.
-        max_pixels: Limit on width times height, by the header.
+        limits: What decoding it may cost.
 
     Returns:
         uint8 RGB pixels of shape (size, size, 3).
 
     Raises:
         NotAnImageError: If the bytes are of no format that iraas reads.
-        ImageTooLargeError: If there are more pixels than `max_pixels`, or decoding would take too
-            much memory or time; nothing was decoded then.
+        ImageTooLargeError: If there are too many pixels, or decoding would take too much memory or
+            time; nothing was decoded then.
         BrokenImageError: If the content is broken, truncated, or of a kind nobody can decode.
     """
     with image_errors(data):
-        return fit_pixels(decode_image(data, preprocessing, max_pixels), preprocessing)
+        return fit_pixels(decode_image(data, preprocessing, limits), preprocessing)
 
 
-def decode_image(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> Image.Image:
+def decode_image(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits) -> Image.Image:
     """Decode an image, no larger than the model needs it; `prepare_pixels` is the safe way in."""
     return load_image(
         data,
-        DecodeLimits(max_pixels=max_pixels),
+        limits,
         shrink_to=preprocessing.size + preprocessing.crop_padding,
     )
 

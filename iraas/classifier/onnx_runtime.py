@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iraas.classifier.bundle import load_bundle
 from iraas.classifier.silence import import_onnxruntime
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
+from iraas.decoding.limits import DEFAULT_LIMITS, DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from iraas.classifier.bundle import Bundle, Preprocessing
 
-DEFAULT_MAX_PIXELS: Final = 64_000_000
-"""As `iraas.classifier.imaging.DEFAULT_MAX_PIXELS`, without importing it."""
 
 _LOG_ERRORS: Final = 3
 
@@ -34,7 +33,7 @@ class OnnxClassifier:
     """
 
     def __init__(
-        self, bundle: Bundle, *, threads: int = 1, max_pixels: int = DEFAULT_MAX_PIXELS
+        self, bundle: Bundle, *, threads: int = 1, limits: DecodeLimits = DEFAULT_LIMITS
     ) -> None:
         """Load the model.
 
@@ -42,7 +41,7 @@ class OnnxClassifier:
             bundle: What to run.
             threads: Cores to use for one inference, at least 1. One process a core, each with one
                 thread, gets more done than one process with several.
-            max_pixels: Limit on an image's width times height.
+            limits: What decoding one image may cost.
 
         Raises:
             BundleError: If the model cannot be loaded, or does not fit its labels.
@@ -62,7 +61,7 @@ class OnnxClassifier:
         self._np = np
         self._prepare = prepare_pixels
         self._bundle = bundle
-        self._max_pixels = max_pixels
+        self._limits = limits
         self._session = _session(onnxruntime, bundle, threads)
         self._input_name = str(self._session.get_inputs()[0].name)
         self._same = _same_labels(bundle.labels)
@@ -88,7 +87,7 @@ class OnnxClassifier:
         Raises:
             ImageError: With the reason, if it cannot be done.
         """
-        return self._prepare(data, self.preprocessing, max_pixels=self._max_pixels)
+        return self._prepare(data, self.preprocessing, self._limits)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Classify prepared images: one prediction each, in order; none for none."""
@@ -131,7 +130,7 @@ def load_classifier(
     bundle_path: Path,
     *,
     threads: int = 1,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    limits: DecodeLimits = DEFAULT_LIMITS,
     verify: bool = True,
 ) -> OnnxClassifier:
     """The classifier of a bundle's directory, ready to run; takes about 0.3 s with its imports.
@@ -139,7 +138,7 @@ def load_classifier(
     Args:
         bundle_path: As `iraas.classifier.zoo.ensure_bundle` gives it.
         threads: Cores to use for one inference, at least 1.
-        max_pixels: Limit on an image's width times height.
+        limits: What decoding one image may cost.
         verify: Whether to check the files against their hashes first.
 
     Raises:
@@ -151,7 +150,7 @@ def load_classifier(
         # worker processes, and nothing here uses it.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     bundle = load_bundle(bundle_path, verify=verify)
-    return OnnxClassifier(bundle, threads=threads, max_pixels=max_pixels)
+    return OnnxClassifier(bundle, threads=threads, limits=limits)
 
 
 def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     faulthandler.enable()
+    _let_others_go_first()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     greeting = json.loads(sys.stdin.readline())
 
@@ -62,6 +63,16 @@ def main() -> None:
     except IraasError as error:
         tell(_error_beat(error))
         sys.exit(BROKEN)
+
+
+def _let_others_go_first() -> None:
+    """Let no process of the worker interrupt another when it wakes up (sched(7), SCHED_BATCH).
+
+    Commands and the web tier go first, and the next image is sent and the last answer taken when
+    the classifier has used up its slice of time, not in the midst of its work.
+    """
+    with suppress(OSError, AttributeError):  # Linux only
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _work(greeting: Mapping[str, Any], tell: Callable[[Beat], None]) -> None:

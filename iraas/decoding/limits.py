@@ -23,6 +23,10 @@ DEFAULT_MAX_CPU_S: Final = 1.2
 """Most CPU time for one image, as estimated; the figures that it is estimated from are upper bounds
 measured on a core of 2.5 GHz."""
 
+ESTIMATED_SHARE: Final = 6 / 7
+"""How much of an image's budget of CPU time its estimate may be: the rest is for what is not
+estimated, and for slower cores."""
+
 MAX_SIDE: Final = 250_000
 """Pillow keeps 8 bytes a row beside the pixels, and decoders take some 50 ns a row: an image one
 pixel wide would cost more for its rows than for its pixels."""
@@ -80,6 +84,9 @@ class DecodeLimits:
                 f"decoding takes up to {cost.cpu_s:,.1f} s of CPU time, "
                 f"the limit is {self.max_cpu_s:g} s"
             )
+
+
+DEFAULT_LIMITS: Final = DecodeLimits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A confined child process, as its parent holds it: one frame goes in, one frame comes back."""
+"""A confined child process, as its parent holds it: for each frame that goes in, one comes back."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import BinaryIO, cast
 
@@ -52,6 +52,7 @@ class ConfinedProcess:
             raise
         self._stdin = cast("BinaryIO", self._process.stdin)
         self._stdout = cast("BinaryIO", self._process.stdout)
+        self._received = bytearray()
         os.set_blocking(self._stdin.fileno(), False)
 
     @property
@@ -69,40 +70,67 @@ class ConfinedProcess:
         Raises:
             ProcessDiedError: The child ended, was killed, or answered with garbage.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        (reply,) = self.ask_all([request], timeout_s=timeout_s)
+        return reply
+
+    def ask_all(
+        self, requests: Sequence[bytes], *, timeout_s: float | None = None
+    ) -> Iterator[bytes]:
+        """Send frames and give the reply to each as it comes; after an error the child is gone.
+
+        Each frame is sent while the one before it is worked on, so that the child never waits for
+        its parent between two. Take all the replies: what is left would be the next caller's.
+
+        Args:
+            requests: The frames' contents.
+            timeout_s: Seconds of wall clock for each reply until the child is killed; None for no
+                limit.
+
+        Raises:
+            ProcessDiedError: The child ended, was killed, or answered with garbage, at the first
+                request that has no reply.
+        """
         try:
-            self._send([memoryview(frame_head(request)), memoryview(request)], deadline)
-            return self._receive(deadline)
+            deadline = _deadline(timeout_s)
+            for ahead, request in enumerate(requests):
+                self._send(request, deadline)
+                if ahead:
+                    yield self._receive(deadline)
+                    deadline = _deadline(timeout_s)
+            if requests:
+                yield self._receive(deadline)
         except TimeoutError:
             self.kill()
             raise self._end(timed_out=True) from None
         except (OSError, EOFError, MessageError) as exc:
             raise self._end() from exc
 
-    def _send(self, parts: list[memoryview], deadline: float | None) -> None:
-        while parts:
+    def _send(self, data: bytes, deadline: float | None) -> None:
+        left = [memoryview(frame_head(data)), memoryview(data)]
+        while left:
             try:
-                written = os.writev(self._stdin.fileno(), parts)
+                written = os.writev(self._stdin.fileno(), left)
             except BlockingIOError:
                 _wait(self._stdin.fileno(), select.POLLOUT, deadline)
             else:
-                parts = _after(written, parts)
+                left = _after(left, written)
 
     def _receive(self, deadline: float | None) -> bytes:
-        reply = bytearray()
-        end = FRAME_HEAD_BYTES
-        while len(reply) < end:
+        self._receive_at_least(FRAME_HEAD_BYTES, deadline)
+        size = frame_size(bytes(self._received[:FRAME_HEAD_BYTES]), MAX_REPLY_BYTES)
+        end = FRAME_HEAD_BYTES + size
+        self._receive_at_least(end, deadline)
+        reply = bytes(self._received[FRAME_HEAD_BYTES:end])
+        del self._received[:end]
+        return reply
+
+    def _receive_at_least(self, size: int, deadline: float | None) -> None:
+        while len(self._received) < size:
             _wait(self._stdout.fileno(), select.POLLIN, deadline)
             more = os.read(self._stdout.fileno(), PIPE_BYTES)
             if not more:
                 raise EOFError
-            reply += more
-            if len(reply) >= FRAME_HEAD_BYTES:
-                size = frame_size(bytes(reply[:FRAME_HEAD_BYTES]), MAX_REPLY_BYTES)
-                end = FRAME_HEAD_BYTES + size
-        if len(reply) > end:
-            raise MessageError("a child said more than one reply")
-        return bytes(reply[FRAME_HEAD_BYTES:])
+            self._received += more
 
     def kill(self) -> None:
         """End the child at once; whoever is asking gets a `ProcessDiedError`."""
@@ -138,7 +166,11 @@ class ConfinedProcess:
         return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def _after(written: int, parts: list[memoryview]) -> list[memoryview]:
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _after(parts: list[memoryview], written: int) -> list[memoryview]:
     """What is left of parts of which so many bytes are written."""
     left = []
     for part in parts:

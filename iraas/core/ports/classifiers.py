@@ -1,6 +1,6 @@
 """Classifiers: a model in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from iraas.core.outcomes import Prediction
@@ -20,8 +20,10 @@ class Classifier(Protocol):
         """How many images `classify` takes best at once."""
         ...
 
-    def classify(self, images: Sequence[bytes]) -> list[Prediction | ImageError]:
-        """Classify images, at least one; the results come in the same order.
+    def classify(self, images: Sequence[bytes]) -> Iterable[Prediction | ImageError]:
+        """Classify images; the results come in the same order, each as soon as it is known.
+
+        Take them all before the next call.
 
         An image that cannot be classified gives the error that says why, and hurts no other. A
         `DecoderCrashError` among them is for people to look at.

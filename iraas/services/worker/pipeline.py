@@ -128,14 +128,15 @@ class Pipeline:
         return [] if self._stop.is_set() else tasks
 
     def _classify(self, tasks: Sequence[Task]) -> None:
-        """Classify together; each task took an equal share of the time."""
-        began = time.monotonic()
+        """Classify together; each task took the time since the result before its own."""
         for task in tasks:
             self._fault("decode", task.request.name)
+        began = time.monotonic()
         results = self._classifier.classify([task.image for task in tasks])
-        took_s = (time.monotonic() - began) / len(tasks)
         for task, result in zip(tasks, results, strict=True):
-            self._conclude(task, result, took_s)
+            now = time.monotonic()
+            self._conclude(task, result, now - began)
+            began = now
 
     def _conclude(self, task: Task, result: Prediction | ImageError, took_s: float) -> None:
         prediction, reason = (None, str(result)) if isinstance(result, ImageError) else (result, "")

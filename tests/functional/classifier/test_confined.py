@@ -21,6 +21,8 @@ from iraas.errors import (
     BundleError,
     ConfigurationError,
     DecoderCrashError,
+    ImageError,
+    ImageTooLargeError,
     ImageTooSlowError,
     NotAnImageError,
     ProcessDiedError,
@@ -56,7 +58,7 @@ def test_it_says_what_the_open_classifier_says(
     confined: ConfinedClassifier, unconfined: OnnxClassifier, photos: Sequence[Photo]
 ) -> None:
     images = [path.read_bytes() for path, _, _ in photos[:5]]
-    assert confined.classify(images) == unconfined.classify(images)
+    assert list(confined.classify(images)) == unconfined.classify(images)
     assert confined.model_id == unconfined.model_id
 
 
@@ -86,19 +88,17 @@ def test_a_file_that_is_no_image_hurts_no_other(
     assert isinstance(empty, NotAnImageError)
 
 
-def test_an_image_that_takes_too_much_cpu_time_fails_at_once_and_says_so(
-    bundle_path: Path, photos: Sequence[Photo]
-) -> None:
-    photo = photos[0][0].read_bytes()
-    limits = ImageLimits(image_cpu_s=0.1, max_attempts=3)
-    with closing(ConfinedClassifier(bundle_path, limits)) as classifier:
-        first = classifier.classify([photo])
-        pid = classifier.pid
-        (slow,) = classifier.classify([noise(4000)])
-        assert isinstance(slow, ImageTooSlowError)
-        assert "0.1 s" in str(slow)
-        assert classifier.pid != pid, "the process was not ended"
-        assert classifier.classify([photo]) == first
+def test_the_budget_of_an_image_is_a_setting(bundle_path: Path) -> None:
+    image = noise(2000)
+    found: list[Prediction | ImageError] = []
+    for image_cpu_s in (0.02, 2.0):
+        limits = ImageLimits(image_cpu_s=image_cpu_s)
+        with closing(ConfinedClassifier(bundle_path, limits)) as classifier:
+            found += classifier.classify([image])
+    refused, classified = found
+    assert isinstance(refused, ImageTooLargeError)
+    assert "CPU time" in str(refused)
+    assert isinstance(classified, Prediction)
 
 
 class Scripted(ConfinedClassifier):
@@ -129,6 +129,38 @@ def test_an_image_that_ends_its_process_each_time_is_given_up(end: str) -> None:
         assert classifier.starts == 4
 
 
+def test_an_image_that_takes_more_cpu_time_than_estimated_fails_at_once_and_says_so() -> None:
+    work = """
+from iraas.sandbox.limits import cpu_budget
+for request in requests:
+    with cpu_budget(0.1):
+        while request == b"slow": pass
+    answer(b'{"top": [["cat", 0.5]]}')
+"""
+    limits = ImageLimits(image_cpu_s=0.1, max_attempts=3)
+    with closing(Scripted(GREET + work, limits)) as classifier:
+        before, slow, after = classifier.classify([b"quick", b"slow", b"quick"])
+        assert isinstance(slow, ImageTooSlowError)
+        assert "0.1 s" in str(slow)
+        assert isinstance(before, Prediction)
+        assert before == after
+        assert classifier.starts == 2, "the process was not ended, or the image was tried again"
+
+
+def test_one_image_that_ends_its_process_costs_those_beside_it_nothing() -> None:
+    """Each is answered in its turn; those after it were already sent to the process that ended."""
+    answer = r"""answer(b'{"top": [["' + request + b'", 0.5]]}')"""
+    program = f"{GREET}for request in requests: os._exit(3) if request == b'bad' else {answer}"
+    with closing(Scripted(program)) as classifier:
+        results = list(classifier.classify([b"one", b"bad", b"two", b"bad", b"three"]))
+        assert [isinstance(one, DecoderCrashError) for one in results] == [False, True] * 2 + [
+            False
+        ]
+        good = [one for one in results if isinstance(one, Prediction)]
+        assert [one.top[0].label for one in good] == ["one", "two", "three"]
+        assert classifier.starts == 7
+
+
 def test_an_image_that_hangs_is_tried_twice_and_no_more() -> None:
     hang = f"{GREET}for request in requests: threading.Event().wait()"
     with closing(Scripted(hang, limits=ImageLimits(answer_s=0.2))) as classifier:
@@ -141,9 +173,9 @@ def test_a_process_that_was_killed_by_others_costs_the_image_nothing(
     confined: ConfinedClassifier, photos: Sequence[Photo]
 ) -> None:
     photo = photos[0][0].read_bytes()
-    before = confined.classify([photo])
+    before = list(confined.classify([photo]))
     os.kill(confined.pid, signal.SIGKILL)
-    assert confined.classify([photo]) == before
+    assert list(confined.classify([photo])) == before
 
 
 def test_a_process_that_ends_at_its_start_is_a_fault_of_its_own() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from iraas.classifier.bundle import Preprocessing
 from iraas.classifier.imaging import prepare_pixels
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.decoding.limits import DecodeLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def encode() -> Encode:
 @pytest.fixture(scope="session")
 def prepare() -> Prepare:
     def prepare_small(data: bytes, max_pixels: int = 64_000_000) -> NDArray[np.uint8]:
-        return prepare_pixels(data, SMALL_INPUT, max_pixels=max_pixels)
+        return prepare_pixels(data, SMALL_INPUT, DecodeLimits(max_pixels=max_pixels))
 
     return prepare_small
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from iraas.classifier.imaging import prepare_pixels
+from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BrokenImageError, ImageError
 
 from .conftest import SIZE, SMALL_INPUT
@@ -101,7 +102,7 @@ def test_garbage_after_a_known_head_is_an_image_error(head: bytes) -> None:
 
 def assert_picture_or_image_error(data: bytes) -> None:
     try:
-        pixels = prepare_pixels(data, SMALL_INPUT, max_pixels=1_000_000)
+        pixels = prepare_pixels(data, SMALL_INPUT, DecodeLimits(max_pixels=1_000_000))
     except ImageError:
         return
     assert pixels.shape == (SIZE, SIZE, 3)

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from iraas.classifier.bundle import Preprocessing
-from iraas.classifier.imaging import DEFAULT_MAX_PIXELS, decode_image, prepare_pixels
+from iraas.classifier.imaging import decode_image, prepare_pixels
 from iraas.core.formats import ImageFormat
+from iraas.decoding.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from .conftest import Encode, Prepare
@@ -114,7 +115,7 @@ def test_a_phones_picture_with_a_second_one_inside_is_a_jpeg(
 def test_a_large_jpeg_is_shrunk_while_it_is_decoded(encode: Encode) -> None:
     data = encode(quarters(4000, 3000), "JPEG")
 
-    image = decode_image(data, LITE0, DEFAULT_MAX_PIXELS)
+    image = decode_image(data, LITE0, DEFAULT_LIMITS)
 
     assert image.size == (500, 375)
 

@@ -14,6 +14,7 @@ import pytest
 
 from iraas.classifier.bundle import BundleFacts, Preprocessing, load_bundle, write_bundle
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BundleError, ImageTooLargeError
 from tests.waiting import PATIENCE_S
 
@@ -108,7 +109,7 @@ def test_classes_of_one_name_are_one_label_with_their_sum(classifier: OnnxClassi
 def test_the_pixel_limit_is_passed_on(
     bundle_path: Path, photos: list[tuple[Path, str, int]]
 ) -> None:
-    strict = load_classifier(bundle_path, max_pixels=1_000)
+    strict = load_classifier(bundle_path, limits=DecodeLimits(max_pixels=1_000))
 
     with pytest.raises(ImageTooLargeError, match="the limit is 1,000"):
         strict.prepare(photos[0][0].read_bytes())
