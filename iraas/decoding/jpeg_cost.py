@@ -38,9 +38,9 @@ def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cos
             less.
     """
     frame = header.frame
-    blocks = frame.all_blocks
+    blocks = sum(frame.blocks.values())
     first = next(iter_scans(data, header))
-    kept = frame.is_progressive or len(first.components) < len(frame.sampling)
+    kept = frame.is_progressive or len(first.components) < len(frame.blocks)
     byte_s = PROGRESSIVE_BYTE_S if frame.is_progressive else BYTE_S
     memory_bytes = COEFFICIENT_BYTES * blocks if kept else 0
     cpu_s = len(data) * byte_s + pixels * PIXEL_S + blocks * OUTPUT_BLOCK_S
@@ -49,7 +49,7 @@ def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cos
     cpu_s += blocks * KEPT_BLOCK_S
     # In a scan's data each 0xFF is followed by a zero: this never counts too few.
     count = data.count(b"\xff\xda", header.first_scan)
-    most_s = count * scan_s(frame, Scan(tuple(frame.sampling), 64, 1))
+    most_s = count * scan_s(frame, Scan(tuple(frame.blocks), 64, 1))
     if cpu_s + most_s <= max_cpu_s:
         return Cost(memory_bytes, cpu_s + most_s)
     for scan in iter_scans(data, header):
@@ -61,7 +61,7 @@ def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cos
 
 def scan_s(frame: Frame, scan: Scan) -> float:
     """Seconds of CPU time for one scan, its bytes left out."""
-    blocks = sum(map(frame.blocks, scan.components))
+    blocks = sum(frame.blocks.get(one, 0) for one in scan.components)
     block_s = BLOCK_S + scan.coefficients * BLOCK_COEFFICIENT_S
     if frame.is_arithmetic:
         block_s += ARITHMETIC_BLOCK_S

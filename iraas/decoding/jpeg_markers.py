@@ -51,13 +51,13 @@ class Frame:
         process: The marker's second byte, which tells the coding.
         width: In pixels.
         height: In pixels; 0 if the file leaves it open.
-        sampling: Horizontal and vertical sampling factor by component.
+        blocks: Blocks of 8 x 8 samples by component, at the edges filled up.
     """
 
     process: int
     width: int
     height: int
-    sampling: dict[int, tuple[int, int]]
+    blocks: dict[int, int]
 
     @property
     def is_progressive(self) -> bool:
@@ -68,21 +68,6 @@ class Frame:
     def is_arithmetic(self) -> bool:
         """Whether the data are coded arithmetically."""
         return self.process in _ARITHMETIC
-
-    def blocks(self, component: int) -> int:
-        """Blocks of 8 x 8 samples of a component, at the edges filled up; 0 if it is unknown."""
-        if component not in self.sampling:
-            return 0
-        across, down = self.sampling[component]
-        most_across = max(one for one, _ in self.sampling.values()) or 1
-        most_down = max(one for _, one in self.sampling.values()) or 1
-        columns = -(-self.width // (8 * most_across)) * across
-        return columns * -(-self.height // (8 * most_down)) * down
-
-    @property
-    def all_blocks(self) -> int:
-        """Blocks of all components."""
-        return sum(map(self.blocks, self.sampling))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +174,12 @@ def _frame(marker: int, payload: bytes) -> Frame:
         _, height, width, count = struct.unpack_from(">BHHB", payload)
     except struct.error as exc:
         raise BrokenImageError("broken JPEG: the frame header is too short") from exc
-    components = zip(payload[6 : 6 + 3 * count : 3], payload[7 : 7 + 3 * count : 3], strict=False)
-    sampling = {identity: (factors >> 4, factors & 15) for identity, factors in components}
-    return Frame(marker, width, height, sampling)
+    factors = payload[7 : 7 + 3 * count : 3]
+    columns = -(-width // (8 * max((one >> 4 for one in factors), default=1) or 8))
+    rows = -(-height // (8 * max((one & 15 for one in factors), default=1) or 8))
+    components = zip(payload[6 : 6 + 3 * count : 3], factors, strict=False)
+    blocks = {name: columns * (one >> 4) * rows * (one & 15) for name, one in components}
+    return Frame(marker, width, height, blocks)
 
 
 def _interval(payload: bytes) -> int:

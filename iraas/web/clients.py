@@ -1,6 +1,7 @@
 """Who a client is, as far as bounds and rates are concerned: an address."""
 
 import ipaddress
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -55,6 +56,7 @@ def is_loopback(host: str) -> bool:
     return found is not None and found.is_loopback
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address; one of IPv4 that is written as one of IPv6 is the former."""
     try:
