@@ -15,7 +15,7 @@ from iraas.core.outcomes import Prediction
 from iraas.decoding.limits import ESTIMATED_SHARE, DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.sandbox.child import Child
-from iraas.sandbox.confinement import Confinement, confine, confine_files_after_loading
+from iraas.sandbox.confinement import Confinement, confine, confine_after_loading
 from iraas.sandbox.limits import cpu_budget, limit_memory
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
         failure = Greeting("", str(error), error.remedy, is_incomplete_install=is_missing)
         child.reply(json.dumps(asdict(failure)).encode())
         return None
-    confinement = confine_files_after_loading(confinement)
     unlimited = "" if limit_memory(order["headroom_bytes"]) else "memory"
+    confinement = confine_after_loading(confinement)
     missing = ", ".join(one for one in (confinement.missing, unlimited) if one)
     greeting = Greeting(classifier.model_id, unconfined=missing)
     child.reply(json.dumps(asdict(greeting)).encode())

@@ -15,14 +15,24 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from iraas.sandbox.system_calls import FORBIDDEN_CALLS, OPENING_CALLS
+from iraas.sandbox.system_calls import (
+    DECODING_CALLS,
+    FORBIDDEN_CALLS,
+    FORBIDDEN_COMMANDS,
+    FORBIDDEN_IOCTL_TYPES,
+    IMPORTING_CALLS,
+    IMPORTING_COMMANDS,
+)
 
 CLONE_THREAD = 0x00010000
+_LOW_BITS = 0xFFFFFFFF
+"""The kernel takes a command for 32 bits, whatever stands above them."""
 _MIN_TREE_RULES = 2
 """libseccomp's level of optimization that makes a binary tree of the rules."""
 
@@ -59,25 +69,25 @@ def confine(readable: Sequence[Path] = ()) -> Confinement:
     """
     seccomp = _load_seccomp()  # it asks another program where its library is: not later
     files = _restrict_files(readable)
-    calls = _forbid_calls(seccomp, FORBIDDEN_CALLS, threads_only=True)
+    calls = _forbid_calls(seccomp)
     return Confinement(files=files, network=calls, processes=calls)
 
 
-def confine_files_after_loading(confinement: Confinement) -> Confinement:
-    """Where Landlock is missing: open no file at all any more.
+def confine_after_loading(confinement: Confinement) -> Confinement:
+    """Allow this process nothing any more but to decode, and to import where Landlock holds.
 
-    For a process that has loaded everything it will ever need.
+    For a process that has loaded everything it needs. Where seccomp is missing it does nothing.
 
     Args:
         confinement: What `confine` gave.
 
     Returns:
-        What holds now.
+        What holds now. Where Landlock is missing, no file can be opened any more.
     """
-    if confinement.files or not confinement.processes:
+    if not confinement.processes:
         return confinement
-    held = _forbid_calls(_load_seccomp(), OPENING_CALLS, threads_only=False)
-    return Confinement(files=held, network=confinement.network, processes=confinement.processes)
+    held = _allow_decoding_only(_load_seccomp(), importing=confinement.files)
+    return replace(confinement, files=confinement.files or held)
 
 
 def library_paths() -> list[Path]:
@@ -121,21 +131,45 @@ def _restrict_files(readable: Iterable[Path]) -> bool:
     return True
 
 
-def _forbid_calls(seccomp: ModuleType | None, names: Iterable[str], *, threads_only: bool) -> bool:
+def _forbid_calls(seccomp: ModuleType | None) -> bool:
+    """Refuse what no decoder does; a model may still be loaded, with threads."""
     if seccomp is None:
         return False
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     refusal = seccomp.ERRNO(errno.EPERM)
-    for name in names:
-        with suppress(OSError, ValueError):  # of calls that this architecture does not have
-            rules.add_rule(refusal, name)
-    if threads_only:
-        other = seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0)
-        rules.add_rule(refusal, "clone", other)
-        # Its flags lie in memory, where a filter cannot look; the C library then uses clone.
-        rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-        rules.add_rule(refusal, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
-        rules.add_rule(refusal, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))  # 0 is itself
+    for name in FORBIDDEN_CALLS:
+        _add_rule(rules, refusal, name)
+    for name, position, value in FORBIDDEN_COMMANDS:
+        _add_rule(rules, refusal, name, seccomp.Arg(position, seccomp.MASKED_EQ, _LOW_BITS, value))
+    for kind in FORBIDDEN_IOCTL_TYPES:
+        _add_rule(rules, refusal, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFF00, kind << 8))
+    rules.add_rule(refusal, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0))
+    # Its flags lie in memory, where a filter cannot look; the C library then uses clone.
+    rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    rules.add_rule(refusal, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
+    rules.add_rule(refusal, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))  # 0 is itself
+    return _load_rules(seccomp, rules)
+
+
+def _allow_decoding_only(seccomp: ModuleType | None, *, importing: bool) -> bool:
+    """Refuse everything but what decoding needs; what was refused before stays refused."""
+    if seccomp is None:
+        return False
+    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    for name in (*DECODING_CALLS, *(IMPORTING_CALLS if importing else ())):
+        _add_rule(rules, seccomp.ALLOW, name)
+    for name, position, value in IMPORTING_COMMANDS:
+        command = seccomp.Arg(position, seccomp.MASKED_EQ, _LOW_BITS, value)
+        _add_rule(rules, seccomp.ALLOW, name, command)
+    return _load_rules(seccomp, rules)
+
+
+def _add_rule(rules: Any, action: Any, name: str, *arguments: Any) -> None:
+    with suppress(OSError, ValueError):  # of calls that this architecture does not have
+        rules.add_rule(action, name, *arguments)
+
+
+def _load_rules(seccomp: ModuleType, rules: Any) -> bool:
     with suppress(OSError, ValueError):  # an old libseccomp has no such level
         rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, _MIN_TREE_RULES)
     try:

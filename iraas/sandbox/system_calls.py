@@ -17,6 +17,7 @@ KERNEL_CALLS = (
     "request_key", "keyctl", "open_by_handle_at", "init_module", "finit_module", "delete_module",
     "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "personality", "quotactl",
     "acct", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname",
+    "setdomainname", "vhangup", "syslog",
     "fsopen", "fsmount", "move_mount", "open_tree", "memfd_secret",
 )  # fmt: skip
 METADATA_CALLS = (
@@ -33,11 +34,53 @@ IPC_CALLS = (
     "mq_timedreceive", "mq_notify",
 )  # fmt: skip
 
-FORBIDDEN_CALLS = (*NETWORK_CALLS, *PROCESS_CALLS, *KERNEL_CALLS, *METADATA_CALLS, *IPC_CALLS)
-
-OPENING_CALLS = (
-    "open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat",
-    "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat", "rmdir",
-    "truncate", "mknod", "mknodat",
+WATCHING_CALLS = (
+    "inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init", "fanotify_mark", "flock",
 )  # fmt: skip
-"""What opens, makes or removes files: for where Landlock is missing."""
+"""What hears of others' files, by names that Landlock does not hide, or locks them."""
+
+FORBIDDEN_CALLS = (
+    *NETWORK_CALLS, *PROCESS_CALLS, *KERNEL_CALLS, *METADATA_CALLS, *IPC_CALLS, *WATCHING_CALLS,
+)  # fmt: skip
+
+FORBIDDEN_COMMANDS = (
+    ("fcntl", 1, 8),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: a signal to any process of the user
+    ("fcntl", 1, 10),
+    ("fcntl", 1, 15),
+    ("fcntl", 1, 1024),  # F_SETLEASE
+    ("fcntl", 1, 1026),  # F_NOTIFY
+    ("ioctl", 1, 0x5412),  # TIOCSTI: to type into the terminal
+    ("prctl", 0, 1),  # PR_SET_PDEATHSIG: to outlive the parent
+)
+"""Calls that do many things: the call, the argument that says which, and the value refused."""
+
+FORBIDDEN_IOCTL_TYPES = (0x66, 0x58, 0x89)
+"""The second byte of an ioctl's number: attributes of files (``f``, ``X``), and sockets."""
+
+DECODING_CALLS = (
+    "read", "readv", "pread64", "write", "writev", "lseek", "close", "fstat", "poll", "ppoll",
+    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "membarrier",
+    "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "getcpu",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "tgkill",
+    "setitimer", "getitimer", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep",
+    "gettimeofday", "time", "times", "getrusage", "getrandom",
+    "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid",
+    "getrlimit", "setrlimit", "prlimit64", "sysinfo", "uname", "exit", "exit_group",
+)  # fmt: skip
+"""All that a process may call which has loaded what it needs, and decodes."""
+
+IMPORTING_CALLS = (
+    "open", "openat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2",
+    "readlink", "readlinkat", "getdents", "getdents64", "getcwd",
+)  # fmt: skip
+"""What Python calls for a module that is imported late, where Landlock holds the rest."""
+
+IMPORTING_COMMANDS = (
+    ("fcntl", 1, 1),  # F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
+    ("fcntl", 1, 2),
+    ("fcntl", 1, 3),
+    ("fcntl", 1, 1030),
+    ("ioctl", 1, 0x5401),  # TCGETS, FIONCLEX, FIOCLEX
+    ("ioctl", 1, 0x5450),
+    ("ioctl", 1, 0x5451),
+)

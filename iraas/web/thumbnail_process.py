@@ -16,7 +16,7 @@ from iraas.decoding.opening import load_image
 from iraas.decoding.orientation import upright
 from iraas.errors import ImageError
 from iraas.sandbox.child import Child
-from iraas.sandbox.confinement import confine, confine_files_after_loading
+from iraas.sandbox.confinement import confine, confine_after_loading
 from iraas.sandbox.limits import cpu_budget, limit_memory
 
 SIDE = 320
@@ -61,8 +61,9 @@ def _encode(image: Image.Image) -> bytes:
 def main() -> None:
     """Run as a process."""
     child = Child()
-    confinement = confine_files_after_loading(confine())
+    confinement = confine()
     limit_memory(child.order["headroom_bytes"])
+    confinement = confine_after_loading(confinement)
     child.reply(confinement.missing.encode())
     for data in child.requests():
         with cpu_budget(child.order["image_cpu_s"]):

@@ -6,10 +6,10 @@ from pathlib import Path
 from iraas.sandbox.process import ConfinedProcess
 
 HEAD = """
-import json, os, signal, socket, subprocess, sys, threading
+import encodings.idna, json, os, signal, socket, subprocess, sys, threading
 from iraas.sandbox.frames import read_frame, write_frame
 from iraas.sandbox.limits import cpu_budget, end_with_parent, limit_files, limit_memory
-from iraas.sandbox.confinement import confine, confine_files_after_loading
+from iraas.sandbox.confinement import confine, confine_after_loading
 requests = iter(lambda: read_frame(sys.stdin.buffer, max_bytes=10**9), None)
 def answer(data): write_frame(sys.stdout.buffer, data)
 """

@@ -17,19 +17,20 @@ pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="confinement is the Linux kernel's"
 )
 CONFINE = "assert confine().missing == ''"
+LOADED = "assert confine_after_loading(confine()).missing == ''"
 WITHOUT_LANDLOCK = """
 sys.modules['landlockpy'] = None
 confinement = confine()
 assert confinement.missing == 'files'
-assert confine_files_after_loading(confinement).missing == ''
+assert confine_after_loading(confinement).missing == ''
 """
 WITHOUT_SECCOMP = """
 sys.modules['pyseccomp'] = None
-assert confine_files_after_loading(confine()).missing == 'network, processes'
+assert confine_after_loading(confine()).missing == 'network, processes'
 """
 WITHOUT_BOTH = """
 sys.modules['landlockpy'] = sys.modules['pyseccomp'] = None
-assert confine_files_after_loading(confine()).missing == 'files, network, processes'
+assert confine_after_loading(confine()).missing == 'files, network, processes'
 """
 
 
@@ -62,7 +63,7 @@ def metadata_service() -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
 def test_it_reaches_no_network_and_no_credentials_there(confinement: str) -> None:
     with metadata_service() as address:
         found = outcomes(
@@ -87,7 +88,7 @@ def test_where_the_system_offers_nothing_it_says_so_and_goes_on() -> None:
     assert outcomes(WITHOUT_BOTH, '"a file": lambda: open("/etc/passwd")') == {"a file": "allowed"}
 
 
-@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK, WITHOUT_SECCOMP])
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK, WITHOUT_SECCOMP])
 def test_it_reads_and_writes_no_file_of_the_user(confinement: str, tmp_path: Path) -> None:
     secret = tmp_path / "iraas.toml"
     secret.write_text("[default]\ntoken = 'secret'\n")
@@ -107,7 +108,7 @@ def test_it_reads_and_writes_no_file_of_the_user(confinement: str, tmp_path: Pat
     assert secret.exists()
 
 
-@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
 def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
     found = outcomes(
         confinement,
@@ -122,7 +123,53 @@ def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
     assert set(found.values()) == {"PermissionError"}, found
 
 
-@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
+def test_it_signals_watches_and_outlives_nobody_by_a_detour(confinement: str) -> None:
+    prepare = """
+import ctypes, fcntl
+reader, writer = os.pipe()
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0: raise OSError(ctypes.get_errno(), name)
+"""
+    found = outcomes(
+        prepare + confinement,
+        """
+        "owner of a pipe": lambda: fcntl.fcntl(reader, 8, os.getppid()),
+        "the same, behind high bits": lambda: call("syscall", 72, reader, (1 << 32) + 8, 1),
+        "signal of a pipe": lambda: fcntl.fcntl(reader, 10, signal.SIGKILL),
+        "attributes": lambda: fcntl.ioctl(0, 0x40086602, b"\\0" * 8),
+        "extended attributes": lambda: fcntl.ioctl(0, 0x401C5820, b"\\0" * 28),
+        "typing": lambda: fcntl.ioctl(0, 0x5412, b"a"),
+        "inotify": lambda: call("inotify_init1", 0),
+        "fanotify": lambda: call("fanotify_init", 0, 0),
+        "lock": lambda: fcntl.flock(0, fcntl.LOCK_SH),
+        "lease": lambda: fcntl.fcntl(0, 1024, fcntl.F_RDLCK),
+        "end with the parent": lambda: call("prctl", 1, 0),
+        """,
+    )
+    assert set(found.values()) == {"PermissionError"}, found
+
+
+def test_once_it_has_loaded_it_can_only_decode() -> None:
+    found = outcomes(
+        LOADED,
+        """
+        "memory": lambda: bytearray(10_000_000),
+        "clock": lambda: os.times(),
+        "pipe": lambda: os.pipe(),
+        "mask": lambda: os.umask(0),
+        "folder": lambda: os.chdir("/"),
+        "file in memory": lambda: os.memfd_create("x"),
+        "event": lambda: os.eventfd(0),
+        "session": lambda: os.setsid(),
+        """,
+    )
+    assert found.pop("memory") == found.pop("clock") == "allowed"
+    assert set(found.values()) == {"PermissionError"}, found
+
+
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
 def test_it_changes_nothing_about_a_file(confinement: str, tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("secret")
@@ -142,7 +189,7 @@ def test_it_changes_nothing_about_a_file(confinement: str, tmp_path: Path) -> No
     assert (secret.stat().st_mode, secret.stat().st_mtime) == (before.st_mode, before.st_mtime)
 
 
-@pytest.mark.parametrize("confinement", [CONFINE, WITHOUT_LANDLOCK])
+@pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
 def test_it_changes_no_limit_and_no_priority_of_another_process(confinement: str) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = outcomes(
