@@ -155,10 +155,10 @@ class Settings:
     lease_s: float = _project_setting(
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
-    grace_s: float = _project_setting(
+    grace_s: float = _setting(
         _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
     )
-    poll_s: float | None = _project_setting(
+    poll_s: float | None = _setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
     )
     stall_s: float = _setting(

@@ -15,7 +15,7 @@ DEFAULT_MAX_MEMORY_BYTES: Final = 270_000_000
 by pixels (64 million of 4 bytes) fits, and what is not counted here (Pillow's code, Python's own
 objects) keeps the whole below 300 MB."""
 
-DECODING_BYTES: Final = 280_000_000
+DECODING_BYTES: Final = 290_000_000
 """Address space that a confined process may still take to decode one image, beside the file itself:
 a little more than the estimate above, so that the estimate refuses before the system does."""
 
@@ -81,8 +81,8 @@ class DecodeLimits:
             )
         if cost.cpu_s > self.max_cpu_s:
             raise ImageTooLargeError(
-                f"decoding takes up to {cost.cpu_s:,.1f} s of CPU time, "
-                f"the limit is {self.max_cpu_s:g} s"
+                f"decoding may take {cost.cpu_s:,.1f} s of CPU time or more, "
+                f"the limit is {self.max_cpu_s:,.1f} s"
             )
 
 

@@ -7,6 +7,7 @@ its own.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iraas.decoding.limits import Cost, DecodeLimits
@@ -39,9 +40,13 @@ _UNPACKED_BYTE_S: Final = {
     "tiff_adobe_deflate": 5.5e-9,
     "zstd": 5e-9,
     "lzma": 9e-9,
-    "jpeg": 10e-9,
-    "tiff_jpeg": 10e-9,
+    "jpeg": 2e-9,
+    "tiff_jpeg": 2e-9,
 }
+ARITHMETIC_BYTE_S: Final = 10e-9
+"""Of JPEG data that are coded arithmetically."""
+_ARITHMETIC: Final = re.compile(rb"\xff[\xc9-\xcb\xcd-\xcf]")
+"""A frame's marker. Within coded data each 0xFF is followed by a zero or a restart."""
 _PACKED_BYTE_S: Final = {"raw": 0.0, "lzma": 50e-9, "jpeg": 15e-9, "tiff_jpeg": 15e-9}
 DEAREST_UNPACKED_BYTE_S: Final = 10e-9
 PACKED_BYTE_S: Final = 5e-9
@@ -75,9 +80,11 @@ def tiff_cost(image: TiffImageFile, data: bytes, limits: DecodeLimits) -> Cost:
     pixels = image.width * image.height
     pixel_bytes = _pixel_bytes(image)
     packed = sum(min(one, len(data)) for one in segments.byte_counts)
+    byte_s = _UNPACKED_BYTE_S.get(compression, DEAREST_UNPACKED_BYTE_S)
+    if compression in _JPEG and _ARITHMETIC.search(data):
+        byte_s = ARITHMETIC_BYTE_S
     cpu_s = (
-        pixels
-        * (PIXEL_S + pixel_bytes * _UNPACKED_BYTE_S.get(compression, DEAREST_UNPACKED_BYTE_S))
+        pixels * (PIXEL_S + pixel_bytes * byte_s)
         + packed * _PACKED_BYTE_S.get(compression, PACKED_BYTE_S)
         + len(segments.offsets) * STRIP_S
     )

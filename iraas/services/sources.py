@@ -8,6 +8,7 @@ import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TextIO
 
@@ -109,19 +110,29 @@ def _exists(path: str) -> bool:
 
 def _matching(pattern: str, walk: "_Walk") -> Iterator[Picture]:
     found = False
+    bound = ""
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         found = True
-        if _is_folder(path):
+        bound = bound or ("" if walk.follow_links else _fixed_folder(pattern))
+        if bound and os.path.commonpath([os.path.realpath(path), bound]) != bound:
+            walk.skipped(clean_name(path))
+        elif _is_folder(path):
             if "**" not in pattern:
                 yield from walk.below(path, path)
         else:
-            yield Picture(clean_name(path), str(Path(path).absolute()))
+            yield Picture(clean_name(path), str(Path(path).absolute()), bound)
     if not found:
         what = "matches nothing" if glob.has_magic(pattern) else "is not there"
         raise UsageError(
             f"{pattern or 'the empty path'} {what}",
             remedy="Name files, folders or patterns that exist.",
         )
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The folder that a pattern names, without links in its path; what it matches lies below."""
+    parts = takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    return os.path.realpath(Path(*parts))
 
 
 @dataclass(frozen=True, slots=True)

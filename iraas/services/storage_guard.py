@@ -92,10 +92,10 @@ class StorageGuard:
         if usage.free_bytes is not None:
             floor = self._limits.floor_bytes(usage.total_bytes)
             if floor and usage.free_bytes - coming < floor:
-                raise _disk_full(usage.free_bytes, size_bytes, floor)
+                raise _disk_full(usage.free_bytes - self._taken_bytes, size_bytes, floor)
         quota = self._limits.max_stored_bytes
         if quota and usage.used_bytes is not None and usage.used_bytes + coming >= quota:
-            raise _quota_full(usage.used_bytes, size_bytes, quota)
+            raise _quota_full(usage.used_bytes + self._taken_bytes, size_bytes, quota)
 
 
 def _disk_full(free_bytes: int, size_bytes: int, floor_bytes: int) -> StorageFullError:

@@ -20,8 +20,6 @@ ANYBODYS = {
     "max_workers",
     "images_per_worker",
     "lease_s",
-    "grace_s",
-    "poll_s",
     "max_attempts",
 }
 """What a file that nobody named may set: how images are worked through, at the usual price."""

@@ -206,6 +206,22 @@ def test_a_link_out_of_a_folder_is_skipped_and_named(folder: Path, outside: Path
     assert sorted(skipped) == ["climbs.jpg", "link.jpg", "more"]
 
 
+@pytest.mark.parametrize("pattern", ["sub/**/*.jpg", "sub/*", "s*/*.jpg", "sub/more/*"])
+def test_a_pattern_matches_nothing_outside_of_the_folder_that_it_names(
+    folder: Path, outside: Path, pattern: str
+) -> None:
+    (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
+    (folder / "sub" / "more").symlink_to(outside)
+    skipped: list[str] = []
+    found = [one.name for one in find_pictures([pattern], skipped=skipped.append)]
+    is_named = pattern == "sub/more/*"
+    assert ("sub/more/private.jpg" in found) == is_named
+    assert "sub/link.jpg" not in found
+    assert bool(skipped) != is_named
+    followed = [one.name for one in find_pictures([pattern], follow_links=True)]
+    assert any("private" in name or "link" in name for name in followed)
+
+
 def test_a_folder_beside_with_the_same_beginning_is_outside(folder: Path) -> None:
     (folder / "sub-2").mkdir()
     (folder / "sub-2" / "private.jpg").touch()
