@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iraas.classifier.answers import Greeting, encode_answer
-from iraas.core.outcomes import Prediction
 from iraas.decoding.limits import ESTIMATED_SHARE, DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.sandbox.child import Child
@@ -29,8 +28,7 @@ def main() -> None:
     classifier = _load(child, confinement)
     if classifier is not None:
         for image in child.requests():
-            result = _classify(classifier, image, child.order["image_cpu_s"])
-            child.reply(encode_answer(result))
+            child.reply(_answer(classifier, image, child.order["image_cpu_s"]))
 
 
 def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
@@ -56,15 +54,14 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
     return classifier
 
 
-def _classify(
-    classifier: "OnnxClassifier", image: bytes, image_cpu_s: float
-) -> Prediction | ImageError:
+def _answer(classifier: "OnnxClassifier", image: bytes, image_cpu_s: float) -> bytes:
     try:
         with cpu_budget(image_cpu_s):
             pixels = classifier.prepare(image)
     except ImageError as exc:
-        return exc
-    return classifier.infer([pixels])[0]
+        # Not kept until the next image: it holds the pixels of the one that it is about.
+        return encode_answer(exc)
+    return encode_answer(classifier.infer([pixels])[0])
 
 
 if __name__ == "__main__":

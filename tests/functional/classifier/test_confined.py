@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from iraas.classifier.confined import ConfinedClassifier, ImageLimits
 from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
 from iraas.core.outcomes import Prediction
 from iraas.errors import (
+    BrokenImageError,
     BundleError,
     ConfigurationError,
     DecoderCrashError,
@@ -86,6 +88,21 @@ def test_a_file_that_is_no_image_hurts_no_other(
     assert before == after
     assert isinstance(failure, NotAnImageError)
     assert isinstance(empty, NotAnImageError)
+
+
+def test_a_large_image_that_ends_early_leaves_the_memory_to_the_next(
+    confined: ConfinedClassifier,
+) -> None:
+    """Each takes 256 MB, and both together more than the process may have."""
+    side = 8000
+    head = struct.pack("<2sIII", b"BM", 54 + 4 * side * side, 0, 54)
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 32, 0, 0, 0, 0, 0, 0)
+    file = BytesIO()
+    Image.new("RGB", (side, side)).save(file, "PNG", compress_level=1)
+    for _ in range(2):
+        broken, good = confined.classify([head + info + bytes(4000), file.getvalue()])
+        assert isinstance(broken, BrokenImageError), broken
+        assert isinstance(good, Prediction), good
 
 
 def test_the_budget_of_an_image_is_a_setting(bundle_path: Path) -> None:
