@@ -103,10 +103,12 @@ def read_header(data: bytes) -> Header:
     frame, interval, padding, exif_bytes, table_bytes = None, 0, 0, 0, 0
     at = 2
     for count in count_from(1):
-        check_count("segments before its first scan", count, MAX_SEGMENTS)
+        if count > MAX_SEGMENTS:
+            check_count("segments before its first scan", count, MAX_SEGMENTS)
         start, at = at, _marker(data, at)
-        padding += at - start
-        check_count("bytes outside its segments", padding, MAX_PADDING_BYTES)
+        if at > start:
+            padding += at - start
+            check_count("bytes outside its segments", padding, MAX_PADDING_BYTES)
         marker = data[at + 1]
         if marker == START_OF_SCAN:
             break

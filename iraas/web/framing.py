@@ -13,11 +13,26 @@ import h11
 _FRAMING = re.compile(
     rb"\n(?:(content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)|[ \t])", re.IGNORECASE
 )
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(rb"[0-9]+[ \t]*")
 
 
 class StrictConnection(h11.Connection):
     """A server's side of an HTTP/1.1 connection; its parser never repairs a request's framing."""
+
+    _unparsed = b""
+    """What came since the last request. h11 shows it too, by a copy with the body."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what the client sent; empty at the end of the connection."""
+        if self.their_state is h11.IDLE:
+            self._unparsed += data
+        super().receive_data(data)
+
+    def start_next_cycle(self) -> None:
+        """Begin the next request on the same connection."""
+        super().start_next_cycle()
+        self._unparsed, _ = self.trailing_data
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Parse the next event.
@@ -25,13 +40,11 @@ class StrictConnection(h11.Connection):
         Raises:
             h11.RemoteProtocolError: The client's request is none, or can be read in two ways.
         """
-        if self.their_state is not h11.IDLE:
-            return super().next_event()
-        received, _ = self.trailing_data
         event = super().next_event()
         if isinstance(event, h11.Request):
-            left, _ = self.trailing_data
-            check_head(received[: len(received) - len(left)], event.http_version)
+            received, self._unparsed = self._unparsed, b""
+            end = _BLANK_LINE.search(received)
+            check_head(received[: end.end()] if end else received, event.http_version)
         return event
 
 
