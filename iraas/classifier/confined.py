@@ -14,7 +14,7 @@ from pathlib import Path
 
 from iraas.classifier.answers import Greeting, decode_answer, decode_greeting
 from iraas.core.outcomes import Prediction
-from iraas.decoding.limits import DECODING_BYTES
+from iraas.decoding.limits import DECODING_BYTES, DEFAULT_IMAGE_CPU_S, DEFAULT_MAX_PIXELS
 from iraas.errors import (
     ConfigurationError,
     DecoderCrashError,
@@ -45,9 +45,9 @@ class ImageLimits:
         max_attempts: How often it may end its process.
     """
 
-    max_pixels: int = 64_000_000
+    max_pixels: int = DEFAULT_MAX_PIXELS
     max_image_bytes: int = 50_000_000
-    image_cpu_s: float = 1.4
+    image_cpu_s: float = DEFAULT_IMAGE_CPU_S
     answer_s: float = 20.0
     max_attempts: int = 3
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iraas.classifier.answers import Greeting, encode_answer
-from iraas.decoding.limits import ESTIMATED_SHARE, DecodeLimits
+from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.sandbox.child import Child
 from iraas.sandbox.confinement import Confinement, confine, confine_after_loading
@@ -36,9 +36,7 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
     from iraas.classifier.onnx_runtime import load_classifier  # noqa: PLC0415 - once confined
 
     order = child.order
-    limits = DecodeLimits(
-        max_pixels=order["max_pixels"], max_cpu_s=order["image_cpu_s"] * ESTIMATED_SHARE
-    )
+    limits = DecodeLimits.within_budget(order["max_pixels"], order["image_cpu_s"])
     try:
         classifier = load_classifier(Path(order["bundle"]), limits=limits, verify=order["verify"])
     except (BundleError, MissingExtraError) as error:

@@ -19,13 +19,16 @@ DECODING_BYTES: Final = 290_000_000
 """Address space that a confined process may still take to decode one image, beside the file itself:
 a little more than the estimate above, so that the estimate refuses before the system does."""
 
-DEFAULT_MAX_CPU_S: Final = 1.2
-"""Most CPU time for one image, as estimated; the figures that it is estimated from are upper bounds
-measured on a core of 2.5 GHz."""
+DEFAULT_IMAGE_CPU_S: Final = 1.4
+"""Budget of CPU time for one image: beyond it the process that decodes it is ended."""
 
 ESTIMATED_SHARE: Final = 6 / 7
 """How much of an image's budget of CPU time its estimate may be: the rest is for what is not
 estimated, and for slower cores."""
+
+DEFAULT_MAX_CPU_S: Final = DEFAULT_IMAGE_CPU_S * ESTIMATED_SHARE
+"""Most CPU time for one image, as estimated; the figures that it is estimated from are upper bounds
+measured on a core of 2.5 GHz."""
 
 MAX_SIDE: Final = 250_000
 """Pillow keeps 8 bytes a row beside the pixels, and decoders take some 50 ns a row: an image one
@@ -45,6 +48,16 @@ class DecodeLimits:
     max_pixels: int = DEFAULT_MAX_PIXELS
     max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES
     max_cpu_s: float = DEFAULT_MAX_CPU_S
+
+    @classmethod
+    def within_budget(cls, max_pixels: int, image_cpu_s: float) -> DecodeLimits:
+        """Limits under which an image keeps within its budget.
+
+        Args:
+            max_pixels: Width times height.
+            image_cpu_s: CPU seconds after which the process that decodes it is ended.
+        """
+        return cls(max_pixels=max_pixels, max_cpu_s=image_cpu_s * ESTIMATED_SHARE)
 
     def check_size(self, width: int, height: int, what: str = "") -> None:
         """Check an image's size.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from iraas.decoding.limits import DEFAULT_IMAGE_CPU_S, DEFAULT_MAX_PIXELS
 from iraas.services.storage_guard import StorageLimits
 
 USUAL_QUOTA_BYTES = 20_000_000_000
@@ -47,8 +48,8 @@ class WebLimits:
     """
 
     max_image_bytes: int = 50_000_000
-    max_pixels: int = 64_000_000
-    image_cpu_s: float = 1.4
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    image_cpu_s: float = DEFAULT_IMAGE_CPU_S
     max_files: int = 10_000
     max_body_bytes: int = 4_000_000_000
     max_buffered_bytes: int = 256_000_000

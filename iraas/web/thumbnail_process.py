@@ -11,7 +11,7 @@ from PIL import Image
 
 from iraas.decoding.bands import on_white, shrink_converted
 from iraas.decoding.failures import image_errors
-from iraas.decoding.limits import DEFAULT_MAX_PIXELS, DecodeLimits
+from iraas.decoding.limits import DEFAULT_LIMITS, DecodeLimits
 from iraas.decoding.opening import load_image
 from iraas.decoding.orientation import upright
 from iraas.errors import ImageError
@@ -24,19 +24,19 @@ REDUCING_GAP = 2.0
 PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "CMYK", "YCbCr"})
 
 
-def make_thumbnail(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
+def make_thumbnail(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes:
     """A small JPEG of an image, upright, transparent parts white.
 
     Args:
         data: The file.
-        max_pixels: Limit on the image's width times height, as for classifying it.
+        limits: What decoding it may cost, as for classifying it.
 
     Returns:
         A JPEG of `SIDE` pixels at most on its longer side; empty if none can be made.
     """
     try:
         with image_errors(data):
-            image = load_image(data, DecodeLimits(max_pixels=max_pixels), shrink_to=SIDE)
+            image = load_image(data, limits, shrink_to=SIDE)
             small = _plain(image)
             small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
             return _encode(upright(small, image))
@@ -65,9 +65,11 @@ def main() -> None:
     limit_memory(child.order["headroom_bytes"])
     confinement = confine_after_loading(confinement)
     child.reply(confinement.missing.encode())
+    image_cpu_s = child.order["image_cpu_s"]
+    limits = DecodeLimits.within_budget(child.order["max_pixels"], image_cpu_s)
     for data in child.requests():
-        with cpu_budget(child.order["image_cpu_s"]):
-            thumbnail = make_thumbnail(data, child.order["max_pixels"])
+        with cpu_budget(image_cpu_s):
+            thumbnail = make_thumbnail(data, limits)
         child.reply(thumbnail)
 
 
