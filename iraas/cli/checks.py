@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from iraas.classifier.confined import ConfinedClassifier, ImageLimits
 from iraas.cli.composition import (
@@ -86,21 +87,26 @@ def _classifier(_settings: Settings) -> str:
 def _model(settings: Settings) -> str:
     path = ensure_model(settings, lambda _: None)
     began = time.perf_counter()
-    with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
-        classifier.wait_until_ready()
+    classifier = _start_once(path)
     return f"{classifier.model_id}, loaded in {time.perf_counter() - began:.2f} s from {path}"
 
 
 def _confinement(settings: Settings) -> str:
     path = ensure_model(settings, lambda _: None)
-    with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
-        classifier.wait_until_ready()
+    classifier = _start_once(path)
     if classifier.unconfined:
         raise _WorthALookError(
             "this system does not confine the process that decodes images in: "
             f"{classifier.unconfined} (docs/security.md)"
         )
     return "what decodes images reaches no file, no network and no other process"
+
+
+def _start_once(path: Path) -> ConfinedClassifier:
+    """Start a classifier and end it; it still tells what it found."""
+    with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
+        classifier.wait_until_ready()
+    return classifier
 
 
 def _home(settings: Settings) -> str:

@@ -6,7 +6,7 @@ Linux's completely fair scheduler has it:
 - Each group has a virtual time: the seconds of work that its messages have cost, and for those in
   flight what they will cost by the moving average of its costs (`FIRST_COST_S` while none is
   known). Of the groups that wait, the one with the least is received from next, its messages in the
-  order in which they came. All groups weigh the same. One receive goes on with a group as
+  order in which they came. All groups weigh the same. One receive may go on with a group as
   long as it leads the next by no more than `QUANTUM_S`, the minimum granularity of such schedulers:
   each group in a receive costs a query and two updates.
 - A message's cost is known when it is deleted or released, or its lease ends. It is what its
