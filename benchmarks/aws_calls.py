@@ -14,9 +14,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from iraas.backends.aws.s3_store import S3Store
+from iraas.backends.aws.queues.sqs_queue import SqsQueue
 from iraas.backends.aws.session import AwsSession
-from iraas.backends.aws.sqs_queue import SqsQueue
+from iraas.backends.aws.storage.s3_store import S3Store
 from iraas.core.ports import MAX_BATCH, OutboundMessage
 
 IMAGE_BYTES = 60_000

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from dataset import make_dataset
 
-from iraas.classifier.imaging import decode_image, fit_pixels
-from iraas.classifier.onnx_runtime import OnnxClassifier, load_classifier
-from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
 from iraas.decoding.limits import DEFAULT_LIMITS
+from iraas.models.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.models.preprocessing import decode_image, fit_pixels
+from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

@@ -30,10 +30,10 @@ from pathlib import Path
 import psutil
 from bomb_files import Bomb, bombs
 
-from iraas.classifier.bundle import Preprocessing
-from iraas.classifier.imaging import prepare_pixels
 from iraas.errors import ImageError
-from iraas.web.thumbnail_process import make_thumbnail
+from iraas.models.bundle import Preprocessing
+from iraas.models.preprocessing import prepare_pixels
+from iraas.web.thumbnails.process import make_thumbnail
 
 HOST = "127.0.0.1"
 IMAGES = Path(__file__).parents[1] / "examples" / "images"

@@ -25,15 +25,15 @@ from bare_loop import measure_rate
 from dataset import make_dataset
 
 from iraas.backends.local.backend import LocalBackend
-from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
+from iraas.client.job_sender import Dispatch
+from iraas.client.outcome_ledger import OutcomeLedger
+from iraas.client.sender import Sender
+from iraas.client.sources import find_pictures
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.settings import MAX_FLEET
-from iraas.services.dispatch import Dispatch
-from iraas.services.jobs import create_job, manifest, outcomes, stored_indexes
-from iraas.services.ledger import OutcomeLedger
-from iraas.services.sending import Sender
-from iraas.services.sources import find_pictures
+from iraas.jobs.store import create_job, manifest, outcomes, stored_indexes
+from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 
 PATIENCE_S = 300.0
 MAX_IMAGE_BYTES = 50_000_000

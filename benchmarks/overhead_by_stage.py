@@ -30,19 +30,19 @@ from ministack import running_ministack
 from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES
-from iraas.classifier.confined import ConfinedClassifier, ImageLimits
-from iraas.classifier.onnx_runtime import load_classifier
-from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
-from iraas.cli.classifier_process import AWS_LIMITS, LOCAL_LIMITS
+from iraas.cli.commands.classifier_process import AWS_LIMITS, LOCAL_LIMITS
+from iraas.client.job_sender import Dispatch
+from iraas.client.outcome_ledger import OutcomeLedger
+from iraas.client.sender import Sender
+from iraas.client.sources import find_pictures
 from iraas.core.ports import Backend
-from iraas.services.dispatch import Dispatch
-from iraas.services.jobs import create_job, manifest
-from iraas.services.ledger import OutcomeLedger
-from iraas.services.sending import Sender
-from iraas.services.sources import find_pictures
-from iraas.services.worker.beats import Beat
-from iraas.services.worker.intake import Limits
-from iraas.services.worker.pipeline import Pipeline
+from iraas.jobs.store import create_job, manifest
+from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
+from iraas.models.onnx_runtime import load_classifier
+from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
+from iraas.worker.heartbeat import Beat
+from iraas.worker.pipeline import Pipeline
+from iraas.worker.receiver import Limits
 
 MAX_IMAGE_BYTES = 50_000_000
 

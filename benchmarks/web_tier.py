@@ -31,9 +31,9 @@ import psutil
 from bare_loop import measure_rate
 from dataset import make_dataset
 
-from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
-from iraas.cli.composition import make_controller, open_backend
-from iraas.cli.options import resolve_settings
+from iraas.bootstrap import make_controller, open_backend
+from iraas.cli.settings import resolve_settings
+from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 from iraas.web.server import WebServer
 
 HOST = "127.0.0.1"

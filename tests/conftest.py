@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 from hypothesis import settings
 
-from iraas.classifier.zoo import DEFAULT_MODEL, ensure_bundle
+from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 
 # The same examples in every run, and no deadline on a machine that others use too.
 settings.register_profile("iraas", derandomize=True, deadline=None, max_examples=60)

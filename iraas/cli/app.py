@@ -8,23 +8,23 @@ from typing import Annotated
 import typer
 
 import iraas
-from iraas.cli.config_command import config_app
-from iraas.cli.controller_command import controller
-from iraas.cli.doctor_command import doctor
-from iraas.cli.exits import ExitCode, exit_code, tell
-from iraas.cli.jobs_command import jobs
-from iraas.cli.loadgen_command import loadgen
+from iraas.cli.commands.config import config_app
+from iraas.cli.commands.controller import controller
+from iraas.cli.commands.doctor import doctor
+from iraas.cli.commands.jobs import jobs
+from iraas.cli.commands.loadgen import loadgen
+from iraas.cli.commands.provision import provision
+from iraas.cli.commands.results import results
+from iraas.cli.commands.retry import retry
+from iraas.cli.commands.serve_web import serve_web
+from iraas.cli.commands.status import status
+from iraas.cli.commands.submit import submit
+from iraas.cli.commands.teardown import teardown
+from iraas.cli.commands.up import up
+from iraas.cli.commands.worker import worker
+from iraas.cli.exit_codes import ExitCode, exit_code, tell
 from iraas.cli.options import with_shared_options
 from iraas.cli.plain_help import PlainCommand, PlainGroup
-from iraas.cli.provision_command import provision
-from iraas.cli.results_command import results
-from iraas.cli.retry_command import retry
-from iraas.cli.serve_web_command import serve_web
-from iraas.cli.status_command import status
-from iraas.cli.submit_command import submit
-from iraas.cli.teardown_command import teardown
-from iraas.cli.up_command import up
-from iraas.cli.worker_command import worker
 from iraas.errors import IraasError
 
 EPILOG = "Start with:  iraas submit ./images"

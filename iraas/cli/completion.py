@@ -25,8 +25,8 @@ COMPLETIONS: Mapping[str, Callable[[str], list[str]]] = {
 
 def job_ids(context: typer.Context, incomplete: str) -> list[str]:
     """The newest jobs; only on this machine's own backend, for another takes too long to ask."""
-    from iraas.cli.composition import open_backend  # noqa: PLC0415 - not for each Tab
-    from iraas.cli.options import resolve_settings  # noqa: PLC0415 - it imports this module
+    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for each Tab
+    from iraas.cli.settings import resolve_settings  # noqa: PLC0415 - not for each Tab
     from iraas.core.keys import JOBS  # noqa: PLC0415 - not for each Tab
 
     names = ("deployment", "backend", "home")

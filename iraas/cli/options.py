@@ -3,25 +3,18 @@
 import functools
 import inspect
 import logging
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from iraas.cli.completion import COMPLETIONS, job_ids
-from iraas.cli.settings_files import (
-    PROJECT_FILE,
-    Say,
-    read_profiles,
-    say_on_stderr,
-    tell_of_project_file,
-)
-from iraas.core.resolver import NO_FILE, resolve
-from iraas.core.settings import Resolved, Settings, variable
+from iraas.cli.settings import resolve_settings
+from iraas.cli.settings_files import PROJECT_FILE, say_on_stderr
+from iraas.core.resolver import NO_FILE
+from iraas.core.settings import Settings, variable
 
 DEPLOYMENT_PANEL = "Deployment"
 _SHORT = {"deployment": ("-d",), "backend": ("-b",)}
@@ -102,49 +95,6 @@ def with_shared_options(function: Callable[..., Any]) -> Callable[..., None]:
     root.__annotations__ = {one.name: one.annotation for one in parameters}
     del root.__wrapped__
     return root
-
-
-def _say_nothing(_: str) -> None:
-    pass
-
-
-def resolve_settings(
-    flags: Mapping[str, object],
-    profile: str | None = None,
-    config: str | None = None,
-    *,
-    say: Say = _say_nothing,
-) -> Resolved:
-    """Find the settings from the flags, the environment and the settings files.
-
-    Args:
-        flags: Values given on the command line, by field name; None means not given.
-        profile: The table to read, if one was named on the command line.
-        config: The file to read, if one was named on the command line.
-        say: Told, in a line for a person, what the project's file sets, and what is left aside.
-
-    Raises:
-        UsageError: If a flag cannot be used.
-        ConfigurationError: If anything else cannot be used.
-    """
-    import platformdirs  # noqa: PLC0415 - not for --help
-
-    profiles = read_profiles(
-        config or os.environ.get(variable("config")) or None,
-        profile or os.environ.get(variable("profile")) or None,
-        say,
-    )
-    resolved = resolve(
-        flags=flags,
-        environment=os.environ,
-        profiles=profiles,
-        defaults={
-            "home": Path(platformdirs.user_data_dir("iraas")),
-            "cache": Path(platformdirs.user_cache_dir("iraas")) / "bundles",
-        },
-    )
-    tell_of_project_file(profiles, resolved, say)
-    return resolved
 
 
 def _parameter(name: str) -> inspect.Parameter:

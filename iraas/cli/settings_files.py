@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iraas.core.printable import printable
+from iraas.core.control_chars import printable
 from iraas.core.regular_files import open_regular, read_bounded
 from iraas.core.resolver import NO_FILE
 from iraas.core.settings import Profile, Resolved

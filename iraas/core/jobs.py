@@ -19,6 +19,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 PAGE_SIZE = 1000
 """Images on one page of a manifest."""
 
+SHARED_SOURCE = "single requests"
+"""The source of the jobs that single requests share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -55,6 +58,22 @@ def decode_job(data: bytes) -> Job:
     if not 0 <= job.total <= MAX_JOB_SIZE:
         raise MessageError(f"a job's record is mangled: it cannot have {job.total} images")
     return job
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image on the requester's machine.
+
+    Attributes:
+        name: Its name for people.
+        path: Where it is.
+        folder: The folder, without links in its path, that it must lie in when it is read; empty if
+            whoever named it may name any.
+    """
+
+    name: str
+    path: str
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from PIL import Image
 
-from iraas.core.formats import SNIFF_BYTES, sniff_format
+from iraas.core.image_formats import SNIFF_BYTES, sniff_format
 from iraas.errors import BrokenImageError, ImageError, ImageTooLargeError
 
 MAX_REASON_CHARS: Final = 160

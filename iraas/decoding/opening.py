@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from iraas.core.formats import SNIFF_BYTES, ImageFormat, sniff_format
+from iraas.core.image_formats import SNIFF_BYTES, ImageFormat, sniff_format
 from iraas.decoding.chunks import check_gif_blocks, check_png_chunks, webp_size
 from iraas.decoding.jpeg_cost import jpeg_cost
 from iraas.decoding.jpeg_markers import read_header

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Protocol, Self
 
 from iraas.core.outcomes import Outcome
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 
 
 class Failure(StrEnum):

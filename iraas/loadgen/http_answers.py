@@ -12,7 +12,7 @@ from typing import Any
 from iraas.core.outcomes import outcome_from_json
 from iraas.errors import BackendError, MessageError
 from iraas.loadgen.answers import Answer, Failure, answer_of
-from iraas.loadgen.observing import Load
+from iraas.loadgen.sampling import Load
 
 RETRY_S = 1.0
 """What a client waits that is turned away without being told for how long."""

@@ -19,9 +19,9 @@ from iraas.loadgen.http_answers import (
     read_text,
     spread,
 )
-from iraas.loadgen.observing import Load
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import Api
+from iraas.loadgen.sampling import Load
 
 KEEP_ALIVE_S = 3.0
 """An idle connection is not used again after so long: uvicorn closes it after 5 s, and a request

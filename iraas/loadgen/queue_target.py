@@ -9,15 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
+from iraas.client.batch_sender import SendBatcher
+from iraas.client.reply_listener import ReplyRouter
+from iraas.client.sender import check_image
+from iraas.client.single_requests import SingleRequests
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import BackendError, ImageError, IraasError
 from iraas.loadgen.answers import Answer, Failure, answer_of
-from iraas.loadgen.pictures import LoadedPicture
-from iraas.services.reply_router import ReplyRouter
-from iraas.services.send_batcher import SendBatcher
-from iraas.services.sending import check_image
-from iraas.services.single_requests import SingleRequests
+from iraas.loadgen.images import LoadedPicture
 
 NOTE_S = 1.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from iraas.loadgen.answers import Answer, Failure, Measured, Target
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan, due_times
 
 PAUSE_S = 0.1

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
+from iraas.loadgen.aggregation import Summary, Tally
 from iraas.loadgen.answers import Measured, Target
-from iraas.loadgen.observing import Observation, Watch
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.run import LoadRun, Silence
-from iraas.loadgen.tally import Summary, Tally
+from iraas.loadgen.sampling import Observation, Watch
 
 TICK_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -14,7 +14,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
     alone (``-P``).
 
     Args:
-        module: The module's name, such as ``iraas.cli.classifier_process``.
+        module: The module's name, such as ``iraas.cli.commands.classifier_process``.
         arguments: What follows it.
     """
     return [sys.executable, "-I" if _can_be_isolated() else "-P", "-m", module, *arguments]

@@ -17,24 +17,22 @@ from starlette.staticfiles import StaticFiles
 import iraas
 from iraas.core.ports import Backend
 from iraas.errors import IraasError
-from iraas.web import (
-    api_classify,
-    api_downloads,
-    api_events,
-    api_images,
-    api_jobs,
-    api_status,
-    login_pages,
-    pages,
-)
-from iraas.web.context import WebContext
-from iraas.web.faults import answer_fault
-from iraas.web.guard import Guard
-from iraas.web.limits import WebLimits
-from iraas.web.openapi import make_document
+from iraas.web.api import classify as api_classify
+from iraas.web.api import downloads as api_downloads
+from iraas.web.api import events as api_events
+from iraas.web.api import images as api_images
+from iraas.web.api import jobs as api_jobs
+from iraas.web.api import status as api_status
+from iraas.web.api.openapi import make_document
+from iraas.web.api.schemas import CLASSIFY_PATH
+from iraas.web.config import WebLimits
+from iraas.web.errors import answer_fault
+from iraas.web.pages import login as login_pages
+from iraas.web.pages import pages
+from iraas.web.pages.templating import static_folder
 from iraas.web.problems import Problem
-from iraas.web.schemas import CLASSIFY_PATH
-from iraas.web.templating import static_folder
+from iraas.web.security.middleware import Guard
+from iraas.web.state import WebContext
 
 ROUTERS = (
     api_classify,

@@ -14,12 +14,12 @@ import uvicorn
 from iraas.core.ports import Backend
 from iraas.errors import ConfigurationError
 from iraas.web.app import create_app
-from iraas.web.clients import is_loopback
-from iraas.web.connections import bounded_protocol
-from iraas.web.context import WebContext
-from iraas.web.hosts import loopback_hosts
-from iraas.web.limits import WebLimits
-from iraas.web.log_limits import limit_warnings
+from iraas.web.config import WebLimits
+from iraas.web.http.connections import bounded_protocol
+from iraas.web.limits.clients import is_loopback
+from iraas.web.limits.log_limits import limit_warnings
+from iraas.web.security.hosts import loopback_hosts
+from iraas.web.state import WebContext
 
 log = logging.getLogger(__name__)
 BACKLOG = 2048

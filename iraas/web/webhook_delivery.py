@@ -13,7 +13,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from iraas.web.problems import Problem
 
 TIMEOUT_S = 10.0

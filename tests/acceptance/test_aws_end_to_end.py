@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.session import AwsSession
-from tests.acceptance.pictures import Photo, make_pictures
+from tests.acceptance.sample_images import Photo, make_pictures
 from tests.functional.aws.boot_shim import booting
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server

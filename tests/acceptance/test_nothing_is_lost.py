@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iraas.classifier.onnx_runtime import load_classifier
+from iraas.models.onnx_runtime import load_classifier
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.pictures import Photo, make_pictures
+from tests.acceptance.sample_images import Photo, make_pictures
 from tests.waiting import wait_until
 
 BROKEN = ("truncated.jpg", "text.jpg", "empty.jpg", "bomb.png", "killer.jpg")
@@ -102,8 +102,8 @@ def is_victim(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         command = process.cmdline()
         return any(one in command for one in ("worker", "controller")) or (
-            "iraas.cli.classifier_process" in command
-            or "iraas.classifier.confined_process" in command
+            "iraas.cli.commands.classifier_process" in command
+            or "iraas.models.confined_process" in command
         )
     return False
 

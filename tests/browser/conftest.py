@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 

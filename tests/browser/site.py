@@ -10,13 +10,13 @@ from iraas.core.ids import request_id
 from iraas.core.jobs import Job
 from iraas.core.keys import input_key, outcome_key
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
-from iraas.services.uploads import UploadJobs
-from iraas.services.worker.beats import Beat
-from iraas.services.worker.intake import Limits
-from iraas.services.worker.pipeline import Pipeline
-from iraas.web.limits import WebLimits
+from iraas.jobs.uploads import UploadJobs
+from iraas.web.config import WebLimits
 from iraas.web.server import WebServer
-from tests.browser.pictures import LabelReader, picture
+from iraas.worker.heartbeat import Beat
+from iraas.worker.pipeline import Pipeline
+from iraas.worker.receiver import Limits
+from tests.browser.sample_images import LabelReader, picture
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"

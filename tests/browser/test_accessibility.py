@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.browser.conftest import DESKTOP, PHONE, OpenSite, Visit
-from tests.browser.pictures import BROKEN, write_pictures
+from tests.browser.sample_images import BROKEN, write_pictures
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.pictures import write_pictures
+from tests.browser.sample_images import write_pictures
 from tests.browser.site import Site
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visit
-from tests.browser.pictures import picture
+from tests.browser.sample_images import picture
 from tests.browser.site import Site
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, Visit
-from tests.browser.pictures import BROKEN, picture, write_pictures
+from tests.browser.sample_images import BROKEN, picture, write_pictures
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 

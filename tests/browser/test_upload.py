@@ -4,9 +4,9 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.pictures import BROKEN, picture, write_pictures
+from tests.browser.sample_images import BROKEN, picture, write_pictures
 from tests.browser.site import Site
 
 LABELS = ("koala", "pig", "sheep")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.pictures import BROKEN, write_pictures
+from tests.browser.sample_images import BROKEN, write_pictures
 from tests.browser.site import Site
 from tests.waiting import wait_until
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
-from iraas.backends.aws.capacity import LaunchOptions, launch_options
-from iraas.backends.aws.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.fake_ec2 import FakeEc2
-from iraas.backends.aws.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.launch_ledger import LaunchLedger
-from iraas.backends.aws.response_queues import SqsResponseQueues
+from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
+from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
+from iraas.backends.aws.fleet.launch_candidates import LaunchOptions, launch_options
+from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
+from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.core.ports import Backend, UncountedStorage
 from tests.functional.aws.deployments import ENDPOINT_VARIABLE, QUICK, Deployment
 

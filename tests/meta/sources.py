@@ -31,6 +31,11 @@ class Source:
         """The part of iraas it belongs to: ``core``, ``backends`` …, or a lone module's name."""
         return self.path.removesuffix(".py").split("/")[1]
 
+    @property
+    def module(self) -> str:
+        """Its dotted name."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
     def imports(self) -> Iterator[str]:
         """Every module it imports, at its top or wherever it stands."""
         for node in ast.walk(self.tree):

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from iraas import errors
-from iraas.cli.exits import exit_code
+from iraas.cli.exit_codes import exit_code
 from iraas.core.settings import Settings
 from tests.meta.sources import ROOT, Source, functions, sources
 
@@ -19,7 +19,7 @@ LONGER = {
 }
 LEAVES = {
     "iraas/backends/aws/retries.py: TryAgainError": "tells the retries what to try again",
-    "iraas/backends/aws/translation.py: MissingQueueError": "is two errors of the tree at once",
+    "iraas/backends/aws/errors.py: MissingQueueError": "is two errors of the tree at once",
 }
 """Refinements inside one backend, which nobody else needs to tell from what they refine."""
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
@@ -114,7 +114,7 @@ CLOCKS = {
 }  # fmt: skip
 MEASURE = {
     "tests/waiting.py": "its bound ends a hang",
-    "tests/functional/services/test_supervisor.py": "its clock runs faster than the real one",
+    "tests/functional/worker/test_supervisor.py": "its clock runs faster than the real one",
 }
 
 

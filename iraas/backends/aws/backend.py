@@ -9,17 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws.capacity import LaunchOptions
-from iraas.backends.aws.controller_lease import S3ControllerLease
-from iraas.backends.aws.current_options import (
+from iraas.backends.aws.fleet.config import FleetOptions, KeptOptions
+from iraas.backends.aws.fleet.current_config import (
     CurrentLaunchOptions,
     web_launches,
     worker_launches,
 )
-from iraas.backends.aws.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.ec2_launch import guard_launches
-from iraas.backends.aws.fleet_options import FleetOptions, KeptOptions
-from iraas.backends.aws.launch_ledger import LaunchLedger
+from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fleet.ec2_launch import guard_launches
+from iraas.backends.aws.fleet.launch_candidates import LaunchOptions
+from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
+from iraas.backends.aws.fleet.web_tier import launch_web_tier
 from iraas.backends.aws.names import (
     IMAGES_PREFIX,
     INSTALL_PREFIX,
@@ -27,13 +27,13 @@ from iraas.backends.aws.names import (
     RECORDS_PREFIX,
     Names,
 )
-from iraas.backends.aws.prices import PriceTable, load_prices
-from iraas.backends.aws.response_queues import SqsResponseQueues
-from iraas.backends.aws.s3_store import S3Store
+from iraas.backends.aws.pricing.prices import PriceTable, load_prices
+from iraas.backends.aws.provisioning.provisioning import AwsStack
+from iraas.backends.aws.queues.response_queues import SqsResponseQueues
+from iraas.backends.aws.queues.sqs_queue import SqsQueue
 from iraas.backends.aws.session import AwsSession, ClientLimits
-from iraas.backends.aws.sqs_queue import SqsQueue
-from iraas.backends.aws.stack.aws_stack import AwsStack
-from iraas.backends.aws.web_tier import launch_web_tier
+from iraas.backends.aws.storage.controller_lease import S3ControllerLease
+from iraas.backends.aws.storage.s3_store import S3Store
 from iraas.core.ports import Launch, UncountedStorage
 from iraas.core.settings import MAX_FLEET
 

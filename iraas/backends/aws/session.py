@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import iraas
-from iraas.backends.aws.translation import translating
+from iraas.backends.aws.errors import translating
 from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from pathlib import Path
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DirectoryStore
 from iraas.backends.local.disk_usage import LocalStorage, UsageCounter, allocated
-from iraas.backends.local.responses import SqliteResponseQueues
+from iraas.backends.local.provisioning import LocalStack
+from iraas.backends.local.response_queues import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
-from iraas.backends.local.stack import LocalStack
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import FreeOfCharge

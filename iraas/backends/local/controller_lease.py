@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from iraas.backends.local.files import (
+from iraas.backends.local.durable_files import (
     make_folder,
     os_errors_translated,
     sweep_drafts,

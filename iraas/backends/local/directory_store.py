@@ -21,7 +21,7 @@ from iraas.backends.local.directory_tree import (
     size_of,
 )
 from iraas.backends.local.disk_usage import allocated
-from iraas.backends.local.files import make_folder, os_errors_translated
+from iraas.backends.local.durable_files import make_folder, os_errors_translated
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
 from iraas.errors import ObjectNotFoundError

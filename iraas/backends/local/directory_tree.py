@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from iraas.backends.local.files import make_folder, sync_folder
+from iraas.backends.local.durable_files import make_folder, sync_folder
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
 from iraas.errors import BackendError, BackendUnavailableError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from iraas.backends.local.files import os_errors_translated
+from iraas.backends.local.durable_files import os_errors_translated
 from iraas.core.ports import StorageUsage
 
 LOCK_S = 1.0

@@ -27,7 +27,7 @@ from iraas.backends.local.queue_messages import (
     release,
 )
 from iraas.backends.local.queue_schema import MIGRATIONS, SCHEMA
-from iraas.backends.local.sqlite_file import SqliteFile
+from iraas.backends.local.sqlite_database import SqliteFile
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError
 

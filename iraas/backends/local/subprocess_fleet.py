@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from iraas.backends.local.controller_lease import is_locked, try_lock
-from iraas.backends.local.files import (
+from iraas.backends.local.durable_files import (
     make_folder,
     os_errors_translated,
     sweep_drafts,

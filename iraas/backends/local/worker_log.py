@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from iraas.backends.local.files import write_whole
+from iraas.backends.local.durable_files import write_whole
 
 LOG_VARIABLE = "IRAAS_WORKER_LOG"
 """Names, in a worker's environment, the log that its fleet has made its output."""

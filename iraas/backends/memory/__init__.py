@@ -4,10 +4,10 @@ It keeps the same promises as the others, as the contract suite shows, except th
 the process. Clocks are passed in; faults are made by telling it (`MemoryFleet.room`).
 """
 
-from iraas.backends.memory.memory_backend import MemoryBackend, MemoryStack
-from iraas.backends.memory.memory_fleet import MemoryFleet, MemoryLease
-from iraas.backends.memory.memory_queue import MemoryQueue, MemoryResponseQueues
-from iraas.backends.memory.memory_store import MemoryStore
+from iraas.backends.memory.backend import MemoryBackend, MemoryStack
+from iraas.backends.memory.fleet import MemoryFleet, MemoryLease
+from iraas.backends.memory.queue import MemoryQueue, MemoryResponseQueues
+from iraas.backends.memory.store import MemoryStore
 
 __all__ = [
     "MemoryBackend",

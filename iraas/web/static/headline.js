@@ -1,4 +1,4 @@
-// How far a job is, in words, as `iraas/web/wording.py` says it, with who works on it.
+// How far a job is, in words, as `iraas/web/pages/job_headline.py` says it, with who works on it.
 
 import { count } from "./dom.js";
 

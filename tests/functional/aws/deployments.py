@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from iraas.backends.aws.controller_lease import S3ControllerLease
 from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX, Names
-from iraas.backends.aws.response_queues import SqsResponseQueues
+from iraas.backends.aws.queues.response_queues import SqsResponseQueues
+from iraas.backends.aws.queues.sqs_queue import SqsQueue
 from iraas.backends.aws.retries import Retries
-from iraas.backends.aws.s3_store import S3Store
 from iraas.backends.aws.session import AwsSession, ClientLimits
-from iraas.backends.aws.sqs_queue import SqsQueue
+from iraas.backends.aws.storage.controller_lease import S3ControllerLease
+from iraas.backends.aws.storage.s3_store import S3Store
 from tests.functional.aws.moto_server import moto_server
 
 IMPATIENT = ClientLimits(attempts=4, connect_timeout_s=3.0, read_timeout_s=3.0)

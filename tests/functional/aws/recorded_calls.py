@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
-from iraas.backends.aws.role_rights import IMAGE_PARAMETER
+from iraas.backends.aws.iam.role_permissions import IMAGE_PARAMETER
 from tests.functional.aws.faults import Call, Fault, Reply, fault_proxy
 from tests.functional.aws.iam_evaluator import Ask
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet_options import FleetOptions
+from iraas.backends.aws.fleet.config import FleetOptions
 from iraas.core.keys import worker_key
 from iraas.core.records import decode_worker
 from tests.functional.aws.boot_shim import BootShim, Machine, booting

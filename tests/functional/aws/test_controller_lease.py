@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from iraas.backends.aws.controller_lease import LEASE_KEY, S3ControllerLease
 from iraas.backends.aws.names import RECORDS_PREFIX
+from iraas.backends.aws.storage.controller_lease import LEASE_KEY, S3ControllerLease
 from iraas.errors import BackendUnavailableError, NotProvisionedError
 from tests.functional.aws.deployments import Deployment
 from tests.functional.aws.faults import FaultProxy, answer, lose_reply, refuse

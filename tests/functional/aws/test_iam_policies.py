@@ -19,11 +19,15 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet_options import FleetOptions
-from iraas.backends.aws.iam_policies import Place, Statement, policy_document
+from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.iam.policies import Place, Statement, policy_document
+from iraas.backends.aws.iam.role_permissions import (
+    SESSION_MANAGER,
+    web_statements,
+    worker_statements,
+)
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.role_rights import SESSION_MANAGER, web_statements, worker_statements
-from iraas.backends.aws.stack.permissions import provision_actions
+from iraas.backends.aws.provisioning.permission_check import provision_actions
 from iraas.core.ids import request_id
 from iraas.core.keys import attempt_key
 from iraas.core.ports import OutboundMessage

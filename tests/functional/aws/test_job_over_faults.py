@@ -15,18 +15,17 @@ from typing import cast
 
 import pytest
 
+from iraas.client.submission import Pace, Submission
 from iraas.core.ids import split_request_id
-from iraas.core.jobs import Job
+from iraas.core.jobs import ImageFile, Job
 from iraas.core.keys import input_key
 from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
 from iraas.core.ports import Backend, UncountedStorage
 from iraas.errors import BackendError, BackendUnavailableError
-from iraas.services.jobs import create_job
-from iraas.services.sources import Picture
-from iraas.services.submission import Pace, Submission
-from iraas.services.worker.finishing import Finished, Finisher
-from iraas.services.worker.leases import LeaseKeeper
+from iraas.jobs.outcome_writer import Finished, Finisher
+from iraas.jobs.store import create_job
+from iraas.worker.leases import LeaseKeeper
 from tests.functional.aws.deployments import Deployment
 from tests.functional.aws.faults import (
     Fault,
@@ -176,7 +175,7 @@ def job(deployment: Deployment, tmp_path: Path) -> Job:
         path = tmp_path / f"{place:02d}.jpg"
         padding = b"x" * 1_200_000 if place in LARGE else b""
         path.write_bytes(b"\xff\xd8\xff" + f"label-{place:02d}".encode() + padding)
-        pictures.append(Picture(path.name, str(path)))
+        pictures.append(ImageFile(path.name, str(path)))
     backend = backend_of(deployment)
     return create_job(backend, pictures, sources=(str(tmp_path),), clock=time.time)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import _LAUNCH_LIMITS
-from iraas.backends.aws.ec2_launch import (
+from iraas.backends.aws.fleet.ec2_launch import (
     SEND_WITHIN_S,
     Refused,
     Started,

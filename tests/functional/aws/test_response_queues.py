@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from iraas.backends.aws import response_queues
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
-from iraas.backends.aws.owned_response_queue import ALIVE_TAG, SETTLING_S
-from iraas.backends.aws.response_queues import REQUESTER_TAG, SqsResponseQueues
+from iraas.backends.aws.queues import response_queues
+from iraas.backends.aws.queues.owned_response_queue import ALIVE_TAG, SETTLING_S
+from iraas.backends.aws.queues.response_queues import REQUESTER_TAG, SqsResponseQueues
 from iraas.core.ports import OutboundMessage, Queue
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
 from tests.functional.aws.deployments import QUICK, Deployment

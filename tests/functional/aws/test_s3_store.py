@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from iraas.backends.aws import s3_store
-from iraas.backends.aws.s3_store import S3Store
 from iraas.backends.aws.session import AwsSession
+from iraas.backends.aws.storage import s3_store
+from iraas.backends.aws.storage.s3_store import S3Store
 from iraas.errors import (
     BackendUnavailableError,
     NotProvisionedError,

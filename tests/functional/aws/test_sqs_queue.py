@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from iraas.backends.aws.queues.sqs_entries import MAX_BODY_BYTES
+from iraas.backends.aws.queues.sqs_queue import SqsQueue
 from iraas.backends.aws.session import AwsSession
-from iraas.backends.aws.sqs_entries import MAX_BODY_BYTES
-from iraas.backends.aws.sqs_queue import SqsQueue
 from iraas.core.ports import OutboundMessage, QueueDepth
 from iraas.errors import (
     BackendError,

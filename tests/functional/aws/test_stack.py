@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet_options import OPTIONS_KEY, FleetOptions
-from iraas.backends.aws.stack.queue_part import QueuePart
+from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetOptions
+from iraas.backends.aws.provisioning.queues import QueuePart
 from iraas.core.ports import Stack
 from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
 from tests.functional.aws.accounts import account, nothing

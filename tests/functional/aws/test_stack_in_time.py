@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet_options import FleetOptions
-from iraas.backends.aws.stack.queue_part import QueuePart
-from iraas.backends.aws.stack.role_part import RolePart
-from iraas.backends.aws.stack.template_part import TemplatePart
+from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.provisioning.launch_templates import TemplatePart
+from iraas.backends.aws.provisioning.queues import QueuePart
+from iraas.backends.aws.provisioning.roles import RolePart
 from iraas.errors import BackendError
 from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.faults import FaultProxy, Lingering, answer, fault_proxy

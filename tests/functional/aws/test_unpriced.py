@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet_options import OPTIONS_KEY, FleetOptions
+from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetOptions
 from iraas.backends.aws.names import INSTALL_PREFIX
-from iraas.backends.aws.s3_store import S3Store
-from iraas.cli.composition import open_aws
-from iraas.cli.spending import check_spend_limit
+from iraas.backends.aws.storage.s3_store import S3Store
+from iraas.bootstrap import open_aws
+from iraas.cli.budget import check_spend_limit
 from iraas.core.settings import Settings
 from iraas.errors import ConfigurationError
 from tests.functional.aws.deployments import ENVIRONMENT

@@ -15,8 +15,8 @@ import psutil
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.controller_lease import FileLease
-from iraas.services.jobs import list_jobs
-from iraas.services.status import take_status
+from iraas.jobs.store import list_jobs
+from iraas.monitoring.status import take_status
 from tests.functional.cli.terminal import Terminal
 from tests.waiting import PATIENCE_S, wait_until
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.services.jobs import manifest, open_job
+from iraas.jobs.store import manifest, open_job
 from tests.functional.cli.deployment import Deployment
 
 HOSTILE = """

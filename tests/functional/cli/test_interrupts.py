@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from iraas.services.dispatch import SEND_IMAGES
-from iraas.services.submission import Pace
+from iraas.client.job_sender import SEND_IMAGES
+from iraas.client.submission import Pace
 from tests.functional.cli.deployment import Deployment, finish
 from tests.functional.cli.terminal import CTRL_C
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from iraas.cli.progress import BarProgress, LineProgress, Rate
+from iraas.cli.output.progress import BarProgress, LineProgress, Rate
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("iraas.cli.progress.time", SimpleNamespace(monotonic=made))
+    monkeypatch.setattr("iraas.cli.output.progress.time", SimpleNamespace(monotonic=made))
     return made
 
 

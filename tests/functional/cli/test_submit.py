@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.core.printable import csv_text
+from iraas.core.control_chars import csv_text
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
 from tests.waiting import PATIENCE_S, wait_until

@@ -13,9 +13,9 @@ from aiohttp import web
 from iraas.errors import BackendError, BackendUnavailableError, CredentialsError, UsageError
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.http_target import HttpTarget, check_url
-from iraas.loadgen.observing import Load, Watch
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import Api, LoadPlan
+from iraas.loadgen.sampling import Load, Watch
 from iraas.loadgen.session import LoadResult, make_load
 from tests.functional.loadgen.fake_tier import FakeTier, Outcomes, fake_tier
 from tests.waiting import PATIENCE_S

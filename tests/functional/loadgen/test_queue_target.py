@@ -15,13 +15,13 @@ from iraas.core.keys import outcome_key
 from iraas.core.messages import Request, decode_request, encode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage
+from iraas.jobs.store import list_jobs
 from iraas.loadgen.answers import Failure, Measured
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.session import LoadResult, make_load
-from iraas.services.jobs import list_jobs
-from tests.unit.services.scripted import Clock, FlakyBackend, outcome, picture
+from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
 from tests.waiting import PATIENCE_S
 
 CATS = [LoadedPicture(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]

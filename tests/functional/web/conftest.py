@@ -6,7 +6,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import Backend
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 
 

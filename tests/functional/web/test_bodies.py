@@ -9,11 +9,11 @@ import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import picture
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.test_gate_for_clients import PUBLIC_URL
 from tests.functional.web.web_process import Serve, WebProcess, Worker
-from tests.unit.services.scripted import picture
 from tests.waiting import PATIENCE_S, wait_until
 
 SLOW_CLIENTS = 2000

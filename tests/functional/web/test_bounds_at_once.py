@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.job_intake import FLUSH_IMAGES
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from iraas.web.uploads.upload_handler import FLUSH_IMAGES
+from tests.fakes.scripted import picture
 from tests.functional.web.test_jobs import make_job
 from tests.functional.web.web_process import Serve, WebProcess
-from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
 CLIENTS = 120

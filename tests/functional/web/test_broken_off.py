@@ -9,9 +9,9 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import request_id
 from iraas.core.keys import input_key
 from iraas.errors import BackendUnavailableError
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess
-from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
 LARGE = bytes(40_000_000)

@@ -9,8 +9,8 @@ import pytest
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
+from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
-from tests.unit.services.scripted import picture
 from tests.waiting import PATIENCE_S, wait_until
 
 BIG = picture("") + b"\xff" * 200_000

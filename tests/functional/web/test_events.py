@@ -9,11 +9,11 @@ import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.core.index_ranges import IndexRanges
-from iraas.web.limits import WebLimits
+from iraas.core.index_set import IndexRanges
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import BROKEN
 from tests.functional.web.test_jobs import files, make_job
 from tests.functional.web.web_process import Event, Serve, WebProcess, Worker, event_of, read_events
-from tests.unit.services.scripted import BROKEN
 from tests.waiting import PATIENCE_S, join, wait_until
 
 Hire = Callable[[], Worker]

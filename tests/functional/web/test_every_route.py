@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import revoked_session_key
-from iraas.web.access import COOKIE, SESSION_S, Access
 from iraas.web.app import create_app
+from iraas.web.security.authenticator import COOKIE, SESSION_S, Access
 from tests.functional.web.test_gate import ONE, TOKEN
 from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
 

@@ -7,11 +7,11 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.errors import BackendUnavailableError, ConfigurationError
-from iraas.web.access import COOKIE
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from iraas.web.security.authenticator import COOKIE
 from iraas.web.server import WebServer, check_safe
+from tests.fakes.scripted import picture
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
-from tests.unit.services.scripted import picture
 from tests.waiting import PATIENCE_S
 
 TOKEN = "correct horse battery staple"

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import Serve, WebProcess
 

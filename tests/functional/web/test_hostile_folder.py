@@ -70,7 +70,7 @@ def test_submit_starts_nothing_that_runs_code_of_the_folder_or_inherits_a_secret
                 if one.pid != submit.pid:
                     seen.update(one.cmdline())
                     known.extend(one.environ().values())
-        return {"controller", "worker", "iraas.classifier.confined_process"} <= seen
+        return {"controller", "worker", "iraas.models.confined_process"} <= seen
 
     wait_until(has_seen_all, "a controller, a worker and what decodes")
     assert submit.wait(120) == 0

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from tests.functional.web.test_bodies import connect
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess

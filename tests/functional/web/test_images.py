@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess
-from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")

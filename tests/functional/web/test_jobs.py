@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.core.printable import csv_text
-from iraas.services.jobs import list_jobs
-from iraas.web.limits import WebLimits
+from iraas.core.control_chars import csv_text
+from iraas.jobs.store import list_jobs
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import BROKEN, picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
-from tests.unit.services.scripted import BROKEN, picture
 from tests.waiting import wait_until
 
 File = tuple[str, tuple[str, bytes]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iraas.web.heap import find_trim
+from iraas.web.memory_release import find_trim
 from tests.functional.cli.deployment import Deployment
 from tests.functional.web.real_web import RealWeb
 from tests.waiting import wait_until

@@ -18,10 +18,10 @@ from schemathesis.specs.openapi.checks import (
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import picture
 from tests.functional.web.test_every_route import routes
 from tests.functional.web.web_process import WebProcess, Worker, start_web
-from tests.unit.services.scripted import picture
 from tests.waiting import PATIENCE_S, wait_until
 
 EXAMPLES = 25

@@ -12,7 +12,7 @@ from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import REVOKED_SESSIONS
 from iraas.errors import BackendUnavailableError
-from iraas.web.access import COOKIE, SESSION_S, Access
+from iraas.web.security.authenticator import COOKIE, SESSION_S, Access
 from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import wait_until

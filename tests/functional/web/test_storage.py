@@ -8,10 +8,10 @@ import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.services.storage_guard import StorageLimits
-from iraas.web.limits import WebLimits
+from iraas.client.storage_guard import StorageLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
-from tests.unit.services.scripted import picture
 from tests.waiting import wait_until
 
 GB = 10**9

@@ -23,7 +23,7 @@ def test_the_budget_of_an_image_is_that_of_its_thumbnail(
     costly = BytesIO()
     Image.effect_noise((SIDE, SIDE), 60).save(costly, "JPEG", progressive=True)
     order = {"max_pixels": SIDE**2, "image_cpu_s": image_cpu_s, "headroom_bytes": 300_000_000}
-    command = module_command("iraas.web.thumbnail_process")
+    command = module_command("iraas.web.thumbnails.process")
     with closing(ConfinedProcess(command, decoder_environment(os.environ))) as process:
         process.ask(json.dumps(order).encode())
         assert process.ask(costly.getvalue()).startswith(b"\xff\xd8") == is_made

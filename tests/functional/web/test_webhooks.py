@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from tests.fakes.scripted import BROKEN
 from tests.functional.web.test_jobs import files
 from tests.functional.web.web_process import Serve, Worker
-from tests.unit.services.scripted import BROKEN
 from tests.waiting import wait_until
 
 SECRET = "shared with the receiver"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import httpx2
 
 from iraas.core.ports import Backend
-from iraas.services.worker.beats import Beat
-from iraas.services.worker.intake import Limits
-from iraas.services.worker.pipeline import Pipeline
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
 from iraas.web.server import WebServer
-from tests.unit.services.scripted import ScriptedClassifier
+from iraas.worker.heartbeat import Beat
+from iraas.worker.pipeline import Pipeline
+from iraas.worker.receiver import Limits
+from tests.fakes.scripted import ScriptedClassifier
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"

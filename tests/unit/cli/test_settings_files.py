@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.cli.options import resolve_settings
+from iraas.cli.settings import resolve_settings
 from iraas.cli.settings_files import MAX_FILE_BYTES, say_on_stderr, user_file
 from iraas.core.resolver import settings_environment
 from iraas.core.settings import Resolved, Settings, is_secret, variable

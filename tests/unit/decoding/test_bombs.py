@@ -19,10 +19,10 @@ HANG_S = 280
 CHILD = """
     import json, resource, sys
     import bomb_files
-    from iraas.classifier.bundle import Preprocessing
-    from iraas.classifier.imaging import prepare_pixels
+    from iraas.models.bundle import Preprocessing
+    from iraas.models.preprocessing import prepare_pixels
     from iraas.errors import ImageError
-    from iraas.web.thumbnail_process import make_thumbnail
+    from iraas.web.thumbnails.process import make_thumbnail
 
     resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (250, 250))

@@ -13,7 +13,7 @@ from iraas.core.outcomes import LabelScore, Outcome, Prediction
 from iraas.errors import BackendError
 from iraas.loadgen.answers import Answer, Failure
 from iraas.loadgen.http_answers import HttpReply, read_load, read_outcome, read_text, spread
-from iraas.loadgen.observing import Load
+from iraas.loadgen.sampling import Load
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

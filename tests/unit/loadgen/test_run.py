@@ -8,10 +8,10 @@ from typing import Self
 import pytest
 
 from iraas.loadgen.answers import Answer, Failure, Measured
-from iraas.loadgen.pictures import LoadedPicture
+from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.run import LoadRun, Silence
-from tests.virtual_time import run_virtually
+from tests.fakes.virtual_time import run_virtually
 
 PICTURES = [LoadedPicture(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
 Behaviour = Callable[[int], Awaitable[Answer]]

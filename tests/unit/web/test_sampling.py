@@ -2,8 +2,8 @@
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import OutboundMessage
-from iraas.web.context import WebContext
-from iraas.web.limits import WebLimits
+from iraas.web.config import WebLimits
+from iraas.web.state import WebContext
 
 
 def test_a_burst_that_is_over_before_the_next_sample_is_in_it() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from iraas.cli.serving import load_web_tier
+from iraas.cli.web_server import load_web_tier
+from iraas.client.storage_guard import StorageLimits
 from iraas.core.resolver import resolve
-from iraas.services.storage_guard import StorageLimits
-from iraas.web.limits import USUAL_QUOTA_BYTES
+from iraas.web.config import USUAL_QUOTA_BYTES
 
 PLACES = {"home": Path("/nowhere"), "cache": Path("/nowhere")}
 

@@ -34,8 +34,9 @@ def session() -> Iterator[AwsSession]:
 
 def test_importing_the_adapters_loads_no_sdk() -> None:
     program = (
-        "import sys, iraas.backends.aws.sqs_queue, iraas.backends.aws.s3_store\n"
-        "import iraas.backends.aws.response_queues, iraas.backends.aws.controller_lease\n"
+        "import sys, iraas.backends.aws.queues.sqs_queue, iraas.backends.aws.storage.s3_store\n"
+        "import iraas.backends.aws.queues.response_queues\n"
+        "import iraas.backends.aws.storage.controller_lease\n"
         "from iraas.backends.aws.session import AwsSession; AwsSession('x')\n"
         "assert not {'boto3', 'botocore'} & set(sys.modules), 'the SDK was loaded'\n"
     )

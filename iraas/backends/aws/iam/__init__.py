@@ -1,0 +1,1 @@
+"""IAM policies as data, and the check of the caller's own permissions."""

@@ -1,0 +1,1 @@
+"""What instances and a deployment cost."""

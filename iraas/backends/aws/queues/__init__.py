@@ -1,0 +1,1 @@
+"""The queue ports on SQS."""

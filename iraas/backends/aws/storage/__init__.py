@@ -1,0 +1,1 @@
+"""The object store and the controller's lease on S3."""

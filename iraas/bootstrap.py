@@ -1,0 +1,198 @@
+"""Where everything is put together: from settings to an open backend, a model, a controller."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iraas.core.fault_injection import FAULTS_VARIABLE
+from iraas.core.resolver import settings_environment
+from iraas.core.settings import MAX_FLEET, Settings
+from iraas.errors import ConfigurationError
+from iraas.sandbox.commands import module_command
+from iraas.sandbox.environment import user_environment
+
+if TYPE_CHECKING:
+    from iraas.backends.aws.backend import AwsBackend
+    from iraas.backends.aws.fleet.config import FleetOptions
+    from iraas.controller.controller import Controller
+    from iraas.core.ports import Backend
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def max_workers(settings: Settings) -> int:
+    """The most workers: as set, or 19, or locally one a core."""
+    if settings.max_workers is not None:
+        return settings.max_workers
+    return MAX_FLEET if settings.backend == "aws" else min(cores(), MAX_FLEET)
+
+
+@contextmanager
+def open_backend(settings: Settings) -> Iterator["Backend"]:
+    """Open the deployment's backend, and let go of it at the end.
+
+    Raises:
+        ConfigurationError: If it cannot be used as it is set up.
+    """
+    if settings.backend == "local":
+        backend: Backend = _local(settings)
+    else:
+        backend = _aws(settings, _say, to_provision=False)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+@contextmanager
+def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["AwsBackend"]:
+    """Open a deployment on AWS, for what only AWS has; see `open_backend`.
+
+    Args:
+        settings: The settings.
+        to_provision: Whether what is set about the fleet is to be written down with it.
+    """
+    backend = _aws(settings, _say, to_provision=to_provision)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
+    """The folder of the model's bundle; made on first use, which `report` is told of.
+
+    Raises:
+        MissingExtraError: If it has to be made and what makes it is not installed.
+        BundleError: If it cannot be made.
+    """
+    from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - only for those who need it
+
+    return ensure_bundle(settings.model, settings.cache, report=report)
+
+
+def ensure_model_here(settings: Settings) -> None:
+    """Make the model's bundle if workers run on this machine; it takes time once, so it is told.
+
+    Raises:
+        MissingExtraError: If it has to be made and what makes it is not installed.
+        BundleError: If it cannot be made.
+    """
+    if settings.backend == "local":
+        ensure_model(settings, _say)
+
+
+def make_controller(
+    settings: Settings, backend: "Backend", kind: "type[Controller] | None" = None
+) -> "Controller":
+    """The controller of a deployment, not started; of a certain kind if one is given."""
+    from iraas.controller.controller import Controller, Timing  # noqa: PLC0415 - as above
+    from iraas.core.autoscaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
+
+    policy = BacklogPolicy(settings.images_per_worker)
+    # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
+    on_aws = Timing(tick_s=2.0, idle_s=20.0, boot_s=900.0, silence_s=120.0)
+    timing = Timing() if settings.backend == "local" else on_aws
+    made = kind or Controller
+    return made(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
+
+
+def new_requester_id(role: str) -> str:
+    """A name for a response queue of one's own."""
+    return f"{role}-{secrets.token_hex(8)}"
+
+
+def iraas_command(*arguments: str) -> list[str]:
+    """The command line that runs this very iraas again."""
+    return module_command("iraas", *arguments)
+
+
+def iraas_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker or controller that is started here: the settings, no secret but
+    those of an account on AWS that it works with.
+    """
+    inherited = user_environment(os.environ, with_aws=settings.backend == "aws")
+    faults = {FAULTS_VARIABLE: os.environ[FAULTS_VARIABLE]} if FAULTS_VARIABLE in os.environ else {}
+    return {**inherited, **settings_environment(settings), **faults}
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def check_home(home: Path) -> None:
+    """See to it that a folder can be at a place, as far as that shows without making one.
+
+    Raises:
+        ConfigurationError: Something else is there, or where a folder above it should be.
+    """
+    place = next(one for one in (home, *home.parents) if os.path.lexists(one))
+    if not place.is_dir():
+        raise ConfigurationError(
+            f"the home {home} cannot be used: {place} is no folder",
+            remedy="Give another --home or IRAAS_HOME.",
+        )
+
+
+def _local(settings: Settings) -> "Backend":
+    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
+
+    check_home(settings.home)
+    # One classifier process a worker: locally the fleet itself is as large as the machine.
+    worker = replace(settings, processes=settings.processes or 1)
+    return LocalBackend(
+        settings.home,
+        settings.deployment,
+        capacity=max_workers(settings),
+        worker_command=iraas_command("worker"),
+        worker_environment=iraas_environment(worker),
+    )
+
+
+def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
+    from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
+    from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - as above
+
+    def opened(options: "FleetOptions | None") -> AwsBackend:
+        return AwsBackend(
+            settings.deployment,
+            settings.region,
+            options=options,
+            capacity=max_workers(settings),
+            bundle=lambda: ensure_model(settings, report),
+            prices=settings.prices,
+            report=report,
+        )
+
+    backend = opened(None)
+    if not to_provision:
+        return backend
+    wanted = _fleet_options(settings, backend.stack.options())
+    prices = backend.pricing
+    backend.close()
+    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "nobody could tell the costs")
+    return opened(wanted)
+
+
+def _fleet_options(settings: Settings, options: "FleetOptions") -> "FleetOptions":
+    """What a deployment is provisioned with: as set, and otherwise as it was."""
+    return replace(
+        options,
+        kinds=settings.instance_types or options.kinds,
+        pricings=settings.pricing or options.pricings,
+        subnet_ids=settings.subnets or options.subnet_ids,
+        capacity=settings.max_workers or options.capacity,
+        max_life_min=settings.max_life_min or options.max_life_min,
+        keep_data_days=settings.keep_data_days or options.keep_data_days,
+        web_kind=settings.web_kind or options.web_kind,
+        web_cidr=options.web_cidr if settings.web_cidr is None else settings.web_cidr,
+    )

@@ -1,0 +1,141 @@
+"""A classifier process, as the supervisor of a worker starts it: not a command for people.
+
+It reads one line from its standard input, works until it is told to stop or its supervisor is gone,
+and writes beats to its standard output. Its settings are in its environment. It receives, stores
+and replies, and never decodes an image: that is done by the confined process that it starts.
+"""
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from iraas.bootstrap import open_backend
+from iraas.core.fault_injection import FAULTS_VARIABLE, parse_faults
+from iraas.core.resolver import settings_from_environment
+from iraas.core.settings import Settings
+from iraas.errors import IraasError, ProcessDiedError
+from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
+from iraas.worker.heartbeat import Beat
+from iraas.worker.pipeline import Pipeline
+from iraas.worker.receiver import Limits
+
+log = logging.getLogger(__name__)
+PIPE_LOST = 1
+BROKEN = 70
+ANSWERS_IN_A_STALL = 3
+"""An image that hangs twice fails before the supervisor takes the whole process for stalled."""
+LOCAL_LIMITS = Limits()
+AWS_LIMITS = Limits(batch=10, hold=30, store=10, wait_s=20.0)
+
+
+def main() -> None:
+    """Run until stopped; exits by itself."""
+    # Libraries in C may print: what they print must not be taken for a beat.
+    beats = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    faulthandler.enable()
+    _let_others_go_first()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    greeting = json.loads(sys.stdin.readline())
+
+    def tell(beat: Beat) -> None:
+        try:
+            os.write(beats, beat.encode())
+        except BrokenPipeError:
+            os._exit(PIPE_LOST)
+
+    threading.excepthook = lambda failure: _die_of(failure, tell)
+    try:
+        _work(greeting, tell)
+    except ProcessDiedError as error:  # it may go well the next time
+        log.warning("%s", error)
+        sys.exit(BROKEN)
+    except IraasError as error:
+        tell(_error_beat(error))
+        sys.exit(BROKEN)
+
+
+def _let_others_go_first() -> None:
+    """Let no process of the worker interrupt another when it wakes up (sched(7), SCHED_BATCH).
+
+    Commands and the web tier go first, and the next image is sent and the last answer taken when
+    the classifier has used up its slice of time, not in the midst of its work.
+    """
+    with suppress(OSError, AttributeError):  # Linux only
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _work(greeting: Mapping[str, Any], tell: Callable[[Beat], None]) -> None:
+    settings = settings_from_environment(os.environ)
+    # Started first: it loads the model while the backend is opened.
+    classifier = ConfinedClassifier(
+        Path(greeting["bundle"]),
+        _image_limits(settings),
+        must_be_confined=greeting["must_be_confined"],
+    )
+    with closing(classifier), open_backend(settings) as backend:
+        classifier.wait_until_ready()
+        pipeline = Pipeline(
+            backend,
+            classifier,
+            greeting["worker_id"],
+            limits=_limits(settings),
+            tell=tell,
+            fault=parse_faults(os.environ.get(FAULTS_VARIABLE, "")),
+        )
+        signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())
+        threading.Thread(target=_stop_with_supervisor, args=(pipeline,), daemon=True).start()
+        pipeline.run()
+
+
+def _image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        max_pixels=settings.max_pixels,
+        max_image_bytes=settings.max_image_bytes,
+        image_cpu_s=settings.image_cpu_s,
+        answer_s=settings.stall_s / ANSWERS_IN_A_STALL,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = LOCAL_LIMITS if settings.backend == "local" else AWS_LIMITS
+    return replace(
+        limits,
+        lease_s=settings.lease_s,
+        wait_s=limits.wait_s if settings.poll_s is None else settings.poll_s,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def _stop_with_supervisor(pipeline: Pipeline) -> None:
+    """Wait for the end of the standard input, which comes when the supervisor is gone."""
+    sys.stdin.read()
+    pipeline.stop()
+
+
+def _error_beat(error: IraasError) -> Beat:
+    return Beat("", error=f"{error}. {error.remedy}".strip())
+
+
+def _die_of(failure: threading.ExceptHookArgs, tell: Callable[[Beat], None]) -> None:
+    """End the process when one of its threads fails: half a pipeline would only hold messages."""
+    assert failure.exc_value is not None
+    if isinstance(failure.exc_value, IraasError):
+        tell(_error_beat(failure.exc_value))
+    log.critical("a thread failed", exc_info=failure.exc_value)
+    os._exit(BROKEN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""``iraas controller``: starts just enough workers."""
+
+from typing import Annotated
+
+import typer
+
+from iraas.cli.options import with_settings
+from iraas.core.settings import Resolved
+
+
+@with_settings("model", "max_workers", "images_per_worker")
+def controller(
+    resolved: Resolved,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Leave once no image and no worker is left.")
+    ] = False,
+) -> None:
+    """Start just enough workers for what waits, until told to stop.
+
+    Stopping it stops no worker: they leave by themselves when nothing is left. Each new decision
+    is told on stderr with its reason, and is on record: see iraas status.
+
+    Example:  iraas controller --max-workers 4
+    """
+    from iraas.bootstrap import (  # noqa: PLC0415 - not for --help
+        ensure_model_here,
+        make_controller,
+        max_workers,
+        open_backend,
+    )
+    from iraas.cli.output.pluralize import counted  # noqa: PLC0415 - not for --help
+    from iraas.cli.signals import stop_on_signals  # noqa: PLC0415 - not for --help
+    from iraas.cli.verbose_controller import TellingController  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    ensure_model_here(settings)
+    with open_backend(settings) as backend, stop_on_signals() as stop:
+        controller = make_controller(settings, backend, TellingController)
+        typer.echo(
+            f"The controller of {settings.deployment} ({settings.backend}) starts up to "
+            f"{counted(max_workers(settings), 'worker')}. Ctrl-C stops it, and no worker.",
+            err=True,
+        )
+        controller.run(stop, until_idle=until_idle)

@@ -1,0 +1,157 @@
+"""``iraas provision``: make what a deployment is made of."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iraas.cli.exit_codes import ExitCode
+from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
+from iraas.core.settings import Resolved, Settings
+from iraas.errors import UsageError
+
+if TYPE_CHECKING:
+    from iraas.backends.aws.backend import AwsBackend
+    from iraas.backends.aws.provisioning.costs import StackCosts
+    from iraas.core.ports import Backend
+
+CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="aws: only look for what would stand in the way; make nothing."),
+]
+BakeOption = Annotated[
+    bool,
+    typer.Option("--bake", help="aws: also make an image with everything installed: fast boots."),
+]
+WebOption = Annotated[
+    bool, typer.Option("--web", help="aws: also launch the web tier's instance, with a controller.")
+]
+
+
+@with_settings(
+    "model",
+    "max_workers",
+    "instance_types",
+    "pricing",
+    "subnets",
+    "max_life_min",
+    "keep_data_days",
+    "web_kind",
+    "web_cidr",
+    "prices",
+)
+def provision(
+    resolved: Resolved,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    check: CheckOption = False,
+    bake: BakeOption = False,
+    web: WebOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a deployment's queues, stores and the rest. Safe to repeat.
+
+    On aws it prints the plan with its costs and asks first. The local backend also makes what it
+    needs by itself when it is first needed.
+
+    Examples:
+        iraas provision --backend aws --check
+
+        iraas provision --backend aws --bake
+    """
+    from iraas.bootstrap import open_aws, open_backend  # noqa: PLC0415 - not for --help
+
+    settings = resolved.settings
+    if settings.backend == "local":
+        if check or bake or web:
+            raise UsageError("--check, --bake and --web are for --backend aws")
+        with open_backend(settings) as backend:
+            _make(backend, settings, None, yes=True, dry_run=dry_run, as_json=as_json)
+        return
+    with open_aws(settings, to_provision=True) as backend:
+        if check:
+            _check(backend, as_json=as_json)
+            return
+        costs = backend.stack.costs()
+        if not as_json:
+            for line in costs.lines():
+                typer.echo(line, err=True)
+        _make(backend, settings, costs, yes=yes, dry_run=dry_run, as_json=as_json)
+        if dry_run:
+            return
+        if bake:
+            typer.echo(f"Workers now start from the image {backend.stack.bake()}.", err=True)
+        if web:
+            _launch_web_tier(backend)
+
+
+def _make(
+    backend: "Backend",
+    settings: Settings,
+    costs: "StackCosts | None",
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.output.render import (  # noqa: PLC0415 - not for --help
+        console,
+        print_json,
+        resource_json,
+        resource_table,
+    )
+
+    plan = backend.stack.plan()
+    if not as_json:
+        console(stderr=True).print(resource_table(plan, "to be made"))
+    if not dry_run:
+        if not yes:
+            _ask(as_json=as_json)
+        backend.stack.provision()
+        plan = backend.stack.plan()
+    if as_json:
+        print_json(
+            {
+                "deployment": settings.deployment,
+                "resources": resource_json(plan),
+                "costs": asdict(costs) if costs else None,
+            }
+        )
+    elif not dry_run:
+        typer.echo(f"The deployment {settings.deployment} is ready.", err=True)
+
+
+def _ask(*, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to make them: "
+            + ("--json is for programs" if as_json else "this is no terminal"),
+            remedy="Look at them with --dry-run, then make them with --yes.",
+        )
+    typer.confirm("Make them?", abort=True, err=True)
+
+
+def _check(backend: "AwsBackend", *, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+
+    from iraas.cli.output.render import console, finding_table, print_json  # noqa: PLC0415 - as above
+
+    findings = backend.stack.check()
+    if as_json:
+        for one in findings:
+            print_json(asdict(one))
+    else:
+        rows = [(one.ok, one.subject, one.text, one.remedy) for one in findings]
+        console().print(finding_table(rows))
+    if any(one.ok is False for one in findings):
+        raise typer.Exit(ExitCode.CONFIGURATION)
+
+
+def _launch_web_tier(backend: "AwsBackend") -> None:
+    launch = backend.launch_web_tier()
+    if launch.shortfall:
+        typer.echo(f"The web tier is not launched: {launch.shortfall}.", err=True)
+        raise typer.Exit(ExitCode.FAILURE)
+    typer.echo(f"The web tier is the instance {launch.launched[0]}.", err=True)

@@ -1,0 +1,125 @@
+"""``iraas teardown``: remove all that a deployment is made of."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iraas.cli.exit_codes import ExitCode
+from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
+from iraas.cli.output.pluralize import counted
+from iraas.core.settings import Resolved
+from iraas.errors import IraasError, UsageError
+
+if TYPE_CHECKING:
+    from iraas.core.ports import Resource, Stack
+
+
+@with_settings()
+def teardown(
+    resolved: Resolved,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    keep_data: Annotated[
+        bool, typer.Option("--keep-data", help="Keep the images, the outcomes and the records.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End all workers, remove everything of the deployment, and show that nothing remains.
+
+    Lists what there is and asks first.
+
+    Example:  iraas teardown --dry-run
+    """
+    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
+
+    name = resolved.settings.deployment
+    with open_backend(resolved.settings) as backend:
+        if dry_run:
+            _announce(name, _list(backend.stack, keep_data=keep_data), as_json=as_json)
+        else:
+            _tear_down(name, backend.stack, yes=yes, keep_data=keep_data, as_json=as_json)
+
+
+def _announce(name: str, there: "list[Resource]", *, as_json: bool) -> None:
+    if as_json:
+        _print_json(name, "would_remove", there)
+    else:
+        _show(there)
+    typer.echo(_intention(name, len(there)), err=True)
+
+
+def _tear_down(name: str, stack: "Stack", *, yes: bool, keep_data: bool, as_json: bool) -> None:
+    there = None
+    try:
+        there = _list(stack, keep_data=keep_data)
+    except IraasError:
+        if not yes:
+            raise  # with --yes, what cannot be listed is removed all the same: instances cost money
+    if there and not as_json:
+        _show(there)
+    if there and not yes:
+        _ask(name, keep_data=keep_data)
+    failure = None if there == [] else _remove(stack, keep_data=keep_data)
+    remains = _list(stack, keep_data=keep_data)
+    if as_json:
+        _print_json(name, "remains", remains)
+    else:
+        _show(remains)
+    typer.echo(_verdict(name, there != [], len(remains), keep_data=keep_data), err=True)
+    if failure:
+        raise failure
+    if remains:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _list(stack: "Stack", *, keep_data: bool) -> "list[Resource]":
+    return [one for one in stack.plan() if one.exists and not (keep_data and one.is_data)]
+
+
+def _show(resources: "list[Resource]") -> None:
+    from iraas.cli.output.render import console, resource_table  # noqa: PLC0415 - not for --help
+
+    if resources:
+        console(stderr=True).print(resource_table(resources, ""))
+
+
+def _print_json(name: str, key: str, resources: "list[Resource]") -> None:
+    from iraas.cli.output.render import print_json, resource_json  # noqa: PLC0415 - not for --help
+
+    print_json({"deployment": name, key: resource_json(resources)})
+
+
+def _remove(stack: "Stack", *, keep_data: bool) -> IraasError | None:
+    """Remove it; give back what went wrong, so that what remains is shown in any case."""
+    try:
+        stack.teardown(keep_data=keep_data)
+    except IraasError as exc:
+        return exc
+    return None
+
+
+def _ask(name: str, *, keep_data: bool) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to remove it, for this is no terminal",
+            remedy="Look at it with --dry-run, then remove it with --yes.",
+        )
+    kept = " but its data" if keep_data else ""
+    typer.confirm(f"Remove all of {name}{kept}?", abort=True, err=True)
+
+
+def _intention(name: str, there: int) -> str:
+    if there == 0:
+        return f"There is nothing of the deployment {name} to remove."
+    return f"{counted(there, 'resource')} of the deployment {name} would be removed."
+
+
+def _verdict(name: str, was_there: bool, remains: int, *, keep_data: bool) -> str:
+    but_data = " but its data" if keep_data else ""
+    if not was_there:
+        return f"There is nothing of the deployment {name}{but_data}."
+    if remains:
+        verb = "remains" if remains == 1 else "remain"
+        return f"Of the deployment {name} there {verb} {counted(remains, 'resource')}."
+    return f"Nothing remains of the deployment {name}{but_data}."

@@ -1,0 +1,40 @@
+"""The exit codes, and how an error is told to a person."""
+
+import sys
+from enum import IntEnum
+
+from iraas.core.control_chars import printable
+from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeoutError
+
+
+class ExitCode(IntEnum):
+    """What ``iraas`` exits with."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    CONFIGURATION = 4
+    TIMED_OUT = 5
+    UNANSWERED = 6
+    INTERRUPTED = 130
+
+
+_CODES = (
+    (UsageError, ExitCode.USAGE),
+    (ConfigurationError, ExitCode.CONFIGURATION),
+    (WaitTimeoutError, ExitCode.TIMED_OUT),
+)
+
+
+def exit_code(error: IraasError) -> ExitCode:
+    """The exit code of an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
+
+
+def tell(error: IraasError) -> None:
+    """Print what failed, why, and what to do next, on stderr."""
+    text = printable(str(error))
+    sys.stderr.write(f"iraas: {text}{'' if text.endswith('.') else '.'}\n")
+    if error.remedy:
+        sys.stderr.write(f"       {printable(error.remedy)}\n")

@@ -1,0 +1,1 @@
+"""The controller: decides how many workers there are, and accounts for dead letters."""

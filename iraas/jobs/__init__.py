@@ -1,0 +1,1 @@
+"""Jobs and their outcomes as they lie in the stores."""

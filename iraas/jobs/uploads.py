@@ -1,0 +1,170 @@
+"""Jobs that grow while their images arrive: uploads, by any number of processes at once.
+
+The manifest's pages are claimed one after another, each with *put if absent*: whoever writes page
+n has read page n-1, so that no two images of a job get the same place, whoever adds them. A job's
+record is a summary that may lag while the job is open; once it is sealed it is exact.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from iraas.core.ids import MAX_JOB_SIZE, job_time, new_ulid
+from iraas.core.jobs import PAGE_SIZE, Job, ManifestEntry, decode_page, encode_page
+from iraas.core.keys import JOBS, job_key, manifest_key, manifest_prefix
+from iraas.core.ports import Backend
+from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError, UsageError
+from iraas.jobs.store import open_job
+
+log = logging.getLogger(__name__)
+SOURCE = "upload"
+MAX_PAGES = 10**6
+MAX_KNOWN_JOBS = 1000
+
+
+class UploadJobs:
+    """Opens jobs, adds images to them, and seals them. Thread-safe as far as the backend is.
+
+    Args:
+        backend: The deployment.
+        clock: Gives seconds since the epoch.
+    """
+
+    def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._ends: dict[str, tuple[int, int]] = {}
+
+    def open(self, source: str = SOURCE) -> Job:
+        """Make a job with no images yet.
+
+        Raises:
+            BackendError: The records failed.
+        """
+        now = self._clock()
+        job = Job(new_ulid(now), now, 0, sealed=False, sources=(source,))
+        self._put(job)
+        self._know(job.job_id, (0, 0))
+        return job
+
+    def add(self, job_id: str, names: Sequence[str]) -> list[ManifestEntry]:
+        """Put images in a job's manifest, before they are sent; gives back their places.
+
+        Args:
+            job_id: The job.
+            names: What people call them, 1..`PAGE_SIZE`.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+            UsageError: It takes no more images.
+            BackendError: The records failed.
+        """
+        if not 1 <= len(names) <= PAGE_SIZE:
+            raise ValueError(f"{len(names)} names are not 1..{PAGE_SIZE}")
+        self._check_open(open_job(self._backend, job_id))
+        page, first = self._ends.get(job_id) or manifest_end(self._backend, job_id)
+        while True:
+            entries = [ManifestEntry(first + place, name) for place, name in enumerate(names)]
+            if first + len(names) > MAX_JOB_SIZE or page >= MAX_PAGES:
+                raise UsageError("the job is full", remedy="Start another one.")
+            key = manifest_key(job_id, page)
+            if self._backend.records.put_if_absent([(key, encode_page(entries))]) == [True]:
+                break
+            page, first = manifest_end(self._backend, job_id)
+        self._know(job_id, (page + 1, first + len(names)))
+        self._keep_total(job_id, first + len(names))
+        return entries
+
+    def seal(self, job_id: str) -> Job:
+        """Say that a job is complete. Idempotent.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+            BackendError: The records failed.
+        """
+        job = open_job(self._backend, job_id)
+        _, total = manifest_end(self._backend, job_id)
+        if not job.sealed or job.total != total:
+            job = replace(open_job(self._backend, job_id), sealed=True, total=total)
+            self._put(job)
+        self._ends.pop(job_id, None)
+        return job
+
+    def cancel(self, job_id: str) -> Job:
+        """Say that nobody wants the rest of a job: it takes no more images. What is on the queue
+        is still classified. Idempotent.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+            BackendError: The records failed.
+        """
+        job = self.seal(job_id)
+        if not job.cancelled:
+            job = replace(job, cancelled=True)
+            self._put(job)
+        return job
+
+    def seal_abandoned(self, *, idle_s: float, look_back_s: float) -> int:
+        """Seal the jobs of whoever left in the middle of sending; tell how many.
+
+        Args:
+            idle_s: How long nothing was added to such a job.
+            look_back_s: How old the jobs may be that are looked at.
+
+        Raises:
+            BackendError: The records failed.
+        """
+        now = self._clock()
+        oldest = new_ulid(max(0.0, now - look_back_s), lambda _: 0)
+        count = 0
+        for one in self._backend.records.list(JOBS, after=job_key(oldest)):
+            job_id = one.key[len(JOBS) : -len(".json")]
+            if now - max(one.modified_at, job_time(job_id)) < idle_s:
+                continue
+            try:
+                job = open_job(self._backend, job_id)
+                if not job.sealed:
+                    self.seal(job_id)
+                    count += 1
+            except (JobNotFoundError, MessageError) as exc:
+                log.warning("could not seal %s: %s", one.key, exc)
+        return count
+
+    def _check_open(self, job: Job) -> None:
+        if job.cancelled:
+            raise UsageError("the job was cancelled: it takes no more images")
+        if job.sealed:
+            raise UsageError("the job is sealed: it takes no more images")
+
+    def _keep_total(self, job_id: str, total: int) -> None:
+        """Let the record follow; one that was sealed meanwhile must count these images too."""
+        job = open_job(self._backend, job_id)
+        if job.total < total:
+            self._put(replace(job, total=total))
+
+    def _put(self, job: Job) -> None:
+        self._backend.records.put(job_key(job.job_id), job.encode())
+
+    def _know(self, job_id: str, end: tuple[int, int]) -> None:
+        if len(self._ends) >= MAX_KNOWN_JOBS:
+            self._ends.clear()  # only hints: whoever lacks one reads the manifest
+        self._ends[job_id] = end
+
+
+def manifest_end(backend: Backend, job_id: str) -> tuple[int, int]:
+    """The next page of a job's manifest, and the next image's place.
+
+    Raises:
+        MessageError: The manifest is mangled.
+        BackendError: The records failed.
+    """
+    pages, last_key = 0, ""
+    for one in backend.records.list(manifest_prefix(job_id)):
+        pages, last_key = pages + 1, one.key
+    if not last_key:
+        return 0, 0
+    try:
+        entries = list(decode_page(backend.records.get(last_key)))
+    except ObjectNotFoundError:
+        return 0, 0
+    return pages, entries[-1].index + 1 if entries else 0

@@ -1,0 +1,66 @@
+"""The process that decodes and classifies images of strangers: it can reach nothing but the model.
+
+Started by `iraas.models.confined_classifier`. The first frame on its standard input says what to
+run; its greeting goes out once the model is loaded; then it answers each image by one frame. It
+leaves when its input ends, which is when its parent closes it or is gone.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iraas.decoding.limits import DecodeLimits
+from iraas.errors import BundleError, ImageError, MissingExtraError
+from iraas.models.confined_protocol import Greeting, encode_answer
+from iraas.sandbox.child import Child
+from iraas.sandbox.confinement import Confinement, confine, confine_after_loading
+from iraas.sandbox.limits import cpu_budget, limit_memory
+
+if TYPE_CHECKING:
+    from iraas.models.onnx_runtime import OnnxClassifier
+
+
+def main() -> None:
+    """Run as a process."""
+    child = Child()
+    confinement = confine([Path(child.order["bundle"])])
+    classifier = _load(child, confinement)
+    if classifier is not None:
+        for image in child.requests():
+            child.reply(_answer(classifier, image, child.order["image_cpu_s"]))
+
+
+def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
+    """Load the model, close what is still open, and greet; None if that cannot be."""
+    from iraas.models.onnx_runtime import load_classifier  # noqa: PLC0415 - once confined
+
+    order = child.order
+    limits = DecodeLimits.within_budget(order["max_pixels"], order["image_cpu_s"])
+    try:
+        classifier = load_classifier(Path(order["bundle"]), limits=limits, verify=order["verify"])
+    except (BundleError, MissingExtraError) as error:
+        is_missing = isinstance(error, MissingExtraError)
+        failure = Greeting("", str(error), error.remedy, is_incomplete_install=is_missing)
+        child.reply(json.dumps(asdict(failure)).encode())
+        return None
+    unlimited = "" if limit_memory(order["headroom_bytes"]) else "memory"
+    confinement = confine_after_loading(confinement)
+    missing = ", ".join(one for one in (confinement.missing, unlimited) if one)
+    greeting = Greeting(classifier.model_id, unconfined=missing)
+    child.reply(json.dumps(asdict(greeting)).encode())
+    return classifier
+
+
+def _answer(classifier: "OnnxClassifier", image: bytes, image_cpu_s: float) -> bytes:
+    try:
+        with cpu_budget(image_cpu_s):
+            pixels = classifier.prepare(image)
+    except ImageError as exc:
+        # Not kept until the next image: it holds the pixels of the one that it is about.
+        return encode_answer(exc)
+    return encode_answer(classifier.infer([pixels])[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a deployment, its jobs and its workers are doing, for those who watch."""

@@ -1,1 +1,0 @@
-"""The loops of the product, over ports alone: submission, worker, controller, status."""

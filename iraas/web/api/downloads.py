@@ -1,0 +1,94 @@
+"""A job's outcomes as a file."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response, StreamingResponse
+
+from iraas.core.control_chars import csv_text
+from iraas.monitoring.job_progress import JobImage, JobView
+from iraas.web.api.classify import context_of
+from iraas.web.api.jobs import JobId, find_view
+from iraas.web.state import WebContext
+
+router = APIRouter(tags=["Jobs"])
+PAGE = 500
+BYTE_ORDER_MARK = "\ufeff"
+"""By which spreadsheets know that a file is UTF-8."""
+COLUMNS = (
+    "name", "status", "label", "score", "reason", "top", "request_id", "job_id",
+    "model", "worker", "attempts", "submitted_at", "completed_at",
+)  # fmt: skip
+Ending = Literal["csv", "json", "jsonl"]
+MEDIA_TYPES: dict[str, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+}
+
+
+@router.get(
+    "/api/v1/jobs/{job_id}/outcomes.{ending}",
+    summary="Download a job's outcomes",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/json": {}, "application/jsonl": {}}}},
+)
+async def download(
+    request: Request,
+    job_id: JobId,
+    ending: Annotated[Ending, Path(description="CSV, a JSON array, or JSON lines.")],
+) -> Response:
+    """All outcomes that are there by now, in the order of the pictures. The CSV file is for people:
+    control characters and marks of direction are shown by their number, and an apostrophe stands
+    before what a spreadsheet would take for a formula. JSON has every text as it is.
+    """
+    context = context_of(request)
+    view = await find_view(context, job_id)
+    filename = f"iraas-{job_id}.{ending}"
+    return StreamingResponse(
+        _rows(context, view, ending),
+        media_type=MEDIA_TYPES[ending],
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+    )
+
+
+async def _rows(context: WebContext, view: JobView, ending: Ending) -> AsyncIterator[str]:
+    if ending == "csv":
+        yield BYTE_ORDER_MARK + csv_row(COLUMNS)
+    elif ending == "json":
+        yield "["
+    is_first = True
+    async for image in _images(context, view):
+        if image.outcome is None:
+            continue
+        if ending == "csv":
+            value = image.outcome.to_json()
+            value["top"] = "; ".join(f"{one['label']} {one['score']:.4f}" for one in value["top"])
+            yield csv_row(tuple(value[name] for name in COLUMNS))
+        else:
+            text = json.dumps(image.outcome.to_json(), ensure_ascii=False)
+            yield f"{text}\n" if ending == "jsonl" else f"{'' if is_first else ','}\n{text}"
+        is_first = False
+    if ending == "json":
+        yield "\n]\n"
+
+
+async def _images(context: WebContext, view: JobView) -> AsyncIterator[JobImage]:
+    after = -1
+    while images := await context.run(view.images, after=after, limit=PAGE):
+        for one in images:
+            yield one
+        after = images[-1].index
+
+
+def csv_row(values: tuple[object, ...]) -> str:
+    """A line of CSV that is safe to look at, in a terminal and in a spreadsheet."""
+    file = io.StringIO()
+    csv.writer(file).writerow(
+        [csv_text(value) if isinstance(value, str) else value for value in values]
+    )
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""What clients may use of the web tier at once."""

@@ -1,0 +1,1 @@
+"""Thumbnails, made in a confined process."""

@@ -1,0 +1,310 @@
+"""The supervisor over real small processes: it restarts, releases, drains, and leaves in time."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from iraas.backends.memory import MemoryBackend
+from iraas.core.keys import worker_key
+from iraas.core.ports import OutboundMessage, QueueDepth
+from iraas.core.records import WorkerRecord, decode_worker
+from iraas.worker.child_process import ClassifierProcess
+from iraas.worker.supervisor import MAX_DEATHS_PER_MINUTE, Rules, Supervisor
+from tests.functional.worker.supervised import child
+from tests.waiting import PATIENCE_S, wait_until
+
+Steps = list[dict[str, Any]]
+IDLE: Steps = [{"beat": {"empty_polls": 3}}, {"wait": "polite"}]
+DEAF: Steps = [{"wait": "deaf"}]
+SILENT: Steps = [{"wait": "polite"}]
+HASTE = 30
+"""How much faster the supervisor's clock goes."""
+
+
+def hurried() -> float:
+    return time.monotonic() * HASTE
+
+
+def supervise(
+    backend: MemoryBackend,
+    *scripts: Steps,
+    rules: Rules,
+    processes: int = 1,
+    interrupted: Callable[[], str] = str,
+) -> WorkerRecord:
+    """Run a supervisor; the last script is for all processes that are started after the others."""
+    left = list(scripts)
+
+    def start() -> ClassifierProcess:
+        process = child(left.pop(0) if len(left) > 1 else left[0])
+        process._now = hurried
+        process.progress_at = hurried()
+        return process
+
+    return Supervisor(
+        backend,
+        "w-1",
+        processes=processes,
+        start=start,
+        rules=rules,
+        interrupted=interrupted,
+        now=hurried,
+    ).run()
+
+
+@pytest.fixture
+def backend() -> MemoryBackend:
+    return MemoryBackend()
+
+
+@pytest.fixture(autouse=True)
+def _no_child_stays() -> Iterator[None]:
+    before = set(psutil.Process().children())
+    yield
+    assert set(psutil.Process().children()) <= before
+
+
+def held_by_somebody(backend: MemoryBackend) -> str:
+    """The receipt of a message under a long lease."""
+    backend.requests.send([OutboundMessage("image")])
+    (message,) = backend.requests.receive(1, lease_s=600.0)
+    return message.receipt
+
+
+def test_it_leaves_when_idle_with_nothing_left(backend: MemoryBackend) -> None:
+    record = supervise(backend, IDLE, IDLE, processes=2, rules=Rules(grace_s=2.0, life_s=900.0))
+    assert record.state == "gone"
+    assert record.reason.startswith("idle for ")
+    assert record.reason.endswith("no image is left")
+    assert decode_worker(backend.records.get(worker_key("w-1"))) == record
+
+
+def put_visible(backend: MemoryBackend) -> None:
+    backend.requests.send([OutboundMessage("image")])
+
+
+def put_delayed(backend: MemoryBackend) -> None:
+    backend.requests.send([OutboundMessage("image", delay_s=600.0)])
+
+
+def put_in_flight(backend: MemoryBackend) -> None:
+    held_by_somebody(backend)
+
+
+@pytest.mark.parametrize("put", [put_visible, put_delayed, put_in_flight])
+def test_it_stays_while_an_image_is_left_anywhere(
+    backend: MemoryBackend, put: Callable[[MemoryBackend], None]
+) -> None:
+    put(backend)
+    record = supervise(backend, IDLE, rules=Rules(grace_s=0.0, life_s=25.0))
+    assert record.reason == "its life of 25 s is over"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [{"beat": {"empty_polls": 3, "held": ["r"]}}, {"wait": "polite"}],
+        [{"beat": {"empty_polls": 2}}, {"wait": "polite"}],
+        [{"beat": {"empty_polls": 0}}, {"wait": "polite"}],
+        SILENT,
+    ],
+    ids=["holds", "polled too little", "just received", "starts"],
+)
+def test_it_stays_while_a_process_is_busy(backend: MemoryBackend, other: Steps) -> None:
+    record = supervise(
+        backend, IDLE, other, processes=2, rules=Rules(grace_s=0.0, life_s=25.0, stall_s=200.0)
+    )
+    assert record.reason == "its life of 25 s is over"
+
+
+def test_a_process_that_dies_is_replaced_and_what_it_held_is_released(
+    backend: MemoryBackend,
+) -> None:
+    receipt = held_by_somebody(backend)
+    dies: Steps = [{"beat": {"held": [receipt], "done": 4, "failed": 1}}, {"kill": signal.SIGKILL}]
+    works: Steps = [{"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+    record = supervise(backend, dies, works, rules=Rules(grace_s=0.0, life_s=25.0))
+    assert backend.requests.depth() == QueueDepth(1, 0, 0)
+    assert (record.state, record.done, record.failed) == ("gone", 6, 1)
+
+
+def test_a_process_that_left_in_order_is_replaced_without_a_fuss(backend: MemoryBackend) -> None:
+    receipt = held_by_somebody(backend)
+    leaves: Steps = [{"beat": {"held": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
+    record = supervise(backend, leaves, IDLE, rules=Rules(grace_s=0.0, life_s=25.0))
+    assert backend.requests.depth() == QueueDepth(0, 1, 0)
+    assert record.done == 3
+
+
+def test_a_process_without_progress_is_ended_and_what_it_held_is_released(
+    backend: MemoryBackend,
+) -> None:
+    receipt = held_by_somebody(backend)
+    stalls: Steps = [{"beat": {"held": [receipt]}}, {"wait": "polite"}]
+    record = supervise(backend, stalls, IDLE, rules=Rules(grace_s=0.0, stall_s=10.0, life_s=40.0))
+    assert backend.requests.depth() == QueueDepth(1, 0, 0)
+    assert record.state == "gone"
+
+
+def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend) -> None:
+    put_in_flight(backend)
+    record = supervise(backend, IDLE, rules=Rules(grace_s=0.0, stall_s=5.0, life_s=25.0))
+    assert record.reason == "its life of 25 s is over"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ([{"exit": 3}], "a process ended with status 3 at its start"),
+        ([{"kill": signal.SIGSEGV}], "a process ended with status -11 at its start"),
+        (SILENT, "a process ended with status -9 at its start"),
+    ],
+    ids=["exits", "crashes", "never comes up"],
+)
+def test_processes_that_never_come_up_make_a_broken_worker(
+    backend: MemoryBackend, script: Steps, reason: str
+) -> None:
+    record = supervise(backend, script, rules=Rules(stall_s=10.0, life_s=900.0))
+    assert (record.state, record.reason) == ("broken", reason)
+    assert decode_worker(backend.records.get(worker_key("w-1"))).state == "broken"
+
+
+def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
+    record = supervise(backend, [{"exit": 3}], IDLE, rules=Rules(grace_s=0.0, life_s=600.0))
+    assert record.state == "gone"
+
+
+def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
+    backend: MemoryBackend,
+) -> None:
+    says: Steps = [{"beat": {"model": "", "error": "the bundle is mangled"}}, {"exit": 70}]
+    record = supervise(backend, says, rules=Rules(life_s=900.0))
+    assert (record.state, record.reason) == ("broken", "the bundle is mangled")
+
+
+def test_too_many_deaths_in_a_minute_make_a_broken_worker(backend: MemoryBackend) -> None:
+    dies: Steps = [{"beat": {"done": 1}}, {"kill": signal.SIGKILL}]
+    record = supervise(backend, dies, processes=4, rules=Rules(life_s=900.0))
+    assert record.state == "broken"
+    assert record.reason == f"{MAX_DEATHS_PER_MINUTE} classifier processes died within a minute"
+    assert record.done >= MAX_DEATHS_PER_MINUTE
+
+
+def test_a_machine_that_will_be_taken_away_is_left_in_time(backend: MemoryBackend) -> None:
+    put_visible(backend)
+    record = supervise(
+        backend,
+        IDLE,
+        rules=Rules(life_s=900.0),
+        interrupted=lambda: "the spot instance is taken back in two minutes",
+    )
+    assert (record.state, record.reason) == (
+        "gone",
+        "the spot instance is taken back in two minutes",
+    )
+
+
+def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend) -> None:
+    record = supervise(backend, DEAF, rules=Rules(grace_s=0.0, drain_s=5.0, life_s=600.0))
+    assert record.state == "gone"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["hello\n", "{}\n", "\n\n\n", "[" * 50_000 + "\n", "x" * 3_000_000 + "\n", "\x00\n", "{\n"],
+    ids=["text", "empty object", "empty lines", "deep", "long", "null", "mangled"],
+)
+def test_garbage_on_the_pipe_is_passed_over(backend: MemoryBackend, garbage: str) -> None:
+    script: Steps = [{"say": garbage}, {"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+    record = supervise(backend, script, rules=Rules(grace_s=0.0, life_s=900.0))
+    assert (record.state, record.done) == ("gone", 2)
+
+
+def test_a_beat_may_come_in_pieces(backend: MemoryBackend) -> None:
+    line = json.dumps({"model": "m", "held": [], "empty_polls": 3})
+    script: Steps = [{"say": line[:20]}, {"say": line[20:]}, {"say": "\n"}, {"wait": "polite"}]
+    record = supervise(backend, script, rules=Rules(grace_s=0.0, life_s=900.0))
+    assert record.model == "m"
+
+
+class WatchedBackend(MemoryBackend):
+    """A backend that keeps all of a worker's records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[WorkerRecord] = []
+        put = self.records.put
+
+        def keeping(key: str, data: bytes) -> None:
+            self.told.append(decode_worker(data))
+            put(key, data)
+
+        self.records.put = keeping  # type: ignore[method-assign]
+
+
+def test_the_record_tells_the_life_of_a_worker() -> None:
+    backend = WatchedBackend()
+    script: Steps = [{"beat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
+    supervise(backend, script, rules=Rules(grace_s=20.0, life_s=600.0))
+    states = [one.state for one in backend.told]
+    assert states[0] == "starting"
+    assert states[-3:] == ["running", "draining", "gone"]
+    running = next(one for one in backend.told if one.state == "running")
+    assert (running.model, running.done, running.failed) == ("scripted@00000000", 5, 2)
+    assert running.images_per_s > 0
+    assert all(one.started_at == backend.told[0].started_at for one in backend.told)
+
+
+def started(steps: Steps, drain_s: float) -> subprocess.Popen[str]:
+    program = str(Path(__file__).with_name("supervised.py"))
+    process = subprocess.Popen(
+        [sys.executable, program, json.dumps(steps), str(drain_s)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    wait_until(lambda: psutil.Process(process.pid).children(), "a child")
+    return process
+
+
+def finished(process: subprocess.Popen[str], numbers: Sequence[signal.Signals]) -> WorkerRecord:
+    for number in numbers:
+        process.send_signal(number)
+    stdout, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    return decode_worker(stdout.splitlines()[-1].encode())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(number: signal.Signals) -> None:
+    process = started(IDLE, drain_s=20.0)
+    record = finished(process, [number])
+    assert (record.state, record.reason) == ("gone", "told to leave")
+
+
+def test_a_second_signal_does_not_wait_for_the_drain() -> None:
+    process = started(DEAF, drain_s=1000.0)
+    (deaf,) = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    record = finished(process, [signal.SIGTERM])
+    assert record.state == "gone"
+    assert not deaf.is_running()
+
+
+def test_when_the_supervisor_is_killed_its_processes_leave() -> None:
+    process = started(IDLE, drain_s=1.0)
+    (orphan,) = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not orphan.is_running(), "the orphan's end")

@@ -1,0 +1,130 @@
+"""Refusing images while there is no room for them."""
+
+import threading
+
+import pytest
+
+from iraas.client.storage_guard import FRESH_S, StorageGuard, StorageLimits
+from iraas.core.ports import StorageUsage
+from iraas.errors import BackendUnavailableError, StorageFullError
+
+GB = 10**9
+
+
+class Disk:
+    """A disk that tests fill. Counts how often it was asked."""
+
+    def __init__(self, free_bytes: int | None = None, used_bytes: int | None = None) -> None:
+        self.free_bytes = free_bytes
+        self.used_bytes = used_bytes
+        self.asked = 0
+        self.now = 1000.0
+
+    def usage(self) -> StorageUsage:
+        self.asked += 1
+        return StorageUsage(self.used_bytes, self.free_bytes, 100 * GB)
+
+    def recount(self) -> None:
+        """Nothing to count."""
+
+
+def guard(disk: Disk, min_free_bytes: int | None = None, max_stored_bytes: int = 0) -> StorageGuard:
+    limits = StorageLimits(min_free_bytes=min_free_bytes, max_stored_bytes=max_stored_bytes)
+    return StorageGuard(disk, limits, lambda: disk.now)
+
+
+def test_images_come_in_while_the_disk_has_more_than_the_floor() -> None:
+    room = guard(Disk(free_bytes=2 * GB))
+    room.check()
+    room.check(GB)
+    with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB are to stay"):
+        room.check(GB + 1)
+
+
+@pytest.mark.parametrize(
+    ("total_bytes", "floor"), [(100 * GB, GB), (10 * GB, 200_000_000), (None, GB)]
+)
+def test_the_usual_floor_is_a_gigabyte_or_a_share_of_a_small_disk(
+    total_bytes: int | None, floor: int
+) -> None:
+    assert StorageLimits().floor_bytes(total_bytes) == floor
+    assert StorageLimits(min_free_bytes=7).floor_bytes(total_bytes) == 7
+
+
+def test_no_floor_is_a_choice() -> None:
+    guard(Disk(free_bytes=0), min_free_bytes=0).check(GB)
+
+
+def test_images_come_in_until_the_quota_is_used_up() -> None:
+    room = guard(Disk(used_bytes=90), max_stored_bytes=100)
+    room.check()
+    room.check(9)
+    with pytest.raises(StorageFullError, match=r"take 90 bytes already.*100 bytes are allowed"):
+        room.check(10)
+
+
+def test_a_full_quota_lets_nothing_in_even_of_unknown_size() -> None:
+    with pytest.raises(StorageFullError):
+        guard(Disk(used_bytes=100), max_stored_bytes=100).check()
+
+
+def test_what_was_let_in_is_told_before_the_disk_is_asked_again() -> None:
+    room = guard(Disk(used_bytes=10), max_stored_bytes=100)
+    room.take(60)
+    with pytest.raises(StorageFullError, match=r"take 70 bytes already"):
+        room.take(30)
+
+
+def test_what_was_let_in_counts_before_the_disk_is_asked_again() -> None:
+    disk = Disk(free_bytes=2 * GB, used_bytes=0)
+    room = guard(disk)
+    room.take(600_000_000)
+    with pytest.raises(StorageFullError):
+        room.take(600_000_000)
+    assert disk.asked == 1
+
+
+def test_space_that_was_freed_is_seen_after_a_moment() -> None:
+    disk = Disk(free_bytes=0)
+    room = guard(disk)
+    with pytest.raises(StorageFullError):
+        room.check()
+    disk.free_bytes = 2 * GB
+    disk.now += FRESH_S + 0.1
+    room.check()
+
+
+def test_the_disk_is_asked_twice_a_second_at_most() -> None:
+    disk = Disk(free_bytes=2 * GB)
+    room = guard(disk)
+    for _ in range(1000):
+        room.take(1)
+    assert disk.asked == 1
+
+
+def test_where_nothing_is_counted_nothing_is_refused() -> None:
+    guard(Disk(), max_stored_bytes=1).take(GB)
+
+
+def test_many_threads_take_no_more_than_there_is() -> None:
+    room = guard(Disk(used_bytes=0), max_stored_bytes=1001)
+    taken = []
+
+    def take() -> None:
+        for _ in range(100):
+            try:
+                room.take(10)
+            except StorageFullError:
+                return
+            taken.append(10)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sum(taken) == 1000
+
+
+def test_it_passes_like_everything_that_may_work_later() -> None:
+    assert issubclass(StorageFullError, BackendUnavailableError)

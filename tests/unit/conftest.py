@@ -1,0 +1,15 @@
+"""What the tests of the services share."""
+
+import pytest
+
+from tests.fakes.scripted import Clock, FlakyBackend
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def backend(clock: Clock) -> FlakyBackend:
+    return FlakyBackend(clock)

@@ -1,0 +1,211 @@
+"""What a deployment spends is written down, added up, and bounded."""
+
+import pytest
+
+from iraas.backends.memory import MemoryBackend
+from iraas.controller.controller import Controller, Timing
+from iraas.core.autoscaling import BacklogPolicy
+from iraas.core.keys import INSTANCES, LAST_DECISION, instance_key, worker_key
+from iraas.core.ports import Instance, InstanceState, OutboundMessage
+from iraas.core.records import DecisionRecord, WorkerRecord, decode_instance
+from iraas.monitoring.costs import (
+    END_MARGIN_S,
+    SpendLedger,
+    Spent,
+    lift_spend_limit,
+    limit_spending,
+    spend_limit,
+)
+
+
+class DollarAnHour:
+    """A price list with one price."""
+
+    def hour_usd(self, kind: str, pricing: str) -> float:
+        return 1.0
+
+    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
+        return seconds / 3600
+
+    def has_price(self, kind: str) -> bool:
+        return kind == "c6a.large"
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def instance(
+    name: str, launched_at: float, pricing: str = "spot", role: str = "worker"
+) -> Instance:
+    return Instance(name, InstanceState.RUNNING, launched_at, "c6a.large", pricing, role)
+
+
+def ledger(backend: MemoryBackend, clock: Clock) -> SpendLedger:
+    return SpendLedger(backend, DollarAnHour(), clock)
+
+
+def beats(backend: MemoryBackend, clock: Clock, worker_id: str) -> None:
+    record = WorkerRecord(worker_id, "running", started_at=clock.now, beat_at=clock.now)
+    backend.records.put(worker_key(worker_id), record.encode())
+
+
+def test_an_instance_costs_from_its_launch_until_it_is_gone() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    spend = ledger(backend, clock)
+    there = [instance("i-1", clock.now)]
+    spend.observe(there)
+    clock.now += 3600
+    assert spend.spent(there).usd == 1.0
+    spend.observe(there)
+    spend.observe([])
+    clock.now += 3600
+    assert spend.spent([]).usd == 1.0
+
+
+def test_another_ledger_goes_on_where_the_first_was_killed() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    one, two = instance("i-1", clock.now), instance("i-2", clock.now)
+    ledger(backend, clock).observe([one, two])
+    clock.now += 1800
+    beats(backend, clock, "i-1")
+    second = ledger(backend, clock)
+    second.observe([two])
+    clock.now += 1800
+    assert second.spent([two]).usd == 1.5
+
+
+def test_what_is_spent_does_not_grow_once_nothing_runs_though_no_controller_looks() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    ledger(backend, clock).observe([instance("i-1", clock.now)])
+    clock.now += 3600
+    beats(backend, clock, "i-1")
+    clock.now += 600
+    soon = ledger(backend, clock).spent([]).usd
+    assert soon == (3600 + END_MARGIN_S) / 3600
+    clock.now += 86_400
+    assert ledger(backend, clock).spent([]).usd == soon
+
+
+def test_a_controller_that_comes_a_day_later_does_not_put_the_end_where_it_looks() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    ledger(backend, clock).observe([instance("i-1", clock.now)])
+    clock.now += 3600
+    beats(backend, clock, "i-1")
+    clock.now += 86_400
+    late = ledger(backend, clock)
+    late.observe([])
+    assert late.spent([]).usd == (3600 + END_MARGIN_S) / 3600
+
+
+def test_an_instance_that_never_said_anything_was_there_at_the_last_decision_at_least() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    ledger(backend, clock).observe([instance("i-1", clock.now)])
+    clock.now += 1800
+    decision = DecisionRecord(clock.now, 1, 0, 0, 0, 0, 1, 0, "1 image waits")
+    backend.records.put(LAST_DECISION, decision.encode())
+    clock.now += 86_400
+    assert ledger(backend, clock).spent([]).usd == (1800 + END_MARGIN_S) / 3600
+
+
+def test_an_end_is_never_in_the_future() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    ledger(backend, clock).observe([instance("i-1", clock.now)])
+    clock.now += 36
+    beats(backend, clock, "i-1")
+    assert ledger(backend, clock).spent([]).usd == 0.01
+
+
+def test_only_what_was_spent_since_a_moment_counts() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    spend = ledger(backend, clock)
+    there = [instance("i-1", clock.now)]
+    spend.observe(there)
+    clock.now += 3600
+    assert spend.spent(there, since=clock.now - 900).usd == 0.25
+    assert spend.spent(there, since=clock.now).usd == 0.0
+
+
+def test_the_web_tier_costs_too_and_is_none_of_the_fleet() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    spend = ledger(backend, clock)
+    web = instance("i-web", clock.now, "on-demand", "web")
+    spend.observe([web], of_fleet=False)
+    clock.now += 3600
+    spend.observe([])  # the fleet is empty, and that says nothing of the web tier
+    spend.observe([web], of_fleet=False)
+    assert spend.spent([web]).usd == 1.0
+    spend.observe([], of_fleet=False)
+    clock.now += 86_400
+    assert spend.spent([]).usd == 1.0
+
+
+def test_what_runs_counts_though_no_controller_ever_wrote_it_down() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    web = instance("i-web", clock.now - 1800, "on-demand", "web")
+    assert ledger(backend, clock).spent([web]).usd == 0.5
+
+
+def test_a_kind_without_a_price_is_named() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    odd = Instance("i-1", InstanceState.RUNNING, clock.now - 3600, "x9.huge", "spot")
+    assert ledger(backend, clock).spent([odd]) == Spent(1.0, ("x9.huge",))
+
+
+def test_what_is_free_is_not_written_down() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    ledger(backend, clock).observe([instance("w-1", clock.now, pricing="free")])
+    assert list(backend.records.list("instances/")) == []
+
+
+def test_a_limit_is_reached_and_lifted() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    spend = ledger(backend, clock)
+    there = [instance("i-1", clock.now)]
+    spend.observe(there)
+    limit_spending(backend, 0.5, since=clock.now)
+    assert spend.is_exhausted(there) == ""
+    clock.now += 1800
+    assert "limit of $0.50" in spend.is_exhausted(there)
+    lift_spend_limit(backend)
+    assert spend.is_exhausted(there) == ""
+    assert spend_limit(backend) is None
+
+
+def test_a_controller_launches_nothing_once_the_limit_is_reached() -> None:
+    clock, backend = Clock(), MemoryBackend()
+    backend.requests.send([OutboundMessage("{}")])
+    limit_spending(backend, 0.0, since=clock.now)
+    decision = Controller(backend, BacklogPolicy(), cap=2, clock=clock).tick()
+    assert decision is not None
+    assert decision.launched == 0
+    assert "limit of $0.00" in decision.reason
+    lift_spend_limit(backend)
+    backend.lease.release()
+    decision = Controller(backend, BacklogPolicy(), cap=2, clock=clock).tick()
+    assert decision is not None
+    assert decision.launched == 1
+
+
+def test_a_controller_writes_down_when_the_web_tier_came_and_went(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, backend = Clock(), MemoryBackend()
+    others = [instance("i-web", clock.now, "on-demand", "web")]
+    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    timing = Timing(sweep_s=30.0)
+    controller = Controller(backend, BacklogPolicy(), cap=2, timing=timing, clock=clock)
+    controller.tick()
+    (entry,) = [one.key for one in backend.records.list(INSTANCES)]
+    assert entry == instance_key("i-web")
+    clock.now += 31
+    others.clear()
+    controller.tick()
+    record = decode_instance(backend.records.get(entry))
+    assert (record.role, record.ended_at) == ("web", clock.now)

@@ -1,0 +1,58 @@
+"""Records are fetched again only when they may have changed."""
+
+from iraas.backends.memory import MemoryStore
+from iraas.errors import MessageError
+from iraas.monitoring.record_cache import SETTLED_S, RecordReader
+from tests.fakes.scripted import Clock
+
+
+class CountingStore(MemoryStore):
+    """A store that counts its reads."""
+
+    reads = 0
+
+    def get(self, key: str) -> bytes:
+        self.reads += 1
+        return super().get(key)
+
+
+def decode(data: bytes) -> str:
+    if data == b"mangled":
+        raise MessageError("it is mangled")
+    return data.decode()
+
+
+def test_a_record_that_stays_as_it_is_is_fetched_once() -> None:
+    clock = Clock()
+    store = CountingStore(clock=clock)
+    reader = RecordReader(store, "a/", decode, clock)
+    store.put("a/1", b"one")
+    store.put("a/2", b"mangled")
+    store.put("b/1", b"other")
+    clock.advance(SETTLED_S + 1)
+    for _ in range(5):
+        assert reader.read() == ["one"]
+    assert store.reads == 2
+
+
+def test_a_young_record_is_fetched_at_each_look() -> None:
+    clock = Clock()
+    store = CountingStore(clock=clock)
+    reader = RecordReader(store, "a/", decode, clock)
+    store.put("a/1", b"one")
+    assert reader.read() == ["one"]
+    store.put("a/1", b"uno")  # as long, and written at the same moment
+    assert reader.read() == ["uno"]
+
+
+def test_a_record_that_changes_or_goes_is_noticed() -> None:
+    clock = Clock()
+    store = CountingStore(clock=clock)
+    reader = RecordReader(store, "a/", decode, clock)
+    store.put("a/1", b"one")
+    clock.advance(SETTLED_S + 1)
+    reader.read()
+    store.put("a/1", b"two")
+    assert reader.read() == ["two"]
+    store.delete(["a/1"])
+    assert reader.read() == []

@@ -1,0 +1,75 @@
+"""Small bodies in tiny pieces: the work grows with the bytes, and not with their square."""
+
+import asyncio
+import sys
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message, Scope
+
+from iraas.backends.memory import MemoryBackend
+from iraas.web.config import WebLimits
+from iraas.web.http.bodies import read_small
+from iraas.web.http.multipart import MultipartReader
+from iraas.web.limits.admission import BufferBudget
+from iraas.web.problems import Problem
+from iraas.web.state import WebContext
+
+PIECES = 2000
+
+
+class Counted(bytes):
+    """Counts how often it is asked for its length."""
+
+    asked = 0
+
+    def __len__(self) -> int:
+        Counted.asked += 1
+        return super().__len__()
+
+
+def read(pieces: list[bytes], most_bytes: int) -> bytes:
+    context = WebContext(MemoryBackend(), deployment="test", token=None, limits=WebLimits())
+    messages: list[Message] = [
+        {"type": "http.request", "body": one, "more_body": True} for one in pieces
+    ]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+    left = iter(messages)
+
+    async def receive() -> Message:
+        return next(left)
+
+    async def scene() -> bytes:
+        scope: Scope = {"type": "http", "headers": []}
+        return await read_small(Request(scope, receive), context, most_bytes)
+
+    return asyncio.run(scene())
+
+
+def test_each_piece_of_a_small_body_is_counted_a_few_times_and_not_once_for_each_other() -> None:
+    Counted.asked = 0
+    assert read([Counted(b"x") for _ in range(PIECES)], PIECES) == b"x" * PIECES
+    assert Counted.asked <= 4 * PIECES
+
+
+def test_a_body_that_is_not_small_is_refused_at_the_piece_that_is_too_much() -> None:
+    with pytest.raises(Problem) as caught:
+        read([b"x"] * PIECES, PIECES - 1)
+    assert caught.value.status == 413
+
+
+def test_a_file_in_tiny_pieces_weighs_about_its_bytes() -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+    with BufferBudget(10**6).lease() as lease:
+        reader = MultipartReader(
+            "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=1
+        )
+        reader.feed(head)
+        for number in range(PIECES):
+            reader.feed(b"%03d" % (number % 1000))
+        held = [one for one in vars(reader).values() if isinstance(one, bytearray | list)]
+        weight = sum(sys.getsizeof(one) for one in held)
+        weight += sum(sys.getsizeof(one) for many in held if isinstance(many, list) for one in many)
+        assert weight < 2 * 3 * PIECES
+        (part,) = reader.feed(b"\r\n--x--\r\n")
+    assert len(part.data) == 3 * PIECES

@@ -1,0 +1,209 @@
+"""What clients share: pools, turns, a small cache; and who a client is."""
+
+import asyncio
+
+import pytest
+from starlette.types import Scope
+
+from iraas.errors import BackendUnavailableError
+from iraas.web.config import WebLimits
+from iraas.web.limits.client_quota import Pool
+from iraas.web.limits.clients import THIS_MACHINE, find_client, is_loopback, network_of
+from iraas.web.limits.round_robin_lock import FairTurns
+from iraas.web.problems import Problem
+from iraas.web.readiness import READY_AGE_S, Readiness
+from iraas.web.security.failed_logins import TokenTries
+from iraas.web.thumbnails.lru_cache import OVERHEAD_BYTES, SmallCache
+from iraas.web.thumbnails.service import Thumbnailer
+from tests.fakes.scripted import Clock
+
+
+def test_one_client_has_its_share_and_no_more() -> None:
+    pool = Pool(100, 0.25)
+    assert pool.take("a", 20)
+    assert not pool.take("a", 6)
+    for other in "bcd":
+        assert pool.take(other, 25)
+    assert not pool.take("e", 6)
+    assert pool.take("a", 5)
+    pool.give("a", 25)
+    assert pool.take("e", 25)
+
+
+def test_a_share_is_never_nothing() -> None:
+    assert Pool(2, 0.01).take("a")
+
+
+def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
+    async def scene() -> tuple[bool, bool]:
+        pool = Pool(10, 1.0)
+        pool.take("a", 10)
+        waiting = asyncio.create_task(pool.take_within("b", 4, 20))
+        too_large = asyncio.create_task(pool.take_within("b", 40, 0.01))
+        await asyncio.sleep(0)
+        pool.give("a", 5)
+        return await waiting, await too_large
+
+    assert asyncio.run(scene()) == (True, False)
+
+
+def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
+    async def scene() -> list[bool]:
+        pool = Pool(10, 1.0)
+        pool.take("a", 10)
+        waiting = [asyncio.create_task(pool.take_within(name, 6, 0.05)) for name in "bcd"]
+        await asyncio.sleep(0)
+        pool.give("a", 10)
+        return sorted(await asyncio.gather(*waiting))
+
+    assert asyncio.run(scene()) == [False, False, True]
+
+
+def test_turns_go_around_among_those_who_wait() -> None:
+    async def scene() -> list[str]:
+        turns, had = FairTurns(), []
+
+        async def take(name: str) -> None:
+            async with turns.turn(name[0], 20):
+                had.append(name)
+                await asyncio.sleep(0)
+
+        names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+        await asyncio.gather(*(take(one) for one in names))
+        return had
+
+    assert asyncio.run(scene()) == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+
+
+def test_a_turn_that_does_not_come_in_time_is_nobodys() -> None:
+    async def scene() -> None:
+        turns = FairTurns(max_waiting=1)
+        async with turns.turn("a", 20):
+            with pytest.raises(TimeoutError):
+                async with turns.turn("b", 0.01):
+                    pass
+            waiting = asyncio.create_task(_have(turns))
+            await asyncio.sleep(0)
+            with pytest.raises(TimeoutError, match="too many"):
+                async with turns.turn("d", 20):
+                    pass
+        await waiting
+        await _have(turns)
+
+    asyncio.run(scene())
+
+
+async def _have(turns: FairTurns) -> None:
+    async with turns.turn("c", 20):
+        pass
+
+
+def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
+    async def scene() -> Problem:
+        thumbnailer = Thumbnailer(WebLimits(thumbnail_s=0.01), ("false",))
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def read_slowly() -> bytes:
+            begun.set()
+            await over.wait()
+            return b""
+
+        async def read() -> bytes:
+            return b""
+
+        hog = asyncio.create_task(thumbnailer.make("a", "a-0", read_slowly))
+        await begun.wait()
+        with pytest.raises(Problem) as caught:
+            await thumbnailer.make("b", "b-0", read)
+        over.set()
+        assert await hog is None
+        await thumbnailer.stop()
+        return caught.value
+
+    problem = asyncio.run(scene())
+    assert (problem.status, problem.code) == (503, "thumbnails-busy")
+    assert "Retry-After" in problem.headers
+
+
+def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
+    cache = SmallCache(2 * (OVERHEAD_BYTES + 10))
+    for key in "ab":
+        cache.put(key, bytes(10))
+    assert cache.get("a") == bytes(10)
+    cache.put("c", bytes(10))
+    assert [cache.get(key) is None for key in "abc"] == [False, True, False]
+    cache.put("c", bytes(5))
+    cache.put("large", bytes(1000))
+    assert [cache.get(key) for key in ("a", "c", "large")] == [None, None, None]
+
+
+def test_wrong_tokens_are_forgiven_with_time() -> None:
+    clock = Clock(0.0)
+    tries = TokenTries(2, clock)
+    for _ in range(2):
+        assert not tries.hear("a", lambda: False)
+    with pytest.raises(Problem) as caught:
+        tries.hear("a", lambda: pytest.fail("a token is still compared"))
+    assert caught.value.headers["Retry-After"] == "30"
+    assert tries.hear("b", lambda: True)
+    clock.advance(30)
+    assert tries.hear("a", lambda: True)
+
+
+def test_readiness_is_asked_for_once_a_second() -> None:
+    clock, asked = Clock(0.0), []
+
+    async def ask() -> None:
+        asked.append(clock.now)
+        if clock.now > READY_AGE_S:
+            raise BackendUnavailableError("away")
+
+    async def scene() -> None:
+        readiness = Readiness(ask, clock)
+        await readiness.check()
+        await readiness.check()
+        clock.advance(READY_AGE_S + 0.1)
+        for _ in range(3):
+            with pytest.raises(BackendUnavailableError):
+                await readiness.check()
+
+    asyncio.run(scene())
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("127.0.0.1", THIS_MACHINE),
+        ("127.9.8.7", THIS_MACHINE),
+        ("::1", THIS_MACHINE),
+        ("::ffff:127.0.0.2", THIS_MACHINE),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("[::ffff:cb00:7109]", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("who knows", ""),
+    ],
+)
+def test_a_client_is_an_address_or_a_subscribers_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_a_server_on_a_loopback_address_is_one_however_it_is_written() -> None:
+    loopback = ("localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]", "::ffff:127.0.0.1")
+    assert all(is_loopback(one) for one in loopback)
+    assert not any(is_loopback(one) for one in ("0.0.0.0", "::", "::ffff:10.0.0.1", "host", ""))
+
+
+def test_a_forwarded_address_is_believed_of_a_proxy_on_this_machine_alone() -> None:
+    def client(peer: str, *, behind_proxy: bool, forwarded: bytes = b"1.1.1.1, 2.2.2.2") -> str:
+        headers = [(b"x-forwarded-for", forwarded)]
+        scope: Scope = {"type": "http", "client": (peer, 1), "headers": headers}
+        return find_client(scope, behind_proxy=behind_proxy)
+
+    assert client("127.0.0.1", behind_proxy=True) == "2.2.2.2"
+    assert client("::ffff:127.0.0.1", behind_proxy=True) == "2.2.2.2"
+    assert client("127.0.0.1", behind_proxy=True, forwarded=b"junk") == "127.0.0.1"
+    assert client("127.0.0.1", behind_proxy=False) == "127.0.0.1"
+    assert client("9.9.9.9", behind_proxy=True) == "9.9.9.9"

@@ -1,0 +1,50 @@
+"""Memory that large requests leave behind."""
+
+import pytest
+
+from iraas.web import memory_release as heap
+from iraas.web.http.multipart import MultipartReader
+from iraas.web.limits.admission import BufferBudget
+from iraas.web.memory_release import WORTH_BYTES, HeapTrimmer, find_trim
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+
+
+def test_the_heap_is_trimmed_when_enough_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(heap, "find_trim", lambda: trimmed.append)
+    budget = BufferBudget(10 * WORTH_BYTES)
+    trimmer = HeapTrimmer(lambda: budget.released_bytes)
+    trimmer.run()
+    for expected in (0, 1, 1, 2):
+        with budget.lease() as lease:
+            lease.grow(WORTH_BYTES // 2)
+            trimmer.run()
+        trimmer.run()
+        assert len(trimmed) == expected
+    trimmer.run()
+    assert len(trimmed) == 2
+
+
+def test_trimming_is_harmless_wherever_it_runs() -> None:
+    trim = find_trim()
+    assert trim is None or trim(0) in {0, 1}
+    HeapTrimmer(lambda: WORTH_BYTES).run()
+
+
+def test_a_reader_holds_neither_the_parts_it_gave_nor_anything_once_it_is_closed() -> None:
+    with BufferBudget(10**6).lease() as lease:
+        reader = MultipartReader(
+            "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=9
+        )
+        (part,) = reader.feed(HEAD + bytes(1000) + b"\r\n--x\r\n")
+        assert len(part.data) == 1000
+        assert held_by(reader) == 0
+        reader.feed(HEAD.removeprefix(b"--x\r\n") + bytes(2000))
+        assert held_by(reader) == 2000
+        reader.close()
+        assert held_by(reader) == 0
+
+
+def held_by(reader: MultipartReader) -> int:
+    return sum(len(one) for one in vars(reader).values() if isinstance(one, bytearray | list))
