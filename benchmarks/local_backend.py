@@ -25,10 +25,10 @@ from bare_loop import measure_rate
 from dataset import make_dataset
 
 from iraas.backends.local.backend import LocalBackend
-from iraas.client.job_sender import Dispatch
+from iraas.client.job_sender import JobSender
 from iraas.client.outcome_ledger import OutcomeLedger
 from iraas.client.sender import Sender
-from iraas.client.sources import find_pictures
+from iraas.client.sources import find_images
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.settings import MAX_FLEET
@@ -74,11 +74,11 @@ def measure_steady(home: Path, images: Path, processes: int, environment: dict[s
     )
     try:
         job = create_job(
-            backend, find_pictures([str(images)]), sources=(str(images),), clock=time.time
+            backend, find_images([str(images)]), sources=(str(images),), clock=time.time
         )
         sender = Sender(backend, job, reply_to="", clock=time.time)
         ledger = OutcomeLedger(job.total)
-        dispatch = Dispatch(
+        dispatch = JobSender(
             backend, sender, ledger, window=job.total, max_image_bytes=MAX_IMAGE_BYTES
         )
         dispatch.send_all(manifest(backend, job))

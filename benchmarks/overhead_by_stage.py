@@ -31,18 +31,18 @@ from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES
 from iraas.cli.commands.classifier_process import AWS_LIMITS, LOCAL_LIMITS
-from iraas.client.job_sender import Dispatch
+from iraas.client.job_sender import JobSender
 from iraas.client.outcome_ledger import OutcomeLedger
 from iraas.client.sender import Sender
-from iraas.client.sources import find_pictures
+from iraas.client.sources import find_images
 from iraas.core.ports import Backend
 from iraas.jobs.store import create_job, manifest
 from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
 from iraas.models.onnx_runtime import load_classifier
 from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
-from iraas.worker.heartbeat import Beat
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 
 MAX_IMAGE_BYTES = 50_000_000
 
@@ -115,11 +115,11 @@ class _TimedResponses:
 
 
 def fill(backend: Backend, images: Path, clock: CpuClock) -> int:
-    pictures = find_pictures([str(images)])
+    pictures = find_images([str(images)])
     job = create_job(backend, pictures, sources=(str(images),), clock=time.time)
     backend.responses.create("bench")
     sender = Sender(backend, job, reply_to="bench", clock=time.time)
-    dispatch = Dispatch(
+    dispatch = JobSender(
         backend,
         sender,
         OutcomeLedger(job.total),
@@ -142,12 +142,16 @@ def run_alone(bundle: Path, images: Path, clock: CpuClock) -> None:
 
 
 def work_off(
-    backend: Backend, classifier: ConfinedClassifier, total: int, clock: CpuClock, limits: Limits
+    backend: Backend,
+    classifier: ConfinedClassifier,
+    total: int,
+    clock: CpuClock,
+    limits: WorkerLimits,
 ) -> tuple[float, float]:
     """Run the pipeline until all is done; give back both processes' CPU and wall seconds."""
     finished = threading.Event()
 
-    def tell(beat: Beat) -> None:
+    def tell(beat: Heartbeat) -> None:
         if beat.done >= total:
             finished.set()
 

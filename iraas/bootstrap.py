@@ -19,7 +19,7 @@ from iraas.sandbox.environment import user_environment
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
-    from iraas.backends.aws.fleet.config import FleetOptions
+    from iraas.backends.aws.fleet.config import FleetConfig
     from iraas.controller.controller import Controller
     from iraas.core.ports import Backend
 
@@ -95,13 +95,15 @@ def make_controller(
     settings: Settings, backend: "Backend", kind: "type[Controller] | None" = None
 ) -> "Controller":
     """The controller of a deployment, not started; of a certain kind if one is given."""
-    from iraas.controller.controller import Controller, Timing  # noqa: PLC0415 - as above
+    from iraas.controller.controller import Controller, ControllerConfig  # noqa: PLC0415 - as above
     from iraas.core.autoscaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
 
     policy = BacklogPolicy(settings.images_per_worker)
     # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
-    on_aws = Timing(tick_s=2.0, idle_s=20.0, boot_s=900.0, silence_s=120.0)
-    timing = Timing() if settings.backend == "local" else on_aws
+    on_aws = ControllerConfig(
+        poll_interval_s=2.0, idle_s=20.0, startup_timeout_s=900.0, heartbeat_timeout_s=120.0
+    )
+    timing = ControllerConfig() if settings.backend == "local" else on_aws
     made = kind or Controller
     return made(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
 
@@ -162,7 +164,7 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
     from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - as above
 
-    def opened(options: "FleetOptions | None") -> AwsBackend:
+    def opened(options: "FleetConfig | None") -> AwsBackend:
         return AwsBackend(
             settings.deployment,
             settings.region,
@@ -183,7 +185,7 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     return opened(wanted)
 
 
-def _fleet_options(settings: Settings, options: "FleetOptions") -> "FleetOptions":
+def _fleet_options(settings: Settings, options: "FleetConfig") -> "FleetConfig":
     """What a deployment is provisioned with: as set, and otherwise as it was."""
     return replace(
         options,

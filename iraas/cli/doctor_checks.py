@@ -19,7 +19,7 @@ from iraas.bootstrap import (
     new_requester_id,
     open_backend,
 )
-from iraas.cli.output.pluralize import counted
+from iraas.cli.output.pluralize import pluralize
 from iraas.core.ports import OutboundMessage
 from iraas.core.settings import Settings
 from iraas.errors import IraasError, how_to_install
@@ -48,7 +48,7 @@ class _WorthALookError(Exception):
 
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Try everything that a job needs, and give each finding as it is made."""
-    most = counted(max_workers(settings), "worker")
+    most = pluralize(max_workers(settings), "worker")
     yield Check("python", passed=True, finding=f"{platform.python_version()} at {sys.executable}")
     yield Check("cores", passed=True, finding=f"{cores()}, so {most}")
     for name, trial in (
@@ -145,8 +145,8 @@ def _deployment(settings: Settings) -> str:
         raise IraasError(f"workers cannot work: {decision.reason}")
     return (
         f"{settings.deployment} ({status.backend}): "
-        f"{counted(status.queue.total, 'request')} on the queue, "
-        f"{counted(len(status.workers), 'worker')}"
+        f"{pluralize(status.queue.total, 'request')} on the queue, "
+        f"{pluralize(len(status.workers), 'worker')}"
     )
 
 
@@ -154,6 +154,6 @@ def _dead_letters(settings: Settings) -> str:
     with open_backend(settings) as backend:
         found = backend.dead_letters.depth().total
     if found:
-        letters = counted(found, "dead letter")
+        letters = pluralize(found, "dead letter")
         raise _WorthALookError(f"{letters}: see why with iraas status --dead-letters")
     return "none"

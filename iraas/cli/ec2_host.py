@@ -13,7 +13,7 @@ from iraas.backends.aws.fleet.instance_metadata import (
 )
 
 
-class OwnMachine:
+class Ec2Host:
     """The EC2 instance that this process runs on."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import sys
 from enum import IntEnum
 
-from iraas.core.control_chars import printable
+from iraas.core.control_chars import escape_control_chars
 from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeoutError
 
 
@@ -34,7 +34,7 @@ def exit_code(error: IraasError) -> ExitCode:
 
 def tell(error: IraasError) -> None:
     """Print what failed, why, and what to do next, on stderr."""
-    text = printable(str(error))
+    text = escape_control_chars(str(error))
     sys.stderr.write(f"iraas: {text}{'' if text.endswith('.') else '.'}\n")
     if error.remedy:
-        sys.stderr.write(f"       {printable(error.remedy)}\n")
+        sys.stderr.write(f"       {escape_control_chars(error.remedy)}\n")

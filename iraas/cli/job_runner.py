@@ -22,14 +22,14 @@ from iraas.bootstrap import (
 from iraas.cli.budget import spending_at_most
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.output.export import saving
-from iraas.cli.output.outcomes import Report
-from iraas.cli.output.progress import JobProgress, job_progress
+from iraas.cli.output.outcomes import OutcomePrinter
+from iraas.cli.output.progress import ProgressReporter, job_progress
 from iraas.cli.output.render import print_json
-from iraas.client.job_sender import Dispatch
+from iraas.client.job_sender import JobSender
 from iraas.client.outcome_ledger import OutcomeLedger
 from iraas.client.sender import Sender
 from iraas.client.storage_guard import StorageLimits
-from iraas.client.submission import Pace, Submission
+from iraas.client.submission import JobSubmission, SubmissionConfig
 from iraas.core.ids import split_request_id
 from iraas.core.jobs import Job
 from iraas.core.ports import Backend
@@ -67,15 +67,15 @@ def follow_job(
         max_spend_usd: Dollars at which nothing more is launched.
         shown: Which outcomes are printed, by their places; None for all.
     """
-    submission = Submission(
+    submission = JobSubmission(
         backend,
         job,
         requester_id=new_requester_id("submit"),
         max_image_bytes=settings.max_image_bytes,
-        pace=Pace() if timeout_s is None else Pace(timeout_s=timeout_s),
+        config=SubmissionConfig() if timeout_s is None else SubmissionConfig(timeout_s=timeout_s),
         storage=_storage_limits(settings),
     )
-    report = Report(as_json=as_json)
+    report = OutcomePrinter(as_json=as_json)
     begun = False
     progress = job_progress(job.total, lambda: len(backend.fleet.instances()))
     try:
@@ -113,7 +113,7 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
     concluded = OutcomeLedger(job.total)
     for index in stored_indexes(backend, job):
         concluded.mark(index)
-    dispatch = Dispatch(
+    dispatch = JobSender(
         backend,
         Sender(backend, job, reply_to="", clock=time.time),
         concluded,
@@ -169,7 +169,7 @@ class ControllerWatch:
         Raises:
             IraasError: It does.
         """
-        error = self.error or self._controller.trouble
+        error = self.error or self._controller.configuration_error
         if error is not None:
             raise error
 
@@ -223,7 +223,7 @@ def start_controller(settings: Settings, backend: Backend) -> None:
 
 
 @contextmanager
-def _interrupts(submission: Submission, progress: JobProgress) -> Iterator[threading.Event]:
+def _interrupts(submission: JobSubmission, progress: ProgressReporter) -> Iterator[threading.Event]:
     """The first Ctrl-C drains, the second leaves."""
     interrupted = threading.Event()
 

@@ -17,20 +17,20 @@ from iraas.cli.output.export import check_writable, saving_rows
 from iraas.cli.output.loadgen import LoadProgress, print_result
 from iraas.cli.output.render import print_json
 from iraas.cli.output.skipped_links import SkippedLinks
-from iraas.client.sources import find_pictures
-from iraas.core.control_chars import printable
+from iraas.client.sources import find_images
+from iraas.core.control_chars import escape_control_chars
 from iraas.core.ports import Backend
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 from iraas.errors import BackendError, MissingExtraError, UsageError, how_to_install
 from iraas.loadgen.answers import Measured, Target
 from iraas.loadgen.images import PictureSet, load_pictures, read_labels
 from iraas.loadgen.plan import Api, LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
-from iraas.loadgen.sampling import LOOK_S, Load, Look, Watch, draw, load_of
+from iraas.loadgen.sampling import LOOK_S, Load, Look, Sampler, draw, load_of
 from iraas.loadgen.session import LoadResult, make_load
 from iraas.monitoring.status import take_status
 
-Run = Callable[[Target, Watch | None], Awaitable[LoadResult]]
+Run = Callable[[Target, Sampler | None], Awaitable[LoadResult]]
 
 BACKEND_LOOK_S = 0.5
 WEB_LOOK_S = 1.0
@@ -75,7 +75,7 @@ class Report:
 
 
 def run_load(
-    resolved: Resolved, plan: LoadPlan, place: Place, paths: Sequence[str], report: Report
+    resolved: ResolvedSettings, plan: LoadPlan, place: Place, paths: Sequence[str], report: Report
 ) -> LoadResult:
     """Make the load, print its result, write its files.
 
@@ -87,7 +87,7 @@ def run_load(
     if report.chart is not None:
         _check_chart(report.chart)
     links = SkippedLinks()
-    found = links.told_after(find_pictures(paths, skipped=links.add))
+    found = links.told_after(find_images(paths, skipped=links.add))
     pictures = load_pictures(found, labels)
     if not pictures.is_whole:
         _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
@@ -107,12 +107,12 @@ def run_load(
     return result
 
 
-def _run_on_queue(resolved: Resolved, run: Run) -> LoadResult:
+def _run_on_queue(resolved: ResolvedSettings, run: Run) -> LoadResult:
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
         target = QueueTarget(backend, max_image_bytes=settings.max_image_bytes, clock=time.time)
-        watch = Watch(_backend_look(backend, settings.deployment), BACKEND_LOOK_S)
+        watch = Sampler(_backend_look(backend, settings.deployment), BACKEND_LOOK_S)
 
         async def run_open() -> LoadResult:
             async with target:
@@ -121,7 +121,7 @@ def _run_on_queue(resolved: Resolved, run: Run) -> LoadResult:
         return asyncio.run(run_open())
 
 
-async def _run_on_web(resolved: Resolved, place: Place, url: str, run: Run) -> LoadResult:
+async def _run_on_web(resolved: ResolvedSettings, place: Place, url: str, run: Run) -> LoadResult:
     try:
         from iraas.loadgen.http_target import HttpTarget  # noqa: PLC0415 - an extra
     except ImportError as exc:
@@ -141,7 +141,7 @@ async def _run(
     write: Callable[[Measured], None],
     watch_after_s: float,
     target: Target,
-    watch: Watch | None,
+    watch: Sampler | None,
 ) -> LoadResult:
     with LoadProgress(plan) as progress:
         return await make_load(
@@ -157,7 +157,7 @@ async def _run(
 
 
 @asynccontextmanager
-async def _web_watch(resolved: Resolved, look: Look) -> AsyncIterator[Watch | None]:
+async def _web_watch(resolved: ResolvedSettings, look: Look) -> AsyncIterator[Sampler | None]:
     """Watch the deployment behind a web tier: it tells itself, or else, if the person named a
     deployment, it is taken to be that one.
     """
@@ -169,14 +169,14 @@ async def _web_watch(resolved: Resolved, look: Look) -> AsyncIterator[Watch | No
     except BackendError as exc:
         trouble = str(exc)
     else:
-        yield Watch(look, WEB_LOOK_S)
+        yield Sampler(look, WEB_LOOK_S)
         return
     if all(resolved.sources[name] == "default" for name in ("deployment", "backend", "home")):
         _say(f"Queue and workers cannot be watched: {trouble}. Name the deployment behind it.")
         yield None
         return
     with open_backend(resolved.settings) as backend:
-        yield Watch(_backend_look(backend, resolved.settings.deployment), BACKEND_LOOK_S)
+        yield Sampler(_backend_look(backend, resolved.settings.deployment), BACKEND_LOOK_S)
 
 
 def _backend_look(backend: Backend, deployment: str) -> Look:
@@ -197,7 +197,8 @@ def _tell(result: LoadResult, place: Place, report: Report) -> None:
         _say(f"Saved every request to {report.save}.")
     if result.silence is not None:
         silence = result.silence
-        _say(f"iraas: nobody answers since {silence.for_s:.1f} s: {printable(silence.reason)}.")
+        reason = escape_control_chars(silence.reason)
+        _say(f"iraas: nobody answers since {silence.for_s:.1f} s: {reason}.")
         _say("       The figures are those until then. Is the web tier still running?")
 
 

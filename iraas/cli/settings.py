@@ -6,7 +6,7 @@ from pathlib import Path
 
 from iraas.cli.settings_files import Say, read_profiles, tell_of_project_file
 from iraas.core.resolver import resolve
-from iraas.core.settings import Resolved, variable
+from iraas.core.settings import ResolvedSettings, variable
 
 
 def _say_nothing(_: str) -> None:
@@ -19,7 +19,7 @@ def resolve_settings(
     config: str | None = None,
     *,
     say: Say = _say_nothing,
-) -> Resolved:
+) -> ResolvedSettings:
     """Find the settings from the flags, the environment and the settings files.
 
     Args:

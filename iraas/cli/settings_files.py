@@ -22,10 +22,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iraas.core.control_chars import printable
+from iraas.core.control_chars import escape_control_chars
 from iraas.core.regular_files import open_regular, read_bounded
 from iraas.core.resolver import NO_FILE
-from iraas.core.settings import Profile, Resolved
+from iraas.core.settings import Profile, ResolvedSettings
 from iraas.errors import ConfigurationError
 
 PROJECT_FILE = "iraas.toml"
@@ -77,7 +77,7 @@ def read_profiles(named: str | None, profile: str | None, say: Say) -> list[Prof
     return profiles
 
 
-def tell_of_project_file(profiles: Sequence[Profile], resolved: Resolved, say: Say) -> None:
+def tell_of_project_file(profiles: Sequence[Profile], resolved: ResolvedSettings, say: Say) -> None:
     """Say what the project's file sets, and what it would set and may not."""
     project = next((one.place for one in profiles if not one.trusted), None)
     if project is None:
@@ -94,7 +94,7 @@ def tell_of_project_file(profiles: Sequence[Profile], resolved: Resolved, say: S
 
 def say_on_stderr(text: str) -> None:
     """Tell a person a line."""
-    sys.stderr.write(f"iraas: {printable(text)}\n")
+    sys.stderr.write(f"iraas: {escape_control_chars(text)}\n")
 
 
 def user_file() -> Path:

@@ -3,10 +3,10 @@
 import sys
 from datetime import datetime
 
-from iraas.cli.output.pluralize import counted
+from iraas.cli.output.pluralize import pluralize
 from iraas.controller.controller import Controller
-from iraas.core.control_chars import printable
-from iraas.core.records import DecisionRecord
+from iraas.core.control_chars import escape_control_chars
+from iraas.core.records import ScalingDecision
 
 
 class TellingController(Controller):
@@ -14,7 +14,7 @@ class TellingController(Controller):
 
     _told = ""
 
-    def tick(self) -> DecisionRecord | None:
+    def tick(self) -> ScalingDecision | None:
         """Observe, decide and act once; see the base."""
         decision = super().tick()
         text = "another controller is at work; this one stands by"
@@ -28,13 +28,13 @@ class TellingController(Controller):
         return decision
 
 
-def in_words(decision: DecisionRecord) -> str:
+def in_words(decision: ScalingDecision) -> str:
     """What was decided and why, in a line."""
     launched = f", {decision.launched} launched" if decision.launched else ""
     removed = f", {len(decision.removed)} removed" if decision.removed else ""
-    return f"{counted(decision.wanted, 'worker')} wanted{launched}{removed}: {decision.reason}"
+    return f"{pluralize(decision.wanted, 'worker')} wanted{launched}{removed}: {decision.reason}"
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S} {printable(text)}\n")
+    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S} {escape_control_chars(text)}\n")
     sys.stderr.flush()

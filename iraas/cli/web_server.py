@@ -17,21 +17,21 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
         MissingExtraError: A package that it needs is not installed.
     """
     try:
-        from iraas.web.config import WebLimits  # noqa: PLC0415 - an extra
+        from iraas.web.config import WebConfig  # noqa: PLC0415 - an extra
         from iraas.web.server import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as exc:
         raise MissingExtraError(
             f"the web tier needs a package that is not installed: {exc.name}",
             remedy=how_to_install("web"),
         ) from exc
-    usual = WebLimits()
+    usual = WebConfig()
     quota_bytes = settings.max_stored_bytes
     storage = replace(
         usual.storage,
         min_free_bytes=settings.min_free_bytes,
         max_stored_bytes=usual.storage.max_stored_bytes if quota_bytes is None else quota_bytes,
     )
-    limits = WebLimits(
+    limits = WebConfig(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
         image_cpu_s=settings.image_cpu_s,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from iraas.client.sender import OutgoingImage, Sender
+from iraas.client.sender import ImageUpload, Sender
 from iraas.core.ports import Backend
 from iraas.errors import IraasError
 
@@ -25,7 +25,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class PendingSend:
     """An image on its way to the queue.
 
     Attributes:
@@ -37,12 +37,12 @@ class Parcel:
     """
 
     sender: Sender
-    image: OutgoingImage
+    image: ImageUpload
     sent: Callable[[Exception | None], None]
     before: Callable[[], None] = _nothing
 
 
-class SendBatcher:
+class BatchSender:
     """Sends parcels in batches, from threads of its own. `put` may be called from any thread.
 
     Args:
@@ -66,7 +66,7 @@ class SendBatcher:
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._linger_s = linger_s
-        self._parcels: queue.SimpleQueue[Parcel | None] = queue.SimpleQueue()
+        self._parcels: queue.SimpleQueue[PendingSend | None] = queue.SimpleQueue()
         self._gathering = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name=f"send-batcher-{number}", daemon=True)
@@ -78,7 +78,7 @@ class SendBatcher:
         for thread in self._threads:
             thread.start()
 
-    def put(self, parcels: Sequence[Parcel]) -> None:
+    def put(self, parcels: Sequence[PendingSend]) -> None:
         """Hand parcels over; returns at once."""
         for parcel in parcels:
             self._parcels.put(parcel)
@@ -101,7 +101,7 @@ class SendBatcher:
             del batch  # or its images stay in memory until the next one is there
         self._parcels.put(None)  # for the other threads
 
-    def _gather(self) -> tuple[list[Parcel], bool]:
+    def _gather(self) -> tuple[list[PendingSend], bool]:
         """Wait for a batch; False beside it once there will be no more."""
         first = self._parcels.get()
         if first is None:
@@ -122,7 +122,7 @@ class SendBatcher:
             size_bytes += len(more.image.data)
         return batch, True
 
-    def _send(self, batch: list[Parcel]) -> None:
+    def _send(self, batch: list[PendingSend]) -> None:
         error: Exception | None = None
         try:
             for before in {parcel.before for parcel in batch}:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from iraas.client.outcome_ledger import OutcomeLedger
-from iraas.client.sender import OutgoingImage, Sender, read_image
+from iraas.client.sender import ImageUpload, Sender, read_image
 from iraas.client.storage_guard import StorageGuard, StorageLimits
 from iraas.core.ids import request_id
 from iraas.core.jobs import ManifestEntry
@@ -18,7 +18,7 @@ SEND_IMAGES = 16
 SEND_BYTES = 8_000_000
 
 
-class Dispatch:
+class JobSender:
     """Sends those images of a job that are not concluded.
 
     The window bounds how many requests are sent and not concluded, so that neither the queue nor
@@ -130,7 +130,7 @@ class Dispatch:
             BackendError: A store or the queue failed; sending all again does no harm.
         """
         send_images = min(SEND_IMAGES, self._window)
-        batch: list[OutgoingImage] = []
+        batch: list[ImageUpload] = []
         for entry in entries:
             if self._stopped:
                 break
@@ -155,11 +155,11 @@ class Dispatch:
         except (IraasError, OSError) as exc:
             self._error = exc
 
-    def _load(self, entry: ManifestEntry) -> OutgoingImage | None:
+    def _load(self, entry: ManifestEntry) -> ImageUpload | None:
         """Read an image; one that is not on this machine may be in the input store already."""
         try:
             data = read_image(entry.path, self._max_image_bytes, folder=entry.folder)
-            return OutgoingImage(entry.index, entry.name, data)
+            return ImageUpload(entry.index, entry.name, data)
         except ImageError as exc:
             key = find_input(self._backend, request_id(self._sender.job_id, entry.index))
             if key is None:
@@ -170,7 +170,7 @@ class Dispatch:
                 self._mark_sent([entry.index])
             return None
 
-    def _send(self, batch: list[OutgoingImage]) -> None:
+    def _send(self, batch: list[ImageUpload]) -> None:
         self._wait_for_window(len(batch))
         if not self._stopped:
             self._guard.take(sum(len(one.data) for one in batch))

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 REPLY_LEASE_S = 60.0
 
 
-class Follower:
+class OutcomeFollower:
     """Gives each outcome of a job once. One thread calls its methods.
 
     Args:

@@ -34,16 +34,16 @@ class RouterTiming:
 
     Attributes:
         wait_s: How long one look at the response queue waits.
-        gather_s: Pause after replies, in which more gather: fewer, fuller receives.
-        look_s: How long somebody waits until the output store is looked at; doubles each time.
-        longest_look_s: The longest time between two such looks.
+        batch_window_s: Pause after replies, in which more gather: fewer, fuller receives.
+        store_poll_s: Wait before the output store is polled; doubles each time.
+        max_store_poll_s: The longest time between two such looks.
         idle_s: Time between two receives while nobody waits: they only show that we live.
     """
 
     wait_s: float = 1.0
-    gather_s: float = 0.02
-    look_s: float = 3.0
-    longest_look_s: float = 20.0
+    batch_window_s: float = 0.02
+    store_poll_s: float = 3.0
+    max_store_poll_s: float = 20.0
     idle_s: float = 20.0
 
 
@@ -51,10 +51,10 @@ class RouterTiming:
 class _Expectation:
     told: Told
     look_at: float
-    look_s: float
+    store_poll_s: float
 
 
-class ReplyRouter:
+class ReplyListener:
     """Tells whoever waits of their outcomes. All but `start` and `stop` may be called anywhere.
 
     Args:
@@ -116,16 +116,16 @@ class ReplyRouter:
         except BackendError as exc:
             log.warning("could not remove the response queue: %s", exc)
 
-    def expect(self, request_id: str, told: Told) -> None:
+    def register(self, request_id: str, told: Told) -> None:
         """Have somebody told once of a request's outcome. Call it before the request is sent.
 
         `told` is called from another thread and must not block, nor raise.
         """
-        look_s = self._timing.look_s
-        self._expected[request_id] = _Expectation(told, self._now() + look_s, look_s)
+        store_poll_s = self._timing.store_poll_s
+        self._expected[request_id] = _Expectation(told, self._now() + store_poll_s, store_poll_s)
         self._wake.set()
 
-    def forget(self, request_id: str) -> None:
+    def unregister(self, request_id: str) -> None:
         """Expect an outcome no more."""
         self._expected.pop(request_id, None)
 
@@ -185,7 +185,7 @@ class ReplyRouter:
             self._queue.delete(receipts)
         self._look_for_lost()
         if messages and len(messages) < MAX_BATCH and not self._stopped:
-            time.sleep(self._timing.gather_s)
+            time.sleep(self._timing.batch_window_s)
 
     def _read(self, body: str) -> None:
         try:
@@ -216,7 +216,7 @@ class ReplyRouter:
             try:
                 outcome = decode_outcome(self._backend.outputs.get(outcome_key(request_id)))
             except (ObjectNotFoundError, MessageError):
-                one.look_s = min(2 * one.look_s, self._timing.longest_look_s)
-                one.look_at = self._now() + one.look_s
+                one.store_poll_s = min(2 * one.store_poll_s, self._timing.max_store_poll_s)
+                one.look_at = self._now() + one.store_poll_s
             else:
                 self._tell(outcome)

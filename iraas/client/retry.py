@@ -9,14 +9,14 @@ from iraas.core.keys import MAX_ATTEMPTS, attempt_key, outcome_key
 from iraas.core.ports import Backend
 from iraas.errors import ImageError, ObjectNotFoundError, UsageError
 from iraas.jobs.store import find_input, manifest, sent_indexes, stored_outcome
-from iraas.monitoring.job_progress import JobView
+from iraas.monitoring.job_progress import JobProgress
 
 MAX_COMPARED_BYTES = 10**9
 MAX_RETRIED = 10_000
 
 
 def retry_failures(
-    backend: Backend, view: JobView, sender: Sender, *, index: int | None = None
+    backend: Backend, view: JobProgress, sender: Sender, *, index: int | None = None
 ) -> list[int]:
     """Send failed images again; gives back their places.
 
@@ -62,7 +62,7 @@ def retry_failures(
     return retried
 
 
-def forget_failures(backend: Backend, job: Job) -> Iterator[int]:
+def delete_failed_outcomes(backend: Backend, job: Job) -> Iterator[int]:
     """Remove the failure outcomes of a job, so that its images can be sent again; give their
     places, each after it was done.
 

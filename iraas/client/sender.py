@@ -29,7 +29,7 @@ SENDER = "submit"
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingImage:
+class ImageUpload:
     """An image on its way: its place in the job, its name, its bytes."""
 
     index: int
@@ -105,7 +105,7 @@ class Sender:
         self._reply_to = reply_to
         self._clock = clock
 
-    def send(self, images: Sequence[OutgoingImage]) -> None:
+    def send(self, images: Sequence[ImageUpload]) -> None:
         """Send images that were checked. Idempotent: a second sending leads to no second outcome.
 
         Raises:
@@ -117,7 +117,7 @@ class Sender:
         self._backend.requests.send(messages)
 
     def pack(
-        self, images: Sequence[OutgoingImage]
+        self, images: Sequence[ImageUpload]
     ) -> tuple[list[tuple[str, bytes]], list[OutboundMessage]]:
         """Make what is to be stored first, and what is to be sent then, without doing either."""
         limit = self._backend.requests.max_body_bytes
@@ -177,7 +177,7 @@ class Sender:
             completed_at=now,
         )
 
-    def _message(self, image: OutgoingImage, *, inside: bool) -> OutboundMessage:
+    def _message(self, image: ImageUpload, *, inside: bool) -> OutboundMessage:
         if inside:
             request = self._request(image.index, image.name, image=image.data)
         else:
@@ -196,7 +196,7 @@ class Sender:
             input_key=key,
         )
 
-    def _input_key(self, image: OutgoingImage) -> str:
+    def _input_key(self, image: ImageUpload) -> str:
         found = sniff_format(image.data[:SNIFF_BYTES])
         extension = found.extension if found else "bin"
         return input_key(request_id(self.job_id, image.index), extension)

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from iraas.client.batch_sender import Parcel, SendBatcher
-from iraas.client.sender import OutgoingImage, Sender
+from iraas.client.batch_sender import BatchSender, PendingSend
+from iraas.client.sender import ImageUpload, Sender
 from iraas.core.ids import new_ulid, request_id
 from iraas.core.jobs import SHARED_SOURCE, Job, ManifestEntry, encode_page
 from iraas.core.keys import job_key, manifest_key
@@ -32,7 +32,7 @@ class _Roll:
     entries: list[ManifestEntry] = field(default_factory=list)
 
 
-class SingleRequests:
+class SingleRequestClient:
     """Sends single images. Thread-safe.
 
     Args:
@@ -47,7 +47,7 @@ class SingleRequests:
     def __init__(
         self,
         backend: Backend,
-        batcher: SendBatcher,
+        batcher: BatchSender,
         *,
         requester_id: Callable[[], str],
         clock: Callable[[], float],
@@ -70,7 +70,7 @@ class SingleRequests:
         name: str,
         data: bytes,
         *,
-        expect: Callable[[str], None],
+        register: Callable[[str], None],
         sent: Callable[[Exception | None], None],
     ) -> str:
         """Send an image that was checked; returns its request's id at once.
@@ -78,8 +78,8 @@ class SingleRequests:
         Args:
             name: What people call it.
             data: Its bytes.
-            expect: Told the request's id before it is sent.
-            sent: See `iraas.client.batch_sender.Parcel`.
+            register: Told the request's id before it is sent.
+            sent: See `iraas.client.batch_sender.PendingSend`.
         """
         with self._lock:
             roll = self._current()
@@ -87,9 +87,9 @@ class SingleRequests:
             roll.next_index += 1
             roll.entries.append(ManifestEntry(index, name))
         identity = request_id(roll.job.job_id, index)
-        expect(identity)
-        image = OutgoingImage(index, name, data)
-        self._batcher.put([Parcel(roll.sender, image, sent, self._note_job)])
+        register(identity)
+        image = ImageUpload(index, name, data)
+        self._batcher.put([PendingSend(roll.sender, image, sent, self._note_job)])
         return identity
 
     def write_down(self) -> None:

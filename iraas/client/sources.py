@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from iraas.core.image_formats import FILE_EXTENSIONS
-from iraas.core.jobs import ImageFile, clean_name
+from iraas.core.jobs import ImageFile, sanitize_name
 from iraas.core.regular_files import is_below
 from iraas.errors import UsageError
 
@@ -22,7 +22,7 @@ def _ignore(_: str) -> None:
     pass
 
 
-def find_pictures(
+def find_images(
     paths: Sequence[str],
     lists: Sequence[TextIO] = (),
     *,
@@ -70,7 +70,7 @@ def _behind(path: str, walk: "_Walk", *, listed: bool = False) -> Iterator[Image
         yield from walk.below(path, path)
     elif listed or (path and _exists(path)):
         # A listed file that is not there gets a failure outcome: the others on the list matter.
-        yield ImageFile(clean_name(path), str(Path(path).absolute()))
+        yield ImageFile(sanitize_name(path), str(Path(path).absolute()))
     else:
         yield from _matching(path, walk)
 
@@ -99,12 +99,12 @@ def _matching(pattern: str, walk: "_Walk") -> Iterator[ImageFile]:
         found = True
         bound = bound or ("" if walk.follow_links else _fixed_folder(pattern))
         if bound and os.path.commonpath([os.path.realpath(path), bound]) != bound:
-            walk.skipped(clean_name(path))
+            walk.skipped(sanitize_name(path))
         elif _is_folder(path):
             if "**" not in pattern:
                 yield from walk.below(path, path)
         else:
-            yield ImageFile(clean_name(path), str(Path(path).absolute()), bound)
+            yield ImageFile(sanitize_name(path), str(Path(path).absolute()), bound)
     if not found:
         what = "matches nothing" if glob.has_magic(pattern) else "is not there"
         raise UsageError(
@@ -150,7 +150,7 @@ class _Walk:
 
 
 def _name(path: Path, folder: str, prefix: str) -> str:
-    return clean_name(os.path.join(prefix, path.relative_to(folder)))  # noqa: PTH118 - as it was typed
+    return sanitize_name(os.path.join(prefix, path.relative_to(folder)))  # noqa: PTH118 - as it was typed
 
 
 def _is_named_like_an_image(file: str) -> bool:

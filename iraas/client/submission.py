@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from iraas.client.job_sender import Dispatch
-from iraas.client.outcome_follower import Follower
+from iraas.client.job_sender import JobSender
+from iraas.client.outcome_follower import OutcomeFollower
 from iraas.client.sender import Sender
 from iraas.client.storage_guard import StorageLimits
 from iraas.core.jobs import Job
@@ -24,25 +24,25 @@ JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SubmissionConfig:
     """How a submission sends, waits and looks.
 
     Attributes:
         window: Images sent and not concluded, at most.
         wait_s: How long one look at the response queue waits.
-        look_s: Silence after which the output store is looked at; doubles while nothing comes.
-        patience_s: Silence after which it gives up waiting.
+        store_poll_s: Silence after which the output store is polled; doubles while nothing comes.
+        no_progress_timeout_s: Silence after which it gives up waiting.
         timeout_s: When it gives up waiting, whatever comes.
     """
 
     window: int = 1000
     wait_s: float = 0.2
-    look_s: float = 3.0
-    patience_s: float = 1800.0
+    store_poll_s: float = 3.0
+    no_progress_timeout_s: float = 1800.0
     timeout_s: float = float("inf")
 
 
-class Submission:
+class JobSubmission:
     """Sends what has no outcome yet and follows the whole job.
 
     One thread calls `outcomes`; `drain` may be called from a signal handler.
@@ -52,7 +52,7 @@ class Submission:
         job: The job, its manifest written.
         requester_id: A plain name, unique to this submission: its response queue's.
         max_image_bytes: The largest file that is accepted.
-        pace: How to send, wait and look.
+        config: How to send, wait and look.
         storage: The room that images may take.
         clock: Gives seconds since the epoch.
         now: Gives monotonic seconds.
@@ -65,7 +65,7 @@ class Submission:
         *,
         requester_id: str,
         max_image_bytes: int,
-        pace: Pace | None = None,
+        config: SubmissionConfig | None = None,
         storage: StorageLimits | None = None,
         clock: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
@@ -73,20 +73,20 @@ class Submission:
         self.job = job
         self._backend = backend
         self._requester_id = requester_id
-        self._pace = pace or Pace()
+        self._config = config or SubmissionConfig()
         self._now = now
-        self._follower = Follower(backend, job)
-        self._dispatch = Dispatch(
+        self._follower = OutcomeFollower(backend, job)
+        self._dispatch = JobSender(
             backend,
             Sender(backend, job, reply_to=requester_id, clock=clock),
             self._follower.ledger,
-            window=self._pace.window,
+            window=self._config.window,
             max_image_bytes=max_image_bytes,
             storage=storage,
         )
         self._draining = False
         self._began = self._heard = self._looked = now()
-        self._look_s = self._pace.look_s
+        self._store_poll_s = self._config.store_poll_s
         self._empty_since: float | None = None
 
     @property
@@ -136,13 +136,13 @@ class Submission:
     def _look(self, replies: Queue) -> list[Outcome]:
         """Wait a moment for outcomes; after some silence, look for them where they are stored."""
         refused = [one for one in self._dispatch.refused() if self._follower.is_new(one)]
-        wait_s = 0.0 if refused else self._pace.wait_s
+        wait_s = 0.0 if refused else self._config.wait_s
         news = refused + self._follower.replied(replies, wait_s)
         now = self._now()
-        if not news and now - max(self._heard, self._looked) > self._look_s:
+        if not news and now - max(self._heard, self._looked) > self._store_poll_s:
             news = list(self._follower.stored())
             self._looked = self._now()
-            self._look_s = min(2 * self._look_s, 60.0)
+            self._store_poll_s = min(2 * self._store_poll_s, 60.0)
             if not news:
                 self._send_lost_again()
         for outcome in news:
@@ -150,7 +150,7 @@ class Submission:
         if news:
             self._heard = now
             self._empty_since = None
-            self._look_s = self._pace.look_s
+            self._store_poll_s = self._config.store_poll_s
         self._check_patience(now)
         return news
 
@@ -174,14 +174,14 @@ class Submission:
             self._dispatch.start(manifest(self._backend, self.job))
 
     def _check_patience(self, now: float) -> None:
-        if now - self._began > self._pace.timeout_s:
-            raise WaitTimeoutError(f"the job was not done within {self._pace.timeout_s:g} s")
-        silence_s = now - self._heard
-        if silence_s > self._pace.patience_s:
+        if now - self._began > self._config.timeout_s:
+            raise WaitTimeoutError(f"the job was not done within {self._config.timeout_s:g} s")
+        silent_s = now - self._heard
+        if silent_s > self._config.no_progress_timeout_s:
             raise WaitTimeoutError(
-                f"no outcome came for {silence_s:.0f} s", remedy="See: iraas status"
+                f"no outcome came for {silent_s:.0f} s", remedy="See: iraas status"
             )
-        if silence_s > self._pace.look_s:
+        if silent_s > self._config.store_poll_s:
             decision = last_decision(self._backend)
             if decision and decision.broken_in_a_row >= MAX_BROKEN_WORKERS:
                 raise BackendError(

@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from iraas.controller.dead_letters import DeadLetterSweep
+from iraas.controller.dead_letters import DeadLetterProcessor
 from iraas.controller.decision_log import DecisionLog
 from iraas.core.autoscaling import Observation, Policy
-from iraas.core.backoff import Brake
+from iraas.core.backoff import Backoff
 from iraas.core.keys import worker_key
 from iraas.core.ports import Backend, Instance
-from iraas.core.records import DecisionRecord, WorkerRecord, decode_worker
+from iraas.core.records import ScalingDecision, WorkerRecord, decode_worker
 from iraas.errors import (
     BackendError,
     ConfigurationError,
     MessageError,
     ObjectNotFoundError,
 )
-from iraas.monitoring.costs import SpendLedger
+from iraas.monitoring.costs import CostTracker
 
 log = logging.getLogger(__name__)
 MAX_BROKEN = 6
@@ -34,27 +34,27 @@ SILENT_INSTANCE = "its worker fell silent"
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class ControllerConfig:
     """When a controller does what.
 
     Attributes:
-        tick_s: Time between two looks.
+        poll_interval_s: Time between two looks.
         idle_s: How much longer it is while there is nothing to do: looks cost calls. The queue
-            alone is looked at each `tick_s`, so that no image waits for that.
-        boot_s: How long an instance may take until its worker reports.
-        silence_s: How long a worker may say nothing.
-        sweep_s: Time between two rounds of tidying up: dead letters, queues nobody reads.
-        unused_s: How long a response queue stays that nobody reads.
+            alone is looked at each `poll_interval_s`, so that no image waits for that.
+        startup_timeout_s: How long an instance may take until its worker reports.
+        heartbeat_timeout_s: How long a worker may say nothing.
+        cleanup_interval_s: Time between two cleanups: dead letters, unread response queues.
+        response_queue_ttl_s: How long a response queue stays that nobody reads.
         note_s: How often the same decision is written down again.
         recount_s: How often it is if only the counts that led to it changed.
     """
 
-    tick_s: float = 0.25
+    poll_interval_s: float = 0.25
     idle_s: float = 0.0
-    boot_s: float = 60.0
-    silence_s: float = 60.0
-    sweep_s: float = 30.0
-    unused_s: float = 86_400.0
+    startup_timeout_s: float = 60.0
+    heartbeat_timeout_s: float = 60.0
+    cleanup_interval_s: float = 30.0
+    response_queue_ttl_s: float = 86_400.0
     note_s: float = 60.0
     recount_s: float = 1.0
 
@@ -70,11 +70,11 @@ class Controller:
         clock: Gives seconds since the epoch.
 
     Attributes:
-        trouble: A setting that keeps it from launching any worker, while there is none; None
-            otherwise.
+        configuration_error: A setting that keeps it from launching any worker, while there is none;
+            None otherwise.
     """
 
-    trouble: ConfigurationError | None = None
+    configuration_error: ConfigurationError | None = None
 
     def __init__(
         self,
@@ -82,25 +82,25 @@ class Controller:
         policy: Policy,
         *,
         cap: int,
-        timing: Timing | None = None,
+        timing: ControllerConfig | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._backend = backend
         self._policy = policy
         self._cap = min(cap, backend.fleet.capacity)
-        self._timing = timing or Timing()
+        self._timing = timing or ControllerConfig()
         self._clock = clock
-        self._dead_letters = DeadLetterSweep(backend, clock)
-        self._spend = SpendLedger(backend, backend.pricing, clock)
+        self._dead_letters = DeadLetterProcessor(backend, clock)
+        self._spend = CostTracker(backend, backend.pricing, clock)
         self._swept_at = 0.0
         self._decisions = DecisionLog(
             backend.records, note_s=self._timing.note_s, recount_s=self._timing.recount_s
         )
         self._known: set[str] = set()
-        self._broken = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
-        self._refused = Brake(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
-        first_s = self._timing.tick_s
-        self._blind = Brake(time.monotonic, first_s=first_s, longest_s=LONGEST_PAUSE_S)
+        self._crash_backoff = Backoff(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
+        self._launch_backoff = Backoff(clock, first_s=2.0, longest_s=LONGEST_PAUSE_S)
+        first_s = self._timing.poll_interval_s
+        self._poll_backoff = Backoff(time.monotonic, first_s=first_s, longest_s=LONGEST_PAUSE_S)
         self._has_looked = False
         self._others: list[Instance] = []
 
@@ -119,13 +119,13 @@ class Controller:
         try:
             while not stop.is_set():
                 decision = self._try_tick()
-                if until_idle and decision is not None and self._has_ended(decision):
+                if until_idle and decision is not None and self._should_exit(decision):
                     return
                 self._rest(stop, decision)
         finally:
             self._backend.lease.release()
 
-    def tick(self) -> DecisionRecord | None:
+    def tick(self) -> ScalingDecision | None:
         """Observe, decide and act once; None when another controller acts.
 
         Raises:
@@ -137,12 +137,12 @@ class Controller:
         instances = self._backend.fleet.instances()
         self._spend.observe(instances)
         records = {one.instance_id: self._record_of(one.instance_id) for one in instances}
-        self._learn_from_the_gone({one.instance_id for one in instances})
+        self._track_exited({one.instance_id for one in instances})
         removed = self._remove_orphans(instances, records)
         observation = self._observe(instances, records, removed)
         decision = self._policy.decide(observation)
         launched, hindrance = self._launch(decision.wanted, observation.workers, instances)
-        record = DecisionRecord(
+        record = ScalingDecision(
             at=observation.at,
             **asdict(observation.queue),
             booting=observation.booting,
@@ -150,14 +150,14 @@ class Controller:
             wanted=decision.wanted,
             launched=launched,
             removed=removed,
-            broken_in_a_row=self._broken.in_a_row,
+            broken_in_a_row=self._crash_backoff.consecutive_failures,
             reason=f"{decision.reason}; {hindrance}" if hindrance else decision.reason,
         )
         self._decisions.note(record)
         self._sweep()
         return record
 
-    def _try_tick(self) -> DecisionRecord | None:
+    def _try_tick(self) -> ScalingDecision | None:
         try:
             decision = self.tick()
         except (BackendError, ConfigurationError) as exc:
@@ -167,20 +167,20 @@ class Controller:
                 reason = f"the deployment cannot be looked after: {exc}"
                 self._decisions.note_trouble(reason, self._clock())
             log.warning("could not look after the workers: %s", exc)
-            self._blind.failed(str(exc))
+            self._poll_backoff.record_failure(str(exc))
             return None
         self._has_looked = True
-        self._blind.worked()
+        self._poll_backoff.reset()
         return decision
 
-    def _rest(self, stop: threading.Event, decision: DecisionRecord | None) -> None:
+    def _rest(self, stop: threading.Event, decision: ScalingDecision | None) -> None:
         """Wait for the next look; if there is nothing to do, until there may be."""
-        stop.wait(max(self._timing.tick_s, self._blind.left_s))
+        stop.wait(max(self._timing.poll_interval_s, self._poll_backoff.remaining_s))
         if decision is None or not self._is_idle(decision):
             return
         until = time.monotonic() + self._timing.idle_s
         while time.monotonic() < until and not self._something_waits():
-            if stop.wait(self._timing.tick_s):
+            if stop.wait(self._timing.poll_interval_s):
                 return
 
     def _something_waits(self) -> bool:
@@ -227,66 +227,71 @@ class Controller:
         for one in instances:
             record = records[one.instance_id]
             if record is None:
-                if now - one.launched_at > self._timing.boot_s:
+                if now - one.launched_at > self._timing.startup_timeout_s:
                     removed[one.instance_id] = LOST_INSTANCE
-            elif now - max(record.beat_at, one.launched_at) > self._timing.silence_s:
+            elif now - max(record.beat_at, one.launched_at) > self._timing.heartbeat_timeout_s:
                 removed[one.instance_id] = SILENT_INSTANCE
         if removed:
             self._backend.fleet.terminate(list(removed))
         return removed
 
-    def _learn_from_the_gone(self, present: set[str]) -> None:
+    def _track_exited(self, present: set[str]) -> None:
         """After workers that could not work, launch ever more slowly."""
         for instance_id in self._known - present:
             record = self._record_of(instance_id)
             if record and record.state == "broken" and not record.done:
-                self._broken.failed(record.reason)
+                self._crash_backoff.record_failure(record.reason)
             elif record and record.done:
-                self._broken.worked()
+                self._crash_backoff.reset()
         self._known = present
 
     def _launch(self, wanted: int, workers: int, present: list[Instance]) -> tuple[int, str]:
         """Launch what is missing: how many are on their way, and what stood in the way."""
         count = max(0, wanted - workers)
         if workers or not count:
-            self.trouble = None
-        hindrance = self._hindrance(present) if count else ""
+            self.configuration_error = None
+        hindrance = self._launch_blocker(present) if count else ""
         try:
             launch = self._backend.fleet.launch(0 if hindrance else count)
         except ConfigurationError as exc:
-            self._refused.failed(str(exc))
-            self.trouble = None if workers else exc
+            self._launch_backoff.record_failure(str(exc))
+            self.configuration_error = None if workers else exc
             log.warning("could not launch: %s", exc)
             return 0, str(exc)
         if launch.launched:
-            self.trouble = None
-            self._refused.worked()
+            self.configuration_error = None
+            self._launch_backoff.reset()
         self._known.update(launch.launched)
         return len(launch.launched), hindrance or launch.shortfall
 
-    def _hindrance(self, present: list[Instance]) -> str:
-        if self._refused.left_s:
-            return f"waiting before the next launch: {self._refused.reason}"
-        if self._broken.left_s:
-            return f"waiting before the next launch, for a worker broke: {self._broken.reason}"
+    def _launch_blocker(self, present: list[Instance]) -> str:
+        if self._launch_backoff.remaining_s:
+            return f"waiting before the next launch: {self._launch_backoff.reason}"
+        if self._crash_backoff.remaining_s:
+            return (
+                f"waiting before the next launch, for a worker broke: {self._crash_backoff.reason}"
+            )
         return self._spend.is_exhausted([*present, *self._others])
 
-    def _has_ended(self, decision: DecisionRecord) -> bool:
-        is_in_vain = self._broken.in_a_row >= MAX_BROKEN and not self._known
+    def _should_exit(self, decision: ScalingDecision) -> bool:
+        is_in_vain = self._crash_backoff.consecutive_failures >= MAX_BROKEN and not self._known
         if is_in_vain:
-            log.warning("%d workers in a row could not work: giving up", self._broken.in_a_row)
+            log.warning(
+                "%d workers in a row could not work: giving up",
+                self._crash_backoff.consecutive_failures,
+            )
         return is_in_vain or self._is_idle(decision)
 
-    def _is_idle(self, decision: DecisionRecord) -> bool:
+    def _is_idle(self, decision: ScalingDecision) -> bool:
         """Whether no request is left, and no instance either, whatever its worker is doing."""
         return not (decision.visible or decision.in_flight or decision.delayed or self._known)
 
     def _sweep(self) -> None:
         now = self._clock()
-        if now - self._swept_at < self._timing.sweep_s:
+        if now - self._swept_at < self._timing.cleanup_interval_s:
             return
         self._swept_at = now
         self._others = self._backend.fleet.others()
         self._spend.observe(self._others, of_fleet=False)
         self._dead_letters.run()
-        self._backend.responses.sweep(self._timing.unused_s)
+        self._backend.responses.sweep(self._timing.response_queue_ttl_s)

@@ -14,7 +14,7 @@ from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import MAX_BATCH, Backend, OutboundMessage, ReceivedMessage
 from iraas.errors import MessageError
-from iraas.jobs.outcome_writer import Finisher
+from iraas.jobs.outcome_writer import OutcomeWriter
 
 log = logging.getLogger(__name__)
 LOOK_S = 60.0
@@ -75,13 +75,13 @@ def _letter(message: ReceivedMessage) -> DeadLetter:
     )
 
 
-class DeadLetterSweep:
+class DeadLetterProcessor:
     """Looks through new dead letters. Idempotent; several at once do no harm."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
         self._backend = backend
         self._clock = clock
-        self._finisher = Finisher(backend)
+        self._finisher = OutcomeWriter(backend)
         self._seen = 0
 
     def run(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from iraas.core.ids import new_ulid
 from iraas.core.keys import DECISIONS, LAST_DECISION
 from iraas.core.ports import ObjectStore
-from iraas.core.records import DecisionRecord
+from iraas.core.records import ScalingDecision
 from iraas.errors import IraasError
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ class DecisionLog:
         self._records = records
         self._note_s = note_s
         self._recount_s = recount_s
-        self._last: DecisionRecord | None = None
+        self._last: ScalingDecision | None = None
 
-    def note(self, record: DecisionRecord) -> None:
+    def note(self, record: ScalingDecision) -> None:
         """Write a decision down if it says something new."""
         last = self._last
         is_new = last is None or _decided(record) != _decided(last)
@@ -52,6 +52,6 @@ class DecisionLog:
             self._records.put(LAST_DECISION, self._last.encode())
 
 
-def _decided(record: DecisionRecord) -> tuple[object, ...]:
+def _decided(record: ScalingDecision) -> tuple[object, ...]:
     """What a decision comes to; the counts that it mentions on the way left out."""
     return record.wanted, record.launched, tuple(record.removed), record.booting, record.running

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Brake:
+class Backoff:
     """Counts failures in a row and says how long to wait after them. Not thread-safe.
 
     Args:
@@ -12,7 +12,7 @@ class Brake:
         longest_s: The longest wait.
 
     Attributes:
-        in_a_row: Failures since something last worked.
+        consecutive_failures: Failures since something last worked.
         reason: Why it failed last; empty after something has worked.
     """
 
@@ -21,24 +21,24 @@ class Brake:
         self._first_s = first_s
         self._longest_s = longest_s
         self._until = 0.0
-        self.in_a_row = 0
+        self.consecutive_failures = 0
         self.reason = ""
 
-    def failed(self, reason: str) -> None:
+    def record_failure(self, reason: str) -> None:
         """Count a failure, and wait from now on."""
         # Bounded, for two to the power of a long row is no float any more.
-        length_s = min(self._first_s * 2.0 ** min(self.in_a_row, 30), self._longest_s)
-        self.in_a_row += 1
+        length_s = min(self._first_s * 2.0 ** min(self.consecutive_failures, 30), self._longest_s)
+        self.consecutive_failures += 1
         self.reason = reason
         self._until = self._clock() + length_s
 
-    def worked(self) -> None:
+    def reset(self) -> None:
         """End the row, and the wait."""
-        self.in_a_row = 0
+        self.consecutive_failures = 0
         self.reason = ""
         self._until = 0.0
 
     @property
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         """Seconds that are still to be waited."""
         return max(0.0, self._until - self._clock())

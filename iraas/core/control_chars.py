@@ -11,7 +11,7 @@ locale splits this one; the last four signs are the full-width ones, which some 
 """
 
 
-def printable(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """A text that cannot steer a terminal nor turn what follows: what is not printable (control
     characters, ESC, marks of direction) is shown by its number.
     """
@@ -24,4 +24,4 @@ def csv_text(text: str) -> str:
     """A text for a cell of a CSV file: printable, and nowhere taken for a formula. An apostrophe
     stands before the sign that would begin one.
     """
-    return _FORMULA.sub(r"\1'\2", printable(text))
+    return _FORMULA.sub(r"\1'\2", escape_control_chars(text))

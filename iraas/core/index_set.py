@@ -8,7 +8,7 @@ MAX_INDEX = 10**8
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
-class IndexRanges:
+class IndexSet:
     """A set of whole numbers in 0..`MAX_INDEX` - 1. Not thread-safe."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class IndexRanges:
             place += 1
         yield from range(position, total)
 
-    def minus(self, other: "IndexRanges", after: int = -1) -> Iterator[int]:
+    def minus(self, other: "IndexSet", after: int = -1) -> Iterator[int]:
         """The numbers above `after` that are in this set and not in another, in order."""
         place = max(0, bisect_right(self._starts, after + 1) - 1)
         while place < len(self._starts):
@@ -94,7 +94,7 @@ class IndexRanges:
         return ",".join(parts)
 
     @classmethod
-    def decode(cls, text: str) -> "IndexRanges":
+    def decode(cls, text: str) -> "IndexSet":
         """Read what `encode` wrote.
 
         Raises:

@@ -122,10 +122,10 @@ def _entry(index: Any, name: Any, path: Any, folder: Any = "") -> ManifestEntry:
         raise TypeError("a field has a wrong type")
     if not 0 <= index < MAX_JOB_SIZE:
         raise ValueError("an index is out of range")
-    return ManifestEntry(index, clean_name(name), path, folder)
+    return ManifestEntry(index, sanitize_name(name), path, folder)
 
 
-def clean_name(text: str) -> str:
+def sanitize_name(text: str) -> str:
     """Make any text a picture's name: what cannot be stored is replaced, what is too long is cut.
 
     File names may hold bytes that are no text (Python shows them as lone surrogates): each becomes

@@ -14,7 +14,7 @@ _WIDE = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class HistogramBucket:
     """How many values lie in ``from_s <= value < to_s``."""
 
     from_s: float
@@ -42,7 +42,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(rank, 1) - 1]
 
 
-def histogram(ordered: Sequence[float], bars: int = 12) -> list[Bar]:
+def histogram(ordered: Sequence[float], bars: int = 12) -> list[HistogramBucket]:
     """Count values between round bounds: in equal steps, or by factors if they spread far.
 
     Args:
@@ -59,7 +59,10 @@ def histogram(ordered: Sequence[float], bars: int = 12) -> list[Bar]:
     bounds = _by_factors(low, high, bars) if high / low >= _WIDE else _by_steps(low, high, bars)
     last = len(bounds) - 2
     counts = Counter(min(max(bisect_right(bounds, one) - 1, 0), last) for one in ordered)
-    return [Bar(start, end, counts[place]) for place, (start, end) in enumerate(pairwise(bounds))]
+    return [
+        HistogramBucket(start, end, counts[place])
+        for place, (start, end) in enumerate(pairwise(bounds))
+    ]
 
 
 def _by_steps(low: float, high: float, bars: int) -> list[float]:

@@ -25,7 +25,7 @@ class WorkerRecord:
         images_per_s: Its rate since its last record.
         model: The bundle it runs, as ``name@hash``; empty until it is loaded.
         reason: Why it left, or why it is draining.
-        by_hand: Whether a person started it, and not the fleet.
+        manual: Whether a person started it, and not the fleet.
     """
 
     worker_id: str
@@ -38,7 +38,7 @@ class WorkerRecord:
     images_per_s: float = 0.0
     model: str = ""
     reason: str = ""
-    by_hand: bool = False
+    manual: bool = False
 
     def encode(self) -> bytes:
         """The record as JSON."""
@@ -46,7 +46,7 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionRecord:
+class ScalingDecision:
     """One decision of the controller, with what it saw.
 
     Attributes:
@@ -106,7 +106,7 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class SpendLimit:
+class Budget:
     """A bound on what is spent on instances from a moment on.
 
     Attributes:
@@ -131,13 +131,13 @@ def decode_instance(data: bytes) -> InstanceRecord:
     return read_record(data, InstanceRecord)
 
 
-def decode_spend_limit(data: bytes) -> SpendLimit:
+def decode_spend_limit(data: bytes) -> Budget:
     """Read a limit on spending.
 
     Raises:
         MessageError: If it is not one.
     """
-    return read_record(data, SpendLimit)
+    return read_record(data, Budget)
 
 
 def decode_worker(data: bytes) -> WorkerRecord:
@@ -149,10 +149,10 @@ def decode_worker(data: bytes) -> WorkerRecord:
     return read_record(data, WorkerRecord)
 
 
-def decode_decision(data: bytes) -> DecisionRecord:
+def decode_decision(data: bytes) -> ScalingDecision:
     """Read a decision's record.
 
     Raises:
         MessageError: If it is not one.
     """
-    return read_record(data, DecisionRecord)
+    return read_record(data, ScalingDecision)

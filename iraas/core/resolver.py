@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from iraas.core.settings import FLAG, Profile, Resolved, Settings, is_secret, variable
+from iraas.core.settings import FLAG, Profile, ResolvedSettings, Settings, is_secret, variable
 from iraas.errors import ConfigurationError, UsageError
 
 NO_FILE = "none"
@@ -22,7 +22,7 @@ def resolve(
     environment: Mapping[str, str],
     profiles: Sequence[Profile] = (),
     defaults: Mapping[str, object],
-) -> Resolved:
+) -> ResolvedSettings:
     """Find every setting.
 
     Args:
@@ -54,7 +54,7 @@ def resolve(
             sources[one.name] = source
             values[one.name] = _parse(one.name, one.metadata["parse"], raw, source)
             break
-    return Resolved(Settings(**values), sources, tuple(ignored))
+    return ResolvedSettings(Settings(**values), sources, tuple(ignored))
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:

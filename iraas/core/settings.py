@@ -230,7 +230,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedSettings:
     """The settings, with where each came from.
 
     Attributes:

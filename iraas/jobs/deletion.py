@@ -28,7 +28,7 @@ from iraas.core.keys import (
 )
 from iraas.core.ports import Backend, ObjectStore
 from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError
-from iraas.jobs.store import open_job
+from iraas.jobs.store import get_job
 
 log = logging.getLogger(__name__)
 FIRST_SWEEP_S = 60.0
@@ -88,7 +88,7 @@ class JobDeletion:
             BackendError: A store failed; call it again, or leave it to `sweep`.
         """
         if not self.was_deleted(job_id):
-            open_job(self._backend, job_id)
+            get_job(self._backend, job_id)
             now = self._clock()
             self._put(Tombstone(job_id, now, now))
         self._remove(job_id)
@@ -154,10 +154,7 @@ class JobDeletion:
 
     def _expire(self, job_id: str) -> bool:
         try:
-            if (
-                not is_job_id(job_id)
-                or SHARED_SOURCE not in open_job(self._backend, job_id).sources
-            ):
+            if not is_job_id(job_id) or SHARED_SOURCE not in get_job(self._backend, job_id).sources:
                 return False
             self.delete(job_id)
         except (JobNotFoundError, MessageError) as exc:

@@ -25,7 +25,7 @@ MAX_OPEN_QUEUES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CompletedRequest:
     """A request whose outcome is known, and the receipt of its message.
 
     Attributes:
@@ -43,7 +43,7 @@ class Finished:
     took_s: float = 0.0
 
 
-class Finisher:
+class OutcomeWriter:
     """Writes outcomes in the order that loses none. Not thread-safe: one thread finishes."""
 
     def __init__(self, backend: Backend, fault: FaultHook = no_fault) -> None:
@@ -52,7 +52,7 @@ class Finisher:
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._queue_of = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
 
-    def finish(self, batch: Sequence[Finished]) -> list[Outcome]:
+    def finish(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
         """Finish requests together; give back the outcomes that are stored, in the same order.
 
         Where another worker was first, that is its outcome.
@@ -64,7 +64,7 @@ class Finisher:
         self._pass(batch, "input-stored")
         outcomes = self._store_outcomes(batch)
         self._pass(batch, "outcome-stored")
-        self._bury(batch)
+        self._send_to_dead_letters(batch)
         self._reply([one.request.reply_to for one in batch], outcomes)
         self._pass(batch, "replied")
         self._backend.requests.delete([one.receipt for one in batch], [one.took_s for one in batch])
@@ -79,7 +79,7 @@ class Finisher:
         Raises:
             BackendError: A store failed.
         """
-        batch = [Finished(request, outcome, receipt="")]
+        batch = [CompletedRequest(request, outcome, receipt="")]
         self._store_inputs(batch)
         outcomes = self._store_outcomes(batch)
         self._reply([request.reply_to], outcomes)
@@ -92,11 +92,11 @@ class Finisher:
         except ObjectNotFoundError:
             return None
 
-    def _pass(self, batch: Sequence[Finished], point: str) -> None:
+    def _pass(self, batch: Sequence[CompletedRequest], point: str) -> None:
         for one in batch:
             self._fault(point, one.request.name)
 
-    def _store_inputs(self, batch: Sequence[Finished]) -> None:
+    def _store_inputs(self, batch: Sequence[CompletedRequest]) -> None:
         images = [(one.request.request_id, one.request.image) for one in batch]
         objects = [
             (input_key(request_id, _extension(image)), image)
@@ -106,7 +106,7 @@ class Finisher:
         if objects:
             self._backend.inputs.put_if_absent(objects)
 
-    def _store_outcomes(self, batch: Sequence[Finished]) -> list[Outcome]:
+    def _store_outcomes(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
         stored = self._backend.outputs.put_if_absent(
             [(outcome_key(one.request.request_id), one.outcome.encode()) for one in batch]
         )
@@ -114,14 +114,14 @@ class Finisher:
             one.outcome if new else self._truth(one) for one, new in zip(batch, stored, strict=True)
         ]
 
-    def _truth(self, one: Finished) -> Outcome:
+    def _truth(self, one: CompletedRequest) -> Outcome:
         try:
             return self.stored_outcome(one.request) or one.outcome
         except MessageError as exc:
             log.warning("the stored outcome of %s is mangled: %s", one.request.request_id, exc)
             return one.outcome
 
-    def _bury(self, batch: Sequence[Finished]) -> None:
+    def _send_to_dead_letters(self, batch: Sequence[CompletedRequest]) -> None:
         letters = [
             OutboundMessage(encode_request(one.request), note=one.dead_letter[:1024])
             for one in batch

@@ -10,7 +10,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from iraas.core.ids import split_request_id
-from iraas.core.index_set import IndexRanges
+from iraas.core.index_set import IndexSet
 from iraas.core.keys import refusals_key, refusals_range
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import Backend
@@ -86,7 +86,7 @@ class RefusalReader:
         self._backend = backend
         self._batches: list[Batch] = []
         self._known: set[str] = set()
-        self._places = IndexRanges()
+        self._places = IndexSet()
         self._read_key = ""
         self._read: dict[int, Outcome] = {}
         self._lock = threading.Lock()

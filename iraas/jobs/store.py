@@ -12,10 +12,10 @@ from iraas.core.jobs import (
     ImageFile,
     Job,
     ManifestEntry,
-    clean_name,
     decode_job,
     decode_page,
     encode_page,
+    sanitize_name,
 )
 from iraas.core.keys import (
     JOBS,
@@ -62,7 +62,7 @@ def create_job(
         UsageError: If there are no pictures, or more than one job can have.
         BackendError: A store failed; nothing of this job will be seen.
     """
-    typed = tuple(clean_name(one) for one in sources)
+    typed = tuple(sanitize_name(one) for one in sources)
     job = Job(new_ulid(clock()), clock(), 0, sealed=False, sources=typed)
     remaining = iter(pictures)
     for page in itertools.count():
@@ -88,7 +88,7 @@ def create_job(
     return job
 
 
-def open_job(backend: Backend, job_id: str) -> Job:
+def get_job(backend: Backend, job_id: str) -> Job:
     """Find a job.
 
     Raises:
@@ -172,14 +172,14 @@ def outcomes(
 
 
 @dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobListing:
     """A job, and how many of its requests have an outcome."""
 
     job: Job
     done: int
 
 
-def list_jobs(backend: Backend) -> Iterator[JobProgress]:
+def list_jobs(backend: Backend) -> Iterator[JobListing]:
     """The jobs of a deployment, the oldest first."""
     for one in backend.records.list(JOBS):
         try:
@@ -189,7 +189,7 @@ def list_jobs(backend: Backend) -> Iterator[JobProgress]:
         except MessageError as exc:
             log.warning("%s is passed over: %s", one.key, exc)
             continue
-        yield JobProgress(job, sum(1 for _ in stored_indexes(backend, job)))
+        yield JobListing(job, sum(1 for _ in stored_indexes(backend, job)))
 
 
 def find_input(backend: Backend, request: str) -> str | None:

@@ -14,7 +14,7 @@ from iraas.core.jobs import PAGE_SIZE, Job, ManifestEntry, decode_page, encode_p
 from iraas.core.keys import JOBS, job_key, manifest_key, manifest_prefix
 from iraas.core.ports import Backend
 from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError, UsageError
-from iraas.jobs.store import open_job
+from iraas.jobs.store import get_job
 
 log = logging.getLogger(__name__)
 SOURCE = "upload"
@@ -22,7 +22,7 @@ MAX_PAGES = 10**6
 MAX_KNOWN_JOBS = 1000
 
 
-class UploadJobs:
+class JobRepository:
     """Opens jobs, adds images to them, and seals them. Thread-safe as far as the backend is.
 
     Args:
@@ -61,7 +61,7 @@ class UploadJobs:
         """
         if not 1 <= len(names) <= PAGE_SIZE:
             raise ValueError(f"{len(names)} names are not 1..{PAGE_SIZE}")
-        self._check_open(open_job(self._backend, job_id))
+        self._check_open(get_job(self._backend, job_id))
         page, first = self._ends.get(job_id) or manifest_end(self._backend, job_id)
         while True:
             entries = [ManifestEntry(first + place, name) for place, name in enumerate(names)]
@@ -82,10 +82,10 @@ class UploadJobs:
             JobNotFoundError: There is no such job.
             BackendError: The records failed.
         """
-        job = open_job(self._backend, job_id)
+        job = get_job(self._backend, job_id)
         _, total = manifest_end(self._backend, job_id)
         if not job.sealed or job.total != total:
-            job = replace(open_job(self._backend, job_id), sealed=True, total=total)
+            job = replace(get_job(self._backend, job_id), sealed=True, total=total)
             self._put(job)
         self._ends.pop(job_id, None)
         return job
@@ -122,7 +122,7 @@ class UploadJobs:
             if now - max(one.modified_at, job_time(job_id)) < idle_s:
                 continue
             try:
-                job = open_job(self._backend, job_id)
+                job = get_job(self._backend, job_id)
                 if not job.sealed:
                     self.seal(job_id)
                     count += 1
@@ -138,7 +138,7 @@ class UploadJobs:
 
     def _keep_total(self, job_id: str, total: int) -> None:
         """Let the record follow; one that was sealed meanwhile must count these images too."""
-        job = open_job(self._backend, job_id)
+        job = get_job(self._backend, job_id)
         if job.total < total:
             self._put(replace(job, total=total))
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from iraas.core.latencies import Bar, histogram, percentile
+from iraas.core.latencies import HistogramBucket, histogram, percentile
 from iraas.loadgen.answers import Failure, Measured
 from iraas.loadgen.sampling import Observation
 
@@ -72,7 +72,7 @@ class Summary:
     total_s: float
     images_per_s: float
     latencies: Latencies | None
-    histogram: tuple[Bar, ...]
+    histogram: tuple[HistogramBucket, ...]
     first_result_s: float | None
     late_s: float
     fleet: FleetUse | None
@@ -84,7 +84,7 @@ class Summary:
         return value
 
 
-class Tally:
+class Aggregator:
     """Counts requests as they end.
 
     Attributes:

@@ -24,9 +24,9 @@ class Failure(StrEnum):
     """Answered with another status that is no success."""
     IMAGE = "image failed"
     """Its outcome is a failure: it was processed and could not be labelled."""
-    GARBLED = "garbled answer"
+    MALFORMED = "garbled answer"
     """The answer cannot be read."""
-    FOREIGN = "another's answer"
+    MISMATCHED = "another's answer"
     """The answer belongs to another request."""
 
 
@@ -129,7 +129,7 @@ def answer_of(outcome: Outcome, sent_name: str, *, status: int = 0) -> Answer:
     )
     if outcome.name != sent_name:
         reason = f"{outcome.name[:80]!r} was answered to who sent {sent_name[:80]!r}"
-        return answer(failure=Failure.FOREIGN, reason=reason)
+        return answer(failure=Failure.MISMATCHED, reason=reason)
     if outcome.prediction is None:
         return answer(failure=Failure.IMAGE, reason=outcome.reason)
     return answer(label=outcome.prediction.label)

@@ -77,7 +77,7 @@ def read_text(reply: HttpReply, sent_name: str) -> Answer:
     if ":" not in text:
         return garbled(reply, f"{text[:LONGEST_REASON]!r} is not name:label")
     reason = f"{text[:LONGEST_REASON]!r} was answered to who sent {sent_name[:LONGEST_REASON]!r}"
-    return Answer(failure=Failure.FOREIGN, reason=reason, status=reply.status)
+    return Answer(failure=Failure.MISMATCHED, reason=reason, status=reply.status)
 
 
 def read_load(reply: HttpReply) -> Load:
@@ -118,7 +118,7 @@ def refusal(reply: HttpReply) -> Answer:
 def garbled(reply: HttpReply, why: str) -> Answer:
     """An answer that cannot be used."""
     return Answer(
-        failure=Failure.GARBLED, reason=f"{reply.status}: {why}"[:500], status=reply.status
+        failure=Failure.MALFORMED, reason=f"{reply.status}: {why}"[:500], status=reply.status
     )
 
 

@@ -203,7 +203,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _broken(error: aiohttp.ClientError, retries: int) -> Answer:
     kinds = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
-    failure = Failure.CONNECTION if isinstance(error, kinds) else Failure.GARBLED
+    failure = Failure.CONNECTION if isinstance(error, kinds) else Failure.MALFORMED
     return Answer(failure=failure, reason=_told(error), retries=retries)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-from iraas.client.batch_sender import SendBatcher
-from iraas.client.reply_listener import ReplyRouter
+from iraas.client.batch_sender import BatchSender
+from iraas.client.reply_listener import ReplyListener
 from iraas.client.sender import check_image
-from iraas.client.single_requests import SingleRequests
+from iraas.client.single_requests import SingleRequestClient
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import BackendError, ImageError, IraasError
@@ -35,9 +35,9 @@ class QueueTarget:
         self, backend: Backend, *, max_image_bytes: int, clock: Callable[[], float]
     ) -> None:
         self._max_image_bytes = max_image_bytes
-        self._router = ReplyRouter(backend, new_id=lambda: f"loadgen-{secrets.token_hex(8)}")
-        self._batcher = SendBatcher(backend)
-        self._singles = SingleRequests(
+        self._router = ReplyListener(backend, new_id=lambda: f"loadgen-{secrets.token_hex(8)}")
+        self._batcher = BatchSender(backend)
+        self._singles = SingleRequestClient(
             backend, self._batcher, requester_id=lambda: self._router.requester_id, clock=clock
         )
 
@@ -66,7 +66,7 @@ class QueueTarget:
         request_id = self._singles.send(
             picture.name,
             picture.data,
-            expect=lambda identity: self._router.expect(
+            register=lambda identity: self._router.register(
                 identity, lambda told: self._post(partial(_conclude, outcome, told))
             ),
             sent=lambda error: self._post(partial(_note_sent, outcome, error)),
@@ -76,7 +76,7 @@ class QueueTarget:
         except (IraasError, OSError, ValueError) as exc:
             return Answer(failure=Failure.SERVER, reason=str(exc), request_id=request_id)
         finally:
-            self._router.forget(request_id)
+            self._router.unregister(request_id)
 
     def _post(self, step: Callable[[], None]) -> None:
         """Have the event loop do something; it may be closed by then if nobody waits any more."""

@@ -17,7 +17,7 @@ LEAST_ERRORS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class ServerUnresponsive:
     """Nobody answered any more, and the run was given up.
 
     Attributes:
@@ -61,7 +61,7 @@ class LoadRun:
     ) -> None:
         self.began = 0.0
         self.sent = 0
-        self.silence: Silence | None = None
+        self.silence: ServerUnresponsive | None = None
         self._silent_since_s: float | None = None
         self._errors_in_a_row = 0
         self._plan = plan
@@ -149,7 +149,7 @@ class LoadRun:
             self._silent_since_s = at_s
         silent_s = at_s - self._silent_since_s
         if silent_s >= self._plan.give_up_s and self._errors_in_a_row >= LEAST_ERRORS:
-            self.silence = Silence(silent_s, answer.reason)
+            self.silence = ServerUnresponsive(silent_s, answer.reason)
             raise NobodyAnswersError
 
     def _next_number(self) -> int:
@@ -164,6 +164,6 @@ class LoadRun:
         identity = hash(answer.request_id)
         if identity in self._request_ids:
             reason = f"request {answer.request_id[:80]} was answered to two requesters"
-            return Answer(failure=Failure.FOREIGN, reason=reason, status=answer.status)
+            return Answer(failure=Failure.MISMATCHED, reason=reason, status=answer.status)
         self._request_ids.add(identity)
         return answer

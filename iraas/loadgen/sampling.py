@@ -63,7 +63,7 @@ def load_of(status: Status) -> Load:
     )
 
 
-class Watch:
+class Sampler:
     """Takes samples until it is cancelled.
 
     Args:

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from iraas.loadgen.aggregation import Summary, Tally
+from iraas.loadgen.aggregation import Aggregator, Summary
 from iraas.loadgen.answers import Measured, Target
 from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.run import LoadRun, Silence
-from iraas.loadgen.sampling import Observation, Watch
+from iraas.loadgen.run import LoadRun, ServerUnresponsive
+from iraas.loadgen.sampling import Observation, Sampler
 
 TICK_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -55,7 +55,7 @@ class LoadResult:
     summary: Summary
     observed: tuple[Observation, ...]
     interrupted: bool
-    silence: Silence | None = None
+    silence: ServerUnresponsive | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object, with the samples."""
@@ -73,7 +73,7 @@ async def make_load(
     target: Target,
     pictures: Sequence[LoadedPicture],
     *,
-    watch: Watch | None,
+    watch: Sampler | None,
     ended: Callable[[Measured], None],
     show: Callable[[Moment], None],
     random: Random,
@@ -93,7 +93,7 @@ async def make_load(
         random: Gives the due times of an open loop.
         watch_after_s: How long to watch at most, after all is answered, until no worker is left.
     """
-    tally = Tally()
+    tally = Aggregator()
 
     def count(one: Measured) -> None:
         tally.add(one)
@@ -155,7 +155,7 @@ async def _until_interrupted(work: Awaitable[None]) -> bool:
 
 
 async def _show(
-    run: LoadRun, tally: Tally, watch: Watch | None, show: Callable[[Moment], None]
+    run: LoadRun, tally: Aggregator, watch: Sampler | None, show: Callable[[Moment], None]
 ) -> None:
     while True:
         await asyncio.sleep(TICK_S)

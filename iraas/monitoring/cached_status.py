@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 from iraas.core.ports import Backend
-from iraas.monitoring.status import Status, StatusMemory, take_status
+from iraas.monitoring.status import Status, StatusCache, take_status
 
 
-class StatusWatch:
+class CachedStatus:
     """Takes the status at most as often as somebody needs it. Thread-safe.
 
     Args:
@@ -33,7 +33,7 @@ class StatusWatch:
         self._taken_at = float("-inf")
         self._status: Status | None = None
         self._lock = threading.Lock()
-        self._memory = StatusMemory(backend, clock)
+        self._memory = StatusCache(backend, clock)
 
     @property
     def known(self) -> Status | None:

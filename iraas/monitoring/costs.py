@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from iraas.core.keys import INSTANCES, LAST_DECISION, SPEND_LIMIT, instance_key, worker_key
 from iraas.core.ports import Backend, Instance, Pricing
 from iraas.core.records import (
+    Budget,
     InstanceRecord,
-    SpendLimit,
     decode_decision,
     decode_instance,
     decode_spend_limit,
     decode_worker,
 )
 from iraas.errors import MessageError, ObjectNotFoundError
-from iraas.monitoring.record_cache import RecordReader
+from iraas.monitoring.record_cache import RecordCache
 
 FREE = "free"
 WORKER = "worker"
@@ -42,7 +42,7 @@ class Spent:
     unpriced: tuple[str, ...] = ()
 
 
-class SpendLedger:
+class CostTracker:
     """Writes instances down and adds up what they cost. Not thread-safe.
 
     Args:
@@ -57,7 +57,7 @@ class SpendLedger:
         self._clock = clock
         self._open: dict[str, InstanceRecord] | None = None
         self._seen_at: dict[str, float] = {}
-        self._reader = RecordReader(backend.records, INSTANCES, decode_instance, clock)
+        self._reader = RecordCache(backend.records, INSTANCES, decode_instance, clock)
 
     def observe(self, instances: Iterable[Instance], *, of_fleet: bool = True) -> None:
         """Write down the instances that are new, and those that have ended. Idempotent.
@@ -145,7 +145,7 @@ def _record_of(one: Instance) -> InstanceRecord:
 
 def limit_spending(backend: Backend, usd: float, since: float) -> None:
     """Have the deployment launch nothing more once so much is spent since a moment."""
-    backend.records.put(SPEND_LIMIT, SpendLimit(usd, since).encode())
+    backend.records.put(SPEND_LIMIT, Budget(usd, since).encode())
 
 
 def lift_spend_limit(backend: Backend) -> None:
@@ -153,7 +153,7 @@ def lift_spend_limit(backend: Backend) -> None:
     backend.records.delete([SPEND_LIMIT])
 
 
-def spend_limit(backend: Backend) -> SpendLimit | None:
+def spend_limit(backend: Backend) -> Budget | None:
     """The limit on spending, if there is one."""
     try:
         return decode_spend_limit(backend.records.get(SPEND_LIMIT))

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from iraas.core.ids import split_request_id
-from iraas.core.index_set import IndexRanges
+from iraas.core.index_set import IndexSet
 from iraas.core.jobs import Job, ManifestEntry, decode_page
 from iraas.core.keys import index_of_outcome, manifest_prefix, outcomes_of
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import MessageError, ObjectNotFoundError
 from iraas.jobs.refusals import RefusalReader
-from iraas.jobs.store import open_job, stored_outcome
+from iraas.jobs.store import get_job, stored_outcome
 from iraas.jobs.uploads import manifest_end
 
 KEPT_OUTCOMES = 256
@@ -67,7 +67,7 @@ class JobImage:
     outcome: Outcome | None
 
 
-class JobView:
+class JobProgress:
     """One job as this process knows it. Thread-safe; methods that read the stores block.
 
     Args:
@@ -85,7 +85,7 @@ class JobView:
         self._backend = backend
         self._now = now
         self._job: Job | None = None
-        self._known, self._ok, self._failed = IndexRanges(), IndexRanges(), IndexRanges()
+        self._known, self._ok, self._failed = IndexSet(), IndexSet(), IndexSet()
         self._refused = RefusalReader(backend)
         self._latest: OrderedDict[int, Outcome] = OrderedDict()
         self._failed_stamps: dict[int, float] = {}
@@ -140,7 +140,7 @@ class JobView:
             done = len(self._known)
             return JobSummary(self._job, done, len(self._failed), is_counted=counted == done)
 
-    def news(self, seen: IndexRanges, limit: int) -> list[Outcome]:
+    def news(self, seen: IndexSet, limit: int) -> list[Outcome]:
         """Outcomes whose places are not among those seen, in the order of places."""
         with self._lock:
             wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
@@ -161,8 +161,8 @@ class JobView:
             wanted = [index for index, _ in zip(places, range(limit))]  # noqa: B905 - the range bounds it
             known = [index for index in wanted if index in self._known]
         found = self._read(known)
-        nameless = [index for index in wanted if found.get(index) is None]
-        names = self._names(nameless)
+        anonymous = [index for index in wanted if found.get(index) is None]
+        names = self._names(anonymous)
         images = []
         for index in wanted:
             outcome = found.get(index)
@@ -177,7 +177,7 @@ class JobView:
 
     def _places(self, kind: Kind, after: int) -> Iterator[int]:
         assert self._job is not None
-        nothing = IndexRanges()
+        nothing = IndexSet()
         if kind == "ok":
             return self._ok.minus(nothing, after)
         if kind == "failed":
@@ -185,14 +185,14 @@ class JobView:
         return (self._known if kind == "waiting" else nothing).missing(self._job.total, after)
 
     def _read_job(self) -> Job:
-        job = open_job(self._backend, self.job_id)
+        job = get_job(self._backend, self.job_id)
         if job.sealed:
             return job
         _, total = manifest_end(self._backend, self.job_id)
         return replace(job, total=total)
 
     def _mark_stored(self) -> None:
-        stored = IndexRanges()
+        stored = IndexSet()
         stamps: dict[int, float] = {}
         for one in self._backend.outputs.list(outcomes_of(self.job_id)):
             index = index_of_outcome(one.key)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from iraas.core.ports import Backend
 from iraas.errors import JobNotFoundError
-from iraas.monitoring.job_progress import JobView
+from iraas.monitoring.job_progress import JobProgress
 
 MAX_VIEWS = 256
 
 
-class JobBoard:
+class JobProgressCache:
     """The views that this process holds, the latest few hundred. Thread-safe.
 
     Args:
@@ -23,10 +23,10 @@ class JobBoard:
     def __init__(self, backend: Backend, now: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
         self._now = now
-        self._views: OrderedDict[str, JobView] = OrderedDict()
+        self._views: OrderedDict[str, JobProgress] = OrderedDict()
         self._lock = threading.Lock()
 
-    def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobView:
+    def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobProgress:
         """A job's view, refreshed unless that was done less than that long ago.
 
         Raises:
@@ -36,7 +36,7 @@ class JobBoard:
         with self._lock:
             view = self._views.get(job_id)
             if view is None:
-                view = self._views[job_id] = JobView(self._backend, job_id, self._now)
+                view = self._views[job_id] = JobProgress(self._backend, job_id, self._now)
             self._views.move_to_end(job_id)
             while len(self._views) > MAX_VIEWS:
                 self._views.popitem(last=False)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from iraas.core.ids import is_job_id, new_ulid
 from iraas.core.keys import DECISIONS, JOBS
 from iraas.core.ports import Backend
-from iraas.core.records import DecisionRecord, decode_decision
+from iraas.core.records import ScalingDecision, decode_decision
 from iraas.errors import JobNotFoundError, MessageError, ObjectNotFoundError
 from iraas.monitoring.job_progress import JobSummary
-from iraas.monitoring.job_progress_cache import JobBoard
+from iraas.monitoring.job_progress_cache import JobProgressCache
 
 DAY_S = 86_400.0
 MAX_AGE_S = 10.0
@@ -17,7 +17,7 @@ MAX_AGE_S = 10.0
 
 def recent_decisions(
     backend: Backend, clock: Callable[[], float], *, count: int, look_back_s: float = DAY_S
-) -> list[DecisionRecord]:
+) -> list[ScalingDecision]:
     """The controller's decisions that changed something, the latest first.
 
     Raises:
@@ -34,7 +34,7 @@ def recent_decisions(
 
 def recent_jobs(
     backend: Backend,
-    board: JobBoard,
+    board: JobProgressCache,
     clock: Callable[[], float],
     *,
     count: int,

@@ -15,7 +15,7 @@ SETTLED_S = 60.0
 count in seconds, and clocks differ."""
 
 
-class RecordReader(Generic[Record]):
+class RecordCache(Generic[Record]):
     """Reads all records of one kind, again and again, without fetching again what has not changed.
 
     Not thread-safe.

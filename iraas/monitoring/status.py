@@ -6,10 +6,10 @@ from typing import Any
 
 from iraas.core.keys import LAST_DECISION, WORKERS
 from iraas.core.ports import Backend, Instance, InstanceState, QueueDepth
-from iraas.core.records import DecisionRecord, WorkerRecord, decode_decision, decode_worker
+from iraas.core.records import ScalingDecision, WorkerRecord, decode_decision, decode_worker
 from iraas.errors import MessageError, ObjectNotFoundError
-from iraas.monitoring.costs import SpendLedger
-from iraas.monitoring.record_cache import RecordReader
+from iraas.monitoring.costs import CostTracker
+from iraas.monitoring.record_cache import RecordCache
 
 FRESH_S = 20.0
 """A worker started by hand that said nothing for longer is not counted as being there."""
@@ -97,7 +97,7 @@ class Status:
     hour_usd: float
     per_thousand_usd: float | None
     controller: str
-    decision: DecisionRecord | None
+    decision: ScalingDecision | None
     machines: tuple[MachineStatus, ...] = ()
     unpriced: tuple[str, ...] = ()
 
@@ -106,20 +106,20 @@ class Status:
         return asdict(self)
 
 
-class StatusMemory:
+class StatusCache:
     """What need not be read anew at each look: records of what is gone. Not thread-safe."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
         """Remember nothing yet of a deployment; `clock` gives seconds since the epoch."""
-        self.workers = RecordReader(backend.records, WORKERS, decode_worker, clock)
-        self.spend = SpendLedger(backend, backend.pricing, clock)
+        self.workers = RecordCache(backend.records, WORKERS, decode_worker, clock)
+        self.spend = CostTracker(backend, backend.pricing, clock)
 
 
 def take_status(
     backend: Backend,
     deployment: str,
     clock: Callable[[], float],
-    memory: StatusMemory | None = None,
+    memory: StatusCache | None = None,
 ) -> Status:
     """Look at a deployment.
 
@@ -133,12 +133,12 @@ def take_status(
         BackendError: A part of it could not be asked.
     """
     now = clock()
-    memory = memory or StatusMemory(backend, clock)
+    memory = memory or StatusCache(backend, clock)
     records = {one.worker_id: one for one in memory.workers.read()}
     instances = {one.instance_id: one for one in backend.fleet.instances()}
     workers = [_in_fleet(one, records.get(name), now) for name, one in instances.items()]
     workers += [
-        _by_hand(record, now)
+        _manual(record, now)
         for name, record in records.items()
         if name not in instances and _is_there(record, now)
     ]
@@ -169,7 +169,7 @@ def take_status(
 def _is_there(record: WorkerRecord, now: float) -> bool:
     """Whether a worker outside the fleet is there. One of the fleet that is not in it is gone."""
     has_left = record.state in {"gone", "broken"}
-    return record.by_hand and not has_left and now - record.beat_at < FRESH_S
+    return record.manual and not has_left and now - record.beat_at < FRESH_S
 
 
 def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> WorkerStatus:
@@ -198,7 +198,7 @@ def _machine(one: Instance, now: float) -> MachineStatus:
     )
 
 
-def _by_hand(record: WorkerRecord, now: float) -> WorkerStatus:
+def _manual(record: WorkerRecord, now: float) -> WorkerStatus:
     return WorkerStatus(
         worker_id=record.worker_id,
         state=record.state,
@@ -210,7 +210,7 @@ def _by_hand(record: WorkerRecord, now: float) -> WorkerStatus:
     )
 
 
-def last_decision(backend: Backend) -> DecisionRecord | None:
+def last_decision(backend: Backend) -> ScalingDecision | None:
     """What the controller decided last, if it ever did."""
     try:
         return decode_decision(backend.records.get(LAST_DECISION))

@@ -13,7 +13,7 @@ from typing import Any
 from iraas.core.keys import WEBHOOKS, webhook_key
 from iraas.core.ports import Backend
 from iraas.errors import BackendError, JobNotFoundError, ObjectNotFoundError
-from iraas.monitoring.job_progress_cache import JobBoard
+from iraas.monitoring.job_progress_cache import JobProgressCache
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 8
@@ -52,7 +52,7 @@ class Webhook:
         return json.dumps(asdict(self)).encode()
 
 
-class Webhooks:
+class WebhookDispatcher:
     """Looks after the webhooks of this process, and those that nobody else looks after.
 
     One thread calls `run`; `add` may be called from another.
@@ -65,7 +65,11 @@ class Webhooks:
     """
 
     def __init__(
-        self, backend: Backend, board: JobBoard, deliver: Deliver, clock: Callable[[], float]
+        self,
+        backend: Backend,
+        board: JobProgressCache,
+        deliver: Deliver,
+        clock: Callable[[], float],
     ) -> None:
         self._backend = backend
         self._board = board

@@ -25,14 +25,14 @@ from iraas.web.api import jobs as api_jobs
 from iraas.web.api import status as api_status
 from iraas.web.api.openapi import make_document
 from iraas.web.api.schemas import CLASSIFY_PATH
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.errors import answer_fault
 from iraas.web.pages import login as login_pages
 from iraas.web.pages import pages
 from iraas.web.pages.templating import static_folder
 from iraas.web.problems import Problem
-from iraas.web.security.middleware import Guard
-from iraas.web.state import WebContext
+from iraas.web.security.middleware import SecurityMiddleware
+from iraas.web.state import AppState
 
 ROUTERS = (
     api_classify,
@@ -67,7 +67,7 @@ def create_app(
     *,
     deployment: str,
     token: str | None = None,
-    limits: WebLimits | None = None,
+    limits: WebConfig | None = None,
     hosts: frozenset[str] = frozenset(),
     public_url: str = "",
     clock: Callable[[], float] = time.time,
@@ -83,11 +83,11 @@ def create_app(
         public_url: Where people reach it through a proxy; empty if there is none.
         clock: Gives seconds since the epoch.
     """
-    context = WebContext(
+    context = AppState(
         backend,
         deployment=deployment,
         token=token,
-        limits=limits or WebLimits(),
+        limits=limits or WebConfig(),
         public_url=public_url,
         clock=clock,
     )
@@ -117,5 +117,5 @@ def create_app(
         app.include_router(module.router)
     app.add_route("/favicon.ico", _icon, include_in_schema=False)
     app.mount("/static", Assets(directory=static_folder()), name="static")
-    app.add_middleware(Guard, context=context, hosts=hosts)
+    app.add_middleware(SecurityMiddleware, context=context, hosts=hosts)
     return app

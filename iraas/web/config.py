@@ -10,7 +10,7 @@ USUAL_QUOTA_BYTES = 20_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebLimits:
+class WebConfig:
     """How much one client, and all of them together, may ask for.
 
     Attributes:
@@ -39,7 +39,7 @@ class WebLimits:
         max_streams: Event streams at once.
         max_connections: Connections at once.
         storage: The room that images may take, those of all clients together.
-        drain_s: How long requests in progress have when the server stops.
+        shutdown_timeout_s: How long requests in progress have when the server stops.
         webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
         webhook_secret: The key that webhooks are signed with; without it there are none.
         single_request_s: How long pictures that were sent one by one, their outcomes and their
@@ -73,7 +73,7 @@ class WebLimits:
     storage: StorageLimits = field(
         default_factory=lambda: StorageLimits(max_stored_bytes=USUAL_QUOTA_BYTES)
     )
-    drain_s: float = 5.0
+    shutdown_timeout_s: float = 5.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = ""
     single_request_s: float = 7 * 86_400.0

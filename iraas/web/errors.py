@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from iraas.core.control_chars import printable
+from iraas.core.control_chars import escape_control_chars
 from iraas.errors import IraasError
 from iraas.web.pages.problem import problem_page
 from iraas.web.problems import Problem, problem_of
@@ -27,7 +27,9 @@ def fault_response(exc: Exception, scope: Scope) -> Response:
     """The answer to a request that failed."""
     problem = to_problem(exc)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s %s failed", scope["method"], printable(scope["path"])[:200], exc_info=exc)
+        log.error(
+            "%s %s failed", scope["method"], escape_control_chars(scope["path"])[:200], exc_info=exc
+        )
     if not _wants_page(scope):
         return problem.response()
     if problem.status == HTTPStatus.UNAUTHORIZED:

@@ -13,7 +13,7 @@ JOIN_S = 5.0
 
 
 @dataclass(slots=True)
-class Round:
+class PeriodicTask:
     """Something to do every so many seconds."""
 
     every_s: float
@@ -21,7 +21,7 @@ class Round:
     due_at: float = 0.0
 
 
-class Rounds:
+class PeriodicTaskRunner:
     """Does each of its rounds when it is due. What fails is logged, and done again at its time.
 
     Args:
@@ -29,7 +29,9 @@ class Rounds:
         now: Gives monotonic seconds.
     """
 
-    def __init__(self, rounds: list[Round], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rounds: list[PeriodicTask], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._rounds = rounds
         self._now = now
         self._stop = threading.Event()

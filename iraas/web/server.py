@@ -14,12 +14,12 @@ import uvicorn
 from iraas.core.ports import Backend
 from iraas.errors import ConfigurationError
 from iraas.web.app import create_app
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.http.connections import bounded_protocol
 from iraas.web.limits.clients import is_loopback
 from iraas.web.limits.log_limits import limit_warnings
 from iraas.web.security.hosts import loopback_hosts
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 log = logging.getLogger(__name__)
 BACKLOG = 2048
@@ -35,7 +35,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
-    limits: WebLimits | None = None,
+    limits: WebConfig | None = None,
     public_url: str = "",
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -60,8 +60,9 @@ class WebServer:
     """One web process. `run` blocks; `stop` may be called from any thread or signal handler.
 
     On SIGTERM or SIGINT, if run from the main thread, or on `stop`: accepts no more connections,
-    ends event streams, and gives requests in progress `WebLimits.drain_s` seconds; single pictures
-    whose outcome is not there by then are answered with a ticket. A second SIGINT ends at once.
+    ends event streams, and gives requests in progress `WebConfig.shutdown_timeout_s` seconds;
+    single images whose outcome is not there by then are answered with a ticket. A second SIGINT
+    ends at once.
 
     Args:
         backend: The deployment, open.
@@ -84,11 +85,11 @@ class WebServer:
         host: str = "127.0.0.1",
         port: int = 8000,
         token: str | None = None,
-        limits: WebLimits | None = None,
+        limits: WebConfig | None = None,
         public_url: str = "",
     ) -> None:
         check_safe(host, token, public_url)
-        limits = limits or WebLimits()
+        limits = limits or WebConfig()
         app = create_app(
             backend,
             deployment=deployment,
@@ -111,7 +112,7 @@ class WebServer:
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=round(limits.drain_s) or 1,
+            timeout_graceful_shutdown=round(limits.shutdown_timeout_s) or 1,
             limit_concurrency=limits.max_connections,
         )
         self._server = _Server(config, app.state.context)
@@ -136,7 +137,7 @@ class WebServer:
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends event streams before it waits for connections to end."""
 
-    def __init__(self, config: uvicorn.Config, context: WebContext) -> None:
+    def __init__(self, config: uvicorn.Config, context: AppState) -> None:
         super().__init__(config)
         self.ready: Callable[[], None] = lambda: None
         self._context = context

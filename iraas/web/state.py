@@ -11,35 +11,35 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
 
-from iraas.client.batch_sender import SendBatcher
-from iraas.client.reply_listener import ReplyRouter
+from iraas.client.batch_sender import BatchSender
+from iraas.client.reply_listener import ReplyListener
 from iraas.client.sender import Sender
-from iraas.client.single_requests import SingleRequests
+from iraas.client.single_requests import SingleRequestClient
 from iraas.client.storage_guard import StorageGuard
 from iraas.core.jobs import SHARED_SOURCE, Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
 from iraas.errors import BackendError
 from iraas.jobs.deletion import JobDeletion
-from iraas.jobs.uploads import UploadJobs
-from iraas.monitoring.cached_status import StatusWatch
+from iraas.jobs.uploads import JobRepository
+from iraas.monitoring.cached_status import CachedStatus
 from iraas.monitoring.history import History, sample_of
-from iraas.monitoring.job_progress import JobView
-from iraas.monitoring.job_progress_cache import JobBoard
-from iraas.monitoring.webhooks import Webhooks
-from iraas.web.config import WebLimits
+from iraas.monitoring.job_progress import JobProgress
+from iraas.monitoring.job_progress_cache import JobProgressCache
+from iraas.monitoring.webhooks import WebhookDispatcher
+from iraas.web.config import WebConfig
 from iraas.web.http.open_bodies import OpenBodies
-from iraas.web.limits.admission import Admission, RateLimiter
-from iraas.web.limits.client_quota import Pool
+from iraas.web.limits.admission import BacklogLimiter, RateLimiter
+from iraas.web.limits.client_quota import ClientQuota
 from iraas.web.memory_release import HeapTrimmer
 from iraas.web.metrics import Metrics
-from iraas.web.periodic_tasks import Round, Rounds
+from iraas.web.periodic_tasks import PeriodicTask, PeriodicTaskRunner
 from iraas.web.problems import not_found
 from iraas.web.readiness import Readiness
-from iraas.web.security.authenticator import Access, Session
-from iraas.web.security.failed_logins import TokenTries
+from iraas.web.security.authenticator import Authenticator, Session
+from iraas.web.security.failed_logins import FailedLoginLimiter
 from iraas.web.security.revocations import Revocations
-from iraas.web.streaming.event_loop_callbacks import LoopInbox
+from iraas.web.streaming.event_loop_callbacks import EventLoopCallbacks
 from iraas.web.thumbnails.service import Thumbnailer
 from iraas.web.webhook_delivery import WebhookPoster
 
@@ -56,7 +56,7 @@ RECOUNT_S = 86_400.0
 LOOK_BACK_S = 2 * 86_400.0
 
 
-class WebContext:
+class AppState:
     """One web process's services. `start` and `stop` are called on the event loop's thread.
 
     Args:
@@ -74,7 +74,7 @@ class WebContext:
         *,
         deployment: str,
         token: str | None,
-        limits: WebLimits,
+        limits: WebConfig,
         public_url: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,36 +83,36 @@ class WebContext:
         self.limits = limits
         self.public_url = public_url
         self.clock = clock
-        self.access = Access(token, clock, deployment)
+        self.access = Authenticator(token, clock, deployment)
         self.revocations = Revocations(backend.records, self.run, clock)
-        self.token_tries = TokenTries(limits.wrong_tokens_per_minute)
+        self.token_tries = FailedLoginLimiter(limits.wrong_tokens_per_minute)
         self.rate = RateLimiter(limits.requests_per_s, limits.request_burst)
-        self.admission = Admission(limits)
+        self.admission = BacklogLimiter(limits)
         self.storage = StorageGuard(backend.storage, limits.storage)
         self.heap = HeapTrimmer(lambda: self.admission.buffers.released_bytes)
         self.bodies = OpenBodies()
-        self.streams = Pool(limits.max_streams, limits.client_share)
+        self.streams = ClientQuota(limits.max_streams, limits.client_share)
         self.readiness = Readiness(lambda: self.run(backend.requests.depth))
         self.metrics = Metrics()
-        self.router = ReplyRouter(backend, new_id=lambda: f"web-{secrets.token_hex(8)}")
-        self.batcher = SendBatcher(backend)
-        self.singles = SingleRequests(
+        self.router = ReplyListener(backend, new_id=lambda: f"web-{secrets.token_hex(8)}")
+        self.batcher = BatchSender(backend)
+        self.singles = SingleRequestClient(
             backend, self.batcher, requester_id=lambda: self.router.requester_id, clock=clock
         )
-        self.uploads = UploadJobs(backend, clock)
+        self.uploads = JobRepository(backend, clock)
         self.deletion = JobDeletion(backend, clock)
-        self.board = JobBoard(backend)
-        self.status = StatusWatch(backend, deployment, clock=clock)
+        self.board = JobProgressCache(backend)
+        self.status = CachedStatus(backend, deployment, clock=clock)
         self.history = History(backend, clock)
-        self.webhooks = Webhooks(
+        self.webhooks = WebhookDispatcher(
             backend, self.board, WebhookPoster(limits.webhook_secret, clock).deliver, clock
         )
         self.thumbnails = Thumbnailer(limits, must_be_confined=backend.name == "aws")
         self.closing = False
         self.alarms: set[asyncio.Event] = set()
         self.waiting: set[asyncio.Future[Outcome | None]] = set()
-        self._rounds = Rounds(self._all_rounds())
-        self._housekeeping = Rounds(self._slow_rounds())
+        self._rounds = PeriodicTaskRunner(self._all_rounds())
+        self._housekeeping = PeriodicTaskRunner(self._slow_rounds())
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="deletion")
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
 
@@ -122,7 +122,7 @@ class WebContext:
         Raises:
             BackendError: The response queue could not be made.
         """
-        self.inbox = LoopInbox(asyncio.get_running_loop())
+        self.inbox = EventLoopCallbacks(asyncio.get_running_loop())
         await self.run(self.router.start)
         await self.run(self.backend.storage.usage)  # the first look may have to count
         self.batcher.start()
@@ -137,7 +137,7 @@ class WebContext:
         self.closing = True
         for alarm in self.alarms:
             alarm.set()
-        asyncio.get_running_loop().call_later(self.limits.drain_s / 2, self._end_waiting)
+        asyncio.get_running_loop().call_later(self.limits.shutdown_timeout_s / 2, self._end_waiting)
 
     async def stop(self) -> None:
         """Finish what is at hand and leave nothing behind that others would miss."""
@@ -161,7 +161,7 @@ class WebContext:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
 
-    async def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobView:
+    async def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobProgress:
         """A job's view, refreshed. Single requests share a job, which is nobody's to look at.
 
         Raises:
@@ -219,16 +219,16 @@ class WebContext:
             if not waiting.done():
                 waiting.set_result(None)
 
-    def _all_rounds(self) -> list[Round]:
+    def _all_rounds(self) -> list[PeriodicTask]:
         rounds = [
-            Round(NOTE_S, self.singles.write_down),
-            Round(DEPTH_S, self._sample_depth),
-            Round(SAMPLE_S, self._sample_status),
-            Round(TRIM_S, self.heap.run),
-            Round(ABANDONED_S, self.revocations.prune),
+            PeriodicTask(NOTE_S, self.singles.write_down),
+            PeriodicTask(DEPTH_S, self._sample_depth),
+            PeriodicTask(SAMPLE_S, self._sample_status),
+            PeriodicTask(TRIM_S, self.heap.run),
+            PeriodicTask(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:
-            rounds.append(Round(2.0, self.webhooks.run))
+            rounds.append(PeriodicTask(2.0, self.webhooks.run))
         return rounds
 
     def _sample_depth(self) -> None:
@@ -247,13 +247,13 @@ class WebContext:
         self.admission.moves_at(status.images_per_s)
         self.history.note(sample_of(status))
 
-    def _slow_rounds(self) -> list[Round]:
+    def _slow_rounds(self) -> list[PeriodicTask]:
         """What may take long, and must not hold up the others."""
         return [
-            Round(TIDY_S, self._tidy),
-            Round(TIDY_S, self.deletion.sweep),
-            Round(TIDY_S, self._expire),
-            Round(RECOUNT_S, self.backend.storage.recount),
+            PeriodicTask(TIDY_S, self._tidy),
+            PeriodicTask(TIDY_S, self.deletion.sweep),
+            PeriodicTask(TIDY_S, self._expire),
+            PeriodicTask(RECOUNT_S, self.backend.storage.recount),
         ]
 
     def _expire(self) -> None:

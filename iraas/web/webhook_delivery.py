@@ -13,14 +13,14 @@ from hashlib import sha256
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.problems import Problem
 
 TIMEOUT_S = 10.0
 MAX_URL_CHARACTERS = 2048
 
 
-def check_webhook(url: str, limits: WebLimits) -> str:
+def check_webhook(url: str, limits: WebConfig) -> str:
     """Give a webhook's URL back if it may be posted to.
 
     Raises:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
 from iraas.errors import MessageError
-from iraas.worker.heartbeat import Beat, decode_beat
+from iraas.worker.heartbeat import Heartbeat, decode_beat
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -56,7 +56,7 @@ class ClassifierProcess:
         self._stdin.write(greeting + b"\n")
         self._rest = b""
         self._now = now
-        self.beat: Beat | None = None
+        self.beat: Heartbeat | None = None
         self.progress_at = now()
 
     @property
@@ -79,10 +79,10 @@ class ClassifierProcess:
                 return False
             self._take_in(data)
 
-    def is_stalled(self, stall_s: float) -> bool:
+    def is_stalled(self, stall_timeout_s: float) -> bool:
         """Tell whether it has had messages in hand, or has been starting, for too long."""
         waits_for_work = self.beat is not None and not self.beat.held
-        return not waits_for_work and self._now() - self.progress_at > stall_s
+        return not waits_for_work and self._now() - self.progress_at > stall_timeout_s
 
     def drain(self) -> None:
         """Ask it to finish what it is doing and leave."""

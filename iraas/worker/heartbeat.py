@@ -7,7 +7,7 @@ from iraas.core.json_record import read_record
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """The state of a classifier process, told after each receive and each batch of outcomes.
 
     Attributes:
@@ -33,10 +33,10 @@ class Beat:
         return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
 
 
-def decode_beat(line: bytes) -> Beat:
+def decode_beat(line: bytes) -> Heartbeat:
     """Read a line of the pipe.
 
     Raises:
         MessageError: If it is no beat.
     """
-    return read_record(line, Beat)
+    return read_record(line, Heartbeat)

@@ -17,11 +17,11 @@ from iraas.core.messages import Request
 from iraas.core.outcomes import Outcome, Prediction
 from iraas.core.ports import Backend, Classifier
 from iraas.errors import BackendError, DecoderCrashError, ImageError
-from iraas.jobs.outcome_writer import Finished, Finisher
-from iraas.worker.heartbeat import Beat
+from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.leases import LeaseKeeper
 from iraas.worker.prefetch import Hand
-from iraas.worker.receiver import Intake, Limits, Task
+from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
 
 log = logging.getLogger(__name__)
 MAX_PAUSE_S = 30.0
@@ -48,8 +48,8 @@ class Pipeline:
         classifier: Classifier,
         worker_id: str,
         *,
-        limits: Limits,
-        tell: Callable[[Beat], None],
+        limits: WorkerLimits,
+        tell: Callable[[Heartbeat], None],
         clock: Callable[[], float] = time.time,
         fault: FaultHook = no_fault,
     ) -> None:
@@ -63,10 +63,10 @@ class Pipeline:
         self._stop = threading.Event()
         self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._late: list[Task] = []
-        self._concluded: list[Finished] = []
-        self._finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
+        self._concluded: list[CompletedRequest] = []
+        self._finished: queue.SimpleQueue[CompletedRequest | None] = queue.SimpleQueue()
         self._hand = Hand(limits.hold, limits.hold_bytes)
-        self._beat = Beat(classifier.model_id)
+        self._beat = Heartbeat(classifier.model_id)
         self._beat_lock = threading.Lock()
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Pipeline:
         """Work until `stop`. Blocks; call it once, from the main thread."""
         with LeaseKeeper(self._backend.requests, self._limits.lease_s) as leases:
             self._leases = leases
-            intake = Intake(
+            intake = MessageReceiver(
                 self._backend,
                 self._limits,
                 self._hand,
@@ -142,7 +142,9 @@ class Pipeline:
         prediction, reason = (None, str(result)) if isinstance(result, ImageError) else (result, "")
         outcome = self._outcome(task.request, task.attempts, prediction, reason)
         dead_letter = reason if isinstance(result, DecoderCrashError) else ""
-        self._concluded.append(Finished(task.request, outcome, task.receipt, dead_letter, took_s))
+        self._concluded.append(
+            CompletedRequest(task.request, outcome, task.receipt, dead_letter, took_s)
+        )
 
     def _hand_over(self, *, at_once: bool = False) -> None:
         """Give what is concluded to the output thread: a few together while there is more to do.
@@ -176,7 +178,7 @@ class Pipeline:
 
     def _store_all(self) -> None:
         """The output thread: store what is finished, in the batches that come about by waiting."""
-        finisher = Finisher(self._backend, self._fault)
+        finisher = OutcomeWriter(self._backend, self._fault)
         while (first := self._finished.get()) is not None:
             batch = [first]
             while len(batch) < OUTPUT_BATCH and not self._finished.empty():
@@ -187,7 +189,7 @@ class Pipeline:
                 batch.append(more)
             self._store(finisher, batch)
 
-    def _store(self, finisher: Finisher, batch: Sequence[Finished]) -> None:
+    def _store(self, finisher: OutcomeWriter, batch: Sequence[CompletedRequest]) -> None:
         receipts = [one.receipt for one in batch]
         outcomes: list[Outcome] = []
         pause_s = 0.5

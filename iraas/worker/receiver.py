@@ -16,7 +16,7 @@ from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend, OutboundMessage, ReceivedMessage
 from iraas.errors import BackendError, MessageError, ObjectNotFoundError
-from iraas.jobs.outcome_writer import Finished, Finisher
+from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.worker.leases import LeaseKeeper
 from iraas.worker.prefetch import Hand
 
@@ -35,7 +35,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WorkerLimits:
     """How much a classifier process takes on.
 
     Attributes:
@@ -58,7 +58,7 @@ class Limits:
     max_attempts: int = 3
 
 
-class Intake:
+class MessageReceiver:
     """Receives, reads and admits messages. Runs in a thread of its own.
 
     Args:
@@ -75,12 +75,12 @@ class Intake:
     def __init__(
         self,
         backend: Backend,
-        limits: Limits,
+        limits: WorkerLimits,
         hand: Hand,
         leases: LeaseKeeper,
         *,
         ready: Callable[[Task], None],
-        finished: Callable[[Finished], None],
+        finished: Callable[[CompletedRequest], None],
         conclude: Callable[[Request, str, int], Outcome],
         idle: Callable[[int], None],
     ) -> None:
@@ -92,7 +92,7 @@ class Intake:
         self._finished = finished
         self._conclude = conclude
         self._idle = idle
-        self._stored_outcome = Finisher(backend).stored_outcome
+        self._stored_outcome = OutcomeWriter(backend).stored_outcome
         self._batch = limits.batch
         self._unread: list[str] = []
 
@@ -179,7 +179,7 @@ class Intake:
             outcome = None
         if outcome is not None:
             self._taken(message, 0)
-            self._finished(Finished(request, outcome, message.receipt))
+            self._finished(CompletedRequest(request, outcome, message.receipt))
             return
         number = self._next_attempt(request)
         if number > self._limits.max_attempts:
@@ -205,7 +205,7 @@ class Intake:
     ) -> None:
         outcome = self._conclude(request, reason, message.receive_count)
         self._taken(message, 0)
-        self._finished(Finished(request, outcome, message.receipt, dead_letter))
+        self._finished(CompletedRequest(request, outcome, message.receipt, dead_letter))
 
     def _taken(self, message: ReceivedMessage, image_bytes: int) -> None:
         self._unread.remove(message.receipt)

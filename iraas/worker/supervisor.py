@@ -22,25 +22,25 @@ MAX_DEATHS_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SupervisorConfig:
     """When a supervisor does what.
 
     Attributes:
-        grace_s: How long the worker stays idle before it leaves.
+        idle_timeout_s: How long the worker stays idle before it leaves.
         empty_polls: Empty receives of each process before it leaves.
-        stall_s: How long a process may show no progress with messages in hand.
-        drain_s: How long processes have to leave in order.
-        beat_s: Time between two of the worker's records, at least; half of it once all that it had
-            is done, for that is when people look.
-        life_s: When the worker leaves whatever there is to do.
+        stall_timeout_s: How long a process may show no progress with messages in hand.
+        shutdown_timeout_s: How long processes have to leave in order.
+        heartbeat_interval_s: Shortest time between two of the worker's records; half of it once all
+            that it had is done, for that is when people look.
+        max_lifetime_s: When the worker leaves whatever there is to do.
     """
 
-    grace_s: float = 10.0
+    idle_timeout_s: float = 10.0
     empty_polls: int = 3
-    stall_s: float = 60.0
-    drain_s: float = 10.0
-    beat_s: float = 1.0
-    life_s: float = float("inf")
+    stall_timeout_s: float = 60.0
+    shutdown_timeout_s: float = 10.0
+    heartbeat_interval_s: float = 1.0
+    max_lifetime_s: float = float("inf")
 
 
 class Supervisor:
@@ -50,7 +50,7 @@ class Supervisor:
         backend: The deployment: for the worker's record, the queue's depth and releases.
         worker_id: The worker's id.
         processes: How many classifier processes to run.
-        by_hand: Whether a person started this worker, and not the fleet.
+        manual: Whether a person started this worker, and not the fleet.
         start: Starts a classifier process.
         rules: When to do what.
         interrupted: Tells why the machine will be taken away soon, or an empty text.
@@ -64,9 +64,9 @@ class Supervisor:
         worker_id: str,
         *,
         processes: int,
-        by_hand: bool = False,
+        manual: bool = False,
         start: Callable[[], ClassifierProcess],
-        rules: Rules,
+        rules: SupervisorConfig,
         interrupted: Callable[[], str] = str,
         clock: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
@@ -74,7 +74,7 @@ class Supervisor:
         self._backend = backend
         self._worker_id = worker_id
         self._wanted = processes
-        self._by_hand = by_hand
+        self._manual = manual
         self._start = start
         self._rules = rules
         self._interrupted = interrupted
@@ -85,7 +85,7 @@ class Supervisor:
         self._signals = 0
         self._started_at = clock()
         self._born = self._active = self._asked_depth = now()
-        self._recorded: tuple[float, int] = (now() - rules.beat_s, 0)
+        self._recorded: tuple[float, int] = (now() - rules.heartbeat_interval_s, 0)
         self._done_by_gone = self._failed_by_gone = 0
         self._start_failures = 0
         self._deaths: deque[float] = deque(maxlen=MAX_DEATHS_PER_MINUTE)
@@ -129,8 +129,8 @@ class Supervisor:
             return "told to leave"
         if self._error:
             return self._error
-        if self._now() - self._born > self._rules.life_s:
-            return f"its life of {self._rules.life_s:g} s is over"
+        if self._now() - self._born > self._rules.max_lifetime_s:
+            return f"its life of {self._rules.max_lifetime_s:g} s is over"
         return self._interrupted() or self._idle_reason()
 
     def _idle_reason(self) -> str:
@@ -143,7 +143,7 @@ class Supervisor:
             return ""
         polled = all(one and one.empty_polls >= self._rules.empty_polls for one in beats)
         idle_s = now - self._active
-        if not polled or idle_s < self._rules.grace_s or now - self._asked_depth < 1:
+        if not polled or idle_s < self._rules.idle_timeout_s or now - self._asked_depth < 1:
             return ""
         self._asked_depth = now
         try:
@@ -162,11 +162,11 @@ class Supervisor:
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, ClassifierProcess):
                 if not key.data.read_beats():
-                    self._bury(key.data)
+                    self._send_to_dead_letters(key.data)
             else:
                 self._signals += len(os.read(key.fd, 64))
 
-    def _bury(self, process: ClassifierProcess) -> None:
+    def _send_to_dead_letters(self, process: ClassifierProcess) -> None:
         """Take note of a process's end, and let others have at once what it held."""
         self._selector.unregister(process)
         self._processes.remove(process)
@@ -199,12 +199,12 @@ class Supervisor:
 
     def _end_stalled(self) -> None:
         for process in self._processes:
-            if process.is_stalled(self._rules.stall_s):
+            if process.is_stalled(self._rules.stall_timeout_s):
                 log.warning("classifier process %d shows no progress: ending it", process.pid)
                 process.kill()
 
     def _wait_for_the_end(self) -> None:
-        deadline = self._now() + self._rules.drain_s
+        deadline = self._now() + self._rules.shutdown_timeout_s
         while self._processes and self._now() < deadline and self._signals < 2:  # noqa: PLR2004 - the second signal
             self._wait(min(0.1, max(0.0, deadline - self._now())))
 
@@ -213,10 +213,14 @@ class Supervisor:
         at, done_then = self._recorded
         done, _ = self._totals()
         has_caught_up = not any(one.beat is None or one.beat.held for one in self._processes)
-        due_s = self._rules.beat_s / 2 if has_caught_up else self._rules.beat_s
+        due_s = (
+            self._rules.heartbeat_interval_s / 2
+            if has_caught_up
+            else self._rules.heartbeat_interval_s
+        )
         if now - at < due_s:
             return
-        heartbeat_due = now - at > max(5.0, self._rules.beat_s)
+        heartbeat_due = now - at > max(5.0, self._rules.heartbeat_interval_s)
         had_loaded = bool(self._model)
         self._note_model()
         if done != done_then or bool(self._model) != had_loaded or heartbeat_due:
@@ -248,7 +252,7 @@ class Supervisor:
             images_per_s=round(images_per_s, 2),
             model=self._model,
             reason=reason,
-            by_hand=self._by_hand,
+            manual=self._manual,
         )
         try:
             self._backend.records.put(worker_key(self._worker_id), record.encode())

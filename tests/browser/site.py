@@ -10,19 +10,19 @@ from iraas.core.ids import request_id
 from iraas.core.jobs import Job
 from iraas.core.keys import input_key, outcome_key
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
-from iraas.jobs.uploads import UploadJobs
-from iraas.web.config import WebLimits
+from iraas.jobs.uploads import JobRepository
+from iraas.web.config import WebConfig
 from iraas.web.server import WebServer
-from iraas.worker.heartbeat import Beat
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 from tests.browser.sample_images import LabelReader, picture
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
 
 
-class Site:
+class ProvisioningContext:
     """The deployment, the web tier, and workers, in threads of the test.
 
     Attributes:
@@ -32,7 +32,7 @@ class Site:
         limits: The web tier's bounds, from its next start on.
     """
 
-    def __init__(self, limits: WebLimits | None = None, token: str | None = None) -> None:
+    def __init__(self, limits: WebConfig | None = None, token: str | None = None) -> None:
         self.backend = MemoryBackend()
         self.classifier = LabelReader()
         self.limits = limits
@@ -73,7 +73,11 @@ class Site:
         """Start a worker."""
         number = len(self._pipelines) + 1
         pipeline = Pipeline(
-            self.backend, self.classifier, f"w-{number}", limits=Limits(wait_s=0.1), tell=_not_told
+            self.backend,
+            self.classifier,
+            f"w-{number}",
+            limits=WorkerLimits(wait_s=0.1),
+            tell=_not_told,
         )
         thread = threading.Thread(target=pipeline.run, daemon=True)
         thread.start()
@@ -100,7 +104,7 @@ class Site:
             outcomes: Names and labels; None for a failure.
             waiting: So many pictures more have no outcome, and nobody will make one.
         """
-        uploads = UploadJobs(self.backend, time.time)
+        uploads = JobRepository(self.backend, time.time)
         job = uploads.open()
         names = [name for name, _ in outcomes] + [f"waiting {one}.jpg" for one in range(waiting)]
         for start in range(0, len(names), 1000):
@@ -147,5 +151,5 @@ def free_port() -> int:
         return port
 
 
-def _not_told(_: Beat) -> None:
+def _not_told(_: Heartbeat) -> None:
     """No supervisor listens."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.browser.conftest import DESKTOP, PHONE, OpenSite, Visit
 from tests.browser.sample_images import BROKEN, write_pictures
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 from tests.browser.visitor import Visitor
 
 MIXED = (("koala.jpg", "koala"), ("cut off.jpg", None), ("pig.jpg", "pig"))
@@ -31,7 +31,7 @@ def clean(someone: Visitor) -> None:
 def test_the_upload_page_has_no_violation(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebLimits(max_pending=0, room_s=60.0))
+    site = open_site(WebConfig(max_pending=0, room_s=60.0))
     job = site.make_job(MIXED)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_contain_text("Done")
@@ -46,7 +46,9 @@ def test_the_upload_page_has_no_violation(
     clean(someone)
 
 
-def test_the_results_page_has_no_violation_in_any_state(site: Site, visit: Visit) -> None:
+def test_the_results_page_has_no_violation_in_any_state(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     job = site.make_job(MIXED, waiting=2)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_contain_text("3 of 5")
@@ -62,7 +64,9 @@ def test_the_results_page_has_no_violation_in_any_state(site: Site, visit: Visit
     clean(someone)
 
 
-def test_the_dashboard_has_no_violation(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_the_dashboard_has_no_violation(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
@@ -76,14 +80,16 @@ def test_the_dashboard_has_no_violation(site: Site, visit: Visit, tmp_path: Path
 
 
 @pytest.mark.parametrize("path", ["/docs", "/jobs/nothing"])
-def test_the_other_pages_have_no_violation(site: Site, visit: Visit, path: str) -> None:
+def test_the_other_pages_have_no_violation(
+    site: ProvisioningContext, visit: Visit, path: str
+) -> None:
     clean(visit(site.url + path))
 
 
 def test_a_page_that_is_refused_for_now_says_when_to_come_again(
     open_site: OpenSite, visit: Visit
 ) -> None:
-    someone = visit(open_site(WebLimits(request_burst=1, requests_per_s=0.01)).url)
+    someone = visit(open_site(WebConfig(request_burst=1, requests_per_s=0.01)).url)
 
     someone.page.get_by_role("link", name="API").click()
 
@@ -104,7 +110,7 @@ def test_the_login_page_has_no_violation(open_site: OpenSite, visit: Visit) -> N
 
 
 @pytest.fixture
-def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
+def press(visit: Visit, site: ProvisioningContext) -> tuple[Visitor, Callable[[str], None]]:
     """A visitor with a keyboard alone, and what tabs to a name that must be seen to have focus."""
     someone = visit(site.url)
 
@@ -127,7 +133,7 @@ def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
 
 
 def test_a_keyboard_is_enough(
-    site: Site, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
+    site: ProvisioningContext, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
 ) -> None:
     site.hire()
     someone, tab_to = press
@@ -155,7 +161,7 @@ def test_a_keyboard_is_enough(
 
 
 def test_progress_is_announced_but_not_all_the_time(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala",) * 12))
@@ -171,7 +177,7 @@ def test_progress_is_announced_but_not_all_the_time(
     assert len(someone.page.evaluate("said")) <= 2
 
 
-def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> None:
+def test_the_theme_can_be_turned_and_is_remembered(site: ProvisioningContext, visit: Visit) -> None:
     someone = visit(site.url, theme="light")
     toggle = someone.page.get_by_role("button", name="Dark theme")
     expect(toggle).to_have_attribute("aria-pressed", "false")

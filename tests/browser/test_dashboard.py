@@ -6,12 +6,12 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.sample_images import write_pictures
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 from tests.waiting import wait_until
 
 
 def test_the_dashboard_follows_the_deployment_by_itself(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     watcher = visit(f"{site.url}/dashboard").page
     waiting = watcher.locator("#figures div").filter(has_text="Waiting").locator("dd")
@@ -27,7 +27,9 @@ def test_the_dashboard_follows_the_deployment_by_itself(
     expect(watcher.locator("#jobs tr time")).to_contain_text("ago")
 
 
-def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_what_somebody_reads_stays_where_it_is(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     watcher = visit(f"{site.url}/dashboard").page
     expect(watcher.locator("#connection")).to_have_text("live")
     region = watcher.get_by_role("region", name="Recent jobs")
@@ -39,7 +41,9 @@ def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_pat
     expect(region).to_be_focused()
 
 
-def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_the_past_survives_a_restart(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")
@@ -59,7 +63,7 @@ def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -
 
 
 def test_jobs_that_this_browser_knows_can_be_opened(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     mine, other = visit(site.url), visit(site.url)

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visit
 from tests.browser.sample_images import picture
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 
 MARKUP = "<img src=x onerror=alert(1)>"
 SCRIPT = "</script><script>alert(1)</script>"
@@ -18,7 +18,7 @@ NAMES = (MARKUP, SCRIPT, TURNED, WIDE, LONG, NUL, "=cmd|'/c calc'!A1.jpg", "../.
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_hostile_names_and_labels_are_text_and_break_no_layout(
-    site: Site, visit: Visit, size: tuple[int, int]
+    site: ProvisioningContext, visit: Visit, size: tuple[int, int]
 ) -> None:
     site.hire()
     someone = visit(site.url, size=size)
@@ -44,7 +44,9 @@ def test_hostile_names_and_labels_are_text_and_break_no_layout(
         someone.page.keyboard.press("Escape")
 
 
-def test_hostile_names_are_text_on_every_other_page(site: Site, visit: Visit) -> None:
+def test_hostile_names_are_text_on_every_other_page(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     job = site.make_job([(name, name[:80].replace("\0", "")) for name in NAMES])
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     assert someone.page.locator(".card h3").all_text_contents()[:3] == [MARKUP, SCRIPT, TURNED]

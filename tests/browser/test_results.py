@@ -9,13 +9,15 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, Visit
 from tests.browser.sample_images import BROKEN, picture, write_pictures
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 from tests.browser.visitor import Visitor
 
 ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
 
 
-def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_cards_fill_in_as_the_workers_work(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.classifier.gate.clear()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala",) * 12))
@@ -33,7 +35,7 @@ def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: P
 
 
 def test_a_page_goes_on_by_itself_after_the_server_was_away(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.classifier.gate.clear()
     site.hire()
@@ -51,7 +53,9 @@ def test_a_page_goes_on_by_itself_after_the_server_was_away(
     expect(someone.page.locator("#away")).to_be_hidden()
 
 
-def test_a_failed_picture_can_be_tried_again(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_failed_picture_can_be_tried_again(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
@@ -65,7 +69,7 @@ def test_a_failed_picture_can_be_tried_again(site: Site, visit: Visit, tmp_path:
 
 
 def test_a_failed_picture_that_fails_again_says_so(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url)
@@ -81,7 +85,7 @@ def test_a_failed_picture_that_fails_again_says_so(
     expect(someone.card("01.jpg")).to_have_class(re.compile("failed"))
 
 
-def test_pictures_can_be_filtered_and_sorted(site: Site, visit: Visit) -> None:
+def test_pictures_can_be_filtered_and_sorted(site: ProvisioningContext, visit: Visit) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     names = someone.page.locator(".card h3")
@@ -108,7 +112,7 @@ def test_pictures_can_be_filtered_and_sorted(site: Site, visit: Visit) -> None:
     expect(someone.page.locator("#nothing")).to_have_text("No picture matches 'nowhere'.")
 
 
-def test_outcomes_can_be_downloaded(site: Site, visit: Visit) -> None:
+def test_outcomes_can_be_downloaded(site: ProvisioningContext, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
 
@@ -123,7 +127,7 @@ def test_outcomes_can_be_downloaded(site: Site, visit: Visit) -> None:
     assert [one["name"] for one in outcomes] == [name for name, _ in ZOO]
 
 
-def test_the_link_can_be_copied(site: Site, visit: Visit) -> None:
+def test_the_link_can_be_copied(site: ProvisioningContext, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     someone.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -135,7 +139,9 @@ def test_the_link_can_be_copied(site: Site, visit: Visit) -> None:
     assert copied == f"{site.url}/jobs/{job.job_id}"
 
 
-def test_a_card_opens_a_window_with_all_that_is_known(site: Site, visit: Visit) -> None:
+def test_a_card_opens_a_window_with_all_that_is_known(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
 
@@ -149,7 +155,9 @@ def test_a_card_opens_a_window_with_all_that_is_known(site: Site, visit: Visit) 
     expect(someone.page.get_by_role("button", name="a10.jpg", exact=True)).to_be_focused()
 
 
-def test_two_people_see_their_own_pictures_only(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_two_people_see_their_own_pictures_only(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     one, other = visit(site.url), visit(site.url)
 
@@ -164,7 +172,9 @@ def test_two_people_see_their_own_pictures_only(site: Site, visit: Visit, tmp_pa
     expect(one.page.locator("#recent-list a")).to_have_text(["6 pictures"])
 
 
-def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Visit) -> None:
+def test_a_job_that_is_empty_cancelled_or_unknown_says_so(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     someone = visit(f"{site.url}/jobs/{site.make_job([]).job_id}")
     expect(someone.page.locator("#nothing")).to_have_text("This job has no pictures.")
 
@@ -179,7 +189,7 @@ def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Vis
 
 
 def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted_in(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, ("koala",) * 6))
@@ -199,7 +209,9 @@ def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted
     expect(someone.cards("ok")).to_have_count(6)
 
 
-def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, visit: Visit) -> None:
+def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit()
     someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
@@ -210,7 +222,9 @@ def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, vis
         expect(someone.page.get_by_role("button", name="Try again a9.jpg")).to_be_hidden()
 
 
-def test_filters_and_search_show_where_they_are_of_use(site: Site, visit: Visit) -> None:
+def test_filters_and_search_show_where_they_are_of_use(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     few = site.make_job((("a.jpg", "koala"), ("b.jpg", "pig")))
     someone = visit(f"{site.url}/jobs/{few.job_id}")
     expect(someone.page.get_by_label("Labelled")).to_be_visible()
@@ -242,7 +256,7 @@ def rows(someone: Visitor, what: str) -> int:
 
 
 def test_a_failed_picture_is_shown_if_it_can_be_and_no_request_fails(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url)

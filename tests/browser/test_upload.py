@@ -4,15 +4,17 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.browser.conftest import OpenSite, Visit
 from tests.browser.sample_images import BROKEN, picture, write_pictures
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 
 LABELS = ("koala", "pig", "sheep")
 
 
-def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_files_that_are_chosen_are_labelled(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     someone = visit(site.url)
 
@@ -23,7 +25,7 @@ def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: 
 
 
 def test_a_dropped_folder_is_labelled_with_all_below_it(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     write_pictures(tmp_path / "zoo", LABELS)
@@ -37,7 +39,9 @@ def test_a_dropped_folder_is_labelled_with_all_below_it(
     expect(someone.card("zoo/birds/00.jpg").locator(".label")).to_have_text("macaw")
 
 
-def test_a_chosen_folder_is_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_chosen_folder_is_labelled(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     write_pictures(tmp_path / "zoo", LABELS)
     someone = visit(site.url)
@@ -48,7 +52,7 @@ def test_a_chosen_folder_is_labelled(site: Site, visit: Visit, tmp_path: Path) -
     expect(someone.card("zoo/02.jpg").locator(".label")).to_have_text("sheep")
 
 
-def test_a_pasted_picture_is_labelled(site: Site, visit: Visit) -> None:
+def test_a_pasted_picture_is_labelled(site: ProvisioningContext, visit: Visit) -> None:
     site.hire()
     someone = visit(site.url)
 
@@ -58,7 +62,7 @@ def test_a_pasted_picture_is_labelled(site: Site, visit: Visit) -> None:
     expect(someone.card("image.png").locator(".label")).to_have_text("koala")
 
 
-def test_one_example_or_all_of_them_can_be_tried(site: Site, visit: Visit) -> None:
+def test_one_example_or_all_of_them_can_be_tried(site: ProvisioningContext, visit: Visit) -> None:
     site.hire()
     someone = visit(site.url)
     someone.page.get_by_role("button", name="Label red_panda.jpg").click()
@@ -75,7 +79,7 @@ def test_one_example_or_all_of_them_can_be_tried(site: Site, visit: Visit) -> No
 def test_thumbnails_and_progress_show_at_once(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebLimits(max_pending=0, room_s=60.0))  # nothing gets further than the door
+    site = open_site(WebConfig(max_pending=0, room_s=60.0))  # nothing gets further than the door
     someone = visit(site.url)
 
     someone.choose(write_pictures(tmp_path, LABELS))
@@ -89,7 +93,7 @@ def test_thumbnails_and_progress_show_at_once(
 def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebLimits(max_image_bytes=20_000))
+    site = open_site(WebConfig(max_image_bytes=20_000))
     site.hire()
     good = write_pictures(tmp_path, ("koala", "pig"))
     (tmp_path / "notes.txt").write_text("no picture at all")
@@ -114,7 +118,9 @@ def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     expect(someone.cards("ok").first).to_be_visible()
 
 
-def test_equal_names_are_pictures_of_their_own(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_equal_names_are_pictures_of_their_own(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     first = write_pictures(tmp_path / "a", ("koala",))
     second = write_pictures(tmp_path / "b", ("pig",))
@@ -127,12 +133,12 @@ def test_equal_names_are_pictures_of_their_own(site: Site, visit: Visit, tmp_pat
 
 
 def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
-    site: Site, visit: Visit
+    site: ProvisioningContext, visit: Visit
 ) -> None:
     site.hire()
     someone = visit(site.url)
     site.stop()
-    site.limits = WebLimits(max_image_bytes=20_000)  # the page was loaded before and knows another
+    site.limits = WebConfig(max_image_bytes=20_000)  # the page was loaded before and knows another
     site.start()
 
     large = picture("pig") + bytes(20_000)
@@ -148,7 +154,7 @@ def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
 
 
 def test_an_upload_goes_on_after_the_server_was_away(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url)
@@ -164,7 +170,7 @@ def test_an_upload_goes_on_after_the_server_was_away(
 def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebLimits(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, room_s=0.1))
     site.classifier.gate.clear()
     site.hire()
     someone = visit(site.url)
@@ -181,7 +187,7 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
 def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebLimits(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, room_s=0.1))
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, LABELS * 20))
     expect(someone.page.locator("#headline")).to_contain_text("going on in")
@@ -193,7 +199,9 @@ def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     expect(someone.headline()).to_have_text("Done: 24 labelled")
 
 
-def test_a_broken_picture_hinders_no_other(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_broken_picture_hinders_no_other(
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     someone = visit(site.url)
 

@@ -7,12 +7,12 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
 from tests.browser.sample_images import BROKEN, write_pictures
-from tests.browser.site import Site
+from tests.browser.site import ProvisioningContext
 from tests.waiting import wait_until
 
 
 def test_pictures_are_uploaded_and_their_labels_shown(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url, script=False)
@@ -36,7 +36,9 @@ def test_pictures_are_uploaded_and_their_labels_shown(
     expect(page.locator(".card .label")).to_have_text(["koala", BROKEN])
 
 
-def test_more_pictures_than_fit_a_page_are_behind_a_link(site: Site, visit: Visit) -> None:
+def test_more_pictures_than_fit_a_page_are_behind_a_link(
+    site: ProvisioningContext, visit: Visit
+) -> None:
     job = site.make_job([(f"{one:03}.jpg", "koala") for one in range(130)])
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     expect(someone.cards()).to_have_count(100)
@@ -46,7 +48,7 @@ def test_more_pictures_than_fit_a_page_are_behind_a_link(site: Site, visit: Visi
     expect(someone.cards()).to_have_count(30)
 
 
-def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
+def test_a_job_is_cancelled_after_a_question(site: ProvisioningContext, visit: Visit) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=2)
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     someone.page.get_by_role("link", name="Cancel").click()
@@ -60,7 +62,7 @@ def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
 
 @pytest.mark.parametrize("script", [True, False])
 def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
-    site: Site, visit: Visit, *, script: bool
+    site: ProvisioningContext, visit: Visit, *, script: bool
 ) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=1)
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=script)
@@ -80,7 +82,7 @@ def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
 
 
 def test_a_retry_is_offered_only_where_something_can_be_tried_again(
-    site: Site, visit: Visit, tmp_path: Path
+    site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.jpg").write_text("no picture")
     someone = visit(site.url, script=False)

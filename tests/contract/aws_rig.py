@@ -14,7 +14,7 @@ from typing import cast
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
 from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.core.ports import Backend, UncountedStorage
@@ -41,7 +41,7 @@ def fake_ec2(clock: Callable[[], float]) -> FakeEc2:
 
 def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2) -> Backend:
     """The parts of a backend that need SQS, S3 and instances."""
-    options = LaunchOptions(launch_options(["c6a.large"], ["a", "b"], ["spot"]), clock)
+    options = LaunchCandidates(launch_options(["c6a.large"], ["a", "b"], ["spot"]), clock)
     parts = SimpleNamespace(
         name="aws",
         requests=deployment.requests,

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.backends.aws.session import AwsSession
 
 ACCOUNT = "123456789012"
@@ -61,12 +61,12 @@ class Session:
         return [request for called, request in self.calls if called == name]
 
 
-def site_of(session: Session, **more: Any) -> Site:
+def site_of(session: Session, **more: Any) -> ProvisioningContext:
     now = [0.0]
-    site = Site(
+    site = ProvisioningContext(
         cast("AwsSession", session),
         Names("demo"),
-        FleetOptions(subnet_ids=("subnet-a",)),
+        FleetConfig(subnet_ids=("subnet-a",)),
         sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
         clock=lambda: now[0],
     )

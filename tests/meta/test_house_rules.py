@@ -18,7 +18,7 @@ LONGER = {
     "iraas/core/ports.py": "the contract of every port stands in its docstrings, in one place",
 }
 LEAVES = {
-    "iraas/backends/aws/retries.py: TryAgainError": "tells the retries what to try again",
+    "iraas/backends/aws/retries.py: RetryableError": "tells the retries what to try again",
     "iraas/backends/aws/errors.py: MissingQueueError": "is two errors of the tree at once",
 }
 """Refinements inside one backend, which nobody else needs to tell from what they refine."""

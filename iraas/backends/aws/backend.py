@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws.fleet.config import FleetOptions, KeptOptions
+from iraas.backends.aws.fleet.config import FleetConfig, KeptOptions
 from iraas.backends.aws.fleet.current_config import (
     CurrentLaunchOptions,
     web_launches,
@@ -17,7 +17,7 @@ from iraas.backends.aws.fleet.current_config import (
 )
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import guard_launches
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.fleet.web_tier import launch_web_tier
 from iraas.backends.aws.names import (
@@ -53,7 +53,7 @@ class AwsBackend:
         region: str | None = None,
         *,
         endpoint_url: str | None = None,
-        options: FleetOptions | None = None,
+        options: FleetConfig | None = None,
         capacity: int = MAX_FLEET,
         bundle: Callable[[], Path] | None = None,
         prices: Path | None = None,
@@ -197,7 +197,7 @@ class AwsBackend:
         return S3Store(self._session, self._outputs_bucket, prefix)
 
     def _fleet(
-        self, role: str, template: str, capacity: int, options: Callable[[], LaunchOptions]
+        self, role: str, template: str, capacity: int, options: Callable[[], LaunchCandidates]
     ) -> Ec2Fleet:
         return Ec2Fleet(
             _LazyEc2(lambda: self._session.client("ec2")),

@@ -12,7 +12,7 @@ from iraas.errors import BackendUnavailableError
 Result = TypeVar("Result")
 
 
-class TryAgainError(BackendUnavailableError):
+class RetryableError(BackendUnavailableError):
     """What `Retries` tries again, and what is raised when it has been tried often enough."""
 
 
@@ -42,7 +42,7 @@ class Retries:
             sleep=self.sleep,
             stop=stop_after_attempt(self.attempts),
             wait=wait_random_exponential(multiplier=self.first_s, max=self.longest_s),
-            retry=retry_if_exception_type(TryAgainError),
+            retry=retry_if_exception_type(RetryableError),
             reraise=True,
         )
         return tries(act)

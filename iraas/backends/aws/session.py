@@ -141,7 +141,9 @@ class AwsSession:
         client = self._clients.get(service)
         return self._make_client(service) if client is None else client
 
-    def run_all(self, act: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def map_concurrently(
+        self, act: Callable[[Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
         """Do the same to several things side by side; wait for all, then raise the first error.
 
         `act` must not call this method itself: all threads could end up waiting for each other.

@@ -23,7 +23,7 @@ from iraas.backends.local.response_queues import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
 from iraas.core.ids import is_plain_name
-from iraas.core.ports import FreeOfCharge
+from iraas.core.ports import NoCost
 
 MAX_RECEIVES = 20
 """How often a request is handed out. Workers give up on an image much sooner, with a failure
@@ -80,7 +80,7 @@ class LocalBackend:
         self.responses = SqliteResponseQueues(
             queues / "responses", max_body_bytes=max_body_bytes, clock=clock
         )
-        self.pricing = FreeOfCharge()
+        self.pricing = NoCost()
         counter = UsageCounter(folder / "inputs.usage")
         self.inputs = DirectoryStore(folder / "inputs", on_change=counter.add)
         self.outputs = DirectoryStore(folder / "outputs")

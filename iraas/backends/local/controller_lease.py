@@ -13,7 +13,7 @@ from iraas.backends.local.durable_files import (
     make_folder,
     os_errors_translated,
     sweep_drafts,
-    write_whole,
+    write_atomic,
 )
 
 _LOOKS = 4
@@ -103,7 +103,7 @@ class FileLease:
                 return False
             said = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._clock()}
             sweep_drafts(self._note.parent)
-            write_whole(self._note, json.dumps(said).encode())
+            write_atomic(self._note, json.dumps(said).encode())
             return True
 
     def release(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from iraas.backends.local.durable_files import make_folder, sync_folder
+from iraas.backends.local.durable_files import fsync_dir, make_folder
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
 from iraas.errors import BackendError, BackendUnavailableError
@@ -81,7 +81,7 @@ class DirectoryTree:
             above = above.rpartition("/")[0]
             with suppress(FileNotFoundError), self.opened(above) as higher:
                 os.fsync(higher)
-        sync_folder(self.root.parent)
+        fsync_dir(self.root.parent)
         self._lasting.add(folder)
 
     def remove_empty(self, folder: str) -> None:

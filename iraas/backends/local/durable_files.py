@@ -47,7 +47,7 @@ def os_errors_translated(place: Path) -> Iterator[None]:
         raise translate_os_error(exc, str(exc.filename or place)) from exc
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_dir(folder: Path) -> None:
     """Make a folder's entries survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -72,11 +72,11 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         if not folder.is_dir():
             raise
-    sync_folder(folder.parent)
+    fsync_dir(folder.parent)
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove what `write_whole` left in a folder whose process was killed long ago."""
+    """Remove what `write_atomic` left in a folder whose process was killed long ago."""
     oldest = time.time() - _DRAFT_LIFE_S
     for path in folder.glob(".*"):
         with suppress(OSError):  # another sweeper was quicker, or it is not ours
@@ -84,7 +84,7 @@ def sweep_drafts(folder: Path) -> None:
                 path.unlink()
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Replace a small file in one step, without syncing it: readers see the old or the new one.
 
     Raises:

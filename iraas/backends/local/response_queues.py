@@ -92,14 +92,14 @@ class SqliteResponseQueues:
         with os_errors_translated(folder):
             self._remove(folder)
 
-    def sweep(self, unused_s: float) -> list[str]:
+    def sweep(self, ttl_s: float) -> list[str]:
         """Remove queues nobody received from for so long. Gives back whose they were."""
         swept = []
         with os_errors_translated(self._root):
             for folder in sorted(self._root.glob("*")) if self._root.is_dir() else ():
                 if folder.name.startswith(_GONE):
                     shutil.rmtree(folder, ignore_errors=True)
-                elif is_plain_name(folder.name) and self._clock() - _shown(folder) >= unused_s:
+                elif is_plain_name(folder.name) and self._clock() - _shown(folder) >= ttl_s:
                     self._remove(folder)
                     swept.append(folder.name)
         return swept

@@ -36,7 +36,7 @@ _TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 Sync = Literal["FULL", "NORMAL"]
 
 
-class SqliteFile:
+class SqliteDatabase:
     """A database file and this process's one connection to it.
 
     Methods may be called from several threads: a lock gives the connection to one at a time, which
@@ -263,8 +263,8 @@ def _translate(exc: sqlite3.Error, path: Path) -> IraasError:
     return BackendError(said)
 
 
-_every_file: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
-_closed_for_fork: list[SqliteFile] = []
+_every_file: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
+_closed_for_fork: list[SqliteDatabase] = []
 _fork_lock = threading.Lock()
 _serials = itertools.count()
 

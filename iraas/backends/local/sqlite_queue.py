@@ -27,7 +27,7 @@ from iraas.backends.local.queue_messages import (
     release,
 )
 from iraas.backends.local.queue_schema import MIGRATIONS, SCHEMA
-from iraas.backends.local.sqlite_database import SqliteFile
+from iraas.backends.local.sqlite_database import SqliteDatabase
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError
 
@@ -78,7 +78,7 @@ class SqliteQueue:
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
-        self._file = SqliteFile(path, schema=SCHEMA, migrations=MIGRATIONS, create=create)
+        self._file = SqliteDatabase(path, schema=SCHEMA, migrations=MIGRATIONS, create=create)
         self._max_receives = max_receives
         self._dead_letters = dead_letters
         self._durable = durable

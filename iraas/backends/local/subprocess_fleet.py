@@ -22,7 +22,7 @@ from iraas.backends.local.durable_files import (
     make_folder,
     os_errors_translated,
     sweep_drafts,
-    write_whole,
+    write_atomic,
 )
 from iraas.backends.local.instance_processes import end_processes
 from iraas.backends.local.worker_log import LOG_VARIABLE, older_part, shorten
@@ -153,7 +153,7 @@ class SubprocessFleet:
     def _start(self, slot: Path, descriptor: int) -> str:
         instance_id = f"w-{''.join(secrets.choice(ALPHABET) for _ in range(8))}"
         said = {"instance_id": instance_id, "launched_at": self._clock()}
-        write_whole(_note(slot), json.dumps(said).encode())
+        write_atomic(_note(slot), json.dumps(said).encode())
         environment = dict(os.environ if self._environment is None else self._environment)
         path = self._logs / f"{instance_id}.log"
         environment |= {INSTANCE_MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from iraas.backends.local.durable_files import write_whole
+from iraas.backends.local.durable_files import write_atomic
 
 LOG_VARIABLE = "IRAAS_WORKER_LOG"
 """Names, in a worker's environment, the log that its fleet has made its output."""
@@ -52,7 +52,7 @@ def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BY
             return False
         end = os.pread(descriptor, kept_bytes, size_bytes - kept_bytes)
         whole_lines = end.partition(b"\n")[2] or end
-        write_whole(older_part(log), whole_lines)
+        write_atomic(older_part(log), whole_lines)
         with older_part(log).open("ab", buffering=0) as older:
             older.write(os.pread(descriptor, kept_bytes, size_bytes))
         os.ftruncate(descriptor, 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from iraas.backends.memory.fleet import MemoryFleet, MemoryLease
 from iraas.backends.memory.queue import MemoryQueue, MemoryResponseQueues
 from iraas.backends.memory.store import MemoryStore
-from iraas.core.ports import FreeOfCharge, Resource, StorageUsage
+from iraas.core.ports import NoCost, Resource, StorageUsage
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class MemoryBackend:
             clock=clock,
         )
         self.responses = MemoryResponseQueues(max_body_bytes=max_body_bytes, clock=clock)
-        self.pricing = FreeOfCharge()
+        self.pricing = NoCost()
         self.inputs = MemoryStore(clock=clock)
         self.outputs = MemoryStore(clock=clock)
         self.records = MemoryStore(clock=clock)

@@ -198,10 +198,10 @@ class MemoryResponseQueues:
         _check_requester(requester_id)
         self._held.pop(requester_id, None)
 
-    def sweep(self, unused_s: float) -> list[str]:
+    def sweep(self, ttl_s: float) -> list[str]:
         """Remove queues that nobody received from for so long. Gives back whose they were."""
         now = self._clock()
-        swept = [one for one, held in self._held.items() if now - held.received_at >= unused_s]
+        swept = [one for one, held in self._held.items() if now - held.received_at >= ttl_s]
         for requester_id in swept:
             self._held.pop(requester_id, None)
         return sorted(swept)

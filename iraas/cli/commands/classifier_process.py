@@ -24,17 +24,17 @@ from iraas.core.resolver import settings_from_environment
 from iraas.core.settings import Settings
 from iraas.errors import IraasError, ProcessDiedError
 from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
-from iraas.worker.heartbeat import Beat
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 
 log = logging.getLogger(__name__)
 PIPE_LOST = 1
 BROKEN = 70
 ANSWERS_IN_A_STALL = 3
 """An image that hangs twice fails before the supervisor takes the whole process for stalled."""
-LOCAL_LIMITS = Limits()
-AWS_LIMITS = Limits(batch=10, hold=30, store=10, wait_s=20.0)
+LOCAL_LIMITS = WorkerLimits()
+AWS_LIMITS = WorkerLimits(batch=10, hold=30, store=10, wait_s=20.0)
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     greeting = json.loads(sys.stdin.readline())
 
-    def tell(beat: Beat) -> None:
+    def tell(beat: Heartbeat) -> None:
         try:
             os.write(beats, beat.encode())
         except BrokenPipeError:
@@ -75,7 +75,7 @@ def _let_others_go_first() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def _work(greeting: Mapping[str, Any], tell: Callable[[Beat], None]) -> None:
+def _work(greeting: Mapping[str, Any], tell: Callable[[Heartbeat], None]) -> None:
     settings = settings_from_environment(os.environ)
     # Started first: it loads the model while the backend is opened.
     classifier = ConfinedClassifier(
@@ -108,7 +108,7 @@ def _image_limits(settings: Settings) -> ImageLimits:
     )
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> WorkerLimits:
     limits = LOCAL_LIMITS if settings.backend == "local" else AWS_LIMITS
     return replace(
         limits,
@@ -124,11 +124,11 @@ def _stop_with_supervisor(pipeline: Pipeline) -> None:
     pipeline.stop()
 
 
-def _error_beat(error: IraasError) -> Beat:
-    return Beat("", error=f"{error}. {error.remedy}".strip())
+def _error_beat(error: IraasError) -> Heartbeat:
+    return Heartbeat("", error=f"{error}. {error.remedy}".strip())
 
 
-def _die_of(failure: threading.ExceptHookArgs, tell: Callable[[Beat], None]) -> None:
+def _die_of(failure: threading.ExceptHookArgs, tell: Callable[[Heartbeat], None]) -> None:
     """End the process when one of its threads fails: half a pipeline would only hold messages."""
     assert failure.exc_value is not None
     if isinstance(failure.exc_value, IraasError):

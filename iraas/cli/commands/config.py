@@ -4,14 +4,14 @@ import typer
 
 from iraas.cli.options import JsonOption, with_settings
 from iraas.cli.plain_help import PlainCommand, PlainGroup
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 config_app = typer.Typer(cls=PlainGroup, no_args_is_help=True, help="The settings.")
 
 
 @config_app.command("show", cls=PlainCommand)
 @with_settings("model", "max_workers", "processes", "lease_s", "grace_s")
-def show(resolved: Resolved, as_json: JsonOption = False) -> None:
+def show(resolved: ResolvedSettings, as_json: JsonOption = False) -> None:
     """Show each setting, and where its value came from.
 
     A flag wins over IRAAS_<SETTING> in the environment, that over the settings files (that of

@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from iraas.cli.options import with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 
 @with_settings("model", "max_workers", "images_per_worker")
 def controller(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Leave once no image and no worker is left.")
     ] = False,
@@ -28,7 +28,7 @@ def controller(
         max_workers,
         open_backend,
     )
-    from iraas.cli.output.pluralize import counted  # noqa: PLC0415 - not for --help
+    from iraas.cli.output.pluralize import pluralize  # noqa: PLC0415 - not for --help
     from iraas.cli.signals import stop_on_signals  # noqa: PLC0415 - not for --help
     from iraas.cli.verbose_controller import TellingController  # noqa: PLC0415 - not for --help
 
@@ -38,7 +38,7 @@ def controller(
         controller = make_controller(settings, backend, TellingController)
         typer.echo(
             f"The controller of {settings.deployment} ({settings.backend}) starts up to "
-            f"{counted(max_workers(settings), 'worker')}. Ctrl-C stops it, and no worker.",
+            f"{pluralize(max_workers(settings), 'worker')}. Ctrl-C stops it, and no worker.",
             err=True,
         )
         controller.run(stop, until_idle=until_idle)

@@ -4,11 +4,11 @@ import typer
 
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import JsonOption, with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 
 @with_settings("model", "max_workers")
-def doctor(resolved: Resolved, as_json: JsonOption = False) -> None:
+def doctor(resolved: ResolvedSettings, as_json: JsonOption = False) -> None:
     """Check the installation, the model and the deployment, and say what to do about trouble.
 
     Example:  iraas doctor

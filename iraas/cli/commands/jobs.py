@@ -1,11 +1,11 @@
 """``iraas jobs``: the jobs of a deployment."""
 
 from iraas.cli.options import JsonOption, with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 
 @with_settings()
-def jobs(resolved: Resolved, as_json: JsonOption = False) -> None:
+def jobs(resolved: ResolvedSettings, as_json: JsonOption = False) -> None:
     """List the jobs, the oldest first.
 
     Example:  iraas jobs --json

@@ -27,7 +27,7 @@ from iraas.cli.loadgen_options import (
     WatchAfterOption,
 )
 from iraas.cli.options import JsonOption, with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @with_settings("token", "model", "max_workers", "max_image_bytes")
 def loadgen(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     arguments: ArgumentsArgument,
     queue: QueueOption = False,
     api: ApiOption = "classify",

@@ -7,7 +7,7 @@ import typer
 
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
-from iraas.core.settings import Resolved, Settings
+from iraas.core.settings import ResolvedSettings, Settings
 from iraas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ WebOption = Annotated[
     "prices",
 )
 def provision(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     check: CheckOption = False,

@@ -9,8 +9,8 @@ import typer
 from iraas.cli.commands.submit import SaveOption, TimeoutOption
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import JobArgument, JsonOption, with_settings
-from iraas.cli.output.pluralize import counted
-from iraas.core.settings import Resolved
+from iraas.cli.output.pluralize import pluralize
+from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError, WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NOTHING_LEFT_S = 15.0
 
 @with_settings()
 def results(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     job: JobArgument,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
     follow: Annotated[
@@ -49,15 +49,15 @@ def results(
     """
     from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.output.export import saving  # noqa: PLC0415 - not for --help
-    from iraas.cli.output.outcomes import Report  # noqa: PLC0415 - not for --help
+    from iraas.cli.output.outcomes import OutcomePrinter  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import open_job, outcomes  # noqa: PLC0415 - not for --help
+    from iraas.jobs.store import get_job, outcomes  # noqa: PLC0415 - not for --help
 
     if timeout is not None and not follow:
         raise UsageError("--timeout is for --follow", remedy="Give both, or neither.")
     with open_backend(resolved.settings) as backend:
-        found = open_job(backend, check_job_id(job))
-        report = Report(as_json=as_json)
+        found = get_job(backend, check_job_id(job))
+        report = OutcomePrinter(as_json=as_json)
         source = _followed(backend, found, timeout) if follow else outcomes(backend, found)
         with saving(save) as write:
             for outcome in source:
@@ -65,7 +65,7 @@ def results(
                 if outcome.prediction is None or not failed:
                     report.show(outcome)
                     write(outcome)
-        missing = found.total - report.counted
+        missing = found.total - report.pluralize
         report.close(save, missing=missing)
     if missing:
         typer.echo(f"Wait for them with --follow, or {_resuming(found.job_id)}", err=True)
@@ -76,9 +76,9 @@ def results(
 
 def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Iterator[Outcome]":
     from iraas.cli.output.progress import job_progress  # noqa: PLC0415 - not for --help
-    from iraas.client.outcome_follower import Follower  # noqa: PLC0415 - not for --help
+    from iraas.client.outcome_follower import OutcomeFollower  # noqa: PLC0415 - not for --help
 
-    follower = Follower(backend, job)
+    follower = OutcomeFollower(backend, job)
     began = heard = time.monotonic()
     working_at = began
     failures = 0
@@ -103,7 +103,7 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
             idle_s = now - max(heard, working_at)
             if idle_s > NOTHING_LEFT_S + backend.requests.depth_lag_s:
                 missing = follower.ledger.total - follower.ledger.concluded
-                raise _gave_up(job, f"{counted(missing, 'image')} not sent, or lost on the way")
+                raise _gave_up(job, f"{pluralize(missing, 'image')} not sent, or lost on the way")
             if now - heard > PATIENCE_S:
                 raise _gave_up(job, f"no outcome came for {now - heard:.0f} s")
             time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now - looked_at)))

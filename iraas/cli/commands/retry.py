@@ -4,13 +4,13 @@ import typer
 
 from iraas.cli.commands.submit import NoWaitOption, SaveOption, TimeoutOption
 from iraas.cli.options import JobArgument, JsonOption, with_settings
-from iraas.cli.output.pluralize import counted
-from iraas.core.settings import Resolved
+from iraas.cli.output.pluralize import pluralize
+from iraas.core.settings import ResolvedSettings
 
 
 @with_settings("model", "max_workers", "max_image_bytes")
 def retry(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     job: JobArgument,
     save: SaveOption = None,
     timeout: TimeoutOption = None,
@@ -28,18 +28,18 @@ def retry(
     from iraas.bootstrap import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
     from iraas.cli.job_runner import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
     from iraas.client.outcome_ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
-    from iraas.client.retry import forget_failures  # noqa: PLC0415 - not for --help
+    from iraas.client.retry import delete_failed_outcomes  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import open_job  # noqa: PLC0415 - not for --help
+    from iraas.jobs.store import get_job  # noqa: PLC0415 - not for --help
 
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend:
-        found = open_job(backend, check_job_id(job))
+        found = get_job(backend, check_job_id(job))
         again = OutcomeLedger(found.total)
-        for index in forget_failures(backend, found):
+        for index in delete_failed_outcomes(backend, found):
             again.mark(index)
-        typer.echo(f"{counted(again.concluded, 'failed image')} to try again", err=True)
+        typer.echo(f"{pluralize(again.concluded, 'failed image')} to try again", err=True)
         if no_wait:
             send_and_leave(settings, backend, found, as_json=as_json)
             return

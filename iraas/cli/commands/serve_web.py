@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from iraas.cli.options import with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
@@ -26,7 +26,7 @@ WEB_SETTINGS = (
 
 @with_settings(*WEB_SETTINGS, "model", "max_workers")
 def serve_web(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
     controller: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from iraas.cli.options import JsonOption, with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LETTERS = 10
 
 @with_settings()
 def status(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it.")] = False,
     dead_letters: Annotated[
         bool, typer.Option("--dead-letters", help="Also the newest dead letters, and why they are.")
@@ -39,12 +39,12 @@ def status(
     """
     from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
     from iraas.controller.dead_letters import newest_dead_letters  # noqa: PLC0415 - not for --help
-    from iraas.monitoring.status import StatusMemory, take_status  # noqa: PLC0415 - as above
+    from iraas.monitoring.status import StatusCache, take_status  # noqa: PLC0415 - as above
 
     if watch and dead_letters:
         raise UsageError("--dead-letters looks once: leave out --watch")
     with open_backend(resolved.settings) as backend:
-        memory = StatusMemory(backend, time.time)
+        memory = StatusCache(backend, time.time)
 
         def look() -> "Status":
             return take_status(backend, resolved.settings.deployment, time.time, memory)

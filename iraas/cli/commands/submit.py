@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from iraas.cli.options import DryRunOption, JsonOption, with_settings
-from iraas.core.settings import Resolved, Settings
+from iraas.core.settings import ResolvedSettings, Settings
 from iraas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ MaxSpendOption = Annotated[
 
 @with_settings("model", "max_workers", "max_image_bytes", "min_free_bytes", "prices")
 def submit(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     paths: PathsArgument = None,
     files_from: FilesFromOption = None,
     save: SaveOption = None,
@@ -130,10 +130,10 @@ def _job(
     backend: "Backend", pictures: Iterator["ImageFile"], resume: str | None, sources: list[str]
 ) -> "Job":
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import create_job, open_job  # noqa: PLC0415 - not for --help
+    from iraas.jobs.store import create_job, get_job  # noqa: PLC0415 - not for --help
 
     if resume is not None:
-        return open_job(backend, check_job_id(resume))
+        return get_job(backend, check_job_id(resume))
     return create_job(backend, pictures, sources=tuple(sources), clock=time.time)
 
 
@@ -142,7 +142,7 @@ def _pictures(
     paths: list[str], files_from: Path | None, *, follow_links: bool
 ) -> Iterator[Iterator["ImageFile"]]:
     from iraas.cli.output.skipped_links import SkippedLinks  # noqa: PLC0415 - not for --help
-    from iraas.client.sources import find_pictures  # noqa: PLC0415 - not for --help
+    from iraas.client.sources import find_images  # noqa: PLC0415 - not for --help
 
     with ExitStack() as stack:
         sources = [Path("/dev/stdin")] * paths.count("-")
@@ -151,7 +151,7 @@ def _pictures(
         lists = [stack.enter_context(_open_list(source)) for source in sources]
         named = [path for path in paths if path != "-"]
         links = SkippedLinks()
-        found = find_pictures(named, lists, follow_links=follow_links, skipped=links.add)
+        found = find_images(named, lists, follow_links=follow_links, skipped=links.add)
         yield links.told_after(found)
 
 
@@ -170,10 +170,10 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator["ImageFile"]]
     from iraas.client.outcome_ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.core.jobs import ImageFile  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import manifest, open_job, stored_indexes  # noqa: PLC0415 - as above
+    from iraas.jobs.store import get_job, manifest, stored_indexes  # noqa: PLC0415 - as above
 
     with open_backend(settings) as backend:
-        job = open_job(backend, check_job_id(resume))
+        job = get_job(backend, check_job_id(resume))
         concluded = OutcomeLedger(job.total)
         for index in stored_indexes(backend, job):
             concluded.mark(index)
@@ -188,7 +188,7 @@ def _say_what_would_be_sent(
     pictures: Iterator["ImageFile"], settings: Settings, *, as_json: bool
 ) -> None:
     from iraas.cli.output.render import print_json  # noqa: PLC0415 - not for --help
-    from iraas.core.control_chars import printable  # noqa: PLC0415 - not for --help
+    from iraas.core.control_chars import escape_control_chars  # noqa: PLC0415 - not for --help
 
     count = size_bytes = 0
     for one in pictures:
@@ -196,9 +196,9 @@ def _say_what_would_be_sent(
         try:
             size_bytes += Path(one.path).stat().st_size
         except OSError:
-            typer.echo(f"not there: {printable(one.name)}", err=True)
+            typer.echo(f"not there: {escape_control_chars(one.name)}", err=True)
         if not as_json:
-            typer.echo(printable(one.name))
+            typer.echo(escape_control_chars(one.name))
     if as_json:
         value = {"images": count, "bytes": size_bytes, "deployment": settings.deployment}
         print_json({**value, "backend": settings.backend})

@@ -7,8 +7,8 @@ import typer
 
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
-from iraas.cli.output.pluralize import counted
-from iraas.core.settings import Resolved
+from iraas.cli.output.pluralize import pluralize
+from iraas.core.settings import ResolvedSettings
 from iraas.errors import IraasError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @with_settings()
 def teardown(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     keep_data: Annotated[
@@ -112,7 +112,7 @@ def _ask(name: str, *, keep_data: bool) -> None:
 def _intention(name: str, there: int) -> str:
     if there == 0:
         return f"There is nothing of the deployment {name} to remove."
-    return f"{counted(there, 'resource')} of the deployment {name} would be removed."
+    return f"{pluralize(there, 'resource')} of the deployment {name} would be removed."
 
 
 def _verdict(name: str, was_there: bool, remains: int, *, keep_data: bool) -> str:
@@ -121,5 +121,5 @@ def _verdict(name: str, was_there: bool, remains: int, *, keep_data: bool) -> st
         return f"There is nothing of the deployment {name}{but_data}."
     if remains:
         verb = "remains" if remains == 1 else "remain"
-        return f"Of the deployment {name} there {verb} {counted(remains, 'resource')}."
+        return f"Of the deployment {name} there {verb} {pluralize(remains, 'resource')}."
     return f"Nothing remains of the deployment {name}{but_data}."

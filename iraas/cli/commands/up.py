@@ -10,7 +10,7 @@ import typer
 
 from iraas.cli.commands.serve_web import WEB_SETTINGS, HostOption, PortOption
 from iraas.cli.options import with_settings
-from iraas.core.settings import Resolved
+from iraas.core.settings import ResolvedSettings
 
 if TYPE_CHECKING:
     from iraas.monitoring.status import Status
@@ -19,7 +19,7 @@ REFRESH_S = 1.0
 
 
 @with_settings(*WEB_SETTINGS, "model", "max_workers", "images_per_worker")
-def up(resolved: Resolved, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+def up(resolved: ResolvedSettings, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Run the web tier and the controller here, with live status, until Ctrl-C.
 
     Example:  iraas up --max-workers 4

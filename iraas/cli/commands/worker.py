@@ -13,12 +13,12 @@ import typer
 
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import with_settings
-from iraas.cli.output.pluralize import counted
-from iraas.core.control_chars import printable
-from iraas.core.settings import Resolved
+from iraas.cli.output.pluralize import pluralize
+from iraas.core.control_chars import escape_control_chars
+from iraas.core.settings import ResolvedSettings
 
 if TYPE_CHECKING:
-    from iraas.cli.ec2_host import OwnMachine
+    from iraas.cli.ec2_host import Ec2Host
     from iraas.worker.child_process import ClassifierProcess
 
 LOCAL_BEAT_S = 1.0
@@ -27,7 +27,7 @@ AWS_BEAT_S = 5.0
 
 @with_settings("model", "processes", "lease_s", "grace_s")
 def worker(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     worker_id: Annotated[
         str | None, typer.Option(help="Its id: its instance's id in the fleet.", hidden=True)
     ] = None,
@@ -54,7 +54,7 @@ def worker(
     )
     from iraas.sandbox.commands import module_command  # noqa: PLC0415 - not for --help
     from iraas.worker.child_process import ClassifierProcess  # noqa: PLC0415 - heavy
-    from iraas.worker.supervisor import Rules, Supervisor  # noqa: PLC0415 - heavy
+    from iraas.worker.supervisor import Supervisor, SupervisorConfig  # noqa: PLC0415 - heavy
 
     settings = resolved.settings
     processes = settings.processes or cores()
@@ -75,12 +75,12 @@ def worker(
             backend,
             name,
             processes=processes,
-            by_hand=worker_id is None and machine is None,
+            manual=worker_id is None and machine is None,
             start=start,
-            rules=Rules(
-                grace_s=settings.grace_s,
-                stall_s=settings.stall_s,
-                beat_s=LOCAL_BEAT_S if settings.backend == "local" else AWS_BEAT_S,
+            rules=SupervisorConfig(
+                idle_timeout_s=settings.grace_s,
+                stall_timeout_s=settings.stall_s,
+                heartbeat_interval_s=LOCAL_BEAT_S if settings.backend == "local" else AWS_BEAT_S,
             ),
             interrupted=machine.interrupted if machine else str,
         )
@@ -90,8 +90,8 @@ def worker(
             err=True,
         )
         record = supervisor.run()
-    reason = printable(record.reason)
-    typer.echo(f"worker {name} left: {reason} ({counted(record.done, 'image')})", err=True)
+    reason = escape_control_chars(record.reason)
+    typer.echo(f"worker {name} left: {reason} ({pluralize(record.done, 'image')})", err=True)
     if machine:
         machine.end()
     if record.state == "broken":
@@ -111,9 +111,9 @@ def _bounded_log() -> Iterator[None]:
         yield
 
 
-def _own_machine() -> "OwnMachine":
-    from iraas.cli.ec2_host import OwnMachine  # noqa: PLC0415 - not for --help
+def _own_machine() -> "Ec2Host":
+    from iraas.cli.ec2_host import Ec2Host  # noqa: PLC0415 - not for --help
 
-    machine = OwnMachine()
+    machine = Ec2Host()
     machine.watch()
     return machine

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from iraas.cli.output.progress import LINE_EVERY_S
 from iraas.cli.output.render import cell
-from iraas.core.latencies import Bar
+from iraas.core.latencies import HistogramBucket
 from iraas.loadgen.aggregation import Summary
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.session import Moment
@@ -128,7 +128,7 @@ def result_table(summary: Summary) -> Table:
     return table
 
 
-def histogram_lines(bars: Sequence[Bar]) -> list[str]:
+def histogram_lines(bars: Sequence[HistogramBucket]) -> list[str]:
     """The latencies as bars of text."""
     if not bars:
         return []

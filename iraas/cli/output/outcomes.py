@@ -5,23 +5,23 @@ from pathlib import Path
 import typer
 
 from iraas.cli.output.render import console, outcome_table, print_json, print_outcome_line
-from iraas.core.control_chars import printable
+from iraas.core.control_chars import escape_control_chars
 from iraas.core.outcomes import Outcome
 
 TABLE_ROWS = 200
 """Rows of the table on a terminal; a larger job is better saved than looked at."""
 
 
-class Report:
+class OutcomePrinter:
     """Counts and prints outcomes; its memory does not grow with their number.
 
     Attributes:
-        counted: Outcomes counted.
+        pluralize: Outcomes counted.
         failed: Failures among them.
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        self.counted = 0
+        self.pluralize = 0
         self.failed = 0
         self._as_json = as_json
         self._console = console()
@@ -31,7 +31,7 @@ class Report:
 
     def count(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.counted += 1
+        self.pluralize += 1
         self.failed += outcome.prediction is None
 
     def show(self, outcome: Outcome) -> None:
@@ -49,9 +49,9 @@ class Report:
         if self._as_table:
             self._kept.sort(key=lambda one: one.request_id)
             self._console.print(outcome_table(self._kept, left_out=self._shown - len(self._kept)))
-        text = f"{self.counted - self.failed:,} labelled, {self.failed:,} failed"
+        text = f"{self.pluralize - self.failed:,} labelled, {self.failed:,} failed"
         if missing:
             text += f", {missing:,} not done yet"
         if save is not None:
-            text += f"; saved to {printable(str(save))}"
+            text += f"; saved to {escape_control_chars(str(save))}"
         typer.echo(text, err=True)

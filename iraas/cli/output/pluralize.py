@@ -1,6 +1,6 @@
 """Text for people: numbers have nouns."""
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """A number of things, in words: ``1 image``, ``2,000 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -18,14 +18,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from iraas.cli.output.pluralize import counted
+from iraas.cli.output.pluralize import pluralize
 
 LINE_EVERY_S = 10.0
 WORKERS_EVERY_S = 1.0
 RATE_OVER_S = 5.0
 
 
-class JobProgress(Protocol):
+class ProgressReporter(Protocol):
     """Shows how far a job is."""
 
     def __enter__(self) -> Self: ...
@@ -114,7 +114,7 @@ class BarProgress:
         now = time.monotonic()
         if now - self._asked_at > WORKERS_EVERY_S:
             self._asked_at = now
-            self._progress.update(self._task, workers=counted(self._workers(), "worker"))
+            self._progress.update(self._task, workers=pluralize(self._workers(), "worker"))
         self._progress.update(self._task, completed=done, failed=failed, rate=self._rate(done))
 
     def start_from(self, done: int) -> None:
@@ -156,9 +156,9 @@ class LineProgress:
             self._said_at = now
             left = f", about {(self._total - done) / rate:.0f} s left" if rate else ""
             self.say(
-                f"{done:,} of {counted(self._total, 'image')}{' sent' if self._sending else ''}, "
+                f"{done:,} of {pluralize(self._total, 'image')}{' sent' if self._sending else ''}, "
                 f"{rate:.1f} {'sent' if self._sending else 'images'}/s{left}, "
-                f"{counted(self._workers(), 'worker')}, {failed:,} failed"
+                f"{pluralize(self._workers(), 'worker')}, {failed:,} failed"
             )
 
     def start_from(self, done: int) -> None:
@@ -171,7 +171,9 @@ class LineProgress:
         sys.stderr.flush()
 
 
-def job_progress(total: int, workers: Callable[[], int], *, sending: bool = False) -> JobProgress:
+def job_progress(
+    total: int, workers: Callable[[], int], *, sending: bool = False
+) -> ProgressReporter:
     """The progress that fits where stderr goes.
 
     Args:

@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from iraas.cli.doctor_checks import Check
-from iraas.cli.output.pluralize import counted
+from iraas.cli.output.pluralize import pluralize
 from iraas.controller.dead_letters import DeadLetter
-from iraas.core.control_chars import printable
+from iraas.core.control_chars import escape_control_chars
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Resource
-from iraas.core.settings import Resolved, is_secret
-from iraas.jobs.store import JobProgress
+from iraas.core.settings import ResolvedSettings, is_secret
+from iraas.jobs.store import JobListing
 from iraas.monitoring.status import Status
 
 PIPE_WIDTH = 1000
@@ -36,7 +36,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def cell(text: str) -> str:
     """A text for a table's cell: printable, and no markup."""
-    return escape(printable(text))
+    return escape(escape_control_chars(text))
 
 
 def print_json(value: object) -> None:
@@ -59,7 +59,7 @@ def print_outcome_line(outcome: Outcome) -> None:
         fields = [outcome.name, "failed", outcome.reason]
     else:
         fields = [outcome.name, outcome.prediction.label, f"{outcome.prediction.score:.4f}"]
-    sys.stdout.write("\t".join(printable(one) for one in fields) + "\n")
+    sys.stdout.write("\t".join(escape_control_chars(one) for one in fields) + "\n")
     sys.stdout.flush()
 
 
@@ -80,7 +80,7 @@ def outcome_table(outcomes: Iterable[Outcome], *, left_out: int = 0) -> Table:
     return table
 
 
-def job_table(jobs: Iterable[JobProgress]) -> Table:
+def job_table(jobs: Iterable[JobListing]) -> Table:
     """The jobs of a deployment, for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("job", "sent", "images", "done", "from"):
@@ -96,7 +96,7 @@ def job_table(jobs: Iterable[JobProgress]) -> Table:
     return table
 
 
-def job_json(one: JobProgress) -> dict[str, Any]:
+def job_json(one: JobListing) -> dict[str, Any]:
     """A job as a JSON object."""
     return {**_job(one.job), "done": one.done}
 
@@ -160,7 +160,7 @@ def resource_json(resources: Sequence[Resource]) -> list[dict[str, Any]]:
     return [asdict(one) for one in resources]
 
 
-def settings_table(resolved: Resolved) -> Table:
+def settings_table(resolved: ResolvedSettings) -> Table:
     """The settings and where each came from, for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("setting", "value", "from"):
@@ -172,7 +172,7 @@ def settings_table(resolved: Resolved) -> Table:
     return table
 
 
-def settings_json(resolved: Resolved) -> dict[str, Any]:
+def settings_json(resolved: ResolvedSettings) -> dict[str, Any]:
     """The settings and where each came from, as JSON."""
     return {
         name: {
@@ -227,7 +227,7 @@ def _decision(status: Status) -> str:
     ago = max(0.0, status.at - decision.at)
     launched = f", {decision.launched} launched" if decision.launched else ""
     removed = f", {len(decision.removed)} removed" if decision.removed else ""
-    wanted = f"{counted(decision.wanted, 'worker')} wanted{launched}{removed}"
+    wanted = f"{pluralize(decision.wanted, 'worker')} wanted{launched}{removed}"
     return f"{wanted}: {cell(decision.reason)} [dim]({ago:.0f} s ago)[/dim]"
 
 

@@ -8,10 +8,10 @@ from iraas.core.ports.classifiers import Classifier
 from iraas.core.ports.fleets import (
     ControllerLease,
     Fleet,
-    FreeOfCharge,
     Instance,
     InstanceState,
     Launch,
+    NoCost,
     Pricing,
 )
 from iraas.core.ports.queues import (
@@ -36,10 +36,10 @@ __all__ = [
     "Classifier",
     "ControllerLease",
     "Fleet",
-    "FreeOfCharge",
     "Instance",
     "InstanceState",
     "Launch",
+    "NoCost",
     "ObjectStore",
     "OutboundMessage",
     "Pricing",

@@ -117,7 +117,7 @@ class Pricing(Protocol):
         ...
 
 
-class FreeOfCharge:
+class NoCost:
     """The `Pricing` of what costs nothing."""
 
     def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's

@@ -161,6 +161,6 @@ class ResponseQueues(Protocol):
         """Remove a requester's queue with all in it. Idempotent."""
         ...
 
-    def sweep(self, unused_s: float) -> list[str]:
+    def sweep(self, ttl_s: float) -> list[str]:
         """Remove the queues of requesters that showed no life for so long; give back whose."""
         ...

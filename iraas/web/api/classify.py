@@ -12,7 +12,7 @@ from iraas.jobs.tickets import issue_ticket, redeem_ticket
 from iraas.web.api.schemas import MAX_WAIT_S, ONE_PICTURE, OutcomeModel, TicketModel
 from iraas.web.limits.clients import client_of
 from iraas.web.problems import Problem
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 from iraas.web.uploads.single_image import read_picture, send_and_wait
 
 router = APIRouter()
@@ -37,7 +37,7 @@ async def classify(request: Request) -> Response:
     return await _ticket(context, request_id)
 
 
-def read_wait_s(request: Request, context: WebContext) -> float:
+def read_wait_s(request: Request, context: AppState) -> float:
     """How long a client wants to wait, within the limit.
 
     Raises:
@@ -105,9 +105,9 @@ async def compatible(request: Request) -> Response:
     return PlainTextResponse(f"{outcome.name}:{outcome.prediction.label}")
 
 
-def context_of(request: Request) -> WebContext:
+def context_of(request: Request) -> AppState:
     """The services behind a request."""
-    context: WebContext = request.app.state.context
+    context: AppState = request.app.state.context
     return context
 
 
@@ -115,7 +115,7 @@ def _outcome(outcome: Outcome) -> Response:
     return Response(json.dumps(outcome.to_json()), media_type=JSON)
 
 
-async def _ticket(context: WebContext, request_id: str) -> Response:
+async def _ticket(context: AppState, request_id: str) -> Response:
     return _pending(await context.run(issue_ticket, context.backend, request_id, context.clock))
 
 

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from iraas.core.control_chars import csv_text
-from iraas.monitoring.job_progress import JobImage, JobView
+from iraas.monitoring.job_progress import JobImage, JobProgress
 from iraas.web.api.classify import context_of
 from iraas.web.api.jobs import JobId, find_view
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 router = APIRouter(tags=["Jobs"])
 PAGE = 500
@@ -56,7 +56,7 @@ async def download(
     )
 
 
-async def _rows(context: WebContext, view: JobView, ending: Ending) -> AsyncIterator[str]:
+async def _rows(context: AppState, view: JobProgress, ending: Ending) -> AsyncIterator[str]:
     if ending == "csv":
         yield BYTE_ORDER_MARK + csv_row(COLUMNS)
     elif ending == "json":
@@ -77,7 +77,7 @@ async def _rows(context: WebContext, view: JobView, ending: Ending) -> AsyncIter
         yield "\n]\n"
 
 
-async def _images(context: WebContext, view: JobView) -> AsyncIterator[JobImage]:
+async def _images(context: AppState, view: JobProgress) -> AsyncIterator[JobImage]:
     after = -1
     while images := await context.run(view.images, after=after, limit=PAGE):
         for one in images:

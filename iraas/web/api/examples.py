@@ -103,7 +103,7 @@ EXAMPLES: dict[str, Any] = {
     "QueueDepth": _QUEUE,
     "WorkerStatus": _WORKER,
     "MachineStatus": _MACHINE,
-    "DecisionRecord": _DECISION,
+    "ScalingDecision": _DECISION,
     "Status": {
         "deployment": "iraas",
         "backend": "local",

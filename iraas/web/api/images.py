@@ -15,11 +15,11 @@ from iraas.errors import ObjectNotFoundError
 from iraas.jobs.store import find_stored_input
 from iraas.web.api.classify import context_of
 from iraas.web.api.jobs import Index, JobId, find_view
-from iraas.web.limits.admission import BufferLease
+from iraas.web.limits.admission import MemoryReservation
 from iraas.web.limits.clients import client_of
 from iraas.web.pages.templating import static_folder
 from iraas.web.problems import Problem, not_found
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 from iraas.web.streaming.leased_response import LeasedResponse
 
 router = APIRouter(tags=["Pictures"])
@@ -125,7 +125,7 @@ def download_name(name: str, index: int, found: ImageFormat | None) -> str:
 
 
 async def _stored(
-    context: WebContext, job_id: str, index: int, lease: BufferLease, *, within_s: float = 0.0
+    context: AppState, job_id: str, index: int, lease: MemoryReservation, *, within_s: float = 0.0
 ) -> bytes:
     """A picture's bytes, for which there was room before they were read."""
     stored = await context.run(find_stored_input, context.backend, request_id(job_id, index))

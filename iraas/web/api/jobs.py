@@ -12,12 +12,12 @@ from starlette.responses import Response
 from iraas.client.retry import MAX_RETRIED, retry_failures
 from iraas.core.ids import MAX_JOB_SIZE, is_job_id
 from iraas.core.jobs import Job
-from iraas.monitoring.job_progress import JobImage, JobView, Kind
+from iraas.monitoring.job_progress import JobImage, JobProgress, Kind
 from iraas.web.api.classify import JSON, context_of
 from iraas.web.api.schemas import MANY_PICTURES, AcceptedModel, JobModel, RetriedModel
 from iraas.web.problems import Problem, not_found
-from iraas.web.state import WebContext
-from iraas.web.uploads.upload_handler import Intake, JobIntake
+from iraas.web.state import AppState
+from iraas.web.uploads.upload_handler import Intake, UploadHandler
 from iraas.web.webhook_delivery import check_webhook
 
 router = APIRouter(tags=["Jobs"])
@@ -56,7 +56,7 @@ async def create_job(
     if webhook:
         check_webhook(webhook, context.limits)
     context.check_room(request)
-    intake = JobIntake(context, None, API_SOURCE)
+    intake = UploadHandler(context, None, API_SOURCE)
     if open and not request.headers.get("content-type"):
         intake.result.job = await context.run(context.uploads.open, API_SOURCE)
         result = intake.result
@@ -90,7 +90,7 @@ async def add_images(request: Request, job_id: JobId) -> Response:
     context = context_of(request)
     view = await find_view(context, job_id, older_than_s=1.0)
     context.check_room(request)
-    result = await JobIntake(context, view.summary().job, API_SOURCE).take_all(request)
+    result = await UploadHandler(context, view.summary().job, API_SOURCE).take_all(request)
     assert result.job is not None
     context.board.expire(job_id)
     return _accepted(replace(result.job, sealed=False), result)
@@ -190,7 +190,7 @@ async def retry_job(
     )
 
 
-async def retry_failed(context: WebContext, job_id: str, index: int | None) -> int:
+async def retry_failed(context: AppState, job_id: str, index: int | None) -> int:
     """Send failed images of a job again, all or the only one; gives back how many.
 
     Raises:
@@ -209,7 +209,7 @@ async def retry_failed(context: WebContext, job_id: str, index: int | None) -> i
     return len(retried)
 
 
-async def find_view(context: WebContext, job_id: str, *, older_than_s: float = 0.0) -> JobView:
+async def find_view(context: AppState, job_id: str, *, older_than_s: float = 0.0) -> JobProgress:
     """A job's view.
 
     Raises:
@@ -220,12 +220,12 @@ async def find_view(context: WebContext, job_id: str, *, older_than_s: float = 0
     return await context.view(job_id, older_than_s=older_than_s)
 
 
-async def is_deleted(context: WebContext, job_id: str) -> bool:
+async def is_deleted(context: AppState, job_id: str) -> bool:
     """Whether there was such a job, and it was deleted of late."""
     return is_job_id(job_id) and await context.run(context.deletion.was_deleted, job_id)
 
 
-async def cancel_rest(context: WebContext, job_id: str) -> None:
+async def cancel_rest(context: AppState, job_id: str) -> None:
     """Cancel what is not done of a job; one that is done stays as it is.
 
     Raises:
@@ -237,7 +237,7 @@ async def cancel_rest(context: WebContext, job_id: str) -> None:
         context.board.expire(job_id)
 
 
-def summary_json(view: JobView) -> dict[str, Any]:
+def summary_json(view: JobProgress) -> dict[str, Any]:
     """How far a job is, as JSON."""
     summary = view.summary()
     return {
@@ -267,7 +267,7 @@ def image_json(job_id: str, image: JobImage) -> dict[str, Any]:
 
 
 async def _job(
-    context: WebContext, job_id: str, *, after: int = -1, limit: int = 100, kind: Kind = "all"
+    context: AppState, job_id: str, *, after: int = -1, limit: int = 100, kind: Kind = "all"
 ) -> Response:
     view = await find_view(context, job_id, older_than_s=LOOK_S)
     images = await context.run(view.images, after=after, limit=limit, kind=kind)

@@ -7,16 +7,16 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.http.open_bodies import OpenBodies, stopping
 from iraas.web.limits.admission import too_large
 from iraas.web.problems import Problem
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 CLOSE = {"Connection": "close"}
 
 
-async def read_chunks(request: Request, context: WebContext) -> AsyncIterator[bytes]:
+async def read_chunks(request: Request, context: AppState) -> AsyncIterator[bytes]:
     """A body's bytes as they arrive.
 
     Raises:
@@ -43,7 +43,7 @@ async def read_chunks(request: Request, context: WebContext) -> AsyncIterator[by
             return
 
 
-async def read_small(request: Request, context: WebContext, most_bytes: int) -> bytes:
+async def read_small(request: Request, context: AppState, most_bytes: int) -> bytes:
     """A whole body that is small.
 
     Raises:
@@ -65,7 +65,7 @@ class _Reader:
     way to the queue it is not the client that is slow.
     """
 
-    def __init__(self, request: Request, limits: WebLimits, bodies: OpenBodies) -> None:
+    def __init__(self, request: Request, limits: WebConfig, bodies: OpenBodies) -> None:
         self._receive = request.receive
         self._limits = limits
         self._bodies = bodies
@@ -97,5 +97,5 @@ class _Reader:
         return message
 
 
-def _too_long(limits: WebLimits) -> Problem:
+def _too_long(limits: WebConfig) -> Problem:
     return too_large(f"a request's body may have {limits.max_body_bytes:,} bytes at most")

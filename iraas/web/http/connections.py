@@ -7,17 +7,17 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.http.framing import StrictConnection
 from iraas.web.http.gathering_transport import GatheringTransport
-from iraas.web.limits.client_quota import Pool
+from iraas.web.limits.client_quota import ClientQuota
 from iraas.web.limits.clients import is_loopback, network_of
 from iraas.web.problems import MEDIA_TYPE, busy
 
 RETRY_S = 5.0
 
 
-def bounded_protocol(limits: WebLimits, *, behind_proxy: bool) -> type[asyncio.Protocol]:
+def bounded_protocol(limits: WebConfig, *, behind_proxy: bool) -> type[asyncio.Protocol]:
     """The protocol within these bounds.
 
     Args:
@@ -28,7 +28,7 @@ def bounded_protocol(limits: WebLimits, *, behind_proxy: bool) -> type[asyncio.P
     bounds = {
         "limits": limits,
         "behind_proxy": behind_proxy,
-        "connections_of_clients": Pool(limits.max_connections, limits.client_share),
+        "connections_of_clients": ClientQuota(limits.max_connections, limits.client_share),
     }
     return type("BoundedProtocol", (BoundedProtocol,), bounds)
 
@@ -40,9 +40,9 @@ class BoundedProtocol(H11Protocol):
     this one is held by tests.
     """
 
-    limits: WebLimits
+    limits: WebConfig
     behind_proxy: bool
-    connections_of_clients: Pool
+    connections_of_clients: ClientQuota
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -101,7 +101,7 @@ class _Taking:
     """Watches over a client that is to take more of an answer than its connection holds."""
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: WebLimits
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: WebConfig
     ) -> None:
         self._transport = transport
         self._loop = loop

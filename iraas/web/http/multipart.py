@@ -6,8 +6,8 @@ from http import HTTPStatus
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from iraas.core.jobs import clean_name
-from iraas.web.limits.admission import BufferLease
+from iraas.core.jobs import sanitize_name
+from iraas.web.limits.admission import MemoryReservation
 from iraas.web.problems import Problem
 
 MAX_HEADER_BYTES = 16_384
@@ -53,7 +53,7 @@ class MultipartReader:
     """
 
     def __init__(
-        self, content_type: str, lease: BufferLease, *, max_file_bytes: int, max_files: int
+        self, content_type: str, lease: MemoryReservation, *, max_file_bytes: int, max_files: int
     ) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
@@ -138,7 +138,7 @@ class MultipartReader:
                 self._field = options[b"name"].decode("utf-8", "replace")
             if b"filename" in options:
                 text = options[b"filename"].decode("utf-8", "replace")
-                self._filename = clean_name(text)
+                self._filename = sanitize_name(text)
         self._header_name = self._header_value = b""
 
     def _end_headers(self) -> None:

@@ -1,6 +1,6 @@
 """Who may come in: the rate of one client, and the room for all of them.
 
-Used from the event loop alone, save `Admission.sampled`.
+Used from the event loop alone, save `BacklogLimiter.sampled`.
 """
 
 import time
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Self
 
-from iraas.web.config import WebLimits
-from iraas.web.limits.client_quota import Pool
+from iraas.web.config import WebConfig
+from iraas.web.limits.client_quota import ClientQuota
 from iraas.web.problems import Problem, busy
 
 MAX_CLIENTS = 10_000
@@ -53,10 +53,10 @@ class RateLimiter:
         return min(self._burst, tokens + (now - at) * self._per_s)
 
 
-class BufferLease:
+class MemoryReservation:
     """The bytes that one request holds in memory; given back at the end of a ``with`` block."""
 
-    def __init__(self, budget: "BufferBudget", client: str) -> None:
+    def __init__(self, budget: "MemoryBudget", client: str) -> None:
         self._budget = budget
         self._client = client
         self._held = 0
@@ -95,7 +95,7 @@ class BufferLease:
         self._budget.pool.give(self._client, given)
 
 
-class BufferBudget:
+class MemoryBudget:
     """The bytes that all requests together may hold in memory.
 
     Args:
@@ -108,12 +108,12 @@ class BufferBudget:
     """
 
     def __init__(self, most_bytes: int, share: float = 1.0) -> None:
-        self.pool = Pool(most_bytes, share)
+        self.pool = ClientQuota(most_bytes, share)
         self.released_bytes = 0
 
-    def lease(self, client: str = "") -> BufferLease:
+    def lease(self, client: str = "") -> MemoryReservation:
         """A share for one request, empty at first."""
-        return BufferLease(self, client)
+        return MemoryReservation(self, client)
 
 
 class Admitted:
@@ -121,7 +121,7 @@ class Admitted:
     leave their room to others.
     """
 
-    def __init__(self, admission: "Admission", images: int) -> None:
+    def __init__(self, admission: "BacklogLimiter", images: int) -> None:
         self._admission = admission
         self._unsent = images
 
@@ -140,7 +140,7 @@ class Admitted:
         self._admission.give_back(done)
 
 
-class Admission:
+class BacklogLimiter:
     """Counts the images that wait for an outcome, in the whole deployment.
 
     The queue's depth is sampled now and then; what was accepted since is added, so that a burst
@@ -151,8 +151,8 @@ class Admission:
         limits: The bounds.
     """
 
-    def __init__(self, limits: WebLimits) -> None:
-        self.buffers = BufferBudget(limits.max_buffered_bytes, limits.client_share)
+    def __init__(self, limits: WebConfig) -> None:
+        self.buffers = MemoryBudget(limits.max_buffered_bytes, limits.client_share)
         self._limits = limits
         self._admitted = 0
         self._depth = 0

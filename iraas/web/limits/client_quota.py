@@ -6,7 +6,7 @@ Used from the event loop alone.
 import asyncio
 
 
-class Pool:
+class ClientQuota:
     """So much of something: bytes, event streams, connections.
 
     Args:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 MAX_WAITING = 1000
 
 
-class FairTurns:
+class RoundRobinLock:
     """Used from the event loop alone.
 
     Args:

@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from iraas.core.charts import Panel, Point, Series, step_chart
 from iraas.core.jobs import SHARED_SOURCE
-from iraas.core.records import DecisionRecord
+from iraas.core.records import ScalingDecision
 from iraas.monitoring.history import Sample, sample_of
 from iraas.monitoring.job_progress import JobSummary
 from iraas.monitoring.recent import recent_decisions, recent_jobs
 from iraas.monitoring.status import Status
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 DECISIONS_SHOWN = 12
 DECISIONS_READ = 3 * DECISIONS_SHOWN
@@ -90,11 +90,11 @@ class Dashboard:
     charts: tuple[Chart, ...]
     images_per_s: float
     worker_hours: float
-    decisions: tuple[DecisionRecord, ...]
+    decisions: tuple[ScalingDecision, ...]
     jobs: tuple[JobLine, ...]
 
 
-def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
+def make_dashboard(context: AppState, span_s: float) -> Dashboard:
     """Gather what the dashboard shows. Blocks.
 
     Raises:
@@ -116,11 +116,11 @@ def make_dashboard(context: WebContext, span_s: float) -> Dashboard:
     )
 
 
-def merged(decisions: Sequence[DecisionRecord]) -> tuple[DecisionRecord, ...]:
+def merged(decisions: Sequence[ScalingDecision]) -> tuple[ScalingDecision, ...]:
     """Decisions, the latest first, those of one second as one: what was wanted last and why, and
     all that was done.
     """
-    found: list[DecisionRecord] = []
+    found: list[ScalingDecision] = []
     for one in decisions:
         last = found[-1] if found else None
         if last is not None and int(last.at) == int(one.at):

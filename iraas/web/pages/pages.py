@@ -27,7 +27,7 @@ from iraas.web.pages.forms import check_form, read_form, see, shared
 from iraas.web.pages.job_headline import headline
 from iraas.web.pages.templating import page, static_folder
 from iraas.web.problems import Problem
-from iraas.web.uploads.upload_handler import JobIntake
+from iraas.web.uploads.upload_handler import UploadHandler
 
 router = APIRouter(include_in_schema=False)
 CARDS = 100
@@ -48,7 +48,7 @@ async def upload(request: Request) -> Response:
     """The upload form without a script: makes a job, and shows it."""
     context = context_of(request)
     context.check_room(request)
-    intake = JobIntake(
+    intake = UploadHandler(
         context, None, API_SOURCE, check_fields=lambda fields: check_form(request, fields)
     )
     result = await intake.take_all(request)
@@ -71,7 +71,7 @@ async def try_examples(request: Request) -> Response:
     fields = await read_form(request)
     context.check_room(request)
     parts = await context.run(_example_parts, fields.get("only", ""))
-    result = await JobIntake(context, None, "examples").take(parts)
+    result = await UploadHandler(context, None, "examples").take(parts)
     assert result.job is not None
     await context.run(context.uploads.seal, result.job.job_id)
     return see(f"/jobs/{result.job.job_id}")

@@ -41,7 +41,7 @@ class Session:
     ends_at: int
 
 
-class Access:
+class Authenticator:
     """Checks tokens, sessions and CSRF tokens, all in constant time. Thread-safe.
 
     Args:

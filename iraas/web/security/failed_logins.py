@@ -14,7 +14,7 @@ from iraas.web.problems import Problem
 MINUTE_S = 60.0
 
 
-class TokenTries:
+class FailedLoginLimiter:
     """Counts wrong tokens, by client. Used from the event loop alone.
 
     Args:

@@ -20,8 +20,8 @@ from iraas.web.limits.clients import CLIENT, find_client
 from iraas.web.problems import Problem, busy
 from iraas.web.security.authenticator import COOKIE, SESSION, is_bearer
 from iraas.web.security.hosts import check_host
-from iraas.web.state import WebContext
-from iraas.web.streaming.leased_response import TooSlow
+from iraas.web.state import AppState
+from iraas.web.streaming.leased_response import SlowClientError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -49,7 +49,7 @@ DEFAULTS = (
 )
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware.
 
     Args:
@@ -58,7 +58,7 @@ class Guard:
         hosts: Names this server may be called by; empty for any.
     """
 
-    def __init__(self, app: ASGIApp, context: WebContext, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, context: AppState, hosts: frozenset[str]) -> None:
         self._app = app
         self._context = context
         self._hosts = hosts
@@ -81,7 +81,7 @@ class Guard:
             await self._check(scope)
             is_refused = False
             await self._app(scope, receive, answer)
-        except TooSlow:
+        except SlowClientError:
             return
         except Exception as exc:
             if answer.has_begun:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 
-class LoopInbox:
+class EventLoopCallbacks:
     """Runs functions on an event loop, in the order in which they were posted.
 
     Args:

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from iraas.core.index_set import IndexRanges
+from iraas.core.index_set import IndexSet
 from iraas.core.outcomes import Outcome
 from iraas.errors import BackendError, JobNotFoundError
-from iraas.monitoring.job_progress import JobView
+from iraas.monitoring.job_progress import JobProgress
 from iraas.monitoring.status import Status
 from iraas.web.problems import busy
 from iraas.web.security.authenticator import Session
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 OUTCOMES_AT_ONCE = 100
 MAX_ID_CHARACTERS = 2000
@@ -43,16 +43,16 @@ def event(name: str, value: Any, identity: str | None = None) -> str:
     return f"{head}data: {json.dumps(value, separators=(',', ':'))}\n\n"
 
 
-def read_cursor(text: str) -> IndexRanges:
+def read_cursor(text: str) -> IndexSet:
     """The places that a client has; none if it says anything else than what it was told."""
     try:
-        return IndexRanges.decode(text[: 2 * MAX_ID_CHARACTERS])
+        return IndexSet.decode(text[: 2 * MAX_ID_CHARACTERS])
     except ValueError:
-        return IndexRanges()
+        return IndexSet()
 
 
 @contextmanager
-def open_stream(context: WebContext, client: str) -> Iterator[asyncio.Event]:
+def open_stream(context: AppState, client: str) -> Iterator[asyncio.Event]:
     """Count a client's stream for as long as it is open; gives what wakes it up, also when the
     server is about to stop.
 
@@ -85,9 +85,9 @@ class JobEvents:
 
     def __init__(
         self,
-        context: WebContext,
-        view: JobView,
-        seen: IndexRanges,
+        context: AppState,
+        view: JobProgress,
+        seen: IndexSet,
         session: Session | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -190,7 +190,7 @@ class JobEvents:
 
 
 async def status_events(
-    context: WebContext, session: Session | None, alarm: asyncio.Event
+    context: AppState, session: Session | None, alarm: asyncio.Event
 ) -> AsyncIterator[str]:
     """The deployment's status, whenever it changed, until its session or server ends."""
     yield RECONNECT
@@ -211,7 +211,7 @@ async def status_events(
         silent_s += STATUS_S
 
 
-async def latest_status(context: WebContext) -> Status | None:
+async def latest_status(context: AppState) -> Status | None:
     """The deployment's status, a moment old at most if it can be had."""
     try:
         return await context.run(context.status.latest, STATUS_S)

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 
 CHUNK_BYTES = 256 * 1024
 
 
-class TooSlow(Exception):  # noqa: N818 - a client's fault, and nobody is told of it
+class SlowClientError(Exception):
     """A client takes its answer so slowly that it is hung up on."""
 
 
@@ -59,7 +59,7 @@ class LeasedResponse(LeasedStream):
         self,
         data: bytes,
         leases: ExitStack,
-        limits: WebLimits,
+        limits: WebConfig,
         headers: Mapping[str, str],
         media_type: str,
     ) -> None:
@@ -67,7 +67,7 @@ class LeasedResponse(LeasedStream):
         super().__init__(paced(data, limits), leases, {**headers, **length}, media_type)
 
 
-async def paced(data: bytes, limits: WebLimits) -> AsyncIterator[memoryview]:
+async def paced(data: bytes, limits: WebConfig) -> AsyncIterator[memoryview]:
     """Bytes, some at a time.
 
     Raises:
@@ -78,5 +78,5 @@ async def paced(data: bytes, limits: WebLimits) -> AsyncIterator[memoryview]:
     view = memoryview(data)
     for sent in range(0, len(data), CHUNK_BYTES):
         if time() - began > limits.send_s + sent / limits.min_bytes_per_s:
-            raise TooSlow
+            raise SlowClientError
         yield view[sent : sent + CHUNK_BYTES]

@@ -20,8 +20,8 @@ from iraas.errors import ConfigurationError, ProcessDiedError
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import decoder_environment
 from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
-from iraas.web.config import WebLimits
-from iraas.web.limits.round_robin_lock import FairTurns
+from iraas.web.config import WebConfig
+from iraas.web.limits.round_robin_lock import RoundRobinLock
 from iraas.web.problems import Problem
 from iraas.web.thumbnails.lru_cache import SmallCache
 
@@ -44,7 +44,7 @@ class Thumbnailer:
 
     def __init__(
         self,
-        limits: WebLimits,
+        limits: WebConfig,
         command: Sequence[str] | None = None,
         *,
         must_be_confined: bool = False,
@@ -52,7 +52,7 @@ class Thumbnailer:
         self.is_possible = importlib.util.find_spec("PIL") is not None
         command = command or module_command("iraas.web.thumbnails.process")
         self._worker = _Worker(limits, command, must_be_confined=must_be_confined)
-        self._turns = FairTurns()
+        self._turns = RoundRobinLock()
         self._wait_s = limits.thumbnail_s
         self._known = SmallCache(KEPT_BYTES)
         self._idle: asyncio.TimerHandle | None = None
@@ -115,7 +115,7 @@ class _Worker:
     """The child process. Everything but `interrupt` is called from one thread."""
 
     def __init__(
-        self, limits: WebLimits, command: Sequence[str], *, must_be_confined: bool
+        self, limits: WebConfig, command: Sequence[str], *, must_be_confined: bool
     ) -> None:
         self._command = command
         self._must_be_confined = must_be_confined

@@ -9,14 +9,14 @@ from http import HTTPStatus
 from starlette.requests import Request
 
 from iraas.client.sender import check_image
-from iraas.core.jobs import clean_name
+from iraas.core.jobs import sanitize_name
 from iraas.core.outcomes import Outcome
 from iraas.errors import BackendUnavailableError, ImageTooLargeError
 from iraas.web.http.bodies import read_chunks
 from iraas.web.http.multipart import NO_NAME, MultipartReader, Part
-from iraas.web.limits.admission import Admitted, BufferLease
+from iraas.web.limits.admission import Admitted, MemoryReservation
 from iraas.web.problems import Problem
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 SEND_S = 15.0
 """How long a request may wait for its send to be durable; backends have bounds of their own."""
@@ -30,7 +30,7 @@ class Picture:
     data: bytes
 
 
-async def read_picture(request: Request, context: WebContext, lease: BufferLease) -> Picture:
+async def read_picture(request: Request, context: AppState, lease: MemoryReservation) -> Picture:
     """Read a request that carries one picture: as a form with one file, or as its whole body.
 
     Raises:
@@ -50,7 +50,7 @@ async def read_picture(request: Request, context: WebContext, lease: BufferLease
 
 
 async def send_and_wait(
-    context: WebContext, picture: Picture, wait_s: float
+    context: AppState, picture: Picture, wait_s: float
 ) -> tuple[str, Outcome | None]:
     """Send a picture and wait for its outcome; gives back its request's id, and the outcome, or
     None if the time is up, or the server is about to stop: then it is on the queue, durably.
@@ -65,13 +65,13 @@ async def send_and_wait(
 
 
 async def _send_admitted(
-    context: WebContext, picture: Picture, wait_s: float, waiter: "_Waiter"
+    context: AppState, picture: Picture, wait_s: float, waiter: "_Waiter"
 ) -> tuple[str, Outcome | None]:
     post = context.inbox.post
     request_id = context.singles.send(
         picture.name,
         picture.data,
-        expect=lambda identity: context.router.expect(
+        register=lambda identity: context.router.register(
             identity, lambda outcome: post(partial(waiter.conclude, outcome))
         ),
         sent=lambda error: post(partial(waiter.note_sent, error)),
@@ -84,7 +84,7 @@ async def _send_admitted(
         outcome = None
     finally:
         context.waiting.discard(waiter.outcome)
-        context.router.forget(request_id)
+        context.router.unregister(request_id)
     if outcome is None:
         await waiter.wait_until_sent()
     context.metrics.accepted.inc()
@@ -122,7 +122,7 @@ class _Waiter:
             raise self._error
 
 
-async def _read_raw(request: Request, context: WebContext, lease: BufferLease) -> Picture:
+async def _read_raw(request: Request, context: AppState, lease: MemoryReservation) -> Picture:
     most = context.limits.max_image_bytes
     data = bytearray()
     async for chunk in read_chunks(request, context):
@@ -130,12 +130,12 @@ async def _read_raw(request: Request, context: WebContext, lease: BufferLease) -
             raise _too_large(most)
         lease.grow(len(chunk))
         data += chunk
-    name = clean_name(request.query_params.get("name", "")) or NO_NAME
+    name = sanitize_name(request.query_params.get("name", "")) or NO_NAME
     return Picture(name, bytes(data))
 
 
 async def _read_form(
-    request: Request, context: WebContext, lease: BufferLease, content_type: str
+    request: Request, context: AppState, lease: MemoryReservation, content_type: str
 ) -> Picture:
     most = context.limits.max_image_bytes
     reader = MultipartReader(content_type, lease, max_file_bytes=most, max_files=1)

@@ -10,17 +10,17 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from iraas.client.batch_sender import Parcel
-from iraas.client.sender import OutgoingImage, check_image
+from iraas.client.batch_sender import PendingSend
+from iraas.client.sender import ImageUpload, check_image
 from iraas.core.jobs import PAGE_SIZE, Job, ManifestEntry
 from iraas.errors import BackendError, ImageError, ImageTooLargeError, IraasError
 from iraas.web.http.bodies import read_chunks
 from iraas.web.http.multipart import MultipartReader, Part
 from iraas.web.http.open_bodies import stopping
-from iraas.web.limits.admission import Admitted, BufferLease
+from iraas.web.limits.admission import Admitted, MemoryReservation
 from iraas.web.limits.clients import client_of
 from iraas.web.problems import Problem, problem_of
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 FLUSH_IMAGES = 32
 FLUSH_BYTES = 4_000_000
@@ -71,7 +71,7 @@ class _Arrived:
     error: ImageError | None
 
 
-class JobIntake:
+class UploadHandler:
     """Takes one request's pictures into a job.
 
     Args:
@@ -84,7 +84,7 @@ class JobIntake:
 
     def __init__(
         self,
-        context: WebContext,
+        context: AppState,
         job: Job | None,
         source: str,
         check_fields: Callable[[dict[str, str]], None] = lambda _: None,
@@ -128,7 +128,7 @@ class JobIntake:
         await self._flush()
         return self.result
 
-    async def _read(self, request: Request, lease: BufferLease) -> None:
+    async def _read(self, request: Request, lease: MemoryReservation) -> None:
         limits = self._context.limits
         reader = MultipartReader(
             request.headers.get("content-type", ""),
@@ -143,7 +143,7 @@ class JobIntake:
             reader.finish()
         await self._flush(lease)
 
-    async def _take_part(self, part: Part, lease: BufferLease) -> None:
+    async def _take_part(self, part: Part, lease: MemoryReservation) -> None:
         if part.filename is None:
             self.result.fields[part.field] = part.data.decode("utf-8", "replace")
             lease.shrink(len(part.data))
@@ -170,7 +170,7 @@ class JobIntake:
             or len(self._arrived) >= PAGE_SIZE
         )
 
-    async def _flush(self, lease: BufferLease | None = None) -> None:
+    async def _flush(self, lease: MemoryReservation | None = None) -> None:
         if not self._arrived:
             return
         self._check_fields(self.result.fields)
@@ -188,25 +188,25 @@ class JobIntake:
             result.job = await context.run(context.uploads.open, self._source)
         names = [one.name for one in arrived]
         entries = await context.run(context.uploads.add, result.job.job_id, names)
-        images: list[OutgoingImage] = []
+        images: list[ImageUpload] = []
         refusals: list[tuple[ManifestEntry, ImageError]] = []
         for entry, one in zip(entries, arrived, strict=True):
             if one.error is None:
-                images.append(OutgoingImage(entry.index, entry.name, one.data))
+                images.append(ImageUpload(entry.index, entry.name, one.data))
             else:
                 refusals.append((entry, one.error))
         await context.run(context.sender(result.job).refuse_all, refusals)
         await self._send(result.job, images, admitted)
         self._note_refused(refusals)
 
-    async def _send(self, job: Job, images: list[OutgoingImage], admitted: Admitted) -> None:
+    async def _send(self, job: Job, images: list[ImageUpload], admitted: Admitted) -> None:
         if not images:
             return
         context = self._context
         sender = context.sender(job)
         countdown = _Countdown(len(images), admitted)
         parcels = [
-            Parcel(sender, image, partial(_tell, context, countdown, place))
+            PendingSend(sender, image, partial(_tell, context, countdown, place))
             for place, image in enumerate(images)
         ]
         context.batcher.put(parcels)
@@ -218,7 +218,7 @@ class JobIntake:
         self.result.accepted += len(images)
         context.metrics.accepted.inc(len(images))
 
-    async def _give_up(self, job: Job, unsent: list[OutgoingImage], error: Exception) -> None:
+    async def _give_up(self, job: Job, unsent: list[ImageUpload], error: Exception) -> None:
         """Let a job not wait for ever for pictures whose requester is told that they were not
         accepted, and who will send them again.
         """
@@ -308,5 +308,5 @@ class _Countdown:
             self.done.set_result(None)
 
 
-def _tell(context: WebContext, countdown: _Countdown, place: int, error: Exception | None) -> None:
+def _tell(context: AppState, countdown: _Countdown, place: int, error: Exception | None) -> None:
     context.inbox.post(partial(countdown.one_sent, place, error))

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.core.keys import worker_key
 from iraas.core.records import decode_worker
 from tests.functional.aws.boot_shim import BootShim, Machine, booting
@@ -46,7 +46,7 @@ def backend(endpoint: str, tmp_path: Path) -> Iterator[AwsBackend]:
         "shim",
         "us-east-1",
         endpoint_url=endpoint,
-        options=FleetOptions(max_life_min=99),
+        options=FleetConfig(max_life_min=99),
         bundle=lambda: bundle,
         sleep=lambda _: time.sleep(0.1),
     )
@@ -56,8 +56,8 @@ def backend(endpoint: str, tmp_path: Path) -> Iterator[AwsBackend]:
 
 
 @pytest.fixture
-def open_options() -> FleetOptions:
-    return FleetOptions(web_cidr="203.0.113.0/24")
+def open_options() -> FleetConfig:
+    return FleetConfig(web_cidr="203.0.113.0/24")
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -166,7 +166,7 @@ def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
 
 
 def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only(
-    shim: BootShim, backend: AwsBackend, open_options: FleetOptions
+    shim: BootShim, backend: AwsBackend, open_options: FleetConfig
 ) -> None:
     opened = AwsBackend(
         "shim",

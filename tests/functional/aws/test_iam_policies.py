@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.iam.policies import Place, Statement, policy_document
 from iraas.backends.aws.iam.role_permissions import (
     SESSION_MANAGER,
@@ -106,7 +106,7 @@ def run(
             DEPLOYMENT,
             REGION,
             endpoint_url=recorder.url,
-            options=FleetOptions(kinds=("c6a.large",), capacity=2),
+            options=FleetConfig(kinds=("c6a.large",), capacity=2),
             bundle=lambda: bundle_path,
         )
         backend.stack.provision()

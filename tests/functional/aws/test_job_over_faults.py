@@ -15,7 +15,7 @@ from typing import cast
 
 import pytest
 
-from iraas.client.submission import Pace, Submission
+from iraas.client.submission import JobSubmission, SubmissionConfig
 from iraas.core.ids import split_request_id
 from iraas.core.jobs import ImageFile, Job
 from iraas.core.keys import input_key
@@ -23,7 +23,7 @@ from iraas.core.messages import Request, decode_request
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
 from iraas.core.ports import Backend, UncountedStorage
 from iraas.errors import BackendError, BackendUnavailableError
-from iraas.jobs.outcome_writer import Finished, Finisher
+from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.jobs.store import create_job
 from iraas.worker.leases import LeaseKeeper
 from tests.functional.aws.deployments import Deployment
@@ -112,7 +112,7 @@ class Worker:
     def __init__(self, name: str, backend: Backend) -> None:
         self._name = name
         self._backend = backend
-        self._finisher = Finisher(backend)
+        self._finisher = OutcomeWriter(backend)
 
     def work(self, done: threading.Event) -> None:
         with LeaseKeeper(self._backend.requests, LEASE_S) as leases:
@@ -136,7 +136,7 @@ class Worker:
                 if image is None:
                     image = self._backend.inputs.get(input_key(asked.request_id, "jpg"))
                 found = outcome_of(asked, image, self._name)
-                batch.append(Finished(asked, found, message.receipt))
+                batch.append(CompletedRequest(asked, found, message.receipt))
             if batch:
                 self._finisher.finish(batch)
         finally:
@@ -186,12 +186,12 @@ def submit(backend: Backend, job: Job) -> list[dict[int, str]]:
     for _ in range(MOST_TRIES):
         seen: dict[int, str] = {}
         told.append(seen)
-        submission = Submission(
+        submission = JobSubmission(
             backend,
             job,
             requester_id=f"submit-{len(told)}",
             max_image_bytes=10**7,
-            pace=Pace(window=10, wait_s=0.5, look_s=1.0),
+            config=SubmissionConfig(window=10, wait_s=0.5, store_poll_s=1.0),
         )
         try:
             for outcome in submission.outcomes():

@@ -10,9 +10,9 @@ import pytest
 from iraas.backends.aws.backend import _LAUNCH_LIMITS
 from iraas.backends.aws.fleet.ec2_launch import (
     SEND_WITHIN_S,
-    Refused,
-    Started,
-    Unknown,
+    Launched,
+    Rejected,
+    Unconfirmed,
     guard_launches,
     send_launch,
 )
@@ -40,13 +40,13 @@ def test_two_tries_fit_into_the_time_that_a_launch_has() -> None:
 
 
 def test_a_launch_starts_an_instance(client: Any) -> None:
-    assert isinstance(send(client), Started)
+    assert isinstance(send(client), Launched)
 
 
 def test_the_sdk_repeats_nothing_behind_our_back(client: Any, proxy: FaultProxy) -> None:
     before = len(proxy.seen)
     proxy.plan_all(lambda _: answer(503, "Unavailable"))
-    assert isinstance(send(client), Unknown)
+    assert isinstance(send(client), Unconfirmed)
     assert len(proxy.seen) - before == 2  # ours, and ours once more under the same token
 
 
@@ -55,7 +55,7 @@ def test_a_request_without_an_answer_proves_nothing(
     client: Any, proxy: FaultProxy, fault: Any
 ) -> None:
     proxy.plan_all(lambda _: fault)
-    assert isinstance(send(client), Unknown)
+    assert isinstance(send(client), Unconfirmed)
 
 
 def test_a_refusal_for_want_of_capacity_is_a_refusal_whatever_its_status(
@@ -72,7 +72,7 @@ def test_a_refusal_for_want_of_capacity_is_a_refusal_whatever_its_status(
         return Reply(500, {"Content-Type": "text/xml"}, body.encode())
 
     proxy.plan_all(lambda _: no_capacity)
-    assert send(client) == Refused("InsufficientInstanceCapacity")
+    assert send(client) == Rejected("InsufficientInstanceCapacity")
 
 
 def test_where_nothing_listens_nothing_was_sent() -> None:
@@ -82,7 +82,7 @@ def test_where_nothing_listens_nothing_was_sent() -> None:
     )
     found = send(session.client("ec2"))
     session.close()
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejected)
 
 
 def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
@@ -101,7 +101,7 @@ def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
     guard_launches(client.meta.events, clock)
     before = len(proxy.seen)
     found = send_launch(client, REQUEST, before=time.time() + 60, clock=clock)
-    assert found == Refused("LaunchTooLate")
+    assert found == Rejected("LaunchTooLate")
     assert len(proxy.seen) == before
 
 

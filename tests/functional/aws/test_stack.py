@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetOptions
+from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetConfig
 from iraas.backends.aws.provisioning.queues import QueuePart
 from iraas.core.ports import Stack
 from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
@@ -97,7 +97,7 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     open_backend().stack.provision()
-    options = FleetOptions(kinds=("c7i.large",), pricings=("on-demand",), max_life_min=77)
+    options = FleetConfig(kinds=("c7i.large",), pricings=("on-demand",), max_life_min=77)
     changed = open_backend(options=options)
     changed.stack.provision()
     again = open_backend()
@@ -116,7 +116,7 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
 def test_a_fleet_never_exceeds_what_it_was_provisioned_for(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
-    open_backend(options=FleetOptions(capacity=2)).stack.provision()
+    open_backend(options=FleetConfig(capacity=2)).stack.provision()
     assert len(open_backend(capacity=19).fleet.launch(5).launched) == 2
 
 
@@ -322,12 +322,12 @@ def test_nobody_gets_into_an_instance_unless_asked(
         ]
 
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == ([], [])
-    open_backend(options=FleetOptions(web_cidr="203.0.113.7/32")).stack.provision()
+    open_backend(options=FleetConfig(web_cidr="203.0.113.7/32")).stack.provision()
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == (
         [],
         [(8000, "203.0.113.7/32")],
     )
-    open_backend(options=FleetOptions()).stack.provision()
+    open_backend(options=FleetConfig()).stack.provision()
     assert rules("iraas-demo-web") == []
 
 

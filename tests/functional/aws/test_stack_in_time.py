@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.provisioning.launch_templates import TemplatePart
 from iraas.backends.aws.provisioning.queues import QueuePart
 from iraas.backends.aws.provisioning.roles import RolePart
@@ -148,7 +148,7 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     made = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     backend.fleet.launch(1)
-    moved = open_backend(options=FleetOptions(subnet_ids=(made,)))
+    moved = open_backend(options=FleetConfig(subnet_ids=(made,)))
     moved.stack.provision()
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["iraas-demo-*"]}]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetOptions
+from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetConfig
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.storage.s3_store import S3Store
 from iraas.bootstrap import open_aws
@@ -49,7 +49,7 @@ def own_prices(tmp_path: Path) -> Path:
     return path
 
 
-def keep(options: FleetOptions) -> None:
+def keep(options: FleetConfig) -> None:
     """Write down what a deployment is provisioned with, as provisioning does."""
     backend = AwsBackend("unpriced", "us-east-1")
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
@@ -70,13 +70,13 @@ def test_provisioning_refuses_a_type_without_a_price_unless_a_table_names_it(
     with open_aws(replace(odd, prices=own_prices), to_provision=True) as backend:
         assert backend.stack.options().kinds == ("c6a.large", "x9.huge")
     with open_aws(settings, to_provision=True) as backend:
-        assert backend.stack.options() == FleetOptions()
+        assert backend.stack.options() == FleetConfig()
 
 
 def test_a_limit_on_spending_is_refused_while_a_type_has_no_price(
     settings: Settings, own_prices: Path
 ) -> None:
-    keep(FleetOptions(kinds=("c6a.large", "x9.huge")))
+    keep(FleetConfig(kinds=("c6a.large", "x9.huge")))
     with pytest.raises(ConfigurationError, match=r"--max-spend cannot be held: x9\.huge"):
         check_spend_limit(settings, 5.0)
     check_spend_limit(settings, None)

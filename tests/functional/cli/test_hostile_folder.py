@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.jobs.store import manifest, open_job
+from iraas.jobs.store import get_job, manifest
 from tests.functional.cli.deployment import Deployment
 
 HOSTILE = """
@@ -99,5 +99,5 @@ def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
         lease.release()
     assert "1 link skipped." in done.stderr
     with closing(deployment.open()) as backend:
-        job = open_job(backend, deployment.job_id())
+        job = get_job(backend, deployment.job_id())
         assert [one.name for one in manifest(backend, job)] == ["a.jpg"]

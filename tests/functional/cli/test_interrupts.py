@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from iraas.client.job_sender import SEND_IMAGES
-from iraas.client.submission import Pace
+from iraas.client.submission import SubmissionConfig
 from tests.functional.cli.deployment import Deployment, finish
 from tests.functional.cli.terminal import CTRL_C
 from tests.waiting import wait_until
 
-SENT = Pace().window // SEND_IMAGES * SEND_IMAGES
+SENT = SubmissionConfig().window // SEND_IMAGES * SEND_IMAGES
 """Images that are under way at once at most; they are sent in batches."""
 
 RESUME = re.compile(r"(\d[\d,]*) of (\d[\d,]*) images are done\. Resume with: (iraas submit .*)")

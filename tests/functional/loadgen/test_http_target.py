@@ -15,7 +15,7 @@ from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.http_target import HttpTarget, check_url
 from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import Api, LoadPlan
-from iraas.loadgen.sampling import Load, Watch
+from iraas.loadgen.sampling import Load, Sampler
 from iraas.loadgen.session import LoadResult, make_load
 from tests.functional.loadgen.fake_tier import FakeTier, Outcomes, fake_tier
 from tests.waiting import PATIENCE_S
@@ -47,7 +47,7 @@ def load(
                 plan,
                 target,
                 [CAT],
-                watch=Watch(target.load, 0.05) if watched else None,
+                watch=Sampler(target.load, 0.05) if watched else None,
                 ended=measured.append,
                 show=lambda _: None,
                 random=Random(1),
@@ -178,7 +178,7 @@ def test_the_token_is_not_taken_to_another_server(location: str) -> None:
     with fake_tier(accept) as tier:
         answer = ask(tier, token="s3cret")
 
-    assert answer.failure is Failure.GARBLED
+    assert answer.failure is Failure.MALFORMED
     assert len(tier.requests) == 1
 
 
@@ -248,7 +248,7 @@ def test_what_does_not_speak_http_is_a_failure_and_no_crash(raw: bytes) -> None:
     with raw_server(raw) as url, fake_url(url) as tier:
         answer = ask(tier)
 
-    assert answer.failure in {Failure.CONNECTION, Failure.GARBLED}
+    assert answer.failure in {Failure.CONNECTION, Failure.MALFORMED}
 
 
 def test_five_hundreds_and_garbage_are_told_apart(outcomes: Outcomes) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import Backend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 
 
@@ -21,7 +21,7 @@ def serve(backend: MemoryBackend) -> Iterator[Serve]:
     started: list[WebProcess] = []
 
     def start(
-        limits: WebLimits | None = None, on: Backend | None = None, **options: str
+        limits: WebConfig | None = None, on: Backend | None = None, **options: str
     ) -> WebProcess:
         web = start_web(on or backend, limits, **options)
         started.append(web)

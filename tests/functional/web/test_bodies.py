@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import picture
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.test_gate_for_clients import PUBLIC_URL
@@ -60,7 +60,7 @@ def drip(raw: socket.socket) -> bytes:
 def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
     serve: Serve,
 ) -> None:
-    web = serve(WebLimits(max_body_bytes=100_000, max_image_bytes=90_000))
+    web = serve(WebConfig(max_body_bytes=100_000, max_image_bytes=90_000))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 100001"))
         assert b" 413 " in answer(raw)
@@ -79,21 +79,21 @@ def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
 
 
 def test_a_body_that_stops_coming_is_given_up(serve: Serve) -> None:
-    web = serve(WebLimits(idle_s=0.3))
+    web = serve(WebConfig(idle_s=0.3))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000") + b"\xff\xd8")
         assert b" 408 " in answer(raw)
 
 
 def test_a_body_that_drips_is_given_up(serve: Serve) -> None:
-    web = serve(WebLimits(idle_s=5, body_s=0.5))
+    web = serve(WebConfig(idle_s=5, body_s=0.5))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000"))
         assert b" 408 " in drip(raw)
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
-    web = serve(WebLimits(head_s=0.3))
+    web = serve(WebConfig(head_s=0.3))
     for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET /healthz HTTP/1.1\r\n"):
         with connect(web) as raw:
             raw.sendall(beginning)
@@ -149,7 +149,7 @@ def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, stat
 
 
 def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> None:
-    web = serve(WebLimits(max_buffered_bytes=200_000, client_share=1.0))
+    web = serve(WebConfig(max_buffered_bytes=200_000, client_share=1.0))
     kind = {"content-type": "image/jpeg"}
     found = web.client.post("/api/v1/classify", content=picture("x" * 300_000), headers=kind)
     assert found.status_code == 429
@@ -161,7 +161,7 @@ def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> No
 
 
 def test_a_body_that_is_slower_than_the_least_rate_is_given_up(serve: Serve) -> None:
-    web = serve(WebLimits(idle_s=0.5, min_bytes_per_s=100_000))
+    web = serve(WebConfig(idle_s=0.5, min_bytes_per_s=100_000))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000000") + b"\xff\xd8")
         found = drip(raw)
@@ -184,7 +184,7 @@ def many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("many_files")
 def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: Worker) -> None:
     """None of them is given up while this test waits."""
-    web = serve(WebLimits(idle_s=2 * PATIENCE_S), token=TOKEN, public_url=PUBLIC_URL)
+    web = serve(WebConfig(idle_s=2 * PATIENCE_S), token=TOKEN, public_url=PUBLIC_URL)
     client = ("X-Forwarded-For: 203.0.113.1", f"Authorization: Bearer {TOKEN}")
     began = head("/api/v1/classify", "Content-Length: 200000", *client) + b"\xff\xd8\xff"
     with contextlib.ExitStack() as stack:
@@ -212,7 +212,7 @@ def _is_over(raw: socket.socket) -> bool:
 
 
 def test_one_client_cannot_have_all_event_streams(serve: Serve) -> None:
-    web = serve(WebLimits(max_streams=8), token=TOKEN, public_url=PUBLIC_URL)
+    web = serve(WebConfig(max_streams=8), token=TOKEN, public_url=PUBLIC_URL)
     client = f"X-Forwarded-For: 203.0.113.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
     ask = b"GET /api/v1/status/events HTTP/1.1\r\nHost: localhost\r\n" + client.encode()
     with contextlib.ExitStack() as stack:
@@ -231,7 +231,7 @@ def test_one_client_cannot_have_all_event_streams(serve: Serve) -> None:
 
 
 def test_one_client_cannot_have_all_connections(serve: Serve) -> None:
-    web = serve(WebLimits(max_connections=12))
+    web = serve(WebConfig(max_connections=12))
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(connect(web)) for _ in range(3)]
         with connect(web) as fourth:

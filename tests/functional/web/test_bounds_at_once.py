@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.uploads.upload_handler import FLUSH_IMAGES
 from tests.fakes.scripted import picture
 from tests.functional.web.test_jobs import make_job
@@ -55,7 +55,7 @@ def upload(count: int) -> bytes:
 
 
 def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -> None:
-    web = serve(WebLimits(max_streams=40, client_share=0.25))
+    web = serve(WebConfig(max_streams=40, client_share=0.25))
     web.client.get("/api/v1/status")
     job_id = make_job(web, "cat")
     for path in ("/api/v1/status/events", f"/api/v1/jobs/{job_id}/events"):
@@ -69,7 +69,7 @@ def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -
 def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(max_pending=40, room_s=0.2))
+    web = serve(WebConfig(max_pending=40, room_s=0.2))
     statuses = asyncio.run(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
     assert set(statuses) == {202, 429}
     # One request may pass it with what it has in its hands.
@@ -79,7 +79,7 @@ def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
 def test_single_pictures_at_once_do_not_pass_the_bound_of_the_backlog(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(max_pending=20))
+    web = serve(WebConfig(max_pending=20))
     request = post("/api/v1/classify?wait_s=0", picture("cat"), "image/jpeg")
     statuses = asyncio.run(statuses_at_once(web, [request] * CLIENTS))
     assert (statuses.count(202), statuses.count(429)) == (20, CLIENTS - 20)
@@ -87,7 +87,7 @@ def test_single_pictures_at_once_do_not_pass_the_bound_of_the_backlog(
 
 
 def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) -> None:
-    web = serve(WebLimits(max_pending=2, room_s=0.2))
+    web = serve(WebConfig(max_pending=2, room_s=0.2))
     for _ in range(5):
         made = web.client.post("/api/v1/jobs", files=[("f", ("notes.txt", b"text"))])
         assert made.status_code == 202, made.text
@@ -100,7 +100,7 @@ def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) ->
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("path", ["/api/v1/jobs/{}/retry", "/jobs/{}/retry", "/jobs/{}/retry/0"])
 def test_a_retry_is_refused_while_too_many_images_are_pending(serve: Serve, path: str) -> None:
-    web = serve(WebLimits(max_pending=2))
+    web = serve(WebConfig(max_pending=2))
     job_id = make_job(web, "cat")
     web.server._server._context.admission.sampled(1_000_000, 0)
     assert web.client.post(path.format(job_id)).status_code == 429

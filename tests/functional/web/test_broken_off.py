@@ -9,7 +9,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import request_id
 from iraas.core.keys import input_key
 from iraas.errors import BackendUnavailableError
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
@@ -50,7 +50,7 @@ def store(web: WebProcess, backend: MemoryBackend, data: bytes) -> str:
 def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(send_s=1.0, room_s=0.1, max_buffered_bytes=50_000_000, client_share=1.0))
+    web = serve(WebConfig(send_s=1.0, room_s=0.1, max_buffered_bytes=50_000_000, client_share=1.0))
     address = store(web, backend, LARGE)
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -68,7 +68,7 @@ def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
 
 
 def test_a_download_waits_for_room(serve: Serve, backend: MemoryBackend) -> None:
-    web = serve(WebLimits(max_buffered_bytes=45_000_000, client_share=1.0))
+    web = serve(WebConfig(max_buffered_bytes=45_000_000, client_share=1.0))
     address = store(web, backend, LARGE)
     with web.client.stream("GET", address) as first:
         assert first.status_code == 200

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.core.index_set import IndexRanges
-from iraas.web.config import WebLimits
+from iraas.core.index_set import IndexSet
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN
 from tests.functional.web.test_jobs import files, make_job
 from tests.functional.web.web_process import Event, Serve, WebProcess, Worker, event_of, read_events
@@ -69,7 +69,7 @@ def test_a_stream_goes_on_where_it_broke_off_on_another_server(serve: Serve, hir
     have = next(one.identity for one in before if one.name == "outcomes")
     first.stop()
     second = serve()
-    seen = IndexRanges.decode(have)
+    seen = IndexSet.decode(have)
     rest = read_events(second.client.get(address, headers={"last-event-id": have}))
     told = labels_of([one for one in before if one.identity == have]) + labels_of(rest)
     assert len(seen) + len(labels_of(rest)) == 10
@@ -131,7 +131,7 @@ def test_a_stream_follows_a_cancelled_job_until_what_was_on_its_way_is_done(
 
 def test_a_stopping_server_does_not_wait_for_streams(serve: Serve) -> None:
     """Their time to drain is longer than this test waits."""
-    web = serve(WebLimits(drain_s=2 * PATIENCE_S))
+    web = serve(WebConfig(shutdown_timeout_s=2 * PATIENCE_S))
     job_id = make_job(web, "cat")
     opened = threading.Barrier(5)
 
@@ -150,7 +150,7 @@ def test_a_stopping_server_does_not_wait_for_streams(serve: Serve) -> None:
 
 
 def test_streams_beyond_the_limit_are_told_to_come_again(serve: Serve) -> None:
-    web = serve(WebLimits(max_streams=1))
+    web = serve(WebConfig(max_streams=1))
     job_id = make_job(web, "cat")
     with following(web, f"/api/v1/jobs/{job_id}/events") as events:
         next(events)

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import revoked_session_key
 from iraas.web.app import create_app
-from iraas.web.security.authenticator import COOKIE, SESSION_S, Access
+from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
 from tests.functional.web.test_gate import ONE, TOKEN
 from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
 
@@ -58,7 +58,7 @@ def _of_router(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
 
 
 @dataclass(frozen=True)
-class Site:
+class ProvisioningContext:
     """A running server, a job of it, and the credentials of everybody."""
 
     web: WebProcess
@@ -74,16 +74,16 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def site() -> Iterator[ProvisioningContext]:
     backend = MemoryBackend()
     web = start_web(backend, token=TOKEN)
     made = web.client.post(
         "/api/v1/jobs", files=ONE, headers={"authorization": f"Bearer {TOKEN}"}
     ).json()
-    access = Access(TOKEN, time.time, DEPLOYMENT)
+    access = Authenticator(TOKEN, time.time, DEPLOYMENT)
     valid = access.new_session()
     session = access.find_session(valid)
-    over = Access(TOKEN, lambda: time.time() - SESSION_S - 60, DEPLOYMENT).new_session()
+    over = Authenticator(TOKEN, lambda: time.time() - SESSION_S - 60, DEPLOYMENT).new_session()
     gone = access.new_session()
     logged_out = access.find_session(gone)
     assert session is not None
@@ -98,11 +98,11 @@ def site() -> Iterator[Site]:
         "of the old format": f"csrf a.9999999999.{csrf}",
         "expired": over,
         "logged out": gone,
-        "of another token": Access(ANOTHER_TOKEN, time.time, DEPLOYMENT).new_session(),
-        "of another deployment": Access(TOKEN, time.time, "another").new_session(),
+        "of another token": Authenticator(ANOTHER_TOKEN, time.time, DEPLOYMENT).new_session(),
+        "of another deployment": Authenticator(TOKEN, time.time, "another").new_session(),
         "valid": valid,
     }
-    yield Site(web, made["job_id"], cookies, csrf)
+    yield ProvisioningContext(web, made["job_id"], cookies, csrf)
     web.stop()
 
 
@@ -121,7 +121,7 @@ STRANGERS = (
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize(("method", "path"), routes())
 def test_a_stranger_gets_nothing_but_what_is_public(
-    site: Site, method: str, path: str, who: str
+    site: ProvisioningContext, method: str, path: str, who: str
 ) -> None:
     cookie = site.cookies[who]
     headers = {"cookie": f'{COOKIE}="{cookie}"'} if cookie else {}
@@ -134,7 +134,7 @@ def test_a_stranger_gets_nothing_but_what_is_public(
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in routes() if one not in PUBLIC])
-def test_a_wrong_bearer_is_a_stranger(site: Site, method: str, path: str) -> None:
+def test_a_wrong_bearer_is_a_stranger(site: ProvisioningContext, method: str, path: str) -> None:
     # Not through the site's own client: who is wrong too often is not heard, which is 429.
     status = site.ask(method, path, {"authorization": "Bearer wrong"})
     assert status in {401, 429}, (method, path)
@@ -142,7 +142,7 @@ def test_a_wrong_bearer_is_a_stranger(site: Site, method: str, path: str) -> Non
 
 @pytest.mark.parametrize(("method", "path"), routes())
 def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
-    site: Site, method: str, path: str
+    site: ProvisioningContext, method: str, path: str
 ) -> None:
     headers = {"cookie": f"{COOKIE}={site.cookies['valid']}"}
     status = site.ask(method, path, headers)
@@ -162,7 +162,7 @@ def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
     [one for one in routes() if one[1].startswith("/api/") or one == ("POST", "/")],
 )
 def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
-    site: Site, method: str, path: str
+    site: ProvisioningContext, method: str, path: str
 ) -> None:
     session = {"cookie": f"{COOKIE}={site.cookies['valid']}", "x-csrf-token": site.csrf}
     for headers in (session, {"authorization": f"Bearer {TOKEN}"}):
@@ -189,5 +189,5 @@ def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> Non
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/admin", "/docs/x"])
-def test_what_is_nowhere_is_not_told_to_strangers(site: Site, path: str) -> None:
+def test_what_is_nowhere_is_not_told_to_strangers(site: ProvisioningContext, path: str) -> None:
     assert httpx2.get(f"{site.web.url}{path}").status_code == 401

@@ -7,7 +7,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.errors import BackendUnavailableError, ConfigurationError
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.security.authenticator import COOKIE
 from iraas.web.server import WebServer, check_safe
 from tests.fakes.scripted import picture
@@ -171,14 +171,14 @@ def test_on_loopback_it_answers_to_no_other_name(web: WebProcess, host: str) -> 
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_again(serve: Serve) -> None:
-    web = serve(WebLimits(requests_per_s=0.5, request_burst=3))
+    web = serve(WebConfig(requests_per_s=0.5, request_burst=3))
     statuses = [web.client.get("/login").status_code for _ in range(5)]
     assert statuses == [303, 303, 303, 429, 429]
     assert web.client.get("/login").headers["retry-after"] in {"1", "2"}
 
 
 def test_probes_are_answered_whatever_the_rate(serve: Serve) -> None:
-    web = serve(WebLimits(requests_per_s=0.5, request_burst=1))
+    web = serve(WebConfig(requests_per_s=0.5, request_burst=1))
     for path in ("/healthz", "/readyz"):
         assert {web.client.get(path).status_code for _ in range(5)} == {200}
 

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import Serve, WebProcess
 
@@ -11,7 +11,7 @@ PUBLIC_URL = "https://photos.example.com"
 
 
 def test_a_client_that_is_wrong_about_the_token_too_often_is_not_heard(serve: Serve) -> None:
-    web = serve(WebLimits(wrong_tokens_per_minute=3), token=TOKEN)
+    web = serve(WebConfig(wrong_tokens_per_minute=3), token=TOKEN)
     wrong, right = ({"authorization": f"Bearer {one}"} for one in ("wrong", TOKEN))
     assert web.client.get("/api/v1/status", headers=wrong).status_code == 401
     assert web.client.post("/login", data={"token": "wrong"}).status_code == 403
@@ -32,7 +32,7 @@ def test_a_client_that_is_wrong_about_the_token_too_often_is_not_heard(serve: Se
 
 
 def test_one_client_that_is_wrong_does_not_keep_another_out(serve: Serve) -> None:
-    web = serve(WebLimits(wrong_tokens_per_minute=1), token=TOKEN, public_url=PUBLIC_URL)
+    web = serve(WebConfig(wrong_tokens_per_minute=1), token=TOKEN, public_url=PUBLIC_URL)
 
     def status(token: str, client: str) -> int:
         headers = {"authorization": f"Bearer {token}", "x-forwarded-for": client}
@@ -44,7 +44,7 @@ def test_one_client_that_is_wrong_does_not_keep_another_out(serve: Serve) -> Non
 
 
 def test_a_session_goes_on_while_its_client_is_not_heard(serve: Serve) -> None:
-    web = serve(WebLimits(wrong_tokens_per_minute=1), token=TOKEN)
+    web = serve(WebConfig(wrong_tokens_per_minute=1), token=TOKEN)
     log_in(web)
     assert httpx2.post(f"{web.url}/login", data={"token": "wrong"}).status_code == 403
     assert httpx2.post(f"{web.url}/login", data={"token": TOKEN}).status_code == 429
@@ -87,7 +87,7 @@ def test_behind_a_proxy_it_is_called_by_its_public_name(serve: Serve) -> None:
 
 
 def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_says(serve: Serve) -> None:
-    limits = WebLimits(requests_per_s=0.01, request_burst=1)
+    limits = WebConfig(requests_per_s=0.01, request_burst=1)
     proxied = serve(limits, token=TOKEN, public_url="https://photos.example.com")
 
     def ask(web: WebProcess, forwarded: str) -> int:

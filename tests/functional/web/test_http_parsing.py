@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.functional.web.test_bodies import connect
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess
@@ -121,7 +121,7 @@ def test_any_host_that_is_one_is_served_where_any_name_is_good(serve: Serve, hos
 def test_whoever_sends_garbage_again_and_again_does_not_fill_the_log(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    web = serve(WebLimits(request_burst=10_000))
+    web = serve(WebConfig(request_burst=10_000))
     kind = {"content-type": "multipart/form-data; boundary=x"}
     with caplog.at_level(logging.DEBUG):
         for number in range(30):

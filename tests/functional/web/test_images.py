@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
@@ -80,7 +80,7 @@ def test_images_that_take_too_much_cpu_time_keep_no_thumbnail_from_another_job(
     pixels = np.random.default_rng(1).integers(0, 255, (4000, 4000, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90, progressive=True)
-    web = serve(WebLimits(image_cpu_s=0.1))
+    web = serve(WebConfig(image_cpu_s=0.1))
     slow = [send(web, "slow.jpg", file.getvalue()) for _ in range(4)]
     honest = send(web, "honest.png", encoded("PNG", (500, 500)))
     with ThreadPoolExecutor(5) as pool:

@@ -10,7 +10,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.core.control_chars import csv_text
 from iraas.jobs.store import list_jobs
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN, picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
@@ -59,7 +59,7 @@ def test_a_job_gives_each_picture_its_outcome_beside_its_name(web: WebProcess) -
 
 @pytest.mark.usefixtures("worker")
 def test_what_is_no_picture_is_refused_by_name_and_the_rest_goes_on(serve: Serve) -> None:
-    web = serve(WebLimits(max_image_bytes=1000))
+    web = serve(WebConfig(max_image_bytes=1000))
     sent = [
         *files("cat"),
         ("images", ("notes.txt", b"plain text")),
@@ -267,7 +267,7 @@ def test_failed_pictures_can_be_tried_again_and_refused_ones_stay(
 def test_an_upload_waits_for_room_and_tells_what_it_accepted_when_there_is_none(
     serve: Serve, hire: Hire, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(max_pending=40, room_s=0.3))
+    web = serve(WebConfig(max_pending=40, room_s=0.3))
     answer = web.client.post("/api/v1/jobs", files=files(*(f"l{n}" for n in range(100))))
     assert answer.status_code == 429
     problem = answer.json()
@@ -292,7 +292,7 @@ def test_more_files_than_the_usual_thousand_are_taken(web: WebProcess) -> None:
 def test_too_many_files_are_refused_and_leave_at_most_a_cancelled_job(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(max_files=50))
+    web = serve(WebConfig(max_files=50))
     answer = web.client.post("/api/v1/jobs", files=files(*(f"l{n}" * 5000 for n in range(60))))
     assert answer.status_code == 413
     assert answer.json()["code"] == "too-many-files"

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import picture
 from tests.functional.web.test_every_route import routes
 from tests.functional.web.web_process import WebProcess, Worker, start_web
@@ -32,7 +32,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-LIMITS = WebLimits(wait_s=0.5, max_wait_s=0.5)
+LIMITS = WebConfig(wait_s=0.5, max_wait_s=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import REVOKED_SESSIONS
 from iraas.errors import BackendUnavailableError
-from iraas.web.security.authenticator import COOKIE, SESSION_S, Access
+from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
 from tests.functional.web.test_gate import ONE, TOKEN, log_in
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import wait_until
@@ -54,16 +54,18 @@ def test_a_csrf_token_is_given_to_a_known_session_only(serve: Serve) -> None:
 
 def test_a_session_is_over_after_twelve_hours_whatever_the_browser_keeps(serve: Serve) -> None:
     web = serve(token=TOKEN)
-    just_over = Access(TOKEN, lambda: time.time() - SESSION_S - 5, DEPLOYMENT).new_session()
-    nearly_over = Access(TOKEN, lambda: time.time() - SESSION_S + 600, DEPLOYMENT).new_session()
-    from_tomorrow = Access(TOKEN, lambda: time.time() + 86_400, DEPLOYMENT).new_session()
+    just_over = Authenticator(TOKEN, lambda: time.time() - SESSION_S - 5, DEPLOYMENT).new_session()
+    nearly_over = Authenticator(
+        TOKEN, lambda: time.time() - SESSION_S + 600, DEPLOYMENT
+    ).new_session()
+    from_tomorrow = Authenticator(TOKEN, lambda: time.time() + 86_400, DEPLOYMENT).new_session()
     found = [status_with(web, one) for one in (just_over, nearly_over, from_tomorrow)]
     assert found == [401, 200, 401]
 
 
 def test_a_session_of_another_deployment_is_none_here(serve: Serve) -> None:
     web = serve(token=TOKEN)
-    assert status_with(web, Access(TOKEN, time.time, "another-shop").new_session()) == 401
+    assert status_with(web, Authenticator(TOKEN, time.time, "another-shop").new_session()) == 401
 
 
 def test_a_session_ends_at_the_logout_and_stays_ended_after_a_restart(
@@ -98,7 +100,7 @@ def test_a_session_that_cannot_be_checked_lets_nobody_in(
     serve: Serve, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web = serve(token=TOKEN)
-    session = Access(TOKEN, time.time, DEPLOYMENT).new_session()
+    session = Authenticator(TOKEN, time.time, DEPLOYMENT).new_session()
 
     def away(*_: object, **__: object) -> None:
         raise BackendUnavailableError("the disk is gone")

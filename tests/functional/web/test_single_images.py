@@ -8,7 +8,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.jobs.store import list_jobs, manifest
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN, picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
@@ -158,7 +158,7 @@ def test_single_pictures_are_a_job_that_the_command_line_sees(
 def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
     serve: Serve, backend: MemoryBackend, hire: Hire
 ) -> None:
-    web = serve(WebLimits(max_pending=5))
+    web = serve(WebConfig(max_pending=5))
     tickets = [
         web.client.post(
             "/api/v1/classify?wait_s=0", content=picture(f"l{number}"), headers=JPEG
@@ -184,7 +184,7 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
 def test_a_stopping_server_answers_those_who_wait_with_tickets(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebLimits(drain_s=1.0))
+    web = serve(WebConfig(shutdown_timeout_s=1.0))
     statuses: list[int] = []
 
     def ask() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.client.storage_guard import StorageLimits
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
@@ -77,7 +77,7 @@ def test_a_body_that_cannot_fit_is_refused_by_the_length_that_it_says(
 def test_an_upload_that_says_no_length_stops_where_the_quota_ends_and_goes_on_when_there_is_room(
     backend: MemoryBackend, serve: Serve, hire: Callable[[], Worker]
 ) -> None:
-    limits = WebLimits(storage=StorageLimits(max_stored_bytes=6_000_000))
+    limits = WebConfig(storage=StorageLimits(max_stored_bytes=6_000_000))
     web = serve(limits)
     request = httpx2.Request("POST", f"{web.url}/api/v1/jobs", files=files(60))
     content_type = {"Content-Type": request.headers["content-type"]}

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN
 from tests.functional.web.test_jobs import files
 from tests.functional.web.web_process import Serve, Worker
@@ -69,8 +69,8 @@ def receiver() -> Iterator[Receiver]:
     receiver.stop()
 
 
-def limits(receiver: Receiver) -> WebLimits:
-    return WebLimits(webhook_hosts=(receiver.host,), webhook_secret=SECRET)
+def limits(receiver: Receiver) -> WebConfig:
+    return WebConfig(webhook_hosts=(receiver.host,), webhook_secret=SECRET)
 
 
 def test_the_end_of_a_job_is_told_once_signed(
@@ -139,7 +139,7 @@ def test_a_webhook_goes_to_listed_hosts_only(serve: Serve, receiver: Receiver, u
 
 
 def test_without_a_secret_there_are_no_webhooks(serve: Serve, receiver: Receiver) -> None:
-    web = serve(WebLimits(webhook_hosts=(receiver.host,)))
+    web = serve(WebConfig(webhook_hosts=(receiver.host,)))
     answer = web.client.post("/api/v1/jobs", params={"webhook": receiver.url}, files=files("cat"))
     assert answer.status_code == 422
 

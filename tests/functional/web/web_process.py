@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import httpx2
 
 from iraas.core.ports import Backend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.server import WebServer
-from iraas.worker.heartbeat import Beat
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 from tests.fakes.scripted import ScriptedClassifier
 from tests.waiting import PATIENCE_S
 
@@ -49,7 +49,7 @@ class WebProcess:
         self.client.close()
 
 
-def start_web(backend: Backend, limits: WebLimits | None = None, **options: str) -> WebProcess:
+def start_web(backend: Backend, limits: WebConfig | None = None, **options: str) -> WebProcess:
     """Start a web tier and wait until it takes requests."""
     server = WebServer(backend, deployment=DEPLOYMENT, port=0, limits=limits, **options)
     is_ready = threading.Event()
@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, backend: Backend) -> None:
         self.classifier = AnyPictureClassifier()
         self._pipeline = Pipeline(
-            backend, self.classifier, "w-test", limits=Limits(wait_s=0.1), tell=_not_told
+            backend, self.classifier, "w-test", limits=WorkerLimits(wait_s=0.1), tell=_not_told
         )
         self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
         self._thread.start()
@@ -92,7 +92,7 @@ class Worker:
         assert not self._thread.is_alive()
 
 
-def _not_told(_: Beat) -> None:
+def _not_told(_: Heartbeat) -> None:
     """No supervisor listens."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from iraas.backends.memory import MemoryBackend
 from iraas.core.records import decode_worker
 from iraas.worker.child_process import ClassifierProcess
-from iraas.worker.supervisor import Rules, Supervisor
+from iraas.worker.supervisor import Supervisor, SupervisorConfig
 
 CHILD = [sys.executable, "-E", str(Path(__file__).with_name("scripted_child.py"))]
 
@@ -22,7 +22,7 @@ def child(steps: list[dict[str, object]]) -> ClassifierProcess:
 
 
 def main() -> None:
-    steps, drain_s = json.loads(sys.argv[1]), float(sys.argv[2])
+    steps, shutdown_timeout_s = json.loads(sys.argv[1]), float(sys.argv[2])
     backend = MemoryBackend()
     put = backend.records.put
 
@@ -37,7 +37,9 @@ def main() -> None:
         "w-1",
         processes=1,
         start=lambda: child(steps),
-        rules=Rules(drain_s=drain_s, grace_s=60.0, life_s=30.0),
+        rules=SupervisorConfig(
+            shutdown_timeout_s=shutdown_timeout_s, idle_timeout_s=60.0, max_lifetime_s=30.0
+        ),
     )
     print(supervisor.run().encode().decode())  # noqa: T201 - as above
 

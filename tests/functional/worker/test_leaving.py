@@ -13,7 +13,7 @@ from iraas.core.messages import encode_request
 from iraas.core.outcomes import decode_outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 from tests.fakes.scripted import JOB, ScriptedClassifier, request
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -44,7 +44,7 @@ def backend(tmp_path: Path) -> Iterator[Polling]:
     opened.close()
 
 
-def run(backend: Polling, limits: Limits) -> tuple[Pipeline, threading.Thread]:
+def run(backend: Polling, limits: WorkerLimits) -> tuple[Pipeline, threading.Thread]:
     """Start a pipeline and wait until its receive waits."""
     backend.receiving.clear()
     pipeline = Pipeline(backend, ScriptedClassifier(), "w-1", limits=limits, tell=lambda beat: None)
@@ -57,7 +57,7 @@ def run(backend: Polling, limits: Limits) -> tuple[Pipeline, threading.Thread]:
 def test_a_job_that_comes_while_a_worker_leaves_costs_its_images_no_second_receive(
     backend: Polling,
 ) -> None:
-    leaving, thread = run(backend, Limits(wait_s=3.0))
+    leaving, thread = run(backend, WorkerLimits(wait_s=3.0))
     leaving.stop()
     backend.requests.send(
         [OutboundMessage(encode_request(request(index)), group=JOB) for index in range(IMAGES)]
@@ -66,7 +66,7 @@ def test_a_job_that_comes_while_a_worker_leaves_costs_its_images_no_second_recei
     assert not thread.is_alive()
     assert backend.requests.depth().in_flight == 0
 
-    next_one, thread = run(backend, Limits(wait_s=0.1))
+    next_one, thread = run(backend, WorkerLimits(wait_s=0.1))
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     next_one.stop()
     thread.join(PATIENCE_S)

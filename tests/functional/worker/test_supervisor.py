@@ -17,7 +17,7 @@ from iraas.core.keys import worker_key
 from iraas.core.ports import OutboundMessage, QueueDepth
 from iraas.core.records import WorkerRecord, decode_worker
 from iraas.worker.child_process import ClassifierProcess
-from iraas.worker.supervisor import MAX_DEATHS_PER_MINUTE, Rules, Supervisor
+from iraas.worker.supervisor import MAX_DEATHS_PER_MINUTE, Supervisor, SupervisorConfig
 from tests.functional.worker.supervised import child
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -36,7 +36,7 @@ def hurried() -> float:
 def supervise(
     backend: MemoryBackend,
     *scripts: Steps,
-    rules: Rules,
+    rules: SupervisorConfig,
     processes: int = 1,
     interrupted: Callable[[], str] = str,
 ) -> WorkerRecord:
@@ -80,7 +80,13 @@ def held_by_somebody(backend: MemoryBackend) -> str:
 
 
 def test_it_leaves_when_idle_with_nothing_left(backend: MemoryBackend) -> None:
-    record = supervise(backend, IDLE, IDLE, processes=2, rules=Rules(grace_s=2.0, life_s=900.0))
+    record = supervise(
+        backend,
+        IDLE,
+        IDLE,
+        processes=2,
+        rules=SupervisorConfig(idle_timeout_s=2.0, max_lifetime_s=900.0),
+    )
     assert record.state == "gone"
     assert record.reason.startswith("idle for ")
     assert record.reason.endswith("no image is left")
@@ -104,7 +110,9 @@ def test_it_stays_while_an_image_is_left_anywhere(
     backend: MemoryBackend, put: Callable[[MemoryBackend], None]
 ) -> None:
     put(backend)
-    record = supervise(backend, IDLE, rules=Rules(grace_s=0.0, life_s=25.0))
+    record = supervise(
+        backend, IDLE, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+    )
     assert record.reason == "its life of 25 s is over"
 
 
@@ -120,7 +128,11 @@ def test_it_stays_while_an_image_is_left_anywhere(
 )
 def test_it_stays_while_a_process_is_busy(backend: MemoryBackend, other: Steps) -> None:
     record = supervise(
-        backend, IDLE, other, processes=2, rules=Rules(grace_s=0.0, life_s=25.0, stall_s=200.0)
+        backend,
+        IDLE,
+        other,
+        processes=2,
+        rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0, stall_timeout_s=200.0),
     )
     assert record.reason == "its life of 25 s is over"
 
@@ -131,7 +143,9 @@ def test_a_process_that_dies_is_replaced_and_what_it_held_is_released(
     receipt = held_by_somebody(backend)
     dies: Steps = [{"beat": {"held": [receipt], "done": 4, "failed": 1}}, {"kill": signal.SIGKILL}]
     works: Steps = [{"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
-    record = supervise(backend, dies, works, rules=Rules(grace_s=0.0, life_s=25.0))
+    record = supervise(
+        backend, dies, works, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+    )
     assert backend.requests.depth() == QueueDepth(1, 0, 0)
     assert (record.state, record.done, record.failed) == ("gone", 6, 1)
 
@@ -139,7 +153,9 @@ def test_a_process_that_dies_is_replaced_and_what_it_held_is_released(
 def test_a_process_that_left_in_order_is_replaced_without_a_fuss(backend: MemoryBackend) -> None:
     receipt = held_by_somebody(backend)
     leaves: Steps = [{"beat": {"held": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
-    record = supervise(backend, leaves, IDLE, rules=Rules(grace_s=0.0, life_s=25.0))
+    record = supervise(
+        backend, leaves, IDLE, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+    )
     assert backend.requests.depth() == QueueDepth(0, 1, 0)
     assert record.done == 3
 
@@ -149,14 +165,23 @@ def test_a_process_without_progress_is_ended_and_what_it_held_is_released(
 ) -> None:
     receipt = held_by_somebody(backend)
     stalls: Steps = [{"beat": {"held": [receipt]}}, {"wait": "polite"}]
-    record = supervise(backend, stalls, IDLE, rules=Rules(grace_s=0.0, stall_s=10.0, life_s=40.0))
+    record = supervise(
+        backend,
+        stalls,
+        IDLE,
+        rules=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=10.0, max_lifetime_s=40.0),
+    )
     assert backend.requests.depth() == QueueDepth(1, 0, 0)
     assert record.state == "gone"
 
 
 def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend) -> None:
     put_in_flight(backend)
-    record = supervise(backend, IDLE, rules=Rules(grace_s=0.0, stall_s=5.0, life_s=25.0))
+    record = supervise(
+        backend,
+        IDLE,
+        rules=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=5.0, max_lifetime_s=25.0),
+    )
     assert record.reason == "its life of 25 s is over"
 
 
@@ -172,13 +197,20 @@ def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend)
 def test_processes_that_never_come_up_make_a_broken_worker(
     backend: MemoryBackend, script: Steps, reason: str
 ) -> None:
-    record = supervise(backend, script, rules=Rules(stall_s=10.0, life_s=900.0))
+    record = supervise(
+        backend, script, rules=SupervisorConfig(stall_timeout_s=10.0, max_lifetime_s=900.0)
+    )
     assert (record.state, record.reason) == ("broken", reason)
     assert decode_worker(backend.records.get(worker_key("w-1"))).state == "broken"
 
 
 def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
-    record = supervise(backend, [{"exit": 3}], IDLE, rules=Rules(grace_s=0.0, life_s=600.0))
+    record = supervise(
+        backend,
+        [{"exit": 3}],
+        IDLE,
+        rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=600.0),
+    )
     assert record.state == "gone"
 
 
@@ -186,13 +218,13 @@ def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
     backend: MemoryBackend,
 ) -> None:
     says: Steps = [{"beat": {"model": "", "error": "the bundle is mangled"}}, {"exit": 70}]
-    record = supervise(backend, says, rules=Rules(life_s=900.0))
+    record = supervise(backend, says, rules=SupervisorConfig(max_lifetime_s=900.0))
     assert (record.state, record.reason) == ("broken", "the bundle is mangled")
 
 
 def test_too_many_deaths_in_a_minute_make_a_broken_worker(backend: MemoryBackend) -> None:
     dies: Steps = [{"beat": {"done": 1}}, {"kill": signal.SIGKILL}]
-    record = supervise(backend, dies, processes=4, rules=Rules(life_s=900.0))
+    record = supervise(backend, dies, processes=4, rules=SupervisorConfig(max_lifetime_s=900.0))
     assert record.state == "broken"
     assert record.reason == f"{MAX_DEATHS_PER_MINUTE} classifier processes died within a minute"
     assert record.done >= MAX_DEATHS_PER_MINUTE
@@ -203,7 +235,7 @@ def test_a_machine_that_will_be_taken_away_is_left_in_time(backend: MemoryBacken
     record = supervise(
         backend,
         IDLE,
-        rules=Rules(life_s=900.0),
+        rules=SupervisorConfig(max_lifetime_s=900.0),
         interrupted=lambda: "the spot instance is taken back in two minutes",
     )
     assert (record.state, record.reason) == (
@@ -213,7 +245,11 @@ def test_a_machine_that_will_be_taken_away_is_left_in_time(backend: MemoryBacken
 
 
 def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend) -> None:
-    record = supervise(backend, DEAF, rules=Rules(grace_s=0.0, drain_s=5.0, life_s=600.0))
+    record = supervise(
+        backend,
+        DEAF,
+        rules=SupervisorConfig(idle_timeout_s=0.0, shutdown_timeout_s=5.0, max_lifetime_s=600.0),
+    )
     assert record.state == "gone"
 
 
@@ -224,14 +260,18 @@ def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend)
 )
 def test_garbage_on_the_pipe_is_passed_over(backend: MemoryBackend, garbage: str) -> None:
     script: Steps = [{"say": garbage}, {"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
-    record = supervise(backend, script, rules=Rules(grace_s=0.0, life_s=900.0))
+    record = supervise(
+        backend, script, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
+    )
     assert (record.state, record.done) == ("gone", 2)
 
 
 def test_a_beat_may_come_in_pieces(backend: MemoryBackend) -> None:
     line = json.dumps({"model": "m", "held": [], "empty_polls": 3})
     script: Steps = [{"say": line[:20]}, {"say": line[20:]}, {"say": "\n"}, {"wait": "polite"}]
-    record = supervise(backend, script, rules=Rules(grace_s=0.0, life_s=900.0))
+    record = supervise(
+        backend, script, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
+    )
     assert record.model == "m"
 
 
@@ -253,7 +293,7 @@ class WatchedBackend(MemoryBackend):
 def test_the_record_tells_the_life_of_a_worker() -> None:
     backend = WatchedBackend()
     script: Steps = [{"beat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
-    supervise(backend, script, rules=Rules(grace_s=20.0, life_s=600.0))
+    supervise(backend, script, rules=SupervisorConfig(idle_timeout_s=20.0, max_lifetime_s=600.0))
     states = [one.state for one in backend.told]
     assert states[0] == "starting"
     assert states[-3:] == ["running", "draining", "gone"]
@@ -263,10 +303,10 @@ def test_the_record_tells_the_life_of_a_worker() -> None:
     assert all(one.started_at == backend.told[0].started_at for one in backend.told)
 
 
-def started(steps: Steps, drain_s: float) -> subprocess.Popen[str]:
+def started(steps: Steps, shutdown_timeout_s: float) -> subprocess.Popen[str]:
     program = str(Path(__file__).with_name("supervised.py"))
     process = subprocess.Popen(
-        [sys.executable, program, json.dumps(steps), str(drain_s)],
+        [sys.executable, program, json.dumps(steps), str(shutdown_timeout_s)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -286,13 +326,13 @@ def finished(process: subprocess.Popen[str], numbers: Sequence[signal.Signals]) 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(number: signal.Signals) -> None:
-    process = started(IDLE, drain_s=20.0)
+    process = started(IDLE, shutdown_timeout_s=20.0)
     record = finished(process, [number])
     assert (record.state, record.reason) == ("gone", "told to leave")
 
 
 def test_a_second_signal_does_not_wait_for_the_drain() -> None:
-    process = started(DEAF, drain_s=1000.0)
+    process = started(DEAF, shutdown_timeout_s=1000.0)
     (deaf,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -303,7 +343,7 @@ def test_a_second_signal_does_not_wait_for_the_drain() -> None:
 
 
 def test_when_the_supervisor_is_killed_its_processes_leave() -> None:
-    process = started(IDLE, drain_s=1.0)
+    process = started(IDLE, shutdown_timeout_s=1.0)
     (orphan,) = psutil.Process(process.pid).children()
     process.kill()
     process.communicate()

@@ -11,7 +11,7 @@ import pytest
 from iraas.cli.settings import resolve_settings
 from iraas.cli.settings_files import MAX_FILE_BYTES, say_on_stderr, user_file
 from iraas.core.resolver import settings_environment
-from iraas.core.settings import Resolved, Settings, is_secret, variable
+from iraas.core.settings import ResolvedSettings, Settings, is_secret, variable
 from iraas.errors import ConfigurationError
 from tests.unit.core.test_settings import SAMPLES
 
@@ -40,7 +40,7 @@ class Place:
         path.chmod(0o644)
         return path
 
-    def resolve(self, config: Path | str | None = None, **flags: str) -> Resolved:
+    def resolve(self, config: Path | str | None = None, **flags: str) -> ResolvedSettings:
         self.said.clear()
         named = None if config is None else str(config)
         return resolve_settings(flags, None, named, say=self.said.append)

@@ -4,8 +4,8 @@ import threading
 import weakref
 from collections.abc import Sequence
 
-from iraas.client.batch_sender import Parcel, SendBatcher
-from iraas.client.sender import OutgoingImage, Sender
+from iraas.client.batch_sender import BatchSender, PendingSend
+from iraas.client.sender import ImageUpload, Sender
 from iraas.core.jobs import Job
 from iraas.core.ports import OutboundMessage
 from tests.fakes.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, picture, receive
@@ -17,8 +17,8 @@ def sender(backend: FlakyBackend, job_id: str = JOB) -> Sender:
     return Sender(backend, job, reply_to="web-1", clock=Clock())
 
 
-def image(index: int, size: int = 10) -> OutgoingImage:
-    return OutgoingImage(index, f"{index}.jpg", picture("x" * size))
+def image(index: int, size: int = 10) -> ImageUpload:
+    return ImageUpload(index, f"{index}.jpg", picture("x" * size))
 
 
 class Backend(FlakyBackend):
@@ -44,13 +44,13 @@ class Backend(FlakyBackend):
 def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
     backend = Backend()
     backend.gate.clear()
-    batcher = SendBatcher(backend, threads=1, linger_s=0)
+    batcher = BatchSender(backend, threads=1, linger_s=0)
     batcher.start()
     told: list[Exception | None] = []
-    batcher.put([Parcel(sender(backend), image(0), told.append)])
+    batcher.put([PendingSend(sender(backend), image(0), told.append)])
     assert backend.is_waiting.wait(PATIENCE_S)
     one, other = sender(backend), sender(backend, OTHER_JOB)
-    batcher.put([Parcel((one, other)[n % 2], image(n), told.append) for n in range(1, 31)])
+    batcher.put([PendingSend((one, other)[n % 2], image(n), told.append) for n in range(1, 31)])
     assert not told
     backend.gate.set()
     wait_until(lambda: len(told) == 31)
@@ -62,9 +62,9 @@ def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
 def test_a_batch_is_bounded_by_count_and_by_bytes() -> None:
     backend = Backend()
     backend.gate.clear()
-    batcher = SendBatcher(backend, threads=1, linger_s=0, max_images=4, max_bytes=1000)
-    batcher.put([Parcel(sender(backend), image(n), _ignored) for n in range(8)])
-    batcher.put([Parcel(sender(backend), image(n, 400), _ignored) for n in range(6)])
+    batcher = BatchSender(backend, threads=1, linger_s=0, max_images=4, max_bytes=1000)
+    batcher.put([PendingSend(sender(backend), image(n), _ignored) for n in range(8)])
+    batcher.put([PendingSend(sender(backend), image(n, 400), _ignored) for n in range(6)])
     backend.gate.set()
     batcher.start()
     batcher.stop()
@@ -73,9 +73,9 @@ def test_a_batch_is_bounded_by_count_and_by_bytes() -> None:
 
 def test_large_images_are_stored_before_their_messages_are_sent() -> None:
     backend = FlakyBackend(Clock(), max_body_bytes=2000)
-    batcher = SendBatcher(backend)
+    batcher = BatchSender(backend)
     batcher.start()
-    batcher.put([Parcel(sender(backend), image(n, 9000), _ignored) for n in range(3)])
+    batcher.put([PendingSend(sender(backend), image(n, 9000), _ignored) for n in range(3)])
     batcher.stop()
     assert len(list(backend.inputs.list())) == 3
     assert len(receive(backend, 3)) == 3
@@ -84,26 +84,26 @@ def test_large_images_are_stored_before_their_messages_are_sent() -> None:
 def test_a_failed_send_is_told_to_each_and_the_next_one_works() -> None:
     backend = FlakyBackend(Clock())
     backend.requests.failures = 1
-    batcher = SendBatcher(backend, threads=1)
+    batcher = BatchSender(backend, threads=1)
     batcher.start()
     told: list[Exception | None] = []
-    batcher.put([Parcel(sender(backend), image(n), told.append) for n in range(2)])
+    batcher.put([PendingSend(sender(backend), image(n), told.append) for n in range(2)])
     wait_until(lambda: len(told) == 2)
     assert all("away" in str(one) for one in told)
-    batcher.put([Parcel(sender(backend), image(2), told.append)])
+    batcher.put([PendingSend(sender(backend), image(2), told.append)])
     batcher.stop()
     assert told[2] is None
 
 
 def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
     backend = FlakyBackend(Clock())
-    batcher = SendBatcher(backend, threads=1)
+    batcher = BatchSender(backend, threads=1)
     done: list[int] = []
 
     def before() -> None:
         done.append(backend.requests.depth().total)
 
-    batcher.put([Parcel(sender(backend), image(n), _ignored, before) for n in range(5)])
+    batcher.put([PendingSend(sender(backend), image(n), _ignored, before) for n in range(5)])
     batcher.start()
     batcher.stop()
     assert done == [0]
@@ -114,7 +114,7 @@ def _ignored(_: Exception | None) -> None:
 
 
 def test_what_was_sent_is_held_no_longer() -> None:
-    batcher = SendBatcher(Backend(), threads=1, linger_s=0)
+    batcher = BatchSender(Backend(), threads=1, linger_s=0)
     batcher.start()
     told: list[Exception | None] = []
 
@@ -122,7 +122,7 @@ def test_what_was_sent_is_held_no_longer() -> None:
         told.append(error)
 
     held = weakref.ref(callback)  # by the parcel, as its image is
-    batcher.put([Parcel(sender(Backend()), image(0), callback)])
+    batcher.put([PendingSend(sender(Backend()), image(0), callback)])
     del callback
     wait_until(lambda: told and held() is None)
     batcher.stop()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.client.job_sender import Dispatch
+from iraas.client.job_sender import JobSender
 from iraas.client.outcome_ledger import OutcomeLedger
 from iraas.client.sender import Sender
 from iraas.core.ids import split_request_id
@@ -37,7 +37,7 @@ def entries(tmp_path: Path) -> list[ManifestEntry]:
     return made
 
 
-Make = Callable[..., Dispatch]
+Make = Callable[..., JobSender]
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def ledger() -> OutcomeLedger:
 
 @pytest.fixture
 def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator[Make]:
-    made: list[Dispatch] = []
+    made: list[JobSender] = []
 
-    def build(window: int = 1000, max_image_bytes: int = 10**6) -> Dispatch:
+    def build(window: int = 1000, max_image_bytes: int = 10**6) -> JobSender:
         job = Job(JOB, 1.0, TOTAL, sealed=True)
         sender = Sender(backend, job, reply_to="", clock=clock)
         made.append(
-            Dispatch(backend, sender, ledger, window=window, max_image_bytes=max_image_bytes)
+            JobSender(backend, sender, ledger, window=window, max_image_bytes=max_image_bytes)
         )
         return made[-1]
 

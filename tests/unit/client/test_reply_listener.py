@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.client.reply_listener import ReplyRouter, RouterTiming
+from iraas.client.reply_listener import ReplyListener, RouterTiming
 from iraas.core.keys import outcome_key
 from iraas.core.messages import encode_reply
 from iraas.core.outcomes import Outcome
@@ -14,7 +14,7 @@ from iraas.core.ports import OutboundMessage
 from tests.fakes.scripted import JOB, outcome, request
 from tests.waiting import wait_until
 
-TIMING = RouterTiming(wait_s=0.05, gather_s=0.0, look_s=0.1, idle_s=0.1)
+TIMING = RouterTiming(wait_s=0.05, batch_window_s=0.0, store_poll_s=0.1, idle_s=0.1)
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def backend() -> MemoryBackend:
 
 
 @pytest.fixture
-def router(backend: MemoryBackend) -> Iterator[ReplyRouter]:
+def router(backend: MemoryBackend) -> Iterator[ReplyListener]:
     numbers = itertools.count()
-    router = ReplyRouter(backend, new_id=lambda: f"web-{next(numbers)}", timing=TIMING)
+    router = ReplyListener(backend, new_id=lambda: f"web-{next(numbers)}", timing=TIMING)
     router.start()
     yield router
     router.stop()
@@ -36,11 +36,11 @@ def reply(backend: MemoryBackend, to: str, told: Outcome) -> None:
 
 
 def test_each_reply_is_told_to_exactly_who_waits_for_it(
-    router: ReplyRouter, backend: MemoryBackend
+    router: ReplyListener, backend: MemoryBackend
 ) -> None:
     told: dict[int, list[Outcome]] = {number: [] for number in range(3)}
     for number, found in told.items():
-        router.expect(request(number).request_id, found.append)
+        router.register(request(number).request_id, found.append)
     for number in (2, 0):
         reply(backend, router.requester_id, outcome(request(number)))
     wait_until(lambda: told[0] and told[2])
@@ -48,9 +48,9 @@ def test_each_reply_is_told_to_exactly_who_waits_for_it(
     assert told[0][0].request_id == request(0).request_id
 
 
-def test_a_second_reply_is_told_to_nobody(router: ReplyRouter, backend: MemoryBackend) -> None:
+def test_a_second_reply_is_told_to_nobody(router: ReplyListener, backend: MemoryBackend) -> None:
     told: list[Outcome] = []
-    router.expect(request(0).request_id, told.append)
+    router.register(request(0).request_id, told.append)
     for _ in range(3):
         reply(backend, router.requester_id, outcome(request(0)))
     queue = backend.responses.find(router.requester_id)
@@ -59,7 +59,7 @@ def test_a_second_reply_is_told_to_nobody(router: ReplyRouter, backend: MemoryBa
 
 
 def test_who_watches_a_job_is_told_of_all_of_it_until_they_leave(
-    router: ReplyRouter, backend: MemoryBackend
+    router: ReplyListener, backend: MemoryBackend
 ) -> None:
     one: list[Outcome] = []
     other: list[Outcome] = []
@@ -74,10 +74,10 @@ def test_who_watches_a_job_is_told_of_all_of_it_until_they_leave(
 
 
 def test_a_lost_reply_is_made_good_from_the_store(
-    router: ReplyRouter, backend: MemoryBackend
+    router: ReplyListener, backend: MemoryBackend
 ) -> None:
     told: list[Outcome] = []
-    router.expect(request(0).request_id, told.append)
+    router.register(request(0).request_id, told.append)
     stored = outcome(request(0))
     backend.outputs.put(outcome_key(stored.request_id), stored.encode())
     wait_until(lambda: told)
@@ -85,30 +85,32 @@ def test_a_lost_reply_is_made_good_from_the_store(
 
 
 def test_a_lost_queue_is_replaced_by_one_of_another_name(
-    router: ReplyRouter, backend: MemoryBackend
+    router: ReplyListener, backend: MemoryBackend
 ) -> None:
     told: list[Outcome] = []
     first = router.requester_id
-    router.expect(request(0).request_id, told.append)
+    router.register(request(0).request_id, told.append)
     backend.responses.delete(first)
     wait_until(lambda: router.requester_id != first and router.is_listening)
     reply(backend, router.requester_id, outcome(request(0)))
     wait_until(lambda: told)
 
 
-def test_a_mangled_reply_hinders_no_other(router: ReplyRouter, backend: MemoryBackend) -> None:
+def test_a_mangled_reply_hinders_no_other(router: ReplyListener, backend: MemoryBackend) -> None:
     told: list[Outcome] = []
-    router.expect(request(0).request_id, told.append)
+    router.register(request(0).request_id, told.append)
     backend.responses.find(router.requester_id).send([OutboundMessage("garbage")])
     reply(backend, router.requester_id, outcome(request(0)))
     wait_until(lambda: told)
 
 
-def test_a_forgotten_request_is_told_to_nobody(router: ReplyRouter, backend: MemoryBackend) -> None:
+def test_a_forgotten_request_is_told_to_nobody(
+    router: ReplyListener, backend: MemoryBackend
+) -> None:
     told: list[Outcome] = []
-    router.expect(request(0).request_id, told.append)
-    router.expect(request(1).request_id, told.append)
-    router.forget(request(0).request_id)
+    router.register(request(0).request_id, told.append)
+    router.register(request(1).request_id, told.append)
+    router.unregister(request(0).request_id)
     for number in (0, 1):
         reply(backend, router.requester_id, outcome(request(number)))
     wait_until(lambda: told)
@@ -116,7 +118,7 @@ def test_a_forgotten_request_is_told_to_nobody(router: ReplyRouter, backend: Mem
 
 
 def test_it_leaves_no_queue_behind(backend: MemoryBackend) -> None:
-    router = ReplyRouter(backend, new_id=lambda: "web-x", timing=TIMING)
+    router = ReplyListener(backend, new_id=lambda: "web-x", timing=TIMING)
     router.start()
     assert backend.responses.requesters() == ["web-x"]
     router.stop()

@@ -7,7 +7,7 @@ import pytest
 
 from iraas.client.sender import (
     SENDER,
-    OutgoingImage,
+    ImageUpload,
     Sender,
     check_image,
     read_image,
@@ -44,7 +44,7 @@ def sent(backend: FlakyBackend) -> Request:
 def test_an_image_that_fits_travels_inside_its_message(
     backend: FlakyBackend, sender: Sender, clock: Clock
 ) -> None:
-    sender.send([OutgoingImage(3, "cat.jpg", picture("cat"))])
+    sender.send([ImageUpload(3, "cat.jpg", picture("cat"))])
     assert sent(backend) == Request(
         request(3).request_id, "cat.jpg", clock.now, REQUESTER, picture("cat")
     )
@@ -55,7 +55,7 @@ def test_a_larger_one_is_put_in_the_input_store_first(clock: Clock) -> None:
     backend = FlakyBackend(clock, max_body_bytes=2000)
     sender = Sender(backend, Job(JOB, 1.0, 5, sealed=True), reply_to="", clock=clock)
     large = picture("x" * 1500)
-    sender.send([OutgoingImage(0, "big.jpg", large), OutgoingImage(1, "s.jpg", picture("s"))])
+    sender.send([ImageUpload(0, "big.jpg", large), ImageUpload(1, "s.jpg", picture("s"))])
     requests = {one.name: one for one in (sent(backend), sent(backend))}
     key = input_key(request(0).request_id, "jpg")
     assert requests["big.jpg"].image is None
@@ -65,7 +65,7 @@ def test_a_larger_one_is_put_in_the_input_store_first(clock: Clock) -> None:
 
 
 def test_sending_twice_makes_the_same_request_twice(backend: FlakyBackend, sender: Sender) -> None:
-    image = OutgoingImage(0, "cat.jpg", picture("cat"))
+    image = ImageUpload(0, "cat.jpg", picture("cat"))
     sender.send([image])
     sender.send([image])
     assert sent(backend) == sent(backend)

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from iraas.client.batch_sender import SendBatcher
-from iraas.client.single_requests import SingleRequests
+from iraas.client.batch_sender import BatchSender
+from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
 from iraas.jobs.store import list_jobs, manifest
@@ -20,9 +20,9 @@ class Shop:
         self.clock = Clock()
         self.backend = FlakyBackend(self.clock)
         self.requester = "web-1"
-        self.batcher = SendBatcher(self.backend, threads=1)
+        self.batcher = BatchSender(self.backend, threads=1)
         self.batcher.start()
-        self.singles = SingleRequests(
+        self.singles = SingleRequestClient(
             self.backend,
             self.batcher,
             requester_id=lambda: self.requester,
@@ -33,7 +33,7 @@ class Shop:
 
     def send(self, name: str) -> str:
         return self.singles.send(
-            name, picture("cat"), expect=self.expected.append, sent=lambda _: None
+            name, picture("cat"), register=self.expected.append, sent=lambda _: None
         )
 
     def jobs(self) -> list[tuple[int, bool, list[str]]]:

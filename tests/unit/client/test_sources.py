@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iraas.client.sender import read_file
-from iraas.client.sources import find_pictures
+from iraas.client.sources import find_images
 from iraas.core.jobs import ImageFile
 from iraas.errors import BrokenImageError, NotAnImageError, UsageError
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*paths: str, lists: list[io.StringIO] | None = None) -> list[str]:
-    return [one.name for one in find_pictures(paths, lists or [])]
+    return [one.name for one in find_images(paths, lists or [])]
 
 
 def test_a_folder_gives_the_pictures_in_it_and_below_in_the_order_of_their_names(
@@ -40,7 +40,7 @@ def test_a_folder_gives_the_pictures_in_it_and_below_in_the_order_of_their_names
 
 def test_every_picture_knows_where_it_is(folder: Path) -> None:
     for path in (str(folder), "sub", "b.jpg", "*.jpg"):
-        for one in find_pictures([path]):
+        for one in find_images([path]):
             assert Path(one.path).is_absolute()
             assert Path(one.path).is_file()
 
@@ -149,7 +149,7 @@ def test_a_pattern_with_two_stars_ends_in_spite_of_a_loop(folder: Path) -> None:
 def test_a_name_that_is_no_text_can_be_shown_and_its_path_still_leads_to_it(folder: Path) -> None:
     raw = os.fsencode(folder) + b"/sub/caf\xe9.jpg"
     Path(os.fsdecode(raw)).write_bytes(b"here")
-    (picture,) = [one for one in find_pictures(["sub"]) if "caf" in one.name]
+    (picture,) = [one for one in find_images(["sub"]) if "caf" in one.name]
     assert picture.name == "caf\ufffd.jpg"
     assert Path(picture.path).read_bytes() == b"here"
 
@@ -166,12 +166,12 @@ def test_an_endless_list_is_a_stream(folder: Path) -> None:
         while True:
             yield "b.jpg\n"
 
-    pictures = find_pictures([], [lines()])  # type: ignore[list-item]
+    pictures = find_images([], [lines()])  # type: ignore[list-item]
     assert list(islice(pictures, 3)) == [ImageFile("b.jpg", str(folder / "b.jpg"))] * 3
 
 
 def test_a_folder_that_vanishes_is_told_of_and_the_others_are_searched(folder: Path) -> None:
-    pictures = find_pictures(["."])
+    pictures = find_images(["."])
     assert next(pictures).name == "a.PNG"
     shutil.rmtree("2023")
     found = [one.name for one in pictures]
@@ -202,7 +202,7 @@ def test_a_link_out_of_a_folder_is_skipped_and_named(folder: Path, outside: Path
     (folder / "sub" / "climbs.jpg").symlink_to("../../../../../../../../etc/hostname")
     (folder / "sub" / "inside.jpg").symlink_to("deep/y.gif")
     skipped: list[str] = []
-    found = [one.name for one in find_pictures(["sub"], skipped=skipped.append)]
+    found = [one.name for one in find_images(["sub"], skipped=skipped.append)]
     assert found == ["inside.jpg", "z.webp", "deep/y.gif"]
     assert sorted(skipped) == ["climbs.jpg", "link.jpg", "more"]
 
@@ -214,12 +214,12 @@ def test_a_pattern_matches_nothing_outside_of_the_folder_that_it_names(
     (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
     (folder / "sub" / "more").symlink_to(outside)
     skipped: list[str] = []
-    found = [one.name for one in find_pictures([pattern], skipped=skipped.append)]
+    found = [one.name for one in find_images([pattern], skipped=skipped.append)]
     is_named = pattern == "sub/more/*"
     assert ("sub/more/private.jpg" in found) == is_named
     assert "sub/link.jpg" not in found
     assert bool(skipped) != is_named
-    followed = [one.name for one in find_pictures([pattern], follow_links=True)]
+    followed = [one.name for one in find_images([pattern], follow_links=True)]
     assert any("private" in name or "link" in name for name in followed)
 
 
@@ -234,7 +234,7 @@ def test_a_link_out_of_a_folder_is_followed_if_that_was_asked_for(
     folder: Path, outside: Path
 ) -> None:
     (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
-    (found,) = [one for one in find_pictures(["sub"], follow_links=True) if "link" in one.name]
+    (found,) = [one for one in find_images(["sub"], follow_links=True) if "link" in one.name]
     assert read_file(found.path, 100, folder=found.folder) == b"private"
 
 
@@ -242,7 +242,7 @@ def test_a_link_that_was_named_is_followed(folder: Path, outside: Path) -> None:
     (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
     (folder / "way").symlink_to(outside)
     for named in ("sub/link.jpg", "way"):
-        (found,) = find_pictures([named])
+        (found,) = find_images([named])
         assert read_file(found.path, 100, folder=found.folder) == b"private"
 
 
@@ -251,7 +251,7 @@ def test_what_becomes_a_link_after_it_was_found_is_not_read(
     folder: Path, outside: Path, swapped: str
 ) -> None:
     (folder / "sub" / "deep" / "private.jpg").write_bytes(b"honest")
-    (found,) = [one for one in find_pictures(["sub"]) if "private" in one.name]
+    (found,) = [one for one in find_images(["sub"]) if "private" in one.name]
     assert read_file(found.path, 100, folder=found.folder) == b"honest"
     if swapped == "file":
         Path(found.path).unlink()
@@ -265,7 +265,7 @@ def test_what_becomes_a_link_after_it_was_found_is_not_read(
 
 def test_a_folder_below_a_link_is_read_as_before(folder: Path) -> None:
     (folder / "way").symlink_to(folder / "sub")
-    for one in find_pictures(["way"]):
+    for one in find_images(["way"]):
         assert read_file(one.path, 100, folder=one.folder) == b""
 
 
@@ -278,6 +278,6 @@ def test_what_gives_no_end_or_no_beginning_is_a_failure_and_holds_nothing_up(
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    (found,) = find_pictures(["empty"], follow_links=True)
+    (found,) = find_images(["empty"], follow_links=True)
     with pytest.raises(NotAnImageError, match="it is not a regular file"):
         read_file(found.path, 100, folder=found.folder)

@@ -9,17 +9,17 @@ from typing import cast
 
 import pytest
 
-from iraas.client.outcome_follower import Follower
-from iraas.client.submission import Pace, Submission
+from iraas.client.outcome_follower import OutcomeFollower
+from iraas.client.submission import JobSubmission, SubmissionConfig
 from iraas.core.ids import split_request_id
 from iraas.core.jobs import ImageFile, Job
 from iraas.core.keys import LAST_DECISION
 from iraas.core.messages import decode_request, encode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage
-from iraas.core.records import DecisionRecord
+from iraas.core.records import ScalingDecision
 from iraas.errors import BackendError, BackendUnavailableError, WaitTimeoutError
-from iraas.jobs.outcome_writer import Finished, Finisher
+from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.jobs.store import create_job
 from tests.fakes.scripted import (
     REQUESTER,
@@ -31,7 +31,7 @@ from tests.fakes.scripted import (
 )
 
 TOTAL = 30
-QUICK = Pace(wait_s=0.005, look_s=3.0)
+QUICK = SubmissionConfig(wait_s=0.005, store_poll_s=3.0)
 
 
 @dataclass
@@ -43,13 +43,13 @@ class Desk:
     job: Job
     folder: Path
 
-    def submission(self, pace: Pace = QUICK) -> Submission:
-        return Submission(
+    def submission(self, pace: SubmissionConfig = QUICK) -> JobSubmission:
+        return JobSubmission(
             self.backend,
             self.job,
             requester_id=REQUESTER,
             max_image_bytes=10**6,
-            pace=pace,
+            config=pace,
             clock=self.clock,
             now=self.clock,
         )
@@ -61,10 +61,10 @@ class Desk:
         for message in messages:
             asked = decode_request(message.body)
             found = outcome(asked, asked.image[3:].decode() if asked.image else "stored")
-            batch.append(Finished(asked, found, message.receipt))
+            batch.append(CompletedRequest(asked, found, message.receipt))
         if not reply:
             self.backend.responses.delete(REQUESTER)
-        Finisher(self.backend).finish(batch)
+        OutcomeWriter(self.backend).finish(batch)
         if not reply:
             self.backend.responses.create(REQUESTER)
         return [split_request_id(one.request.request_id)[1] for one in batch]
@@ -84,7 +84,7 @@ def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
     return Desk(backend, clock, job, tmp_path)
 
 
-def follow(submission: Submission, meanwhile: Callable[[], object]) -> list[Outcome]:
+def follow(submission: JobSubmission, meanwhile: Callable[[], object]) -> list[Outcome]:
     """Take all outcomes; whenever a look brings nothing, let something happen."""
     outcomes = []
     for one in submission.outcomes():
@@ -135,8 +135,8 @@ def test_duplicate_and_foreign_replies_are_passed_over(desk: Desk) -> None:
     assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
-def follower_of(desk: Desk) -> Follower:
-    return Follower(desk.backend, desk.job)
+def follower_of(desk: Desk) -> OutcomeFollower:
+    return OutcomeFollower(desk.backend, desk.job)
 
 
 def test_the_window_bounds_what_is_on_the_queue(desk: Desk) -> None:
@@ -147,7 +147,7 @@ def test_the_window_bounds_what_is_on_the_queue(desk: Desk) -> None:
         deepest = max(deepest, desk.backend.requests.depth().total)
         desk.work(3)
 
-    outcomes = follow(desk.submission(Pace(window=7, wait_s=0.005)), meanwhile)
+    outcomes = follow(desk.submission(SubmissionConfig(window=7, wait_s=0.005)), meanwhile)
     assert len(outcomes) == TOTAL
     assert 0 < deepest <= 7
 
@@ -188,7 +188,12 @@ def test_the_silence_between_two_looks_doubles(desk: Desk) -> None:
         desk.clock.advance(0.5)
 
     with pytest.raises(WaitTimeoutError):
-        follow(desk.submission(Pace(wait_s=0.0, look_s=3.0, patience_s=100.0)), meanwhile)
+        follow(
+            desk.submission(
+                SubmissionConfig(wait_s=0.0, store_poll_s=3.0, no_progress_timeout_s=100.0)
+            ),
+            meanwhile,
+        )
     pauses = [round(b - a, 1) for a, b in pairwise(looked_at)]
     assert pauses == [3.5, 6.5, 12.5, 24.5, 48.5]
 
@@ -239,7 +244,7 @@ def test_requests_lost_while_the_window_is_full_do_not_stop_the_rest(desk: Desk)
         elif losses and not desk.work():
             desk.clock.advance(1.0)
 
-    pace = Pace(window=8, wait_s=0.005, look_s=3.0)
+    pace = SubmissionConfig(window=8, wait_s=0.005, store_poll_s=3.0)
     assert places(follow(desk.submission(pace), meanwhile)) == list(range(TOTAL))
     assert losses == 2
 
@@ -257,7 +262,9 @@ def test_nothing_is_sent_again_while_somebody_works_on_it(desk: Desk) -> None:
         seen.append(desk.backend.requests.depth().total)
 
     with pytest.raises(WaitTimeoutError):
-        follow(desk.submission(Pace(wait_s=0.0, patience_s=500.0)), meanwhile)
+        follow(
+            desk.submission(SubmissionConfig(wait_s=0.0, no_progress_timeout_s=500.0)), meanwhile
+        )
     assert set(seen) == {TOTAL}
 
 
@@ -307,7 +314,7 @@ def test_a_job_of_nothing_but_bad_files_ends_too(desk: Desk) -> None:
 
 
 def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
-    submission = desk.submission(Pace(window=8, wait_s=0.005))
+    submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
         if desk.backend.requests.depth().total == 8:
@@ -322,7 +329,7 @@ def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
 
 
 def test_drained_it_does_not_wait_for_what_was_lost(desk: Desk) -> None:
-    submission = desk.submission(Pace(window=8, wait_s=0.005))
+    submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
         if desk.backend.requests.depth().total == 8:
@@ -334,7 +341,7 @@ def test_drained_it_does_not_wait_for_what_was_lost(desk: Desk) -> None:
 
 
 def test_it_gives_up_when_nothing_comes_for_too_long(desk: Desk) -> None:
-    pace = Pace(wait_s=0.0, patience_s=60.0)
+    pace = SubmissionConfig(wait_s=0.0, no_progress_timeout_s=60.0)
     with pytest.raises(WaitTimeoutError, match=r"no outcome came for 6\d s"):
         follow(desk.submission(pace), lambda: desk.clock.advance(1.0))
 
@@ -344,13 +351,13 @@ def test_it_gives_up_at_its_bound_whatever_comes(desk: Desk) -> None:
         desk.work(1)
         desk.clock.advance(2.0)
 
-    pace = Pace(wait_s=0.005, timeout_s=20.0)
+    pace = SubmissionConfig(wait_s=0.005, timeout_s=20.0)
     with pytest.raises(WaitTimeoutError, match="not done within 20 s"):
         follow(desk.submission(pace), meanwhile)
 
 
 def test_it_gives_up_when_no_worker_can_work(desk: Desk) -> None:
-    decision = DecisionRecord(1.0, 1, 0, 0, 0, 0, 1, 0, "no disk", broken_in_a_row=3)
+    decision = ScalingDecision(1.0, 1, 0, 0, 0, 0, 1, 0, "no disk", broken_in_a_row=3)
     desk.backend.records.put(LAST_DECISION, decision.encode())
     with pytest.raises(BackendError, match="the workers cannot work: no disk") as caught:
         follow(desk.submission(), lambda: desk.clock.advance(1.0))

@@ -11,12 +11,12 @@ from iraas.controller.controller import (
     MAX_BROKEN,
     SILENT_INSTANCE,
     Controller,
-    Timing,
+    ControllerConfig,
 )
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
 from iraas.core.ports import Instance, Launch, OutboundMessage, QueueDepth
-from iraas.core.records import DecisionRecord, WorkerRecord, WorkerState, decode_decision
+from iraas.core.records import ScalingDecision, WorkerRecord, WorkerState, decode_decision
 from iraas.errors import BackendUnavailableError, PermissionDeniedError
 from tests.fakes.scripted import (
     Clock,
@@ -38,12 +38,12 @@ def controller(backend: FlakyBackend, clock: Clock) -> Controller:
 
 
 def made(
-    backend: FlakyBackend, clock: Clock, cap: int = CAP, timing: Timing | None = None
+    backend: FlakyBackend, clock: Clock, cap: int = CAP, timing: ControllerConfig | None = None
 ) -> Controller:
     return Controller(backend, BacklogPolicy(), cap=cap, timing=timing, clock=clock)
 
 
-def tick(controller: Controller) -> DecisionRecord:
+def tick(controller: Controller) -> ScalingDecision:
     decision = controller.tick()
     assert decision is not None
     return decision
@@ -68,7 +68,7 @@ def ids(backend: FlakyBackend) -> list[str]:
     return [one.instance_id for one in backend.fleet.instances()]
 
 
-def decisions(backend: FlakyBackend) -> list[DecisionRecord]:
+def decisions(backend: FlakyBackend) -> list[ScalingDecision]:
     keys = [one.key for one in backend.records.list(DECISIONS)]
     return [decode_decision(backend.records.get(key)) for key in keys]
 
@@ -370,7 +370,7 @@ def test_tidying_up_has_its_own_pace(
 def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    controller = made(backend, clock, timing=Timing(tick_s=0.01))
+    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
@@ -388,7 +388,7 @@ def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
 def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    controller = made(backend, clock, timing=Timing(tick_s=0.01))
+    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
     thread = threading.Thread(
         target=controller.run, args=(threading.Event(),), kwargs={"until_idle": True}
@@ -408,7 +408,7 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
 def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    controller = made(backend, clock, timing=Timing(tick_s=0.01))
+    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
 
     def broken(number: int) -> bool:
@@ -449,7 +449,9 @@ def test_a_backend_that_fails_is_asked_again(
         return there()
 
     monkeypatch.setattr(backend.fleet, "instances", instances)
-    made(backend, clock, timing=Timing(tick_s=0.01)).run(threading.Event(), until_idle=True)
+    made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01)).run(
+        threading.Event(), until_idle=True
+    )
     assert next(failures, None) is None
 
 
@@ -497,14 +499,14 @@ def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_ra
         decision = tick(controller)
         assert (decision.wanted, decision.launched, len(refusing.asked)) == (1, 0, asked)
         assert "ec2: is not allowed" in decision.reason
-        assert isinstance(controller.trouble, PermissionDeniedError)
+        assert isinstance(controller.configuration_error, PermissionDeniedError)
         clock.advance(pause_s - 0.1)
         assert "ec2: is not allowed" in tick(controller).reason
         assert len(refusing.asked) == asked
         clock.advance(0.2)
     refusing.allowed = True
     assert tick(controller).launched == 1
-    assert controller.trouble is None
+    assert controller.configuration_error is None
 
 
 def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
@@ -516,7 +518,7 @@ def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
     Refusing(backend, monkeypatch).launches()
     send(backend, [request(1)])
     assert "ec2: is not allowed" in tick(controller).reason
-    assert controller.trouble is None
+    assert controller.configuration_error is None
 
 
 def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
@@ -524,7 +526,7 @@ def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
 ) -> None:
     Refusing(backend, monkeypatch).looks()
     with pytest.raises(PermissionDeniedError):
-        made(backend, clock, timing=Timing(tick_s=0.01)).run(threading.Event())
+        made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01)).run(threading.Event())
     assert backend.lease.holder() == ""
 
 
@@ -535,7 +537,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
     refusing.allowed = True
     refusing.looks()
     stop = threading.Event()
-    controller = made(backend, clock, timing=Timing(tick_s=0.01, recount_s=0.0))
+    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01, recount_s=0.0))
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
 
@@ -573,7 +575,7 @@ def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
 
     monkeypatch.setattr(backend.fleet, "instances", look)
     monkeypatch.setattr(backend.requests, "depth", peek)
-    controller = made(backend, clock, timing=Timing(tick_s=0.01, idle_s=60.0))
+    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01, idle_s=60.0))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()

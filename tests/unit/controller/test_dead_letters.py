@@ -2,14 +2,14 @@
 
 import pytest
 
-from iraas.client.outcome_follower import Follower
-from iraas.controller.dead_letters import LOOK_S, REASON, DeadLetterSweep
+from iraas.client.outcome_follower import OutcomeFollower
+from iraas.controller.dead_letters import LOOK_S, REASON, DeadLetterProcessor
 from iraas.core.jobs import Job
 from iraas.core.messages import decode_request, encode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.errors import BackendUnavailableError
-from iraas.jobs.outcome_writer import Finisher
+from iraas.jobs.outcome_writer import OutcomeWriter
 from tests.fakes.scripted import (
     REQUESTER,
     Clock,
@@ -43,7 +43,7 @@ def test_a_request_that_the_queue_gave_up_fails_and_its_requester_is_told(
     send(backend, [request(0)])
     wear_out(backend)
 
-    assert DeadLetterSweep(backend, clock).run() == 1
+    assert DeadLetterProcessor(backend, clock).run() == 1
 
     found = stored(backend, 0)
     assert (found.status, found.reason, found.worker) == ("failed", REASON, "controller")
@@ -56,16 +56,16 @@ def test_a_request_that_the_queue_gave_up_fails_and_its_requester_is_told(
 
 def test_a_request_that_has_its_outcome_keeps_it(backend: FlakyBackend, clock: Clock) -> None:
     earlier: Outcome = outcome(request(0), "cat")
-    Finisher(backend).settle(request(0), earlier)
+    OutcomeWriter(backend).settle(request(0), earlier)
     send(backend, [request(0)])
     wear_out(backend)
-    DeadLetterSweep(backend, clock).run()
+    DeadLetterProcessor(backend, clock).run()
     assert stored(backend, 0) == earlier
 
 
 def test_a_letter_that_a_worker_wrote_is_left_as_it_is(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)), note="gave up")])
-    assert DeadLetterSweep(backend, clock).run() == 0
+    assert DeadLetterProcessor(backend, clock).run() == 0
     assert count_outcomes(backend) == 0
     assert [one.note for one in letters(backend, clock)] == ["gave up"]
 
@@ -74,7 +74,7 @@ def test_a_mangled_letter_is_kept_with_what_is_wrong_with_it(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     backend.dead_letters.send([OutboundMessage("{")])
-    assert DeadLetterSweep(backend, clock).run() == 0
+    assert DeadLetterProcessor(backend, clock).run() == 0
     (letter,) = letters(backend, clock)
     assert letter.body == "{"
     assert "not JSON" in letter.note
@@ -84,22 +84,22 @@ def test_many_letters_are_concluded_in_one_run(backend: FlakyBackend, clock: Clo
     backend.dead_letters.send(
         [OutboundMessage(encode_request(request(index))) for index in range(25)]
     )
-    assert DeadLetterSweep(backend, clock).run() == 25
+    assert DeadLetterProcessor(backend, clock).run() == 25
     assert count_outcomes(backend) == 25
     assert backend.dead_letters.depth().total == 25
 
 
 def test_a_second_run_does_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
-    sweep = DeadLetterSweep(backend, clock)
+    sweep = DeadLetterProcessor(backend, clock)
     assert sweep.run() == 1
     clock.advance(LOOK_S + 1)
     assert sweep.run() == 0
-    assert DeadLetterSweep(backend, clock).run() == 0
+    assert DeadLetterProcessor(backend, clock).run() == 0
 
 
 def test_the_next_letter_is_noticed(backend: FlakyBackend, clock: Clock) -> None:
-    sweep = DeadLetterSweep(backend, clock)
+    sweep = DeadLetterProcessor(backend, clock)
     for index in range(3):
         backend.dead_letters.send([OutboundMessage(encode_request(request(index)))])
         clock.advance(LOOK_S + 1)
@@ -109,23 +109,23 @@ def test_the_next_letter_is_noticed(backend: FlakyBackend, clock: Clock) -> None
 def test_a_sweep_that_dies_in_between_loses_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
     backend.dead_letters.receive(1, lease_s=LOOK_S)
-    assert DeadLetterSweep(backend, clock).run() == 0
+    assert DeadLetterProcessor(backend, clock).run() == 0
     clock.advance(LOOK_S + 1)
-    assert DeadLetterSweep(backend, clock).run() == 1
+    assert DeadLetterProcessor(backend, clock).run() == 1
 
 
 def test_the_outcome_reaches_whoever_follows_the_job(backend: FlakyBackend, clock: Clock) -> None:
     queue = backend.responses.create(REQUESTER)
     send(backend, [request(0)])
     wear_out(backend)
-    DeadLetterSweep(backend, clock).run()
-    follower = Follower(backend, Job(request(0).job_id, 1.0, 1, sealed=True))
+    DeadLetterProcessor(backend, clock).run()
+    follower = OutcomeFollower(backend, Job(request(0).job_id, 1.0, 1, sealed=True))
     assert [one.reason for one in follower.replied(queue, 0.0)] == [REASON]
 
 
 def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
-    sweep = DeadLetterSweep(backend, clock)
+    sweep = DeadLetterProcessor(backend, clock)
     backend.outputs.failures = 1
     with pytest.raises(BackendUnavailableError):
         sweep.run()

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iraas.core.control_chars import csv_text, printable
+from iraas.core.control_chars import csv_text, escape_control_chars
 
 SIGNS = ("=", "+", "-", "@", "\uff1d")
 
 
 @given(st.text())
 def test_nothing_that_steers_a_terminal_or_turns_a_text_is_left(text: str) -> None:
-    for made in (printable(text), csv_text(text)):
+    for made in (escape_control_chars(text), csv_text(text)):
         assert not {unicodedata.category(one) for one in made} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -23,7 +23,7 @@ def test_nothing_that_steers_a_terminal_or_turns_a_text_is_left(text: str) -> No
     "text", ["cat.jpg", "two words", "\u732b.jpg", "\u00e9t\u00e9", "a;b", "x-y=z"]
 )
 def test_a_plain_text_stays_as_it_is(text: str) -> None:
-    assert printable(text) == csv_text(text) == text
+    assert escape_control_chars(text) == csv_text(text) == text
 
 
 @pytest.mark.parametrize("sign", SIGNS)

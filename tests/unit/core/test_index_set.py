@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iraas.core.index_set import IndexRanges
+from iraas.core.index_set import IndexSet
 
 places = st.integers(0, 60)
 steps = st.lists(st.tuples(st.booleans(), places), max_size=80)
 
 
-def ranges_of(numbers: set[int]) -> IndexRanges:
-    found = IndexRanges()
+def ranges_of(numbers: set[int]) -> IndexSet:
+    found = IndexSet()
     for number in numbers:
         found.add(number)
     return found
@@ -19,7 +19,7 @@ def ranges_of(numbers: set[int]) -> IndexRanges:
 
 @given(steps)
 def test_it_holds_what_a_set_would_hold(actions: list[tuple[bool, int]]) -> None:
-    ranges, model = IndexRanges(), set[int]()
+    ranges, model = IndexSet(), set[int]()
     for adds, place in actions:
         if adds:
             assert ranges.add(place) == (place not in model)
@@ -48,7 +48,7 @@ def test_differences_are_those_of_sets(
 @given(st.sets(st.integers(0, 10**8 - 1), max_size=60))
 def test_what_is_written_is_read_again(numbers: set[int]) -> None:
     text = ranges_of(numbers).encode(10_000)
-    assert list(IndexRanges.decode(text)) == sorted(numbers)
+    assert list(IndexSet.decode(text)) == sorted(numbers)
 
 
 @given(st.sets(places), st.integers(0, 40))
@@ -57,7 +57,7 @@ def test_a_text_that_is_too_long_lacks_its_end_and_nothing_else(
 ) -> None:
     text = ranges_of(numbers).encode(most)
     assert len(text) <= most
-    kept = list(IndexRanges.decode(text))
+    kept = list(IndexSet.decode(text))
     assert kept == sorted(numbers)[: len(kept)]
 
 
@@ -66,13 +66,13 @@ def test_a_text_that_is_too_long_lacks_its_end_and_nothing_else(
 )
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"range|order"):
-        IndexRanges.decode(text)
+        IndexSet.decode(text)
 
 
 @given(st.text(max_size=40))
 def test_no_text_does_worse_than_be_refused(text: str) -> None:
     try:
-        found = IndexRanges.decode(text)
+        found = IndexSet.decode(text)
     except ValueError:
         return
     assert len(found) >= 0

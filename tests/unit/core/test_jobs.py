@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.core.ids import MAX_JOB_SIZE
-from iraas.core.jobs import Job, ManifestEntry, clean_name, decode_job, decode_page, encode_page
+from iraas.core.jobs import Job, ManifestEntry, decode_job, decode_page, encode_page, sanitize_name
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import MessageError
 from tests.unit.core.strategies import any_texts, indexes, job_ids, json_values, names, times
@@ -43,7 +43,7 @@ def test_a_manifest_page_is_read_back_equal(entries: list[ManifestEntry]) -> Non
 
 def test_a_path_that_is_no_text_leads_to_its_file_again() -> None:
     path = os.fsdecode(b"/pictures/caf\xe9\n.jpg")
-    (entry,) = decode_page(encode_page([ManifestEntry(0, clean_name(path), path)]))
+    (entry,) = decode_page(encode_page([ManifestEntry(0, sanitize_name(path), path)]))
     assert os.fsencode(entry.path) == b"/pictures/caf\xe9\n.jpg"
 
 
@@ -54,23 +54,23 @@ def test_a_page_has_an_entry_a_line() -> None:
 
 @given(any_texts)
 def test_a_cleaned_name_can_be_stored_and_is_not_too_long(text: str) -> None:
-    name = clean_name(text)
+    name = sanitize_name(text)
     name.encode()
     assert len(name) == min(len(text), MAX_NAME_CHARACTERS)
-    assert clean_name(name) == name
+    assert sanitize_name(name) == name
 
 
 @given(names)
 def test_a_name_that_can_be_stored_stays_as_it_is(name: str) -> None:
-    assert clean_name(name) == name
+    assert sanitize_name(name) == name
 
 
 def test_bytes_that_are_no_text_are_replaced_one_by_one() -> None:
-    assert clean_name(os.fsdecode(b"caf\xe9-\xff.jpg")) == "caf\ufffd-\ufffd.jpg"
+    assert sanitize_name(os.fsdecode(b"caf\xe9-\xff.jpg")) == "caf\ufffd-\ufffd.jpg"
 
 
 def test_of_a_long_name_the_end_stays() -> None:
-    assert clean_name("x" * 5000 + "/cat.jpg").endswith("/cat.jpg")
+    assert sanitize_name("x" * 5000 + "/cat.jpg").endswith("/cat.jpg")
 
 
 @pytest.mark.parametrize(

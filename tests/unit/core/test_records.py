@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iraas.core.records import DecisionRecord, WorkerRecord, decode_decision, decode_worker
+from iraas.core.records import ScalingDecision, WorkerRecord, decode_decision, decode_worker
 from iraas.errors import MessageError
 from tests.unit.core.strategies import json_values, storable_texts, times
 
@@ -27,7 +27,7 @@ worker_records = st.builds(
     reason=storable_texts,
 )
 decision_records = st.builds(
-    DecisionRecord,
+    ScalingDecision,
     at=times,
     visible=counts,
     in_flight=counts,
@@ -41,7 +41,7 @@ decision_records = st.builds(
     broken_in_a_row=counts,
 )
 WORKER = WorkerRecord("w-1", "running", 1.0, 2.0)
-DECISION = DecisionRecord(1.0, 0, 0, 0, 0, 0, 0, 0, "nothing")
+DECISION = ScalingDecision(1.0, 0, 0, 0, 0, 0, 0, 0, "nothing")
 
 
 @given(worker_records)
@@ -50,7 +50,7 @@ def test_a_workers_record_is_read_back_equal(record: WorkerRecord) -> None:
 
 
 @given(decision_records)
-def test_a_decision_is_read_back_equal(record: DecisionRecord) -> None:
+def test_a_decision_is_read_back_equal(record: ScalingDecision) -> None:
     assert decode_decision(record.encode()) == record
 
 
@@ -62,9 +62,7 @@ def test_no_json_is_more_than_a_message_error(value: object) -> None:
             decode(data)
 
 
-@pytest.mark.parametrize(
-    "name", [one.name for one in fields(WorkerRecord) if one.name != "by_hand"]
-)
+@pytest.mark.parametrize("name", [one.name for one in fields(WorkerRecord) if one.name != "manual"])
 @pytest.mark.parametrize(
     "value", [None, [], {}, 10**400, float("nan"), True], ids=lambda one: str(one)[:9]
 )
@@ -81,7 +79,7 @@ def test_a_worker_with_a_field_of_a_wrong_type_is_a_message_error(name: str, val
 )
 def test_a_decision_with_a_wrong_field_is_a_message_error(changes: dict[str, Any]) -> None:
     data = json.dumps(json.loads(DECISION.encode()) | changes).encode()
-    with pytest.raises(MessageError, match="DecisionRecord"):
+    with pytest.raises(MessageError, match="ScalingDecision"):
         decode_decision(data)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.core.resolver import resolve
-from iraas.core.settings import Profile, Resolved, Settings, variable
+from iraas.core.settings import Profile, ResolvedSettings, Settings, variable
 from iraas.errors import ConfigurationError, IraasError, UsageError
 
 DEFAULTS: Mapping[str, object] = {"home": Path("/data"), "cache": Path("/cache")}
@@ -53,7 +53,7 @@ def resolved(
     flags: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
     profile: Mapping[str, object] | None = None,
-) -> Resolved:
+) -> ResolvedSettings:
     return resolve(
         flags=flags or {},
         environment=environment or {},

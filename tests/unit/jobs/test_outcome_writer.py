@@ -9,7 +9,7 @@ from iraas.core.messages import Request, decode_reply, decode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import QueueDepth
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
-from iraas.jobs.outcome_writer import MAX_GONE_REQUESTERS, Finished, Finisher
+from iraas.jobs.outcome_writer import MAX_GONE_REQUESTERS, CompletedRequest, OutcomeWriter
 from tests.fakes.scripted import (
     LEASE_S,
     REQUESTER,
@@ -31,11 +31,11 @@ class DiedError(Exception):
     """The process is gone at this point."""
 
 
-def take(backend: FlakyBackend, *, worker: str = "w-1", label: str = "cat") -> Finished:
+def take(backend: FlakyBackend, *, worker: str = "w-1", label: str = "cat") -> CompletedRequest:
     """Receive a request and classify it."""
     (message,) = receive(backend)
     asked = decode_request(message.body)
-    return Finished(asked, outcome(asked, label, worker=worker), message.receipt)
+    return CompletedRequest(asked, outcome(asked, label, worker=worker), message.receipt)
 
 
 def replies(backend: FlakyBackend, requester: str = REQUESTER) -> list[Outcome]:
@@ -52,7 +52,7 @@ def test_a_finished_request_has_its_input_its_outcome_and_its_reply_and_is_off_t
     send(backend, [request(0)])
     one = take(backend)
 
-    assert Finisher(backend).finish([one]) == [one.outcome]
+    assert OutcomeWriter(backend).finish([one]) == [one.outcome]
 
     assert backend.inputs.get(input_key(one.request.request_id, "jpg")) == picture("label-0")
     assert stored(backend, 0) == one.outcome
@@ -77,7 +77,7 @@ def test_the_order_is_input_outcome_reply_delete(backend: FlakyBackend) -> None:
             )
         )
 
-    Finisher(backend, look).finish([one])
+    OutcomeWriter(backend, look).finish([one])
     assert seen == [
         ("input-stored", True, False, False, False),
         ("outcome-stored", True, True, False, False),
@@ -98,10 +98,10 @@ def test_after_a_death_at_any_step_the_next_worker_leaves_exactly_one_outcome(
             raise DiedError
 
     with pytest.raises(DiedError):
-        Finisher(backend, die).finish([take(backend, worker="first", label="cat")])
+        OutcomeWriter(backend, die).finish([take(backend, worker="first", label="cat")])
     clock.advance(LEASE_S + 1)
     if backend.requests.depth().total:
-        Finisher(backend).finish([take(backend, worker="second", label="dog")])
+        OutcomeWriter(backend).finish([take(backend, worker="second", label="dog")])
 
     assert count_outcomes(backend) == 1
     assert backend.requests.depth().total == 0
@@ -117,8 +117,8 @@ def test_a_second_delivery_is_told_the_first_outcome(backend: FlakyBackend, cloc
     send(backend, [request(0), request(0)])
     first, second = take(backend, worker="first"), take(backend, worker="second", label="dog")
 
-    assert Finisher(backend).finish([first]) == [first.outcome]
-    assert Finisher(backend).finish([second]) == [first.outcome]
+    assert OutcomeWriter(backend).finish([first]) == [first.outcome]
+    assert OutcomeWriter(backend).finish([second]) == [first.outcome]
 
     assert replies(backend) == [first.outcome, first.outcome]
     assert stored(backend, 0) == first.outcome
@@ -132,9 +132,9 @@ def test_a_stale_receipt_deletes_nothing_and_does_no_harm(
     clock.advance(LEASE_S + 1)
     other = take(backend, worker="other", label="dog")
 
-    assert Finisher(backend).finish([paused]) == [paused.outcome]
+    assert OutcomeWriter(backend).finish([paused]) == [paused.outcome]
     assert backend.requests.depth().in_flight == 1
-    assert Finisher(backend).finish([other]) == [paused.outcome]
+    assert OutcomeWriter(backend).finish([other]) == [paused.outcome]
     assert backend.requests.depth().total == 0
     assert count_outcomes(backend) == 1
 
@@ -145,7 +145,7 @@ def test_a_batch_keeps_its_order_where_another_was_first(backend: FlakyBackend) 
     earlier = outcome(request(1), "dog", worker="earlier")
     backend.outputs.put(outcome_key(earlier.request_id), earlier.encode())
 
-    stored_ones = Finisher(backend).finish(batch)
+    stored_ones = OutcomeWriter(backend).finish(batch)
 
     assert stored_ones == [batch[0].outcome, earlier, batch[2].outcome]
     assert backend.requests.depth().total == 0
@@ -155,7 +155,7 @@ def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
     backend: FlakyBackend,
 ) -> None:
     send(backend, [request(0), request(1)])
-    finisher = Finisher(backend)
+    finisher = OutcomeWriter(backend)
     finisher.finish([take(backend)])
     assert count_outcomes(backend) == 1
 
@@ -166,7 +166,7 @@ def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
 
 
 def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> None:
-    finisher = Finisher(backend)
+    finisher = OutcomeWriter(backend)
     for index in range(MAX_GONE_REQUESTERS + 50):
         asked = request(0, reply_to=f"gone-{index}")
         finisher.settle(asked, outcome(asked))
@@ -175,7 +175,7 @@ def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> Non
 
 def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:
     send(backend, [request(0, reply_to="")])
-    Finisher(backend).finish([take(backend)])
+    OutcomeWriter(backend).finish([take(backend)])
     assert backend.responses.requesters() == []
     assert count_outcomes(backend) == 1
 
@@ -185,7 +185,7 @@ def test_each_requester_is_told_its_own_outcomes_only(backend: FlakyBackend) -> 
         backend.responses.create(requester)
     send(backend, [request(0, reply_to="submit-1"), request(1, reply_to="submit-2")])
     batch = [take(backend), take(backend)]
-    Finisher(backend).finish(batch)
+    OutcomeWriter(backend).finish(batch)
     assert replies(backend, "submit-1") == [batch[0].outcome]
     assert replies(backend, "submit-2") == [batch[1].outcome]
 
@@ -196,7 +196,7 @@ def test_while_the_store_fails_nothing_is_deleted_and_a_second_try_finishes(
     backend.responses.create(REQUESTER)
     send(backend, [request(0)])
     one = take(backend)
-    finisher = Finisher(backend)
+    finisher = OutcomeWriter(backend)
     backend.outputs.failures = 1
 
     with pytest.raises(BackendUnavailableError):
@@ -218,7 +218,7 @@ def test_a_reply_that_cannot_be_sent_loses_nothing(
 
     monkeypatch.setattr(backend.responses, "find", lambda _: BrokenQueue())
     send(backend, [request(0)])
-    Finisher(backend).finish([take(backend)])
+    OutcomeWriter(backend).finish([take(backend)])
     assert count_outcomes(backend) == 1
     assert backend.requests.depth().total == 0
 
@@ -228,7 +228,7 @@ def test_a_mangled_stored_outcome_stops_nobody(backend: FlakyBackend) -> None:
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     send(backend, [request(0)])
     one = take(backend)
-    assert Finisher(backend).finish([one]) == [one.outcome]
+    assert OutcomeWriter(backend).finish([one]) == [one.outcome]
     assert backend.requests.depth().total == 0
     assert replies(backend) == [one.outcome]
 
@@ -239,7 +239,7 @@ def test_what_is_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend
     asked = decode_request(message.body)
     failure = outcome(asked, None, reason="gave up")
     reason = "it ended its process " * 100
-    Finisher(backend).finish([Finished(asked, failure, message.receipt, reason)])
+    OutcomeWriter(backend).finish([CompletedRequest(asked, failure, message.receipt, reason)])
 
     (letter,) = backend.dead_letters.receive(1, lease_s=LEASE_S)
     assert decode_request(letter.body) == asked
@@ -251,7 +251,7 @@ def test_what_is_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend
 def test_an_image_that_came_by_key_is_not_stored_again(backend: FlakyBackend) -> None:
     asked = Request(request(0).request_id, "large.jpg", 1.0, input_key="elsewhere/large.jpg")
     send(backend, [asked])
-    Finisher(backend).finish([take(backend)])
+    OutcomeWriter(backend).finish([take(backend)])
     with pytest.raises(ObjectNotFoundError):
         backend.inputs.get(input_key(asked.request_id, "jpg"))
     assert count_outcomes(backend) == 1
@@ -259,7 +259,7 @@ def test_an_image_that_came_by_key_is_not_stored_again(backend: FlakyBackend) ->
 
 def test_an_image_of_no_known_format_is_stored_as_bytes(backend: FlakyBackend) -> None:
     send(backend, [request(0, b"hello")])
-    Finisher(backend).finish([take(backend)])
+    OutcomeWriter(backend).finish([take(backend)])
     assert backend.inputs.get(input_key(request(0).request_id, "bin")) == b"hello"
 
 
@@ -267,11 +267,11 @@ def test_settling_needs_no_message_and_is_idempotent(backend: FlakyBackend) -> N
     backend.responses.create(REQUESTER)
     asked = request(0)
     first = outcome(asked, None, reason="it was lost")
-    finisher = Finisher(backend)
+    finisher = OutcomeWriter(backend)
     assert finisher.settle(asked, first) == first
     assert finisher.settle(asked, outcome(asked, "cat")) == first
     assert replies(backend) == [first, first]
 
 
 def test_the_stored_outcome_of_a_request_without_one_is_none(backend: FlakyBackend) -> None:
-    assert Finisher(backend).stored_outcome(request(0)) is None
+    assert OutcomeWriter(backend).stored_outcome(request(0)) is None

@@ -2,15 +2,15 @@
 
 import pytest
 
-from iraas.client.outcome_follower import Follower
-from iraas.client.retry import forget_failures
+from iraas.client.outcome_follower import OutcomeFollower
+from iraas.client.retry import delete_failed_outcomes
 from iraas.client.sender import Sender
 from iraas.core.jobs import Job, ManifestEntry, encode_page
 from iraas.core.keys import job_key, manifest_key, outcome_key, refusals_key
 from iraas.errors import MessageError, NotAnImageError
 from iraas.jobs import store as jobs
 from iraas.jobs.refusals import RefusalReader
-from iraas.monitoring.job_progress import JobView
+from iraas.monitoring.job_progress import JobProgress
 from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
 
 TOTAL = 12
@@ -35,8 +35,8 @@ def job(backend: FlakyBackend, clock: Clock) -> Job:
     return made
 
 
-def view_of(backend: FlakyBackend) -> JobView:
-    view = JobView(backend, JOB, lambda: 0.0)
+def view_of(backend: FlakyBackend) -> JobProgress:
+    view = JobProgress(backend, JOB, lambda: 0.0)
     view.refresh()
     return view
 
@@ -71,7 +71,7 @@ def test_one_listing_tells_all_places(backend: FlakyBackend, job: Job) -> None:
 def test_a_follower_learns_of_each_once_and_reads_no_batch_twice(
     backend: FlakyBackend, job: Job
 ) -> None:
-    follower = Follower(backend, job)
+    follower = OutcomeFollower(backend, job)
     assert len(list(follower.stored())) == TOTAL
     assert follower.ledger.is_complete
     for first, *_, last in REFUSED:
@@ -112,7 +112,7 @@ def test_a_view_learns_of_those_that_come_later(backend: FlakyBackend, job: Job)
 def test_trying_failures_again_leaves_them_alone(backend: FlakyBackend, job: Job) -> None:
     failed = outcome(request(0), None, reason="broken")
     backend.outputs.put(outcome_key(failed.request_id), failed.encode())
-    assert list(forget_failures(backend, job)) == [0]
+    assert list(delete_failed_outcomes(backend, job)) == [0]
     assert list(jobs.stored_indexes(backend, job)) == list(range(1, TOTAL))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.local.backend import LocalBackend
-from iraas.client.retry import forget_failures
+from iraas.client.retry import delete_failed_outcomes
 from iraas.core.ids import job_time
 from iraas.core.jobs import PAGE_SIZE, ImageFile, Job
 from iraas.core.keys import attempt_key, attempts_of, job_key, outcome_key
@@ -34,7 +34,7 @@ def store(backend: FlakyBackend, *outcomes: Outcome) -> None:
 
 def test_a_job_is_found_again_with_its_manifest(backend: FlakyBackend, clock: Clock) -> None:
     made = make(backend, clock)
-    found = jobs.open_job(backend, made.job_id)
+    found = jobs.get_job(backend, made.job_id)
     assert found == made
     assert (found.total, found.sealed, found.sources) == (5, True, SOURCES)
     assert job_time(found.job_id) == pytest.approx(clock.now, abs=0.002)
@@ -105,7 +105,7 @@ def test_what_was_typed_can_be_stored_whatever_it_was(backend: FlakyBackend, clo
 
 def test_a_job_that_is_not_there_is_not_found(backend: FlakyBackend) -> None:
     with pytest.raises(JobNotFoundError, match=JOB) as caught:
-        jobs.open_job(backend, JOB)
+        jobs.get_job(backend, JOB)
     assert "iraas jobs" in caught.value.remedy
 
 
@@ -119,8 +119,8 @@ def test_jobs_are_listed_the_oldest_first_with_what_is_done(
     key = outcome_key(one.request_id.replace(JOB, second.job_id))
     backend.outputs.put(key, one.encode())
     assert list(jobs.list_jobs(backend)) == [
-        jobs.JobProgress(first, 0),
-        jobs.JobProgress(second, 1),
+        jobs.JobListing(first, 0),
+        jobs.JobListing(second, 1),
     ]
 
 
@@ -158,9 +158,9 @@ def test_forgetting_failures_leaves_the_labels_and_the_other_jobs(backend: Flaky
         backend.records.put(attempt_key(request(1).request_id, number), b"")
     backend.records.put("attempts/other/00000001/01", b"")
 
-    assert len(list(forget_failures(backend, job))) == 2
+    assert len(list(delete_failed_outcomes(backend, job))) == 2
 
     assert list(jobs.stored_indexes(backend, job)) == [0, 2]
     assert list(backend.records.list(attempts_of(JOB))) == []
     assert len(list(backend.records.list())) == 1
-    assert list(forget_failures(backend, job)) == []
+    assert list(delete_failed_outcomes(backend, job)) == []

@@ -8,8 +8,8 @@ from iraas.core.jobs import Job
 from iraas.core.keys import job_key
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import JobNotFoundError, UsageError
-from iraas.jobs.store import manifest, open_job
-from iraas.jobs.uploads import UploadJobs, manifest_end
+from iraas.jobs.store import get_job, manifest
+from iraas.jobs.uploads import JobRepository, manifest_end
 from tests.fakes.scripted import JOB, Clock, FlakyBackend
 
 
@@ -24,26 +24,26 @@ def backend(clock: Clock) -> FlakyBackend:
 
 
 def names_of(backend: FlakyBackend, job_id: str) -> list[str]:
-    return [one.name for one in manifest(backend, open_job(backend, job_id))]
+    return [one.name for one in manifest(backend, get_job(backend, job_id))]
 
 
 def test_images_get_places_in_the_order_in_which_they_are_added(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    uploads = UploadJobs(backend, clock)
+    uploads = JobRepository(backend, clock)
     job = uploads.open()
     assert [one.index for one in uploads.add(job.job_id, ["a", "b"])] == [0, 1]
     assert [one.index for one in uploads.add(job.job_id, ["c"])] == [2]
     sealed = uploads.seal(job.job_id)
     assert (sealed.total, sealed.sealed) == (3, True)
-    assert open_job(backend, job.job_id) == sealed
+    assert get_job(backend, job.job_id) == sealed
     assert names_of(backend, job.job_id) == ["a", "b", "c"]
 
 
 def test_two_processes_that_add_at_once_never_share_a_place(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    processes = [UploadJobs(backend, clock) for _ in range(4)]
+    processes = [JobRepository(backend, clock) for _ in range(4)]
     job_id = processes[0].open().job_id
 
     def add(number: int) -> list[int]:
@@ -58,13 +58,13 @@ def test_two_processes_that_add_at_once_never_share_a_place(
 
 
 def test_a_sealed_or_cancelled_job_takes_no_more(backend: FlakyBackend, clock: Clock) -> None:
-    uploads = UploadJobs(backend, clock)
+    uploads = JobRepository(backend, clock)
     sealed, cancelled = uploads.open().job_id, uploads.open().job_id
     uploads.seal(sealed)
     assert uploads.cancel(cancelled).cancelled
     for job_id in (sealed, cancelled):
         with pytest.raises(UsageError, match="takes no more"):
-            UploadJobs(backend, clock).add(job_id, ["late"])
+            JobRepository(backend, clock).add(job_id, ["late"])
     with pytest.raises(JobNotFoundError):
         uploads.add(JOB, ["a"])
 
@@ -72,7 +72,7 @@ def test_a_sealed_or_cancelled_job_takes_no_more(backend: FlakyBackend, clock: C
 def test_what_is_added_just_while_a_job_is_sealed_counts(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    adding, sealing = UploadJobs(backend, clock), UploadJobs(backend, clock)
+    adding, sealing = JobRepository(backend, clock), JobRepository(backend, clock)
     job_id = adding.open().job_id
     put = backend.records.put_if_absent
 
@@ -82,14 +82,14 @@ def test_what_is_added_just_while_a_job_is_sealed_counts(
 
     backend.records.put_if_absent = put_and_seal  # type: ignore[method-assign, assignment]
     adding.add(job_id, ["a", "b"])
-    assert open_job(backend, job_id).total == 2
-    assert open_job(backend, job_id).sealed
+    assert get_job(backend, job_id).total == 2
+    assert get_job(backend, job_id).sealed
 
 
 def test_sealing_again_after_a_failure_makes_the_record_right(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    uploads = UploadJobs(backend, clock)
+    uploads = JobRepository(backend, clock)
     job_id = uploads.open().job_id
     uploads.add(job_id, ["a"])
     stale = Job(job_id, clock(), 0, sealed=True, sources=("upload",))
@@ -100,20 +100,20 @@ def test_sealing_again_after_a_failure_makes_the_record_right(
 def test_the_jobs_of_those_who_left_are_sealed_and_no_others(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    uploads = UploadJobs(backend, clock)
+    uploads = JobRepository(backend, clock)
     left = uploads.open().job_id
     uploads.add(left, ["a", "b"])
     clock.advance(1000)
     busy = uploads.open().job_id
-    assert UploadJobs(backend, clock).seal_abandoned(idle_s=900, look_back_s=86_400) == 1
-    assert open_job(backend, left).sealed
-    assert open_job(backend, left).total == 2
-    assert not open_job(backend, busy).sealed
-    assert UploadJobs(backend, clock).seal_abandoned(idle_s=900, look_back_s=86_400) == 0
+    assert JobRepository(backend, clock).seal_abandoned(idle_s=900, look_back_s=86_400) == 1
+    assert get_job(backend, left).sealed
+    assert get_job(backend, left).total == 2
+    assert not get_job(backend, busy).sealed
+    assert JobRepository(backend, clock).seal_abandoned(idle_s=900, look_back_s=86_400) == 0
 
 
 def test_the_manifest_ends_where_its_last_page_does(backend: FlakyBackend, clock: Clock) -> None:
-    uploads = UploadJobs(backend, clock)
+    uploads = JobRepository(backend, clock)
     job_id = uploads.open().job_id
     assert manifest_end(backend, job_id) == (0, 0)
     uploads.add(job_id, ["x" * MAX_NAME_CHARACTERS] * 3)

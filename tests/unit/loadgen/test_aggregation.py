@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from iraas.loadgen.aggregation import FleetUse, Summary, Tally, fleet_use
+from iraas.loadgen.aggregation import Aggregator, FleetUse, Summary, fleet_use
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.sampling import Load, Observation, draw
 
@@ -16,7 +16,7 @@ def ended(due_s: float, ended_s: float, answer: Answer = OK, expected: str = "ca
 
 
 def summary(*measured: Measured, sent: int | None = None) -> Summary:
-    tally = Tally()
+    tally = Aggregator()
     for one in measured:
         tally.add(one)
     sent = len(measured) if sent is None else sent
@@ -70,7 +70,7 @@ def test_a_run_in_which_nothing_succeeded_has_no_latencies() -> None:
 
 
 def test_without_labels_nothing_is_right_or_wrong() -> None:
-    tally = Tally()
+    tally = Aggregator()
     tally.add(ended(0, 1))
     result = tally.summary(sent=1, labelled=False, observed=[], cpu_s=0)
 

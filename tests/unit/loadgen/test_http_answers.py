@@ -70,7 +70,7 @@ def test_a_failed_outcome_is_a_failure_with_its_reason() -> None:
 def test_the_outcome_of_another_picture_is_anothers_answer() -> None:
     answer = read_outcome(ok(outcome(name="b.jpg").encode()), "a.jpg")
 
-    assert answer.failure is Failure.FOREIGN
+    assert answer.failure is Failure.MISMATCHED
     assert "'b.jpg'" in answer.reason
 
 
@@ -90,11 +90,11 @@ def test_plain_text_gives_the_label_after_the_name(text: str, label: str) -> Non
 @pytest.mark.parametrize(
     ("text", "failure"),
     [
-        ("b.jpg:cat", Failure.FOREIGN),
-        ("xa.jpg:cat", Failure.FOREIGN),
-        ("a.jpg:", Failure.FOREIGN),
-        ("<html>", Failure.GARBLED),
-        ("", Failure.GARBLED),
+        ("b.jpg:cat", Failure.MISMATCHED),
+        ("xa.jpg:cat", Failure.MISMATCHED),
+        ("a.jpg:", Failure.MISMATCHED),
+        ("<html>", Failure.MALFORMED),
+        ("", Failure.MALFORMED),
     ],
 )
 def test_plain_text_that_does_not_belong_to_the_picture_is_a_failure(
@@ -112,7 +112,7 @@ def test_plain_text_that_does_not_belong_to_the_picture_is_a_failure(
         (401, Failure.REFUSED),
         (422, Failure.REFUSED),
         (307, Failure.REFUSED),
-        (204, Failure.GARBLED),
+        (204, Failure.MALFORMED),
     ],
 )
 def test_every_other_status_is_a_failure_of_its_kind(status: int, failure: Failure) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.client.sources import find_pictures
+from iraas.client.sources import find_images
 from iraas.core.jobs import ImageFile
 from iraas.errors import UsageError
 from iraas.loadgen.images import load_pictures, read_labels
@@ -21,7 +21,7 @@ def test_pictures_are_named_without_their_folders_and_know_their_labels(tmp_path
     write(tmp_path, {"a/cat.jpg": b"1", "b/dog.jpg": b"22", "b/cow.jpg": b"333"})
     labels = {"cat.jpg": "tabby", "b/dog.jpg": "beagle"}
 
-    loaded = load_pictures(find_pictures([str(tmp_path)]), labels)
+    loaded = load_pictures(find_images([str(tmp_path)]), labels)
 
     assert loaded.is_whole
     assert [(one.name, one.data, one.expected) for one in loaded.pictures] == [
@@ -34,7 +34,7 @@ def test_pictures_are_named_without_their_folders_and_know_their_labels(tmp_path
 def test_pictures_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, {"1.jpg": b"x" * 60, "2.jpg": b"x" * 40, "3.jpg": b"x"})
 
-    loaded = load_pictures(find_pictures([str(tmp_path)]), max_total_bytes=100)
+    loaded = load_pictures(find_images([str(tmp_path)]), max_total_bytes=100)
 
     assert [one.name for one in loaded.pictures] == ["1.jpg", "2.jpg"]
     assert not loaded.is_whole
@@ -44,12 +44,12 @@ def test_a_single_picture_over_the_bound_is_refused_by_name(tmp_path: Path) -> N
     write(tmp_path, {"big.jpg": b"x" * 101})
 
     with pytest.raises(UsageError, match=r"big.jpg has more than 100 bytes"):
-        load_pictures(find_pictures([str(tmp_path)]), max_total_bytes=100)
+        load_pictures(find_images([str(tmp_path)]), max_total_bytes=100)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no picture was found"):
-        load_pictures(find_pictures([str(tmp_path)]))
+        load_pictures(find_images([str(tmp_path)]))
 
 
 def test_a_file_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.images import LoadedPicture
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.run import LoadRun, Silence
+from iraas.loadgen.run import LoadRun, ServerUnresponsive
 from tests.fakes.virtual_time import run_virtually
 
 PICTURES = [LoadedPicture(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
@@ -151,7 +151,7 @@ def test_an_answer_that_two_requesters_get_is_refused_the_second_time() -> None:
 
     measured = load(LoadPlan(3, None, in_flight=1, timeout_s=60), ScriptedTarget(behave))
 
-    assert [one.answer.failure for one in measured] == [None, None, Failure.FOREIGN]
+    assert [one.answer.failure for one in measured] == [None, None, Failure.MISMATCHED]
 
 
 def test_a_cancelled_run_leaves_nothing_running_and_keeps_what_was_measured() -> None:
@@ -192,7 +192,9 @@ def broken_from(number: int, *, until: int = 10**9) -> Behaviour:
     return behave
 
 
-def left_after(plan: LoadPlan, behave: Behaviour) -> tuple[Silence | None, list[Measured]]:
+def left_after(
+    plan: LoadPlan, behave: Behaviour
+) -> tuple[ServerUnresponsive | None, list[Measured]]:
     measured: list[Measured] = []
     run = LoadRun(plan, ScriptedTarget(behave), PICTURES, ended=measured.append, random=Random(1))
     run_virtually(run.run())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from iraas.loadgen.sampling import SETTLE_S, SHORT_RUN_S, Load, Watch
+from iraas.loadgen.sampling import SETTLE_S, SHORT_RUN_S, Load, Sampler
 from tests.fakes.virtual_time import run_virtually
 
 Workers = Callable[[float], int]
@@ -29,7 +29,7 @@ def watched(
             there = workers(at_s)
             return Load(0, in_flight(at_s), workers=there, working=there)
 
-        watch = Watch(look, every_s=1.0)
+        watch = Sampler(look, every_s=1.0)
         await watch.begin()
         looking = asyncio.create_task(watch.run())
         await asyncio.sleep(run_s)

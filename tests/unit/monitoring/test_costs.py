@@ -3,14 +3,14 @@
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.controller.controller import Controller, Timing
+from iraas.controller.controller import Controller, ControllerConfig
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.keys import INSTANCES, LAST_DECISION, instance_key, worker_key
 from iraas.core.ports import Instance, InstanceState, OutboundMessage
-from iraas.core.records import DecisionRecord, WorkerRecord, decode_instance
+from iraas.core.records import ScalingDecision, WorkerRecord, decode_instance
 from iraas.monitoring.costs import (
     END_MARGIN_S,
-    SpendLedger,
+    CostTracker,
     Spent,
     lift_spend_limit,
     limit_spending,
@@ -47,8 +47,8 @@ def instance(
     return Instance(name, InstanceState.RUNNING, launched_at, "c6a.large", pricing, role)
 
 
-def ledger(backend: MemoryBackend, clock: Clock) -> SpendLedger:
-    return SpendLedger(backend, DollarAnHour(), clock)
+def ledger(backend: MemoryBackend, clock: Clock) -> CostTracker:
+    return CostTracker(backend, DollarAnHour(), clock)
 
 
 def beats(backend: MemoryBackend, clock: Clock, worker_id: str) -> None:
@@ -108,7 +108,7 @@ def test_an_instance_that_never_said_anything_was_there_at_the_last_decision_at_
     clock, backend = Clock(), MemoryBackend()
     ledger(backend, clock).observe([instance("i-1", clock.now)])
     clock.now += 1800
-    decision = DecisionRecord(clock.now, 1, 0, 0, 0, 0, 1, 0, "1 image waits")
+    decision = ScalingDecision(clock.now, 1, 0, 0, 0, 0, 1, 0, "1 image waits")
     backend.records.put(LAST_DECISION, decision.encode())
     clock.now += 86_400
     assert ledger(backend, clock).spent([]).usd == (1800 + END_MARGIN_S) / 3600
@@ -199,7 +199,7 @@ def test_a_controller_writes_down_when_the_web_tier_came_and_went(
     clock, backend = Clock(), MemoryBackend()
     others = [instance("i-web", clock.now, "on-demand", "web")]
     monkeypatch.setattr(backend.fleet, "others", lambda: others)
-    timing = Timing(sweep_s=30.0)
+    timing = ControllerConfig(cleanup_interval_s=30.0)
     controller = Controller(backend, BacklogPolicy(), cap=2, timing=timing, clock=clock)
     controller.tick()
     (entry,) = [one.key for one in backend.records.list(INSTANCES)]

@@ -7,13 +7,13 @@ import pytest
 from iraas.client.retry import retry_failures
 from iraas.client.sender import Sender
 from iraas.core.ids import request_id
-from iraas.core.index_set import IndexRanges
+from iraas.core.index_set import IndexSet
 from iraas.core.keys import job_key, outcome_key
 from iraas.core.outcomes import Outcome
 from iraas.errors import JobNotFoundError
-from iraas.jobs.uploads import UploadJobs
-from iraas.monitoring.job_progress import KEPT_OUTCOMES, JobView
-from iraas.monitoring.job_progress_cache import JobBoard
+from iraas.jobs.uploads import JobRepository
+from iraas.monitoring.job_progress import KEPT_OUTCOMES, JobProgress
+from iraas.monitoring.job_progress_cache import JobProgressCache
 from tests.effects import lines_run
 from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
 
@@ -24,15 +24,15 @@ class Shop:
     def __init__(self, total: int) -> None:
         self.clock = Clock()
         self.backend = FlakyBackend(self.clock)
-        uploads = UploadJobs(self.backend, self.clock)
+        uploads = JobRepository(self.backend, self.clock)
         self.job_id = uploads.open().job_id
         for start in range(0, total, 7):
             uploads.add(self.job_id, [f"n{n}" for n in range(start, min(start + 7, total))])
         self.job = uploads.seal(self.job_id)
         self.sender = Sender(self.backend, self.job, reply_to="", clock=self.clock)
-        self.board = JobBoard(self.backend, self.clock)
+        self.board = JobProgressCache(self.backend, self.clock)
 
-    def view(self) -> JobView:
+    def view(self) -> JobProgress:
         return self.board.view(self.job_id)
 
     def outcome(self, index: int, *, ok: bool = True) -> Outcome:
@@ -46,7 +46,7 @@ class Shop:
         return found
 
 
-def places(view: JobView, **options: object) -> list[int]:
+def places(view: JobProgress, **options: object) -> list[int]:
     asked = {"after": -1, "limit": 1000, "kind": "all"} | options
     return [one.index for one in view.images(**asked)]  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def test_a_reply_counts_before_the_store_is_looked_at() -> None:
     view = shop.view()
     view.note(shop.outcome(1, ok=False))
     assert (view.summary().done, view.summary().failed) == (1, 1)
-    assert [one.request_id[-1] for one in view.news(IndexRanges(), 10)] == ["1"]
+    assert [one.request_id[-1] for one in view.news(IndexSet(), 10)] == ["1"]
 
 
 def test_a_reply_of_another_job_is_nothing_to_it() -> None:
@@ -86,7 +86,7 @@ def test_news_are_what_has_not_been_seen_in_order_and_bounded() -> None:
     shop = Shop(2000)
     for index in range(0, 2000, 3):
         shop.store(index)
-    view, seen = shop.view(), IndexRanges()
+    view, seen = shop.view(), IndexSet()
     told: list[int] = []
     while news := view.news(seen, 100):
         assert len(news) <= 100

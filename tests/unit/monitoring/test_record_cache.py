@@ -2,7 +2,7 @@
 
 from iraas.backends.memory import MemoryStore
 from iraas.errors import MessageError
-from iraas.monitoring.record_cache import SETTLED_S, RecordReader
+from iraas.monitoring.record_cache import SETTLED_S, RecordCache
 from tests.fakes.scripted import Clock
 
 
@@ -25,7 +25,7 @@ def decode(data: bytes) -> str:
 def test_a_record_that_stays_as_it_is_is_fetched_once() -> None:
     clock = Clock()
     store = CountingStore(clock=clock)
-    reader = RecordReader(store, "a/", decode, clock)
+    reader = RecordCache(store, "a/", decode, clock)
     store.put("a/1", b"one")
     store.put("a/2", b"mangled")
     store.put("b/1", b"other")
@@ -38,7 +38,7 @@ def test_a_record_that_stays_as_it_is_is_fetched_once() -> None:
 def test_a_young_record_is_fetched_at_each_look() -> None:
     clock = Clock()
     store = CountingStore(clock=clock)
-    reader = RecordReader(store, "a/", decode, clock)
+    reader = RecordCache(store, "a/", decode, clock)
     store.put("a/1", b"one")
     assert reader.read() == ["one"]
     store.put("a/1", b"uno")  # as long, and written at the same moment
@@ -48,7 +48,7 @@ def test_a_young_record_is_fetched_at_each_look() -> None:
 def test_a_record_that_changes_or_goes_is_noticed() -> None:
     clock = Clock()
     store = CountingStore(clock=clock)
-    reader = RecordReader(store, "a/", decode, clock)
+    reader = RecordCache(store, "a/", decode, clock)
     store.put("a/1", b"one")
     clock.advance(SETTLED_S + 1)
     reader.read()

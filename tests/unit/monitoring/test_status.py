@@ -9,7 +9,7 @@ from iraas.backends.aws.pricing.prices import load_prices
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import LAST_DECISION, instance_key, worker_key
 from iraas.core.ports import Instance, InstanceState, OutboundMessage, QueueDepth
-from iraas.core.records import DecisionRecord, InstanceRecord, WorkerRecord, WorkerState
+from iraas.core.records import InstanceRecord, ScalingDecision, WorkerRecord, WorkerState
 from iraas.monitoring.status import FRESH_S, Status, take_status
 from tests.fakes.scripted import Clock, FlakyBackend, receive, request, send
 
@@ -74,7 +74,7 @@ def test_workers_by_state_with_their_age_the_oldest_first(
 
 
 def test_a_worker_by_hand_is_there_while_it_reports(backend: FlakyBackend, clock: Clock) -> None:
-    says(backend, clock, "w-hand", "running", images_per_s=2.0, by_hand=True)
+    says(backend, clock, "w-hand", "running", images_per_s=2.0, manual=True)
     (worker,) = look(backend, clock).workers
     assert (worker.worker_id, worker.kind, worker.state) == ("w-hand", "by hand", "running")
     clock.advance(FRESH_S)
@@ -93,7 +93,7 @@ def test_a_worker_of_the_fleet_that_is_not_in_it_is_gone_whatever_it_said(
 def test_a_worker_that_left_counts_by_its_work_alone(
     state: WorkerState, backend: FlakyBackend, clock: Clock
 ) -> None:
-    says(backend, clock, "w-left", state, done=10, failed=3, images_per_s=9.0, by_hand=True)
+    says(backend, clock, "w-left", state, done=10, failed=3, images_per_s=9.0, manual=True)
     status = look(backend, clock)
     assert status.workers == ()
     assert (status.done, status.failed, status.images_per_s) == (10, 3, 0.0)
@@ -108,7 +108,7 @@ def test_mangled_records_are_passed_over(backend: FlakyBackend, clock: Clock) ->
 
 
 def test_the_controller_and_its_last_decision(backend: FlakyBackend, clock: Clock) -> None:
-    decision = DecisionRecord(clock.now, 1, 0, 0, 0, 0, 1, 1, "1 images wait", {"w-1": "silent"})
+    decision = ScalingDecision(clock.now, 1, 0, 0, 0, 0, 1, 1, "1 images wait", {"w-1": "silent"})
     backend.records.put(LAST_DECISION, decision.encode())
     backend.lease.hold()
     status = look(backend, clock)
@@ -118,7 +118,7 @@ def test_the_controller_and_its_last_decision(backend: FlakyBackend, clock: Cloc
 
 def test_the_json_is_pinned(backend: FlakyBackend, clock: Clock) -> None:
     (worker_id,) = backend.fleet.launch(1).launched
-    decision = DecisionRecord(1.0, 1, 2, 3, 4, 5, 6, 7, "why", {}, 8)
+    decision = ScalingDecision(1.0, 1, 2, 3, 4, 5, 6, 7, "why", {}, 8)
     backend.records.put(LAST_DECISION, decision.encode())
     value = json.loads(json.dumps(look(backend, clock).to_json()))
     assert value == {

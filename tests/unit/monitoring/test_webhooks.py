@@ -6,9 +6,9 @@ import pytest
 
 from iraas.client.sender import Sender
 from iraas.core.keys import WEBHOOKS, outcome_key
-from iraas.jobs.uploads import UploadJobs
-from iraas.monitoring.job_progress_cache import JobBoard
-from iraas.monitoring.webhooks import CLAIM_S, MAX_ATTEMPTS, Webhooks
+from iraas.jobs.uploads import JobRepository
+from iraas.monitoring.job_progress_cache import JobProgressCache
+from iraas.monitoring.webhooks import CLAIM_S, MAX_ATTEMPTS, WebhookDispatcher
 from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
 
 URL = "https://example.com/hook"
@@ -34,20 +34,22 @@ class Shop:
     def __init__(self) -> None:
         self.clock = Clock()
         self.backend = FlakyBackend(self.clock)
-        uploads = UploadJobs(self.backend, self.clock)
+        uploads = JobRepository(self.backend, self.clock)
         self.job_id = uploads.open().job_id
         uploads.add(self.job_id, ["a"])
         self.job = uploads.seal(self.job_id)
 
-    def webhooks(self, post: Post) -> Webhooks:
-        return Webhooks(self.backend, JobBoard(self.backend, self.clock), post, self.clock)
+    def webhooks(self, post: Post) -> WebhookDispatcher:
+        return WebhookDispatcher(
+            self.backend, JobProgressCache(self.backend, self.clock), post, self.clock
+        )
 
     def finish(self) -> None:
         sender = Sender(self.backend, self.job, reply_to="", clock=self.clock)
         found = outcome(sender._request(0, "a", image=picture("cat")))
         self.backend.outputs.put(outcome_key(found.request_id), found.encode())
 
-    def run(self, webhooks: Webhooks, seconds: int) -> None:
+    def run(self, webhooks: WebhookDispatcher, seconds: int) -> None:
         for _ in range(0, seconds, 2):
             self.clock.advance(2)
             webhooks.run()

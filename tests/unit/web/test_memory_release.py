@@ -4,7 +4,7 @@ import pytest
 
 from iraas.web import memory_release as heap
 from iraas.web.http.multipart import MultipartReader
-from iraas.web.limits.admission import BufferBudget
+from iraas.web.limits.admission import MemoryBudget
 from iraas.web.memory_release import WORTH_BYTES, HeapTrimmer, find_trim
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
@@ -13,7 +13,7 @@ HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r
 def test_the_heap_is_trimmed_when_enough_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[int] = []
     monkeypatch.setattr(heap, "find_trim", lambda: trimmed.append)
-    budget = BufferBudget(10 * WORTH_BYTES)
+    budget = MemoryBudget(10 * WORTH_BYTES)
     trimmer = HeapTrimmer(lambda: budget.released_bytes)
     trimmer.run()
     for expected in (0, 1, 1, 2):
@@ -33,7 +33,7 @@ def test_trimming_is_harmless_wherever_it_runs() -> None:
 
 
 def test_a_reader_holds_neither_the_parts_it_gave_nor_anything_once_it_is_closed() -> None:
-    with BufferBudget(10**6).lease() as lease:
+    with MemoryBudget(10**6).lease() as lease:
         reader = MultipartReader(
             "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=9
         )

@@ -2,13 +2,13 @@
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import OutboundMessage
-from iraas.web.config import WebLimits
-from iraas.web.state import WebContext
+from iraas.web.config import WebConfig
+from iraas.web.state import AppState
 
 
 def test_a_burst_that_is_over_before_the_next_sample_is_in_it() -> None:
     backend = MemoryBackend()
-    context = WebContext(backend, deployment="test", token=None, limits=WebLimits())
+    context = AppState(backend, deployment="test", token=None, limits=WebConfig())
     context.admission.accept(12)
     backend.requests.send([OutboundMessage("image") for _ in range(12)])
     context._sample_depth()

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.errors import MessageError
-from iraas.worker.heartbeat import Beat, decode_beat
+from iraas.worker.heartbeat import Heartbeat, decode_beat
 from tests.unit.core.strategies import any_texts, json_values, storable_texts
 
 beats = st.builds(
-    Beat,
+    Heartbeat,
     model=storable_texts,
     done=st.integers(0, 10**9),
     failed=st.integers(0, 10**9),
@@ -21,7 +21,7 @@ beats = st.builds(
 
 
 @given(beats)
-def test_a_beat_is_one_line_and_read_back_equal(beat: Beat) -> None:
+def test_a_beat_is_one_line_and_read_back_equal(beat: Heartbeat) -> None:
     line = beat.encode()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")

@@ -10,9 +10,9 @@ from iraas.core.ids import request_id
 from iraas.core.messages import Request, encode_request
 from iraas.core.ports import OutboundMessage, QueueDepth
 from iraas.errors import DecoderCrashError, ImageError
-from iraas.worker.heartbeat import Beat
+from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
-from iraas.worker.receiver import Limits
+from iraas.worker.receiver import WorkerLimits
 from tests.fakes.scripted import (
     BROKEN,
     JOB,
@@ -29,7 +29,7 @@ from tests.fakes.scripted import (
 )
 from tests.waiting import PATIENCE_S, wait_until
 
-LIMITS = Limits(batch=4, hold=8, lease_s=LEASE_S, wait_s=0.05)
+LIMITS = WorkerLimits(batch=4, hold=8, lease_s=LEASE_S, wait_s=0.05)
 
 
 class Running:
@@ -40,9 +40,9 @@ class Running:
     """
 
     def __init__(
-        self, backend: FlakyBackend, classifier: ScriptedClassifier, limits: Limits = LIMITS
+        self, backend: FlakyBackend, classifier: ScriptedClassifier, limits: WorkerLimits = LIMITS
     ) -> None:
-        self.beats: list[Beat] = []
+        self.beats: list[Heartbeat] = []
         self.classifier = classifier
         self.pipeline = Pipeline(
             backend, classifier, "w-1", limits=limits, tell=self.beats.append, clock=lambda: 7.0
@@ -65,7 +65,9 @@ def start(backend: FlakyBackend) -> Iterator[Start]:
     """Starts pipelines, and stops at the end those that still run."""
     running: list[Running] = []
 
-    def begin(classifier: ScriptedClassifier | None = None, limits: Limits = LIMITS) -> Running:
+    def begin(
+        classifier: ScriptedClassifier | None = None, limits: WorkerLimits = LIMITS
+    ) -> Running:
         running.append(Running(backend, classifier or ScriptedClassifier(), limits))
         return running[-1]
 

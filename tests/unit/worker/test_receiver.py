@@ -8,10 +8,10 @@ from iraas.core.keys import attempt_key, attempts_of, outcome_key
 from iraas.core.messages import Request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage
-from iraas.jobs.outcome_writer import Finished
+from iraas.jobs.outcome_writer import CompletedRequest
 from iraas.worker.leases import LeaseKeeper
 from iraas.worker.prefetch import Hand
-from iraas.worker.receiver import Intake, Limits, Task
+from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
 from tests.fakes.scripted import (
     JOB,
     LEASE_S,
@@ -25,7 +25,7 @@ from tests.fakes.scripted import (
 )
 from tests.waiting import PATIENCE_S
 
-LIMITS = Limits(wait_s=0.0, lease_s=LEASE_S)
+LIMITS = WorkerLimits(wait_s=0.0, lease_s=LEASE_S)
 
 
 class Desk:
@@ -39,18 +39,18 @@ class Desk:
         polls: The numbers of empty receives that it told of.
     """
 
-    def __init__(self, backend: FlakyBackend, limits: Limits = LIMITS) -> None:
+    def __init__(self, backend: FlakyBackend, limits: WorkerLimits = LIMITS) -> None:
         self.backend = backend
         self.tasks: list[Task] = []
         self.beside: list[int] = []
         self.notes: list[list[str]] = []
-        self.finished: list[Finished] = []
+        self.finished: list[CompletedRequest] = []
         self.polls: list[int] = []
         self.hand = Hand(limits.hold, limits.hold_bytes)
         self.leases = LeaseKeeper(backend.requests, limits.lease_s)
         self.stop = threading.Event()
         self.empty_polls_before_stop = 1
-        self.intake = Intake(
+        self.intake = MessageReceiver(
             backend,
             limits,
             self.hand,
@@ -72,7 +72,7 @@ class Desk:
         self.notes.append([one.key for one in self.backend.records.list(attempts_of(JOB))])
         self._done(task.receipt)
 
-    def _finish(self, finished: Finished) -> None:
+    def _finish(self, finished: CompletedRequest) -> None:
         self.finished.append(finished)
         self._done(finished.receipt)
 
@@ -233,7 +233,7 @@ def forget_everything(desk: Desk, thread: threading.Thread) -> None:
 def test_a_request_is_given_up_after_as_many_attempts_as_allowed(
     allowed: int, backend: FlakyBackend, clock: Clock
 ) -> None:
-    desk = Desk(backend, Limits(wait_s=0.0, lease_s=LEASE_S, max_attempts=allowed))
+    desk = Desk(backend, WorkerLimits(wait_s=0.0, lease_s=LEASE_S, max_attempts=allowed))
     for number in range(1, allowed + 1):
         backend.records.put(attempt_key(request(0).request_id, number), b"")
     send(backend, [request(0)])
@@ -300,7 +300,7 @@ def test_told_to_stop_it_takes_no_more(desk: Desk, backend: FlakyBackend) -> Non
 
 
 def test_no_more_is_taken_than_fits_the_hand(backend: FlakyBackend) -> None:
-    limits = Limits(batch=2, hold=3, wait_s=0.0, lease_s=LEASE_S)
+    limits = WorkerLimits(batch=2, hold=3, wait_s=0.0, lease_s=LEASE_S)
     desk = Desk(backend, limits)
     taken = threading.Semaphore(0)
     desk.intake._ready = lambda _: taken.release()

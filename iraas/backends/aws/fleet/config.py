@@ -23,7 +23,7 @@ KINDS = ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large")
 
 
 @dataclass(frozen=True, slots=True)
-class FleetOptions:
+class FleetConfig:
     """What is launched, where, and for how long at most.
 
     Attributes:
@@ -64,7 +64,7 @@ class FleetOptions:
         return json.dumps(asdict(self), indent=1).encode()
 
 
-def decode_options(data: bytes) -> FleetOptions:
+def decode_options(data: bytes) -> FleetConfig:
     """Read options.
 
     Raises:
@@ -72,12 +72,12 @@ def decode_options(data: bytes) -> FleetOptions:
     """
     try:
         value: dict[str, Any] = json.loads(data)
-        known = {name: value[name] for name in FleetOptions.__dataclass_fields__ if name in value}
+        known = {name: value[name] for name in FleetConfig.__dataclass_fields__ if name in value}
         for name in ("kinds", "pricings", "subnet_ids"):
             known[name] = tuple(map(str, known.get(name, ())))
         if not set(known["pricings"]) <= {"spot", "on-demand"}:
             raise ValueError(f"pricings {known['pricings']}")  # noqa: TRY301 - one way out
-        return FleetOptions(**known)
+        return FleetConfig(**known)
     except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as exc:
         raise NotProvisionedError(
             f"the deployment's {OPTIONS_KEY} is mangled: {exc}",
@@ -101,10 +101,10 @@ class KeptOptions:
         """
         self._install = install
         self._now = now
-        self._options: FleetOptions | None = None
+        self._options: FleetConfig | None = None
         self._read_at = 0.0
 
-    def __call__(self) -> FleetOptions:
+    def __call__(self) -> FleetConfig:
         """The options; those that are known, for another minute, while they cannot be read.
 
         Raises:

@@ -3,16 +3,20 @@
 import threading
 from collections.abc import Callable
 
-from iraas.backends.aws.fleet.config import FleetOptions
-from iraas.backends.aws.fleet.launch_candidates import LaunchOption, LaunchOptions, launch_options
+from iraas.backends.aws.fleet.config import FleetConfig
+from iraas.backends.aws.fleet.launch_candidates import (
+    LaunchCandidates,
+    LaunchOption,
+    launch_options,
+)
 
 
-def worker_launches(options: FleetOptions) -> tuple[LaunchOption, ...]:
+def worker_launches(options: FleetConfig) -> tuple[LaunchOption, ...]:
     """What may be launched as a worker, in the order in which it is tried."""
     return launch_options(options.kinds, options.subnet_ids, options.pricings)
 
 
-def web_launches(options: FleetOptions) -> tuple[LaunchOption, ...]:
+def web_launches(options: FleetConfig) -> tuple[LaunchOption, ...]:
     """What may be launched as the web tier: never on Spot."""
     return launch_options([options.web_kind], options.subnet_ids, ["on-demand"])
 
@@ -25,8 +29,8 @@ class CurrentLaunchOptions:
 
     def __init__(
         self,
-        kept: Callable[[], FleetOptions],
-        launches: Callable[[FleetOptions], tuple[LaunchOption, ...]],
+        kept: Callable[[], FleetConfig],
+        launches: Callable[[FleetConfig], tuple[LaunchOption, ...]],
         clock: Callable[[], float],
     ) -> None:
         """Make no call yet.
@@ -39,11 +43,11 @@ class CurrentLaunchOptions:
         self._kept = kept
         self._launches = launches
         self._clock = clock
-        self._made_of: FleetOptions | None = None
-        self._made: LaunchOptions | None = None
+        self._made_of: FleetConfig | None = None
+        self._made: LaunchCandidates | None = None
         self._lock = threading.Lock()
 
-    def __call__(self) -> LaunchOptions:
+    def __call__(self) -> LaunchCandidates:
         """The launch options.
 
         Raises:
@@ -54,6 +58,6 @@ class CurrentLaunchOptions:
             kept = self._kept()
             if self._made is None or kept != self._made_of:
                 launches = self._launches(kept)
-                self._made = LaunchOptions(launches, self._clock, most=kept.capacity)
+                self._made = LaunchCandidates(launches, self._clock, most=kept.capacity)
                 self._made_of = kept
             return self._made

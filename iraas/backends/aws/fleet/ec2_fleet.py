@@ -12,8 +12,8 @@ from iraas.backends.aws.fleet.ec2_instances import (
     list_instances,
     terminate_instances,
 )
-from iraas.backends.aws.fleet.fleet_snapshot import SlotView, read_view
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions
+from iraas.backends.aws.fleet.fleet_snapshot import FleetSnapshot, read_view
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.fleet.slot_launcher import Filled, SlotLauncher
 from iraas.backends.aws.names import Names
@@ -42,7 +42,7 @@ class Ec2Fleet:
         launch_client: Ec2Client,
         ledger: LaunchLedger,
         names: Names,
-        options: Callable[[], LaunchOptions],
+        options: Callable[[], LaunchCandidates],
         *,
         capacity: int = MAX_FLEET,
         role: str = "worker",
@@ -79,7 +79,7 @@ class Ec2Fleet:
         self._clock = clock
         self._pruned_at = clock()
         self._ended: set[str] = set()
-        self._last_view: SlotView | None = None
+        self._last_view: FleetSnapshot | None = None
         self._launcher = SlotLauncher(
             launch_client,
             ledger,
@@ -166,7 +166,7 @@ class Ec2Fleet:
         """
         terminate_instances(self._client, list(dict.fromkeys(instance_ids)))
 
-    def _view(self) -> SlotView:
+    def _view(self) -> FleetSnapshot:
         now = self._clock()
         self._last_view = view = read_view(
             self._client,
@@ -178,7 +178,7 @@ class Ec2Fleet:
         )
         return view
 
-    def _settle(self, view: SlotView | None) -> None:
+    def _settle(self, view: FleetSnapshot | None) -> None:
         self._last_view = None
         if view is not None:
             self._launcher.settle(view)

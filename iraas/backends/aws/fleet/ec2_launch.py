@@ -41,14 +41,14 @@ _send_before: ContextVar[float] = ContextVar("_send_before")
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Launched:
     """The instance is there."""
 
     instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """It did not happen and will not. `error` is None when it is about capacity."""
 
     code: str
@@ -56,13 +56,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class Unconfirmed:
     """It may have happened, or may happen yet."""
 
     why: str
 
 
-Answer = Started | Refused | Unknown
+Answer = Launched | Rejected | Unconfirmed
 
 
 class LaunchTooLateError(Exception):
@@ -116,23 +116,23 @@ def send_launch(
         clock: Gives seconds since the epoch.
     """
     first = _send_once(client, request, before, clock)
-    if not isinstance(first, Unknown):
+    if not isinstance(first, Unconfirmed):
         return first
     second = _send_once(client, request, before, clock)
     # A refusal now says nothing of the first request, which may still be on its way.
-    return first if isinstance(second, Refused) else second
+    return first if isinstance(second, Rejected) else second
 
 
 def _send_once(
     client: Ec2Client, request: dict[str, Any], before: float, clock: Callable[[], float]
 ) -> Answer:
     if clock() > before:
-        return Refused("LaunchTooLate")
+        return Rejected("LaunchTooLate")
     try:
         with _not_after(before):
             answer = client.run_instances(**request)
     except LaunchTooLateError:
-        return Refused("LaunchTooLate")
+        return Rejected("LaunchTooLate")
     except Exception as exc:
         answered = _answer_of_error(exc)
         if answered is None:
@@ -140,8 +140,8 @@ def _send_once(
         return answered
     instances = answer.get("Instances") or []
     if not instances:
-        return Unknown("the answer names no instance")
-    return Started(instances[0]["InstanceId"])
+        return Unconfirmed("the answer names no instance")
+    return Launched(instances[0]["InstanceId"])
 
 
 def _answer_of_error(exc: Exception) -> Answer | None:
@@ -152,23 +152,23 @@ def _answer_of_error(exc: Exception) -> Answer | None:
     if isinstance(exc, sdk.ClientError):
         return _answer_of_code(exc, exc.response)
     if isinstance(exc, sdk.EndpointConnectionError | sdk.ConnectTimeoutError):
-        return Refused(type(exc).__name__, exc)  # there was no connection to send it on
+        return Rejected(type(exc).__name__, exc)  # there was no connection to send it on
     if isinstance(exc, sdk.HTTPClientError | ResponseParserError | OSError):
-        return Unknown(str(exc) or type(exc).__name__)
-    return Refused(type(exc).__name__, exc) if isinstance(exc, sdk.BotoCoreError) else None
+        return Unconfirmed(str(exc) or type(exc).__name__)
+    return Rejected(type(exc).__name__, exc) if isinstance(exc, sdk.BotoCoreError) else None
 
 
 def _answer_of_code(exc: Exception, response: Any) -> Answer:
     code = code_of(exc)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in REFUSALS:
-        return Refused(code)
+        return Rejected(code)
     if code == "InvalidParameterValue" and "instance profile" in str(exc).lower():
-        return Refused(PROFILE_NOT_READY)
+        return Rejected(PROFILE_NOT_READY)
     # These tell of an earlier send that took effect; what became of it, the listing tells.
     if code.startswith("Idempotent") or status not in _CLIENT_ERRORS:
-        return Unknown(code or str(exc))
-    return Refused(code, exc)
+        return Unconfirmed(code or str(exc))
+    return Rejected(code, exc)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ for some minutes, ended ones stay listed for about an hour."""
 
 
 @dataclass(slots=True)
-class SlotView:
+class FleetSnapshot:
     """What was known at one moment.
 
     Attributes:
@@ -76,7 +76,7 @@ def read_view(
     *,
     read_at: float,
     ended: set[str],
-) -> SlotView:
+) -> FleetSnapshot:
     """Merge the ledger's entries, read before, with what EC2 lists now.
 
     Args:
@@ -103,4 +103,4 @@ def read_view(
     for instance_id, entry in unlisted.items():
         if instance_id not in listed and read_at - entry.at > UNLISTED_GONE_S:
             ended.add(instance_id)
-    return SlotView(read_at, entries, listed)
+    return FleetSnapshot(read_at, entries, listed)

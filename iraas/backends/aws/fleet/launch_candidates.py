@@ -96,14 +96,14 @@ def launch_options(
 
 
 @dataclass(slots=True)
-class _Rest:
+class _Cooldown:
     length_s: float
     until: float
     code: str
     text: str
 
 
-class LaunchOptions:
+class LaunchCandidates:
     """The options of one fleet and which of them rest. Safe to use from several threads.
 
     It lives in memory: a controller that starts anew asks everything once more.
@@ -128,7 +128,7 @@ class LaunchOptions:
         self.most = most
         self._options = tuple(options)
         self._clock = clock
-        self._rests: dict[tuple[str, ...], _Rest] = {}
+        self._rests: dict[tuple[str, ...], _Cooldown] = {}
         self._lock = threading.Lock()
 
     def pick(self, slot: int) -> LaunchOption | None:
@@ -166,7 +166,7 @@ class LaunchOptions:
             if rest is not None and rest.until > now:
                 return  # another thread had the same answer at the same time
             length = _rest_s(code, rest)
-            self._rests[key] = _Rest(length, now + length, code, text)
+            self._rests[key] = _Cooldown(length, now + length, code, text)
 
     def accepted(self, option: LaunchOption) -> None:
         """Forget the refusals of what just worked."""
@@ -201,12 +201,12 @@ class LaunchOptions:
             return None
         return max(rest.until for rest in rests) - now
 
-    def _resting(self, now: float) -> dict[tuple[str, ...], _Rest]:
+    def _resting(self, now: float) -> dict[tuple[str, ...], _Cooldown]:
         with self._lock:
             return {scope: rest for scope, rest in self._rests.items() if rest.until > now}
 
 
-def _rest_s(code: str, before: _Rest | None) -> float:
+def _rest_s(code: str, before: _Cooldown | None) -> float:
     if code in ("Unsupported", "UnsupportedOperation"):
         return UNSUPPORTED_REST_S
     soon = code in _SOON_OVER

@@ -13,14 +13,14 @@ from iraas.backends.aws.fleet.ec2_launch import (
     LATEST_EFFECT_S,
     SEND_WITHIN_S,
     Answer,
-    Refused,
-    Started,
-    Unknown,
+    Launched,
+    Rejected,
+    Unconfirmed,
     launch_request,
     send_launch,
 )
-from iraas.backends.aws.fleet.fleet_snapshot import UNLISTED_GONE_S, SlotView
-from iraas.backends.aws.fleet.launch_candidates import LaunchOption, LaunchOptions
+from iraas.backends.aws.fleet.fleet_snapshot import UNLISTED_GONE_S, FleetSnapshot
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, LaunchOption
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger, SlotEntry
 from iraas.backends.aws.names import Names
 from iraas.errors import BackendError, IraasError
@@ -58,7 +58,7 @@ class SlotLauncher:
         client: Ec2Client,
         ledger: LaunchLedger,
         names: Names,
-        options: Callable[[], LaunchOptions],
+        options: Callable[[], LaunchCandidates],
         *,
         role: str,
         template: str,
@@ -90,7 +90,7 @@ class SlotLauncher:
         self._random_word = random_word
         self._epoch = ""
 
-    def settle(self, view: SlotView) -> None:
+    def settle(self, view: FleetSnapshot) -> None:
         """Write down what has become clear since: who is where, and what is over. Changes the
         view accordingly.
         """
@@ -129,7 +129,7 @@ class SlotLauncher:
             claimed = previous = entry
             read_at = entry.at
             answer = self._send(entry)
-            if not isinstance(answer, Refused):
+            if not isinstance(answer, Rejected):
                 return self._note(entry, answer)
             why = answer.code
             if answer.error is not None:
@@ -162,13 +162,13 @@ class SlotLauncher:
         return send_launch(self._client, request, before=before, clock=self._clock)
 
     def _note(self, entry: SlotEntry, answer: Answer) -> Filled:
-        if isinstance(answer, Started):
+        if isinstance(answer, Launched):
             self._options().accepted(entry.option)
             known = replace(entry, state="occupied", instance_id=answer.instance_id)
             with suppress(BackendError):  # not written, it is found by its token later
                 self._append(known, entry.at)
             return Filled(answer.instance_id)
-        why = answer.why if isinstance(answer, Unknown) else answer.code
+        why = answer.why if isinstance(answer, Unconfirmed) else answer.code
         _log.warning("the launch in slot %d has no answer: %s", entry.slot, why)
         return Filled(unanswered=True)
 
@@ -204,7 +204,7 @@ class SlotLauncher:
             self._append(replace(entry, state="ended", reason=reason), entry.at)
 
 
-def _settled(entry: SlotEntry, view: SlotView) -> SlotEntry | None:
+def _settled(entry: SlotEntry, view: FleetSnapshot) -> SlotEntry | None:
     """What a slot's next entry should say, if there is something new to say."""
     found = view.instance_of(entry)
     age_s = view.read_at - entry.at

@@ -16,7 +16,7 @@ from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.provisioning.deployment import user_data
 from iraas.backends.aws.provisioning.install_files import Artifacts
 from iraas.backends.aws.provisioning.orphaned_resources import snapshots_of
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import BackendError
 
 BUILDER = "builder"
@@ -25,7 +25,7 @@ _IMAGE_S = 1800.0
 _PROFILE_S = 90.0
 
 
-def bake_image(site: Site, artifacts: Artifacts) -> str:
+def bake_image(site: ProvisioningContext, artifacts: Artifacts) -> str:
     """Launch a builder, let it install and stop, and make an image of it.
 
     The builder is ended at the end, however that comes. One that an interrupted call left is
@@ -69,7 +69,7 @@ def bake_image(site: Site, artifacts: Artifacts) -> str:
     return image_id
 
 
-def _launch(site: Site, script: str) -> str:
+def _launch(site: ProvisioningContext, script: str) -> str:
     """Launch a builder of the first type, in the first subnet, that there is room for."""
     options = launch_options(site.options.kinds, site.options.subnet_ids, ["on-demand"])
     image_id = _newest_image(site)
@@ -84,7 +84,7 @@ def _launch(site: Site, script: str) -> str:
         return _launch_as(site, options[-1], image_id, script)
 
 
-def _launch_as(site: Site, option: LaunchOption, image_id: str, script: str) -> str:
+def _launch_as(site: ProvisioningContext, option: LaunchOption, image_id: str, script: str) -> str:
     ec2: Any = site.session.client("ec2")
     tags = site.tags(BUILDER)
     request: dict[str, Any] = {
@@ -121,24 +121,24 @@ def _launch_as(site: Site, option: LaunchOption, image_id: str, script: str) -> 
     return launched[0]
 
 
-def _newest_image(site: Site) -> str:
+def _newest_image(site: ProvisioningContext) -> str:
     ssm: Any = site.session.client("ssm")
     with translating("ssm", IMAGE_PARAMETER):
         return str(ssm.get_parameter(Name=IMAGE_PARAMETER)["Parameter"]["Value"])
 
 
-def _end_builders(site: Site) -> None:
+def _end_builders(site: ProvisioningContext) -> None:
     ec2 = site.session.client("ec2")
     live = [one for one in list_instances(ec2, site.names.deployment, [BUILDER]) if one.live]
     terminate_instances(ec2, [one.instance_id for one in live])
 
 
-def _state(site: Site, instance_id: str) -> str:
+def _state(site: ProvisioningContext, instance_id: str) -> str:
     found = find_instance(site.session.client("ec2"), instance_id)
     return found.state if found else "pending"
 
 
-def _says_it_is_done(site: Site, instance_id: str) -> bool:
+def _says_it_is_done(site: ProvisioningContext, instance_id: str) -> bool:
     s3: Any = site.session.client("s3")
     key = f"{INSTALL_PREFIX}baked/{instance_id}"
     with translating("s3", key):
@@ -151,7 +151,7 @@ def _says_it_is_done(site: Site, instance_id: str) -> bool:
     return True
 
 
-def _make_image(site: Site, instance_id: str) -> str:
+def _make_image(site: ProvisioningContext, instance_id: str) -> str:
     ec2: Any = site.session.client("ec2")
     tags = site.tags("image")
     mark = hashlib.sha256(instance_id.encode()).hexdigest()[:8]
@@ -165,7 +165,7 @@ def _make_image(site: Site, instance_id: str) -> str:
     return str(answer["ImageId"])
 
 
-def _tag_snapshots(site: Site, image_id: str) -> None:
+def _tag_snapshots(site: ProvisioningContext, image_id: str) -> None:
     """Tag what the image is made of, so that it is found even when the image is gone."""
     ec2: Any = site.session.client("ec2")
     (image,) = ec2.describe_images(ImageIds=[image_id])["Images"]

@@ -9,7 +9,13 @@ from iraas.backends.aws import error_codes
 from iraas.backends.aws.errors import code_of, translating
 from iraas.backends.aws.iam.policies import Place, tls_only_policy, to_text
 from iraas.backends.aws.provisioning.emptying import abort_uploads, empty
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Site, refuse_foreign, tag_map
+from iraas.backends.aws.provisioning.resource import (
+    ABSENT,
+    Found,
+    ProvisioningContext,
+    refuse_foreign,
+    tag_map,
+)
 
 _SETTLING = error_codes.BUCKET_MISSING | {"OperationAborted"}
 """What S3 says of a bucket that was made, or removed under the same name, a moment ago
@@ -27,7 +33,7 @@ class BucketPart:
         expiring: The prefixes whose objects expire.
     """
 
-    site: Site
+    site: ProvisioningContext
     name: str
     role: str
     expiring: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.pricing.prices import PriceTable
 
 IDLE_WRITES_AN_HOUR = 2600
@@ -53,7 +53,7 @@ class StackCosts:
         ]
 
 
-def stack_costs(options: FleetOptions, prices: PriceTable) -> StackCosts:
+def stack_costs(options: FleetConfig, prices: PriceTable) -> StackCosts:
     """What a deployment with these options costs."""
     hours = [prices.hour_usd(kind, how) for kind in options.kinds for how in options.pricings]
     calls_hour = (

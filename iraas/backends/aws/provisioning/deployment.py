@@ -13,7 +13,7 @@ from iraas.backends.aws.provisioning.install_files import Artifacts, InstallPart
 from iraas.backends.aws.provisioning.launch_templates import TemplateFacts, TemplatePart
 from iraas.backends.aws.provisioning.network import Network
 from iraas.backends.aws.provisioning.queues import queue_parts
-from iraas.backends.aws.provisioning.resource import Part, Site
+from iraas.backends.aws.provisioning.resource import ManagedResource, ProvisioningContext
 from iraas.backends.aws.provisioning.roles import RolePart
 from iraas.backends.aws.provisioning.security_groups import SecurityGroupPart
 
@@ -21,7 +21,7 @@ NEWEST_IMAGE = f"resolve:ssm:{IMAGE_PARAMETER}"
 """EC2 looks the image up at each launch, so that a new instance has the newest patches."""
 
 
-def data_parts(site: Site) -> list[Part]:
+def data_parts(site: ProvisioningContext) -> list[ManagedResource]:
     """The buckets."""
     return [
         BucketPart(site, site.inputs_bucket, "input-store", (IMAGES_PREFIX,)),
@@ -29,12 +29,12 @@ def data_parts(site: Site) -> list[Part]:
     ]
 
 
-def install_part(site: Site, artifacts: Artifacts) -> InstallPart:
+def install_part(site: ProvisioningContext, artifacts: Artifacts) -> InstallPart:
     """What instances install."""
     return InstallPart(site, artifacts, _outputs_bucket(site))
 
 
-def other_parts(site: Site, artifacts: Artifacts) -> list[Part]:
+def other_parts(site: ProvisioningContext, artifacts: Artifacts) -> list[ManagedResource]:
     """All but the buckets: what can be made anew at any time."""
     place = Place(site.names, site.account, site.region)
     network = Network(site)
@@ -62,7 +62,7 @@ def other_parts(site: Site, artifacts: Artifacts) -> list[Part]:
     ]
 
 
-def user_data(site: Site, artifacts: Artifacts, role: MachineRole) -> str:
+def user_data(site: ProvisioningContext, artifacts: Artifacts, role: MachineRole) -> str:
     """The script of one role."""
     options = site.options
     return UserData(
@@ -80,7 +80,11 @@ def user_data(site: Site, artifacts: Artifacts, role: MachineRole) -> str:
 
 
 def _facts(
-    site: Site, artifacts: Artifacts, group: SecurityGroupPart, role: MachineRole, profile: str
+    site: ProvisioningContext,
+    artifacts: Artifacts,
+    group: SecurityGroupPart,
+    role: MachineRole,
+    profile: str,
 ) -> TemplateFacts:
     return TemplateFacts(
         image_id=site.options.image_id or NEWEST_IMAGE,
@@ -91,6 +95,6 @@ def _facts(
     )
 
 
-def _outputs_bucket(site: Site) -> BucketPart:
+def _outputs_bucket(site: ProvisioningContext) -> BucketPart:
     expiring = (OUTCOMES_PREFIX, RECORDS_PREFIX, WEB_PREFIX)
     return BucketPart(site, site.outputs_bucket, "output-store", expiring)

@@ -6,7 +6,7 @@
 from typing import Any
 
 from iraas.backends.aws.errors import code_of, for_code, is_for_now
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import BackendUnavailableError
 
 KEYS_PER_DELETE = 1000
@@ -17,7 +17,7 @@ _LONGEST_PAUSE_S = 20.0
 _TOLD_EVERY = 10_000
 
 
-def empty(site: Site, bucket: str, prefix: str = "") -> None:
+def empty(site: ProvisioningContext, bucket: str, prefix: str = "") -> None:
     """Remove all objects under a prefix, all their versions, and the markers of deleted ones.
 
     Raises:
@@ -35,7 +35,7 @@ def empty(site: Site, bucket: str, prefix: str = "") -> None:
         _pause(site, fruitless, failed, f"the objects in s3://{bucket}/{prefix}")
 
 
-def abort_uploads(site: Site, bucket: str) -> None:
+def abort_uploads(site: ProvisioningContext, bucket: str) -> None:
     """Abort unfinished uploads: a bucket that has some is not empty.
 
     Raises:
@@ -58,7 +58,7 @@ def abort_uploads(site: Site, bucket: str) -> None:
         _pause(site, fruitless, 0 if new else len(uploads), f"the unfinished uploads to {bucket}")
 
 
-def _some_objects(site: Site, bucket: str, prefix: str) -> list[dict[str, str]]:
+def _some_objects(site: ProvisioningContext, bucket: str, prefix: str) -> list[dict[str, str]]:
     s3: Any = site.session.client("s3")
     page = s3.list_object_versions(
         Bucket=bucket,
@@ -70,7 +70,7 @@ def _some_objects(site: Site, bucket: str, prefix: str) -> list[dict[str, str]]:
     return [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
 
 
-def _delete(site: Site, bucket: str, objects: list[dict[str, str]]) -> int:
+def _delete(site: ProvisioningContext, bucket: str, objects: list[dict[str, str]]) -> int:
     """Delete objects in one call; tell how many stay for now."""
     s3: Any = site.session.client("s3")
     answer = s3.delete_objects(
@@ -87,7 +87,7 @@ def _delete(site: Site, bucket: str, objects: list[dict[str, str]]) -> int:
     return len(failures)
 
 
-def _pause(site: Site, fruitless: int, failed: int, what: str) -> None:
+def _pause(site: ProvisioningContext, fruitless: int, failed: int, what: str) -> None:
     if fruitless >= FRUITLESS_TRIES:
         raise BackendUnavailableError(
             f"{what} do not go away: {FRUITLESS_TRIES} tries in a row removed none",

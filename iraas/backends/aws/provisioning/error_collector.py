@@ -8,7 +8,7 @@ from iraas.errors import BackendError, IraasError
 Result = TypeVar("Result")
 
 
-class Failures:
+class ErrorCollector:
     """What failed in a row of steps that do not need each other."""
 
     def __init__(self, report: Callable[[str], None]) -> None:

@@ -13,7 +13,12 @@ from iraas.backends.aws.fleet.config import OPTIONS_KEY
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.provisioning.emptying import empty
 from iraas.backends.aws.provisioning.packaging import pack_bundle, pack_wheel
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Part, Site
+from iraas.backends.aws.provisioning.resource import (
+    ABSENT,
+    Found,
+    ManagedResource,
+    ProvisioningContext,
+)
 from iraas.errors import ConfigurationError
 
 _BUNDLE_FILE = "bundle.tar.gz"
@@ -74,9 +79,9 @@ class InstallPart:
         bucket: The bucket; what is in it is ours if it is.
     """
 
-    site: Site
+    site: ProvisioningContext
     artifacts: Artifacts
-    bucket: Part
+    bucket: ManagedResource
     kind: str = "install files"
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Site, tag_map
+from iraas.backends.aws.provisioning.resource import ABSENT, Found, ProvisioningContext, tag_map
 
 ROOT_VOLUME_GIB = 8
 _MISSING = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
@@ -71,7 +71,7 @@ class TemplatePart:
         facts: Tells what it says; asked only when it is made.
     """
 
-    site: Site
+    site: ProvisioningContext
     name: str
     role: str
     facts: Callable[[], TemplateFacts]

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from iraas.backends.aws.errors import translating
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import BackendError, BackendUnavailableError, ConfigurationError
 
 
@@ -20,7 +20,7 @@ class Subnet:
     gives_public_addresses: bool
 
 
-def find_subnets(site: Site) -> list[Subnet]:
+def find_subnets(site: ProvisioningContext) -> list[Subnet]:
     """The chosen subnets, or those of the default VPC, by zone.
 
     Raises:
@@ -57,7 +57,7 @@ def find_subnets(site: Site) -> list[Subnet]:
     return subnets
 
 
-def subnets_without_a_way_out(site: Site) -> list[str]:
+def subnets_without_a_way_out(site: ProvisioningContext) -> list[str]:
     """The subnets whose instances cannot reach anything outside their VPC.
 
     Raises:
@@ -92,7 +92,7 @@ def _leads_out(table: dict[str, Any], is_public: bool) -> bool:
 class Network:
     """The VPC that the deployment's subnets are of, looked up when it is first needed."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: ProvisioningContext) -> None:
         """Say whose."""
         self._site = site
 

@@ -15,7 +15,7 @@ from iraas.backends.aws.fleet.ec2_instances import (
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import DEPLOYMENT_TAG, ROLE_TAG
 from iraas.backends.aws.provisioning.network import Network
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.backends.aws.provisioning.security_groups import groups_elsewhere, remove_group
 from iraas.core.ports import Resource
 from iraas.errors import BackendError, NotProvisionedError
@@ -45,7 +45,9 @@ class Stray:
     remove: Callable[[], None]
 
 
-def find_instances(site: Site, ledgers: Iterable[LaunchLedger] = ()) -> list[ListedInstance]:
+def find_instances(
+    site: ProvisioningContext, ledgers: Iterable[LaunchLedger] = ()
+) -> list[ListedInstance]:
     """The deployment's live instances: by tag, and those that only a ledger knows yet."""
     ec2 = site.session.client("ec2")
     found = {one.instance_id: one for one in list_instances(ec2, site.names.deployment)}
@@ -66,7 +68,7 @@ def _known_to(ledgers: Iterable[LaunchLedger]) -> Iterator[str]:
         yield from (one.instance_id for one in entries if one.state == "occupied")
 
 
-def end_instances(site: Site, ledgers: Iterable[LaunchLedger]) -> None:
+def end_instances(site: ProvisioningContext, ledgers: Iterable[LaunchLedger]) -> None:
     """End all instances and wait until they are terminated.
 
     Raises:
@@ -100,7 +102,7 @@ def instance_resources(instances: Iterable[ListedInstance]) -> list[Resource]:
     ]
 
 
-def find_response_queues(site: Site) -> list[Stray]:
+def find_response_queues(site: ProvisioningContext) -> list[Stray]:
     """The response queues of requesters that are still there, or were not swept."""
     sqs: Any = site.session.client("sqs")
     with translating("sqs", "the response queues", provisioned=False):
@@ -118,7 +120,7 @@ def find_response_queues(site: Site) -> list[Stray]:
     ]
 
 
-def find_images(site: Site) -> list[Stray]:
+def find_images(site: ProvisioningContext) -> list[Stray]:
     """Baked images, and then the snapshots that they or interrupted bakes left."""
     ec2: Any = site.session.client("ec2")
     filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [site.names.deployment]}]
@@ -146,7 +148,9 @@ def snapshots_of(image: dict[str, Any]) -> list[str]:
     return [disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")]
 
 
-def _image_remover(site: Site, image_id: str, snapshot_ids: list[str]) -> Callable[[], None]:
+def _image_remover(
+    site: ProvisioningContext, image_id: str, snapshot_ids: list[str]
+) -> Callable[[], None]:
     """An image's snapshots outlive it, and cost, unless they are deleted after it."""
     ec2: Any = site.session.client("ec2")
 
@@ -158,7 +162,7 @@ def _image_remover(site: Site, image_id: str, snapshot_ids: list[str]) -> Callab
     return remove
 
 
-def find_volumes(site: Site) -> list[Stray]:
+def find_volumes(site: ProvisioningContext) -> list[Stray]:
     """Volumes that no instance uses any more, though they should have gone with theirs."""
     ec2: Any = site.session.client("ec2")
     filters = [
@@ -176,7 +180,7 @@ def find_volumes(site: Site) -> list[Stray]:
     ]
 
 
-def find_groups(site: Site) -> list[Stray]:
+def find_groups(site: ProvisioningContext) -> list[Stray]:
     """Security groups in a VPC that the deployment was in before."""
     return [
         Stray(
@@ -187,7 +191,7 @@ def find_groups(site: Site) -> list[Stray]:
     ]
 
 
-def _is_ours(site: Site, tags: Callable[[], dict[str, str]]) -> bool:
+def _is_ours(site: ProvisioningContext, tags: Callable[[], dict[str, str]]) -> bool:
     try:
         return tags().get(DEPLOYMENT_TAG) == site.names.deployment
     except Exception as exc:
@@ -202,7 +206,7 @@ def _queue_tags(sqs: Any, url: str) -> dict[str, str]:
 
 
 def _remover(
-    site: Site, service: str, call: Callable[..., Any], **request: str
+    site: ProvisioningContext, service: str, call: Callable[..., Any], **request: str
 ) -> Callable[[], None]:
     def remove() -> None:
         what = next(iter(request.values()))

@@ -10,7 +10,7 @@ from iraas.backends.aws.iam.policies import Place
 from iraas.backends.aws.iam.role_permissions import IMAGE_PARAMETER, SESSION_MANAGER, web_statements
 from iraas.backends.aws.names import IMAGES_PREFIX, INSTALL_PREFIX
 from iraas.backends.aws.provisioning.findings import Finding
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import IraasError, PermissionDeniedError
 
 _ACTIONS_A_CALL = 50
@@ -71,7 +71,7 @@ def submit_actions(place: Place) -> dict[tuple[str, ...], str]:
     return dict(found)
 
 
-def check_permissions(site: Site) -> Iterator[Finding]:
+def check_permissions(site: ProvisioningContext) -> Iterator[Finding]:
     """Look whether everything is allowed that is called."""
     who = _principal(site)
     if who.endswith(":root"):
@@ -101,7 +101,9 @@ def check_permissions(site: Site) -> Iterator[Finding]:
             yield Finding(subject, ok=True, text=f"all {count} actions are allowed to {who}")
 
 
-def _denied(site: Site, who: str, wanted: Mapping[tuple[str, ...], str]) -> list[str]:
+def _denied(
+    site: ProvisioningContext, who: str, wanted: Mapping[tuple[str, ...], str]
+) -> list[str]:
     """The actions that are not allowed, each with a resource on which it is not."""
     iam: Any = site.session.client("iam")
     context = [
@@ -127,7 +129,7 @@ def _denied(site: Site, who: str, wanted: Mapping[tuple[str, ...], str]) -> list
     return list(denied)
 
 
-def _context(site: Site) -> dict[str, str]:
+def _context(site: ProvisioningContext) -> dict[str, str]:
     return _CONTEXT | {
         "aws:RequestedRegion": site.region,
         "aws:SecureTransport": "true",
@@ -136,7 +138,7 @@ def _context(site: Site) -> dict[str, str]:
     }
 
 
-def _principal(site: Site) -> str:
+def _principal(site: ProvisioningContext) -> str:
     """Who asks, as a policy source: the role behind an assumed one."""
     sts: Any = site.session.client("sts")
     with translating("sts", "who asks"):
@@ -153,7 +155,7 @@ def _principal(site: Site) -> str:
         return f"arn:{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
 
 
-def _dry_runs(site: Site) -> Iterator[Finding]:
+def _dry_runs(site: ProvisioningContext) -> Iterator[Finding]:
     ec2: Any = site.session.client("ec2")
     name = site.names.worker
     calls: dict[str, tuple[Any, dict[str, Any]]] = {

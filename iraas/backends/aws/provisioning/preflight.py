@@ -6,12 +6,12 @@ from iraas.backends.aws.provisioning.findings import Finding
 from iraas.backends.aws.provisioning.network import find_subnets, subnets_without_a_way_out
 from iraas.backends.aws.provisioning.permission_check import check_permissions
 from iraas.backends.aws.provisioning.quotas import check_on_demand_quota, check_spot_quota
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.backends.aws.provisioning.spot_role import SPOT_ROLE, has_spot_role
 from iraas.errors import IraasError
 
 
-def check_site(site: Site) -> list[Finding]:
+def check_site(site: ProvisioningContext) -> list[Finding]:
     """Look at all of it. Changes nothing; what may not be looked at is a finding, too."""
     findings: list[Finding] = []
     for subject, look in (
@@ -29,14 +29,14 @@ def check_site(site: Site) -> list[Finding]:
     return findings
 
 
-def _spot_role(site: Site) -> Iterator[Finding]:
+def _spot_role(site: ProvisioningContext) -> Iterator[Finding]:
     if "spot" in site.options.pricings:
         there = has_spot_role(site)
         text = f"{SPOT_ROLE} is {'there' if there else 'made when the deployment is provisioned'}"
         yield Finding("Spot role", ok=True, text=text)
 
 
-def _subnets(site: Site) -> Iterator[Finding]:
+def _subnets(site: ProvisioningContext) -> Iterator[Finding]:
     subnets = find_subnets(site)
     needed = site.options.capacity + 1
     free = sum(one.free_addresses for one in subnets)
@@ -48,7 +48,7 @@ def _subnets(site: Site) -> Iterator[Finding]:
         yield Finding("subnets", ok=True, text=text)
 
 
-def _way_out(site: Site) -> Iterator[Finding]:
+def _way_out(site: ProvisioningContext) -> Iterator[Finding]:
     """Instances reach AWS, and PyPI while they install, or are of no use."""
     closed = subnets_without_a_way_out(site)
     if closed:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from iraas.backends.aws.fleet.config import FleetOptions, KeptOptions
+from iraas.backends.aws.fleet.config import FleetConfig, KeptOptions
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.pricing.prices import PriceTable, load_prices
 from iraas.backends.aws.provisioning.ami_baking import bake_image
 from iraas.backends.aws.provisioning.costs import StackCosts, stack_costs
 from iraas.backends.aws.provisioning.deployment import data_parts, install_part, other_parts
-from iraas.backends.aws.provisioning.error_collector import Failures
+from iraas.backends.aws.provisioning.error_collector import ErrorCollector
 from iraas.backends.aws.provisioning.findings import Finding
 from iraas.backends.aws.provisioning.install_files import Artifacts
 from iraas.backends.aws.provisioning.network import Network, find_subnets
@@ -30,7 +30,11 @@ from iraas.backends.aws.provisioning.orphaned_resources import (
     instance_resources,
 )
 from iraas.backends.aws.provisioning.preflight import check_site
-from iraas.backends.aws.provisioning.resource import Part, Site, refuse_foreign
+from iraas.backends.aws.provisioning.resource import (
+    ManagedResource,
+    ProvisioningContext,
+    refuse_foreign,
+)
 from iraas.backends.aws.provisioning.security_groups import groups_elsewhere, remove_unused_group
 from iraas.backends.aws.provisioning.spot_role import ensure_spot_role
 from iraas.backends.aws.session import AwsSession
@@ -54,7 +58,7 @@ class AwsStack:
         records: ObjectStore,
         kept: KeptOptions,
         *,
-        options: FleetOptions | None = None,
+        options: FleetConfig | None = None,
         bundle: Callable[[], Path] | None = None,
         prices: Path | None = None,
         report: Callable[[str], None] = lambda _: None,
@@ -112,14 +116,14 @@ class AwsStack:
         """The price table of the region."""
         return load_prices(self._session.region, self._prices)
 
-    def options(self) -> FleetOptions:
+    def options(self) -> FleetConfig:
         """What the deployment is to launch: as asked for, or as provisioned, or the defaults."""
         if self._wanted is not None:
             return self._wanted
         try:
             return self._kept()
         except NotProvisionedError:
-            return FleetOptions()
+            return FleetConfig()
 
     def check(self) -> list[Finding]:
         """What would stand in the way: permissions, quotas, subnets. Changes nothing."""
@@ -145,7 +149,7 @@ class AwsStack:
             refuse_foreign(part, found)
         if "spot" in site.options.pricings:
             ensure_spot_role(site)
-        made: list[Part] = []
+        made: list[ManagedResource] = []
         try:
             for part, found in zip(parts, before, strict=True):
                 if found.state == "absent":
@@ -173,8 +177,8 @@ class AwsStack:
                 call it again. What is listed still after two minutes raises nothing: look at
                 `remaining`.
         """
-        failures = Failures(self._report)
-        site = self._site(failures.attempt(self.options, FleetOptions()))
+        failures = ErrorCollector(self._report)
+        site = self._site(failures.attempt(self.options, FleetConfig()))
         parts = self._parts(site)
         kept = [part.name for part in data_parts(site)] if keep_data else []
         templates = [part for part in parts if part.kind == "launch template"]
@@ -221,30 +225,32 @@ class AwsStack:
                 stray.remove()
         return image_id
 
-    def _site(self, options: FleetOptions | None = None) -> Site:
+    def _site(self, options: FleetConfig | None = None) -> ProvisioningContext:
         chosen = options or self.options()
-        return Site(self._session, self._names, chosen, self._report, self._sleep, self._clock)
+        return ProvisioningContext(
+            self._session, self._names, chosen, self._report, self._sleep, self._clock
+        )
 
-    def _parts(self, site: Site) -> list[Part]:
+    def _parts(self, site: ProvisioningContext) -> list[ManagedResource]:
         return [*data_parts(site), *other_parts(site, self._artifacts)]
 
-    def _found_by_tag(self, site: Site) -> list[Resource]:
+    def _found_by_tag(self, site: ProvisioningContext) -> list[Resource]:
         instances = instance_resources(find_instances(site))
         strays = [stray for find in _STRAYS for stray in find(site)]
         return instances + [stray.resource for stray in strays]
 
-    def _remove(self, part: Part) -> None:
+    def _remove(self, part: ManagedResource) -> None:
         if part.find().state == "ours":
             self._report(f"removing the {part.kind} {part.name}")
             part.remove()
 
-    def _undo(self, made: list[Part]) -> None:
+    def _undo(self, made: list[ManagedResource]) -> None:
         """Remove what was made, as far as it came to that: only what is ours by now."""
         for part in reversed(made):
             with suppress(IraasError):
                 self._remove(part)
 
-    def _await_gone(self, site: Site, *, keep_data: bool) -> None:
+    def _await_gone(self, site: ProvisioningContext, *, keep_data: bool) -> None:
         """Look until nothing is listed any more: AWS goes on showing for a while what was removed,
         and an empty list is proof only then.
         """
@@ -262,7 +268,7 @@ class AwsStack:
         with suppress(WaitTimeoutError):  # whoever asks for the proof sees what is left
             site.wait(gone, "the removal", at_most_s=_GONE_S, every_s=_LOOK_EVERY_S)
 
-    def _remove_superseded(self, site: Site) -> None:
+    def _remove_superseded(self, site: ProvisioningContext) -> None:
         """Remove what an earlier state of the deployment needed, unless an instance may use it."""
         for group in groups_elsewhere(site, Network(site)):
             if not remove_unused_group(site, group["GroupId"]):

@@ -8,7 +8,7 @@ from typing import Any
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.errors import code_of, translating
 from iraas.backends.aws.iam.policies import Place, queue_policy
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Site
+from iraas.backends.aws.provisioning.resource import ABSENT, Found, ProvisioningContext
 from iraas.backends.aws.queues.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
 
@@ -37,7 +37,7 @@ class QueuePart:
         own: Attributes that it does not share with the other one.
     """
 
-    site: Site
+    site: ProvisioningContext
     name: str
     role: str
     own: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class QueuePart:
         return attributes
 
 
-def queue_parts(site: Site) -> list[QueuePart]:
+def queue_parts(site: ProvisioningContext) -> list[QueuePart]:
     """The dead-letter queue, then the request queue that feeds it."""
     names = site.names
     dead = Place(names, site.account, site.region).queue(names.dead_letters)

@@ -7,7 +7,7 @@ from typing import Any
 from iraas.backends.aws.errors import translating
 from iraas.backends.aws.names import DEPLOYMENT_TAG
 from iraas.backends.aws.provisioning.findings import Finding
-from iraas.backends.aws.provisioning.resource import Site, tag_map
+from iraas.backends.aws.provisioning.resource import ProvisioningContext, tag_map
 
 ON_DEMAND_VCPUS = "L-1216C47A"
 SPOT_VCPUS = "L-34B43A08"
@@ -27,25 +27,25 @@ def vcpus(kind: str) -> int:
     return 4 * int(many[1]) if many else _SIZES.get(size, 2)
 
 
-def check_on_demand_quota(site: Site) -> Iterator[Finding]:
+def check_on_demand_quota(site: ProvisioningContext) -> Iterator[Finding]:
     """Look at the quota for instances on demand: the web tier's one, and workers if so paid."""
     web = vcpus(site.options.web_kind)
     workers = _fleet_vcpus(site) if "on-demand" in site.options.pricings else 0
     yield _quota(site, "on-demand quota", ON_DEMAND_VCPUS, workers, web, lifecycle="")
 
 
-def check_spot_quota(site: Site) -> Iterator[Finding]:
+def check_spot_quota(site: ProvisioningContext) -> Iterator[Finding]:
     """Look at the quota for Spot instances."""
     if "spot" in site.options.pricings:
         yield _quota(site, "Spot quota", SPOT_VCPUS, _fleet_vcpus(site), 0, lifecycle="spot")
 
 
-def _fleet_vcpus(site: Site) -> int:
+def _fleet_vcpus(site: ProvisioningContext) -> int:
     return site.options.capacity * max(vcpus(kind) for kind in site.options.kinds)
 
 
 def _quota(
-    site: Site, subject: str, code: str, workers: int, web: int, *, lifecycle: str
+    site: ProvisioningContext, subject: str, code: str, workers: int, web: int, *, lifecycle: str
 ) -> Finding:
     quotas: Any = site.session.client("service-quotas")
     with translating("servicequotas", f"the quota {code}"):
@@ -68,7 +68,7 @@ def _quota(
     )
 
 
-def _used_by_others(site: Site, lifecycle: str) -> int:
+def _used_by_others(site: ProvisioningContext, lifecycle: str) -> int:
     """The vCPUs of the account's other instances that are paid for in the same way."""
     ec2: Any = site.session.client("ec2")
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]

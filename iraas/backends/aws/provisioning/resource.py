@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from iraas.backends.aws.errors import code_of
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.session import AwsSession
 from iraas.errors import ConfigurationError, WaitTimeoutError
@@ -34,7 +34,7 @@ class Found:
 ABSENT = Found("absent")
 
 
-class Part(Protocol):
+class ManagedResource(Protocol):
     """A resource of a deployment, with a name that follows from the deployment's."""
 
     @property
@@ -61,7 +61,7 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ProvisioningContext:
     """Where a stack is made, and how it waits.
 
     Attributes:
@@ -75,7 +75,7 @@ class Site:
 
     session: AwsSession
     names: Names
-    options: FleetOptions
+    options: FleetConfig
     report: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -159,7 +159,7 @@ def tag_map(tags: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
     return {str(tag["Key"]): str(tag["Value"]) for tag in tags or ()}
 
 
-def refuse_foreign(part: Part, found: Found) -> None:
+def refuse_foreign(part: ManagedResource, found: Found) -> None:
     """Stop before something that is not ours is changed.
 
     Raises:

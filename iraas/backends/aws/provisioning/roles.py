@@ -6,7 +6,13 @@ from typing import Any
 
 from iraas.backends.aws.errors import code_of, translating
 from iraas.backends.aws.iam.policies import Statement, policy_document, to_text, trust_policy
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Site, refuse_foreign, tag_map
+from iraas.backends.aws.provisioning.resource import (
+    ABSENT,
+    Found,
+    ProvisioningContext,
+    refuse_foreign,
+    tag_map,
+)
 
 POLICY_NAME = "iraas"
 _MISSING = "NoSuchEntity"
@@ -26,7 +32,7 @@ class RolePart:
         statements: What it may do.
     """
 
-    site: Site
+    site: ProvisioningContext
     name: str
     role: str
     statements: Sequence[Statement]

@@ -6,7 +6,13 @@ from typing import Any
 
 from iraas.backends.aws.errors import code_of, translating
 from iraas.backends.aws.provisioning.network import Network
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, Site, refuse_foreign, tag_map
+from iraas.backends.aws.provisioning.resource import (
+    ABSENT,
+    Found,
+    ProvisioningContext,
+    refuse_foreign,
+    tag_map,
+)
 from iraas.errors import NotProvisionedError
 
 WEB_PORT = 8000
@@ -31,7 +37,7 @@ class SecurityGroupPart:
         open_to: The IPv4 range that may reach the web port; empty for nobody.
     """
 
-    site: Site
+    site: ProvisioningContext
     network: Network
     name: str
     role: str
@@ -126,7 +132,9 @@ class SecurityGroupPart:
         return groups[0] if groups else None
 
 
-def list_groups(site: Site, names: Iterable[str], vpc_id: str = "") -> list[dict[str, Any]]:
+def list_groups(
+    site: ProvisioningContext, names: Iterable[str], vpc_id: str = ""
+) -> list[dict[str, Any]]:
     """The security groups of these names, whoever made them, in one VPC or in all."""
     ec2: Any = site.session.client("ec2")
     filters = [{"Name": "group-name", "Values": list(names)}]
@@ -139,7 +147,7 @@ def list_groups(site: Site, names: Iterable[str], vpc_id: str = "") -> list[dict
     return groups
 
 
-def groups_elsewhere(site: Site, network: Network) -> list[dict[str, Any]]:
+def groups_elsewhere(site: ProvisioningContext, network: Network) -> list[dict[str, Any]]:
     """Our groups in other VPCs: of a time when the deployment had other subnets."""
     named = list_groups(site, [site.names.worker, site.names.web])
     ours = [one for one in named if site.found(tag_map(one.get("Tags"))).state == "ours"]
@@ -150,7 +158,7 @@ def groups_elsewhere(site: Site, network: Network) -> list[dict[str, Any]]:
     return [one for one in ours if one.get("VpcId") != network.vpc_id]
 
 
-def remove_group(site: Site, group_id: str) -> None:
+def remove_group(site: ProvisioningContext, group_id: str) -> None:
     """Remove a group, waiting while network interfaces of ended instances still use it.
 
     Raises:
@@ -164,7 +172,7 @@ def remove_group(site: Site, group_id: str) -> None:
     )
 
 
-def remove_unused_group(site: Site, group_id: str) -> bool:
+def remove_unused_group(site: ProvisioningContext, group_id: str) -> bool:
     """Remove a group unless it is in use; tell whether it is gone."""
     ec2: Any = site.session.client("ec2")
     with translating("ec2", f"the security group {group_id}"):

@@ -3,13 +3,13 @@
 from typing import Any
 
 from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.provisioning.resource import Site
+from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import PermissionDeniedError
 
 SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
-def ensure_spot_role(site: Site) -> None:
+def ensure_spot_role(site: ProvisioningContext) -> None:
     """Make the role, which the first Spot request of an account needs. Idempotent.
 
     Whoever may not make it is told; on-demand instances do without.
@@ -31,7 +31,7 @@ def ensure_spot_role(site: Site) -> None:
     site.report(f"made AWS's own role {SPOT_ROLE}: it is the account's, and stays")
 
 
-def has_spot_role(site: Site) -> bool:
+def has_spot_role(site: ProvisioningContext) -> bool:
     """Tell whether the account has the role."""
     iam: Any = site.session.client("iam")
     with translating("iam", f"the role {SPOT_ROLE}"):

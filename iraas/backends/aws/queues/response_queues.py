@@ -120,10 +120,10 @@ class SqsResponseQueues:
         """Remove a requester's queue. See `iraas.core.ports.ResponseQueues.delete`."""
         self._delete(self._queue(self._names.reply(requester_id), remember_missing_s=0.0))
 
-    def sweep(self, unused_s: float) -> list[str]:
+    def sweep(self, ttl_s: float) -> list[str]:
         """Remove abandoned queues. See `iraas.core.ports.ResponseQueues.sweep`.
 
-        Touches only queues that carry the deployment's name and its tag. With `unused_s` under
+        Touches only queues that carry the deployment's name and its tag. With `ttl_s` under
         600, that of a living requester may be among them.
         """
         now = self._clock()
@@ -133,7 +133,7 @@ class SqsResponseQueues:
             try:
                 tags = self._tags(queue)
                 owned = tags.get(DEPLOYMENT_TAG) == self._names.deployment
-                if owned and now - self._alive_at(queue, tags) > unused_s:
+                if owned and now - self._alive_at(queue, tags) > ttl_s:
                     self._delete(queue)
                     swept.append(tags.get(REQUESTER_TAG) or name[len(self._names.reply_prefix) :])
             except QueueNotFoundError:

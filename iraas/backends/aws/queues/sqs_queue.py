@@ -38,7 +38,7 @@ from iraas.backends.aws.queues.sqs_entries import (
     received,
     whole_seconds,
 )
-from iraas.backends.aws.retries import Retries, TryAgainError
+from iraas.backends.aws.retries import Retries, RetryableError
 from iraas.backends.aws.session import AwsSession
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import BackendError, QueueNotFoundError
@@ -127,7 +127,7 @@ class SqsQueue:
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages, in batches side by side. See `iraas.core.ports.Queue.send`."""
         batches = list(batches_of([entry_of(message) for message in messages]))
-        self._session.run_all(lambda batch: self._settle("SendMessage", batch), batches)
+        self._session.map_concurrently(lambda batch: self._settle("SendMessage", batch), batches)
 
     def receive(
         self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
@@ -175,7 +175,7 @@ class SqsQueue:
             ]
             for start in range(0, len(unique), MAX_BATCH)
         ]
-        self._session.run_all(lambda batch: self._settle(operation, batch), batches)
+        self._session.map_concurrently(lambda batch: self._settle(operation, batch), batches)
 
     def _settle(self, operation: str, batch: list[Entry]) -> None:
         """Do an operation on a batch, and again on those entries of it that failed for now."""
@@ -185,7 +185,7 @@ class SqsQueue:
             nonlocal left
             left, why = self._try_batch(operation, left)
             if left:
-                raise TryAgainError(
+                raise RetryableError(
                     f"{action_of('sqs', operation)} on {self._described} failed for "
                     f"{len(left)} of {len(batch)} messages: {why}",
                     remedy="Try again later.",

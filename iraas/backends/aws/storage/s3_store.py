@@ -22,7 +22,7 @@ from typing import Any
 
 from iraas.backends.aws import error_codes
 from iraas.backends.aws.errors import code_of, field_of, for_code, is_for_now, translating
-from iraas.backends.aws.retries import Retries, TryAgainError
+from iraas.backends.aws.retries import Retries, RetryableError
 from iraas.backends.aws.session import AwsSession
 from iraas.core.keys import check_key
 from iraas.core.ports import StoredObject
@@ -70,7 +70,9 @@ class S3Store:
         firsts: dict[str, bytes] = {}
         for key, data in objects:
             firsts.setdefault(check_key(key), data)
-        answers = self._session.run_all(lambda one: self._put_if_absent(*one), [*firsts.items()])
+        answers = self._session.map_concurrently(
+            lambda one: self._put_if_absent(*one), [*firsts.items()]
+        )
         stored = dict(zip(firsts, answers, strict=True))
         return [stored.pop(key, False) for key, _ in objects]  # of equal keys, the first is meant
 
@@ -91,7 +93,7 @@ class S3Store:
         """Remove objects, a thousand a call. See `iraas.core.ports.ObjectStore.delete`."""
         unique = list(dict.fromkeys(check_key(key) for key in keys))
         starts = range(0, len(unique), KEYS_PER_DELETE)
-        self._session.run_all(
+        self._session.map_concurrently(
             self._delete_batch, [unique[start : start + KEYS_PER_DELETE] for start in starts]
         )
 
@@ -121,7 +123,7 @@ class S3Store:
                 sent_once = number == 1 and _sent_once(exc.__cause__)
                 return not sent_once and self._writer_of(key) == writer
             if code in error_codes.WRITE_CONFLICT:
-                raise TryAgainError(str(exc), remedy=exc.remedy) from exc
+                raise RetryableError(str(exc), remedy=exc.remedy) from exc
             raise
         return True
 
@@ -135,7 +137,7 @@ class S3Store:
                     Key=self._prefix + key,
                 )
         except ObjectNotFoundError as exc:
-            raise TryAgainError(f"{self._described(key)} came and went") from exc
+            raise RetryableError(f"{self._described(key)} came and went") from exc
         return answer["Metadata"].get(_WRITER, "")
 
     def _download(self, key: str) -> bytes:
@@ -150,7 +152,7 @@ class S3Store:
                 field_of(answer, "ETag", "s3", self._described(key))
                 return body.read()
         except BackendUnavailableError as exc:  # the SDK tries calls again, but not downloads
-            raise TryAgainError(str(exc), remedy=exc.remedy) from exc
+            raise RetryableError(str(exc), remedy=exc.remedy) from exc
 
     def _pages(self, prefix: str, after: str) -> Iterator[StoredObject]:
         where: dict[str, Any] = {"StartAfter": after} if after else {}
@@ -180,7 +182,7 @@ class S3Store:
             nonlocal left
             left, why = self._try_delete(left)
             if left:
-                raise TryAgainError(
+                raise RetryableError(
                     f"s3:DeleteObject on {self._described(left[0])} and {len(left) - 1} more "
                     f"failed: {why}",
                     remedy="Try again later.",

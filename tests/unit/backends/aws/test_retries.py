@@ -2,13 +2,13 @@
 
 import pytest
 
-from iraas.backends.aws.retries import Retries, TryAgainError
+from iraas.backends.aws.retries import Retries, RetryableError
 from iraas.errors import BackendUnavailableError
 
 
 def test_it_tries_until_it_succeeds() -> None:
     waits: list[float] = []
-    left = [TryAgainError("a"), TryAgainError("b")]
+    left = [RetryableError("a"), RetryableError("b")]
 
     def act() -> str:
         if left:
@@ -24,7 +24,7 @@ def test_it_gives_up_after_so_many_tries_with_the_last_error() -> None:
 
     def act() -> None:
         tries.append(1)
-        raise TryAgainError(f"try {len(tries)}")
+        raise RetryableError(f"try {len(tries)}")
 
     with pytest.raises(BackendUnavailableError, match="try 4"):
         Retries(attempts=4, sleep=lambda _: None).run(act)
@@ -46,9 +46,9 @@ def test_waits_are_jittered_and_never_longer_than_allowed() -> None:
     waits: list[float] = []
 
     def act() -> None:
-        raise TryAgainError("again")
+        raise RetryableError("again")
 
-    with pytest.raises(TryAgainError):
+    with pytest.raises(RetryableError):
         Retries(attempts=40, first_s=0.1, longest_s=5.0, sleep=waits.append).run(act)
     assert len(waits) == 39
     assert waits[0] <= 0.1

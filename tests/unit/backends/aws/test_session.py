@@ -135,9 +135,9 @@ def test_run_all_keeps_the_order_and_works_side_by_side(session: AwsSession) -> 
         together.wait(PATIENCE_S)
         return number * 2
 
-    assert session.run_all(act, [1, 2, 3, 4]) == [2, 4, 6, 8]
-    assert session.run_all(str, []) == []
-    assert session.run_all(str, [7]) == ["7"]
+    assert session.map_concurrently(act, [1, 2, 3, 4]) == [2, 4, 6, 8]
+    assert session.map_concurrently(str, []) == []
+    assert session.map_concurrently(str, [7]) == ["7"]
 
 
 def test_run_all_waits_for_all_before_it_raises(session: AwsSession) -> None:
@@ -152,13 +152,13 @@ def test_run_all_waits_for_all_before_it_raises(session: AwsSession) -> None:
         ended.append(number)
 
     with pytest.raises(ValueError, match="number 0"):
-        session.run_all(act, list(range(MAX_BATCH)))
+        session.map_concurrently(act, list(range(MAX_BATCH)))
     assert sorted(ended) == list(range(1, MAX_BATCH))
 
 
 def test_close_ends_the_threads_and_may_be_repeated(session: AwsSession) -> None:
-    session.run_all(time.sleep, [0, 0, 0])
+    session.map_concurrently(time.sleep, [0, 0, 0])
     session.close()
     session.close()
     assert not [one for one in threading.enumerate() if one.name.startswith("iraas-aws")]
-    assert session.run_all(str, [1, 2]) == ["1", "2"]
+    assert session.map_concurrently(str, [1, 2]) == ["1", "2"]

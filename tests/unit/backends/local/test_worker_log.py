@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.backends.local.durable_files import write_whole
+from iraas.backends.local.durable_files import write_atomic
 from iraas.backends.local.worker_log import (
     KEPT_BYTES,
     MAX_LOG_BYTES,
@@ -63,7 +63,7 @@ def test_what_is_written_while_the_end_is_stored_is_kept(
     log.write_bytes(b"x" * 20)
 
     def slowly(path: Path, content: bytes) -> None:
-        write_whole(path, content)
+        write_atomic(path, content)
         with log.open("ab") as file:
             file.write(b"meanwhile\n")
 

@@ -6,15 +6,15 @@ import pytest
 from rich.console import Console
 
 from iraas.cli.output.loadgen import LoadProgress, duration, histogram_lines, result_table
-from iraas.core.latencies import Bar
-from iraas.loadgen.aggregation import Tally
+from iraas.core.latencies import HistogramBucket
+from iraas.loadgen.aggregation import Aggregator
 from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.session import Moment
 
 
 def shown(*answers: Answer) -> str:
-    tally = Tally()
+    tally = Aggregator()
     for answer in answers:
         tally.add(Measured(0, "a.jpg", "cat", 0.0, 0.0, 0.25, answer))
     summary = tally.summary(sent=len(answers) + 1, labelled=True, observed=[], cpu_s=0.01)
@@ -41,7 +41,13 @@ def test_the_table_says_so_when_the_workers_are_unknown() -> None:
 
 
 def test_bars_are_as_long_as_their_counts_and_a_single_one_is_seen() -> None:
-    lines = histogram_lines([Bar(0.1, 0.2, 8000), Bar(0.2, 0.3, 4000), Bar(0.3, 0.4, 1)])
+    lines = histogram_lines(
+        [
+            HistogramBucket(0.1, 0.2, 8000),
+            HistogramBucket(0.2, 0.3, 4000),
+            HistogramBucket(0.3, 0.4, 1),
+        ]
+    )
 
     assert [line.count("█") for line in lines[2:]] == [40, 20, 0]
     assert "▏" in lines[4]

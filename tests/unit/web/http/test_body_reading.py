@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from iraas.backends.memory import MemoryBackend
-from iraas.web.config import WebLimits
+from iraas.web.config import WebConfig
 from iraas.web.http.bodies import read_small
 from iraas.web.http.multipart import MultipartReader
-from iraas.web.limits.admission import BufferBudget
+from iraas.web.limits.admission import MemoryBudget
 from iraas.web.problems import Problem
-from iraas.web.state import WebContext
+from iraas.web.state import AppState
 
 PIECES = 2000
 
@@ -29,7 +29,7 @@ class Counted(bytes):
 
 
 def read(pieces: list[bytes], most_bytes: int) -> bytes:
-    context = WebContext(MemoryBackend(), deployment="test", token=None, limits=WebLimits())
+    context = AppState(MemoryBackend(), deployment="test", token=None, limits=WebConfig())
     messages: list[Message] = [
         {"type": "http.request", "body": one, "more_body": True} for one in pieces
     ]
@@ -60,7 +60,7 @@ def test_a_body_that_is_not_small_is_refused_at_the_piece_that_is_too_much() -> 
 
 def test_a_file_in_tiny_pieces_weighs_about_its_bytes() -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
-    with BufferBudget(10**6).lease() as lease:
+    with MemoryBudget(10**6).lease() as lease:
         reader = MultipartReader(
             "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=1
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.web.http.multipart import MultipartReader, Part
-from iraas.web.limits.admission import BufferBudget
+from iraas.web.limits.admission import MemoryBudget
 from iraas.web.problems import Problem
 
 TYPE = 'multipart/form-data; boundary="edge"'
@@ -24,8 +24,8 @@ def form(*parts: tuple[str, bytes]) -> bytes:
     return lines + b"--edge--\r\n"
 
 
-def read(*chunks: bytes, most: int = MOST, budget: BufferBudget | None = None) -> list[Part]:
-    with (budget or BufferBudget(10**6)).lease() as lease:
+def read(*chunks: bytes, most: int = MOST, budget: MemoryBudget | None = None) -> list[Part]:
+    with (budget or MemoryBudget(10**6)).lease() as lease:
         reader = MultipartReader(TYPE, lease, max_file_bytes=most, max_files=10)
         found = [part for chunk in chunks for part in reader.feed(chunk)]
         reader.finish()
@@ -49,7 +49,7 @@ def test_wherever_it_is_cut_the_parts_are_the_same(datas: list[bytes], cuts: lis
 
 
 def test_a_file_over_the_limit_is_passed_over_and_holds_no_memory() -> None:
-    budget = BufferBudget(MOST + 500)
+    budget = MemoryBudget(MOST + 500)
     body = form(('name="f"; filename="big"', b"x" * 5000), ('name="f"; filename="ok"', b"fine"))
     pieces = [body[start : start + 100] for start in range(0, len(body), 100)]
     big, fine = read(*pieces, budget=budget)
@@ -130,12 +130,12 @@ def test_no_bytes_do_worse_than_be_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data", "multipart/mixed; a=b"])
 def test_another_content_type_is_refused(kind: str) -> None:
-    with BufferBudget(1).lease() as lease, pytest.raises(Problem) as caught:
+    with MemoryBudget(1).lease() as lease, pytest.raises(Problem) as caught:
         MultipartReader(kind, lease, max_file_bytes=1, max_files=1)
     assert caught.value.status == 415
 
 
 def test_more_than_all_may_hold_together_is_put_off() -> None:
     with pytest.raises(Problem) as caught:
-        read(form(('name="f"; filename="a"', b"x" * 900)), budget=BufferBudget(500))
+        read(form(('name="f"; filename="a"', b"x" * 900)), budget=MemoryBudget(500))
     assert caught.value.status == 429

@@ -2,8 +2,8 @@
 
 import pytest
 
-from iraas.web.config import WebLimits
-from iraas.web.limits.admission import MAX_CLIENTS, Admission, BufferBudget, RateLimiter
+from iraas.web.config import WebConfig
+from iraas.web.limits.admission import MAX_CLIENTS, BacklogLimiter, MemoryBudget, RateLimiter
 from iraas.web.problems import Problem
 from tests.fakes.scripted import Clock
 
@@ -28,7 +28,7 @@ def test_no_number_of_clients_fills_the_memory() -> None:
 
 
 def test_buffers_are_given_back_whatever_happens() -> None:
-    budget = BufferBudget(100)
+    budget = MemoryBudget(100)
     with budget.lease() as lease:
         lease.grow(60)
         with pytest.raises(Problem) as caught:
@@ -41,7 +41,7 @@ def test_buffers_are_given_back_whatever_happens() -> None:
 
 
 def test_what_was_accepted_since_the_last_sample_counts_too() -> None:
-    admission = Admission(WebLimits(max_pending=10))
+    admission = BacklogLimiter(WebConfig(max_pending=10))
     admission.accept(6)
     before = admission.accepted
     admission.accept(2)  # while the queue was being asked
@@ -57,7 +57,7 @@ def test_what_was_accepted_since_the_last_sample_counts_too() -> None:
 
 
 def test_what_is_let_in_counts_until_it_is_on_the_queue_or_given_up() -> None:
-    admission = Admission(WebLimits(max_pending=10))
+    admission = BacklogLimiter(WebConfig(max_pending=10))
     with admission.take(8) as first:
         admission.sampled(0, admission.accepted)
         assert admission.pending == 8
@@ -76,7 +76,7 @@ def test_what_is_let_in_counts_until_it_is_on_the_queue_or_given_up() -> None:
 
 
 def test_the_retry_time_follows_the_pace() -> None:
-    admission = Admission(WebLimits(max_pending=1000))
+    admission = BacklogLimiter(WebConfig(max_pending=1000))
     admission.sampled(1000, 0)
     admission.moves_at(10.0)
     assert admission.full().headers["Retry-After"] == "10"

@@ -6,20 +6,20 @@ import pytest
 from starlette.types import Scope
 
 from iraas.errors import BackendUnavailableError
-from iraas.web.config import WebLimits
-from iraas.web.limits.client_quota import Pool
+from iraas.web.config import WebConfig
+from iraas.web.limits.client_quota import ClientQuota
 from iraas.web.limits.clients import THIS_MACHINE, find_client, is_loopback, network_of
-from iraas.web.limits.round_robin_lock import FairTurns
+from iraas.web.limits.round_robin_lock import RoundRobinLock
 from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
-from iraas.web.security.failed_logins import TokenTries
+from iraas.web.security.failed_logins import FailedLoginLimiter
 from iraas.web.thumbnails.lru_cache import OVERHEAD_BYTES, SmallCache
 from iraas.web.thumbnails.service import Thumbnailer
 from tests.fakes.scripted import Clock
 
 
 def test_one_client_has_its_share_and_no_more() -> None:
-    pool = Pool(100, 0.25)
+    pool = ClientQuota(100, 0.25)
     assert pool.take("a", 20)
     assert not pool.take("a", 6)
     for other in "bcd":
@@ -31,12 +31,12 @@ def test_one_client_has_its_share_and_no_more() -> None:
 
 
 def test_a_share_is_never_nothing() -> None:
-    assert Pool(2, 0.01).take("a")
+    assert ClientQuota(2, 0.01).take("a")
 
 
 def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
     async def scene() -> tuple[bool, bool]:
-        pool = Pool(10, 1.0)
+        pool = ClientQuota(10, 1.0)
         pool.take("a", 10)
         waiting = asyncio.create_task(pool.take_within("b", 4, 20))
         too_large = asyncio.create_task(pool.take_within("b", 40, 0.01))
@@ -49,7 +49,7 @@ def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
 
 def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
     async def scene() -> list[bool]:
-        pool = Pool(10, 1.0)
+        pool = ClientQuota(10, 1.0)
         pool.take("a", 10)
         waiting = [asyncio.create_task(pool.take_within(name, 6, 0.05)) for name in "bcd"]
         await asyncio.sleep(0)
@@ -61,7 +61,7 @@ def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
 
 def test_turns_go_around_among_those_who_wait() -> None:
     async def scene() -> list[str]:
-        turns, had = FairTurns(), []
+        turns, had = RoundRobinLock(), []
 
         async def take(name: str) -> None:
             async with turns.turn(name[0], 20):
@@ -77,7 +77,7 @@ def test_turns_go_around_among_those_who_wait() -> None:
 
 def test_a_turn_that_does_not_come_in_time_is_nobodys() -> None:
     async def scene() -> None:
-        turns = FairTurns(max_waiting=1)
+        turns = RoundRobinLock(max_waiting=1)
         async with turns.turn("a", 20):
             with pytest.raises(TimeoutError):
                 async with turns.turn("b", 0.01):
@@ -93,14 +93,14 @@ def test_a_turn_that_does_not_come_in_time_is_nobodys() -> None:
     asyncio.run(scene())
 
 
-async def _have(turns: FairTurns) -> None:
+async def _have(turns: RoundRobinLock) -> None:
     async with turns.turn("c", 20):
         pass
 
 
 def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
     async def scene() -> Problem:
-        thumbnailer = Thumbnailer(WebLimits(thumbnail_s=0.01), ("false",))
+        thumbnailer = Thumbnailer(WebConfig(thumbnail_s=0.01), ("false",))
         begun, over = asyncio.Event(), asyncio.Event()
 
         async def read_slowly() -> bytes:
@@ -139,7 +139,7 @@ def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
 
 def test_wrong_tokens_are_forgiven_with_time() -> None:
     clock = Clock(0.0)
-    tries = TokenTries(2, clock)
+    tries = FailedLoginLimiter(2, clock)
     for _ in range(2):
         assert not tries.hear("a", lambda: False)
     with pytest.raises(Problem) as caught:

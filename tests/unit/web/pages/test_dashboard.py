@@ -2,7 +2,7 @@
 
 import re
 
-from iraas.core.records import DecisionRecord
+from iraas.core.records import ScalingDecision
 from iraas.monitoring.history import Sample
 from iraas.web.pages.dashboard import GAP_S, area_under, draw_charts, merged, up_to_now
 
@@ -87,8 +87,10 @@ def test_worker_hours_do_not_grow_while_nobody_looked() -> None:
     assert area_under([(0.0, 2.0), (100.0, 1.0), (100.0 + 2 * GAP_S, 5.0)]) == 200.0
 
 
-def decision(at: float, launched: int, **removed: str) -> DecisionRecord:
-    return DecisionRecord(NOON + at, 9, 0, 0, 0, 0, launched, launched, f"{launched} more", removed)
+def decision(at: float, launched: int, **removed: str) -> ScalingDecision:
+    return ScalingDecision(
+        NOON + at, 9, 0, 0, 0, 0, launched, launched, f"{launched} more", removed
+    )
 
 
 def test_decisions_of_one_second_are_one() -> None:

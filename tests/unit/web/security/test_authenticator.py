@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iraas.web.security.authenticator import SESSION_S, Access
+from iraas.web.security.authenticator import SESSION_S, Authenticator
 from tests.fakes.scripted import Clock
 
 TOKEN = "sesame"
 
 
 def test_a_bearer_is_known_by_the_token_alone() -> None:
-    access = Access(TOKEN, Clock())
+    access = Authenticator(TOKEN, Clock())
     assert access.knows_bearer("Bearer sesame")
     assert access.knows_bearer("bearer  sesame ")
     for wrong in ("", "Bearer", "Bearer ", "Basic sesame", "sesame", "Bearer sesame2", "Bearer é"):
@@ -19,7 +19,7 @@ def test_a_bearer_is_known_by_the_token_alone() -> None:
 
 
 def test_without_a_token_nothing_is_the_token() -> None:
-    access = Access(None, Clock())
+    access = Authenticator(None, Clock())
     assert access.is_free
     assert not access.knows("")
     assert access.csrf_of(None) == ""
@@ -28,26 +28,26 @@ def test_without_a_token_nothing_is_the_token() -> None:
 
 def test_a_session_ends_with_its_time_and_with_its_token() -> None:
     clock = Clock()
-    access = Access(TOKEN, clock)
+    access = Authenticator(TOKEN, clock)
     session = access.new_session()
     assert access.find_session(session)
-    assert Access(TOKEN, clock).find_session(session)  # another process, or after a restart
-    assert not Access("another", clock).find_session(session)
-    assert not Access(TOKEN, clock, "another deployment").find_session(session)
-    assert not Access(None, clock).find_session(session)
+    assert Authenticator(TOKEN, clock).find_session(session)  # another process, or after a restart
+    assert not Authenticator("another", clock).find_session(session)
+    assert not Authenticator(TOKEN, clock, "another deployment").find_session(session)
+    assert not Authenticator(None, clock).find_session(session)
     clock.advance(SESSION_S + 1)
     assert not access.find_session(session)
 
 
 def test_a_session_from_the_future_is_none() -> None:
     clock = Clock()
-    session = Access(TOKEN, clock).new_session()
+    session = Authenticator(TOKEN, clock).new_session()
     clock.advance(-60)
-    assert not Access(TOKEN, clock).find_session(session)
+    assert not Authenticator(TOKEN, clock).find_session(session)
 
 
 def test_a_session_cannot_be_changed() -> None:
-    access = Access(TOKEN, Clock())
+    access = Authenticator(TOKEN, Clock())
     session = access.new_session()
     identity, time, signature = session.split(".")
     later = "zzzzzz"
@@ -67,12 +67,12 @@ def test_a_session_cannot_be_changed() -> None:
 
 @given(st.text(max_size=60))
 def test_no_other_text_is_a_session(text: str) -> None:
-    assert not Access(TOKEN, Clock()).find_session(text)
+    assert not Authenticator(TOKEN, Clock()).find_session(text)
 
 
 def test_what_is_signed_for_one_purpose_is_valid_for_no_other() -> None:
     """The forgery that once worked: a CSRF token, which any page shows, as a session's end."""
-    access = Access(TOKEN, Clock())
+    access = Authenticator(TOKEN, Clock())
     session = access.find_session(access.new_session())
     assert session is not None
     csrf = access.csrf_of(session)
@@ -87,7 +87,7 @@ def test_what_is_signed_for_one_purpose_is_valid_for_no_other() -> None:
 
 
 def test_a_form_belongs_to_its_session() -> None:
-    access = Access(TOKEN, Clock())
+    access = Authenticator(TOKEN, Clock())
     mine, other = (access.find_session(access.new_session()) for _ in range(2))
     assert access.allows_form(mine, access.csrf_of(mine))
     assert not access.allows_form(mine, access.csrf_of(other))
@@ -96,14 +96,14 @@ def test_a_form_belongs_to_its_session() -> None:
 
 
 def test_whoever_has_no_session_gets_no_csrf_token_and_sends_no_form() -> None:
-    access = Access(TOKEN, Clock())
+    access = Authenticator(TOKEN, Clock())
     assert access.csrf_of(None) == ""
     assert not access.allows_form(None, "")
 
 
 @pytest.mark.parametrize("token", ["ü", "a b", "\ud800"])
 def test_any_text_can_be_a_token(token: str) -> None:
-    access = Access(token, Clock())
+    access = Authenticator(token, Clock())
     assert access.knows(token)
     sent = token.encode("utf-8", "surrogatepass").decode("latin-1")
     assert access.knows_bearer(f"Bearer {sent}") == token.isprintable()

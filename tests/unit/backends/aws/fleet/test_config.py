@@ -9,7 +9,7 @@ import pytest
 
 from iraas.backends.aws.fleet.config import (
     KNOWN_FOR_S,
-    FleetOptions,
+    FleetConfig,
     KeptOptions,
     decode_options,
 )
@@ -24,15 +24,15 @@ from tests.fakes.virtual_ec2 import Store, VirtualClock
 
 
 def test_options_are_read_back_as_they_were_written() -> None:
-    options = FleetOptions(
+    options = FleetConfig(
         kinds=("c7i.large",), pricings=("on-demand",), subnet_ids=("a", "b"), capacity=3
     )
     assert decode_options(options.encode()) == options
 
 
 def test_a_newer_versions_options_are_read_as_far_as_they_are_known() -> None:
-    value = json.loads(FleetOptions().encode()) | {"colour": "red"}
-    assert decode_options(json.dumps(value).encode()) == FleetOptions()
+    value = json.loads(FleetConfig().encode()) | {"colour": "red"}
+    assert decode_options(json.dumps(value).encode()) == FleetConfig()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_mangled_options_are_as_good_as_none(data: bytes) -> None:
 )
 def test_options_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        FleetOptions(**bad)
+        FleetConfig(**bad)
 
 
 @pytest.fixture
@@ -70,21 +70,21 @@ def test_kept_options_are_read_once_a_minute_or_when_they_are_forgotten(
     kept = KeptOptions(lambda: store, clock)
     with pytest.raises(NotProvisionedError):
         kept()
-    store.put("options.json", FleetOptions(capacity=3).encode())
+    store.put("options.json", FleetConfig(capacity=3).encode())
     assert kept().capacity == 3
-    store.put("options.json", FleetOptions(capacity=4).encode())
+    store.put("options.json", FleetConfig(capacity=4).encode())
     clock.now += KNOWN_FOR_S - 1
     assert kept().capacity == 3
     clock.now += 1
     assert kept().capacity == 4
-    store.put("options.json", FleetOptions(capacity=5).encode())
+    store.put("options.json", FleetConfig(capacity=5).encode())
     kept.forget()
     assert kept().capacity == 5
 
 
 def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualClock) -> None:
     kept = KeptOptions(lambda: store, clock)
-    store.put("options.json", FleetOptions(capacity=3).encode())
+    store.put("options.json", FleetConfig(capacity=3).encode())
     kept()
     there = store.get
 
@@ -104,7 +104,7 @@ def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualC
 def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned_anew(
     store: Store, clock: VirtualClock
 ) -> None:
-    options = FleetOptions(kinds=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2)
+    options = FleetConfig(kinds=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2)
     store.put("options.json", options.encode())
     current = CurrentLaunchOptions(KeptOptions(lambda: store, clock), worker_launches, clock)
     first = current()
@@ -121,5 +121,5 @@ def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned
 
 
 def test_the_web_tier_is_never_on_spot() -> None:
-    options = FleetOptions(subnet_ids=("a",), web_kind="t3.medium")
+    options = FleetConfig(subnet_ids=("a",), web_kind="t3.medium")
     assert web_launches(options) == (LaunchOption("t3.medium", "a", "on-demand"),)

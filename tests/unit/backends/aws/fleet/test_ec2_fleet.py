@@ -15,7 +15,7 @@ from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, SEND_WITHIN_S
 from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
 from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
 from iraas.backends.aws.fleet.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
@@ -67,7 +67,7 @@ class Rig:
     def fleet(self, holder: str = "a") -> Ec2Fleet:
         """A controller's own view of the fleet, as if it had just started."""
         launches = launch_options(KINDS, SUBNETS, ["spot", "on-demand"])
-        options = LaunchOptions(launches, self.clock)
+        options = LaunchCandidates(launches, self.clock)
         return Ec2Fleet(
             self.client,
             self.client,

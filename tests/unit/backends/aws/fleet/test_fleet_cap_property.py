@@ -12,10 +12,10 @@ from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, guard_launches
 from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
 from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
-from iraas.controller.controller import Controller, Timing
+from iraas.controller.controller import Controller, ControllerConfig
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.ports import Backend, QueueDepth
 from iraas.errors import IraasError
@@ -117,7 +117,7 @@ class World:
         guard_launches(client, self.clock)
         kinds, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
         launches = launch_options(kinds, subnets, ["spot", "on-demand"])
-        options = LaunchOptions(launches, self.clock)
+        options = LaunchCandidates(launches, self.clock)
         fleet = Ec2Fleet(
             client,
             client,
@@ -134,7 +134,9 @@ class World:
         backend.requests.depth = self.images.depth
         backend.dead_letters.depth.return_value = QueueDepth(0, 0, 0)
         backend.lease.hold.return_value = True
-        timing = Timing(boot_s=400.0, silence_s=300.0, sweep_s=1e9)
+        timing = ControllerConfig(
+            startup_timeout_s=400.0, heartbeat_timeout_s=300.0, cleanup_interval_s=1e9
+        )
         return Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=self.clock)
 
 

@@ -89,7 +89,7 @@ def test_a_machine_without_an_end_of_life_is_refused() -> None:
 
 
 def test_the_script_at_the_top_of_the_checkout_is_the_one_that_is_used() -> None:
-    top = Path(__file__).parents[4] / "app_tier.sh"
+    top = Path(__file__).parents[5] / "app_tier.sh"
     assert read_script() == top.read_text("utf-8")
 
 

@@ -10,7 +10,7 @@ from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
 from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
 from iraas.backends.aws.fleet.launch_candidates import (
     LONGEST_SHORT_REST_S,
-    LaunchOptions,
+    LaunchCandidates,
     launch_options,
 )
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
@@ -28,7 +28,7 @@ class World:
         rng = random.Random(3)
         self.clock = VirtualClock()
         self.ec2 = FakeEc2(self.clock, rng, Ec2Faults())
-        options = LaunchOptions(launch_options(["t3.small"], ["a"], ["on-demand"]), self.clock)
+        options = LaunchCandidates(launch_options(["t3.small"], ["a"], ["on-demand"]), self.clock)
         self.fleet = Ec2Fleet(
             self.ec2,
             self.ec2,

@@ -10,7 +10,7 @@ from iraas.backends.aws.pricing.prices import Run, load_prices, refuse_unpriced,
 from iraas.core.ports import Instance, InstanceState
 from iraas.errors import ConfigurationError
 
-SHIPPED = json.loads(files("iraas.backends.aws").joinpath("prices.json").read_text("utf-8"))
+SHIPPED = json.loads(files("iraas.backends.aws.pricing").joinpath("prices.json").read_text("utf-8"))
 
 
 def test_the_shipped_table_says_how_old_it_is() -> None:

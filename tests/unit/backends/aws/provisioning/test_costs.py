@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.launch_candidates import LaunchOptions, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.pricing.prices import load_prices
@@ -19,19 +19,19 @@ from iraas.backends.aws.provisioning.costs import (
     stack_costs,
 )
 from iraas.backends.memory import MemoryBackend, MemoryStore
-from iraas.controller.controller import Controller, Timing
+from iraas.controller.controller import Controller, ControllerConfig
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.keys import instance_key, worker_key
 from iraas.core.ports import StoredObject
 from iraas.core.records import InstanceRecord, WorkerRecord
-from iraas.monitoring.status import StatusMemory, take_status
+from iraas.monitoring.status import StatusCache, take_status
 from tests.fakes.virtual_ec2 import VirtualClock
 
 PRICES = load_prices("us-east-1")
 
 
 def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
-    costs = stack_costs(FleetOptions(), PRICES)
+    costs = stack_costs(FleetConfig(), PRICES)
     assert costs.web_hour == pytest.approx(
         PRICES.hour_usd("t3.small", "on-demand") + costs.web_calls_hour
     )
@@ -40,14 +40,14 @@ def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
 
 
 def test_a_type_without_a_price_is_said_and_counts_as_the_dearest() -> None:
-    costs = stack_costs(FleetOptions(kinds=("c6a.large", "x9.huge"), capacity=2), PRICES)
+    costs = stack_costs(FleetConfig(kinds=("c6a.large", "x9.huge"), capacity=2), PRICES)
     assert costs.unpriced == ("x9.huge",)
     assert costs.full_hour == 2 * PRICES.hour_usd("x9.huge", "on-demand")
     assert "x9.huge has no price and counts as the dearest type." in costs.lines()
 
 
 def test_at_rest_nothing_is_billed_by_the_hour() -> None:
-    costs = stack_costs(FleetOptions(), PRICES)
+    costs = stack_costs(FleetConfig(), PRICES)
     assert costs.rest_hour == 0
     assert costs.unpriced == ()
 
@@ -82,7 +82,7 @@ def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
     clock = VirtualClock()
     backend = MemoryBackend(clock=clock)
     store = BilledStore(clock)
-    options = LaunchOptions(launch_options(["c6a.large"], ["a"], ["spot"]), clock)
+    options = LaunchCandidates(launch_options(["c6a.large"], ["a"], ["spot"]), clock)
     ec2 = FakeEc2(clock, random.Random(1))
     ledger = LaunchLedger(store, "worker")
     fleet = Ec2Fleet(ec2, ec2, ledger, Names("demo"), lambda: options, clock=clock)
@@ -95,9 +95,9 @@ def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
         ended = InstanceRecord(gone.worker_id, "c6a.large", "spot", clock.now, clock.now)
         store.put(instance_key(gone.worker_id), ended.encode())
     clock.now += 7200
-    timing = Timing(tick_s=2.0, idle_s=20.0)
+    timing = ControllerConfig(poll_interval_s=2.0, idle_s=20.0)
     controller = Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=clock)
-    memory = StatusMemory(backend, clock)
+    memory = StatusCache(backend, clock)
     controller.tick()
     take_status(backend, "demo", clock, memory)
     store.calls.clear()
@@ -107,7 +107,7 @@ def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
         if clock.now >= looks_at:
             controller.tick()
             lease_writes += 1  # it is renewed after 20 s
-            looks_at = clock.now + timing.tick_s + timing.idle_s
+            looks_at = clock.now + timing.poll_interval_s + timing.idle_s
         if clock.now >= status_at:
             take_status(backend, "demo", clock, memory)
             lease_reads += 1  # its holder is asked for

@@ -37,7 +37,7 @@ def test_the_wheel_can_be_installed_and_is_this_iraas(tmp_path: Path) -> None:
     assert version == iraas.__version__
     assert Path(where).is_relative_to(target)
     assert (target / "iraas" / "backends" / "aws" / "app_tier.sh").is_file()
-    assert (target / "iraas" / "backends" / "aws" / "prices.json").is_file()
+    assert (target / "iraas" / "backends" / "aws" / "pricing" / "prices.json").is_file()
     assert (target / "bin" / "iraas").is_file()
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from iraas.backends.aws.fleet.config import FleetOptions
+from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.iam.policies import Place
 from iraas.backends.aws.iam.role_permissions import worker_statements
 from iraas.backends.aws.names import Names
@@ -446,7 +446,7 @@ def test_subnets_are_of_one_vpc_and_sorted_by_zone() -> None:
 
 def test_the_default_vpcs_subnets_are_taken_when_none_are_chosen() -> None:
     session = Session(describe_subnets=[{"Subnets": [subnet("s-a", "a")]}])
-    find_subnets(site_of(session, options=FleetOptions()))
+    find_subnets(site_of(session, options=FleetConfig()))
     assert session.asked("describe_subnets") == [
         {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
     ]
@@ -511,7 +511,7 @@ def test_a_builder_is_launched_where_there_is_room() -> None:
         create_image=[{"ImageId": "ami-baked"}],
         describe_images=[{"Images": [{"State": "available", "ImageId": "ami-baked"}]}],
     )
-    options = FleetOptions(kinds=("c6a.large", "c6i.large"), subnet_ids=("s-a", "s-b"))
+    options = FleetConfig(kinds=("c6a.large", "c6i.large"), subnet_ids=("s-a", "s-b"))
     said: list[str] = []
     bake_image(site_of(session, options=options, report=said.append), FakeArtifacts())
     asked = session.asked("run_instances")
@@ -533,7 +533,7 @@ def test_a_builder_that_fits_nowhere_or_may_not_be_launched_is_an_error() -> Non
     full = Session(run_instances=[error("InsufficientInstanceCapacity")], **answers)
     with pytest.raises(BackendError, match="InsufficientInstanceCapacity"):
         bake_image(site_of(full), FakeArtifacts())
-    assert len(full.asked("run_instances")) == len(FleetOptions().kinds)
+    assert len(full.asked("run_instances")) == len(FleetConfig().kinds)
     denied = Session(run_instances=[error("UnauthorizedOperation", status=403)], **answers)
     with pytest.raises(PermissionDeniedError):
         bake_image(site_of(denied), FakeArtifacts())
