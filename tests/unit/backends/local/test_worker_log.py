@@ -67,7 +67,7 @@ def test_what_is_written_while_the_end_is_stored_is_kept(
         with log.open("ab") as file:
             file.write(b"meanwhile\n")
 
-    monkeypatch.setattr("iraas.backends.local.worker_log.write_whole", slowly)
+    monkeypatch.setattr("iraas.backends.local.worker_log.write_atomic", slowly)
     assert shorten(log, max_bytes=10, kept_bytes=15)
     assert all_of(log) == b"x" * 15 + b"meanwhile\n"
 
@@ -111,7 +111,7 @@ def test_a_log_that_cannot_be_kept_is_not_emptied(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("iraas.backends.local.worker_log.write_whole", full)
+    monkeypatch.setattr("iraas.backends.local.worker_log.write_atomic", full)
     with pytest.raises(OSError, match="space"):
         shorten(log, max_bytes=10, kept_bytes=9)
     assert log.read_bytes() == b"x" * 20
