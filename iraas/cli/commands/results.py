@@ -65,7 +65,7 @@ def results(
                 if outcome.prediction is None or not failed:
                     report.show(outcome)
                     write(outcome)
-        missing = found.total - report.pluralize
+        missing = found.total - report.counted
         report.close(save, missing=missing)
     if missing:
         typer.echo(f"Wait for them with --follow, or {_resuming(found.job_id)}", err=True)

@@ -21,7 +21,7 @@ class OutcomePrinter:
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        self.pluralize = 0
+        self.counted = 0
         self.failed = 0
         self._as_json = as_json
         self._console = console()
@@ -31,7 +31,7 @@ class OutcomePrinter:
 
     def count(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.pluralize += 1
+        self.counted += 1
         self.failed += outcome.prediction is None
 
     def show(self, outcome: Outcome) -> None:
@@ -49,7 +49,7 @@ class OutcomePrinter:
         if self._as_table:
             self._kept.sort(key=lambda one: one.request_id)
             self._console.print(outcome_table(self._kept, left_out=self._shown - len(self._kept)))
-        text = f"{self.pluralize - self.failed:,} labelled, {self.failed:,} failed"
+        text = f"{self.counted - self.failed:,} labelled, {self.failed:,} failed"
         if missing:
             text += f", {missing:,} not done yet"
         if save is not None:
