@@ -10,7 +10,7 @@ import pytest
 from iraas import errors
 from iraas.cli.exit_codes import exit_code
 from iraas.core.settings import Settings
-from tests.meta.sources import ROOT, Source, functions, sources
+from tests.meta.sources import Source, functions, sources
 
 MODULE_LINES = 330
 FUNCTION_LINES = 50
@@ -231,18 +231,3 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     assert callable(setting.metadata["parse"])
     if re.search(r"_(s|bytes)$", name) is None:
         assert not isinstance(setting.default, float), f"{name} has no unit in its name"
-
-
-def test_every_decision_record_has_a_number_of_its_own() -> None:
-    numbers = [one.name[:4] for one in (ROOT / "docs" / "adr").glob("[0-9]*.md")]
-    assert sorted(numbers) == sorted(set(numbers))
-    assert all(number.isdecimal() for number in numbers)
-
-
-def test_every_link_between_documents_leads_somewhere() -> None:
-    assert [
-        f"{document.name} links to {target}"
-        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
-        if "://" not in target and not (document.parent / target).exists()
-    ] == []
