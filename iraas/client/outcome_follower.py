@@ -10,7 +10,7 @@ from iraas.core.messages import decode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import MAX_BATCH, Backend, Queue
 from iraas.errors import MessageError
-from iraas.jobs.store import outcomes
+from iraas.jobs.store import iter_outcomes
 
 log = logging.getLogger(__name__)
 REPLY_LEASE_S = 60.0
@@ -58,7 +58,7 @@ class OutcomeFollower:
         Raises:
             BackendError: The store failed.
         """
-        for outcome in outcomes(self._backend, self._job, self._is_known):
+        for outcome in iter_outcomes(self._backend, self._job, self._is_known):
             if self.is_new(outcome):
                 yield outcome
 

@@ -8,7 +8,7 @@ from iraas.core.jobs import Job, ManifestEntry
 from iraas.core.keys import MAX_ATTEMPTS, attempt_key, outcome_key
 from iraas.core.ports import Backend
 from iraas.errors import ImageError, ObjectNotFoundError, UsageError
-from iraas.jobs.store import find_input, manifest, sent_indexes, stored_outcome
+from iraas.jobs.store import find_input, iter_manifest, sent_indexes, stored_outcome
 from iraas.monitoring.job_progress import JobProgress
 
 MAX_COMPARED_BYTES = 10**9
@@ -71,7 +71,7 @@ def delete_failed_outcomes(backend: Backend, job: Job) -> Iterator[int]:
     An image that was refused with others by the web tier is in no store: its failure stays.
     Idempotent; when it is interrupted, what it removed is sent again by resuming the job.
     """
-    entries = manifest(backend, job)
+    entries = iter_manifest(backend, job)
     for index in sent_indexes(backend, job):
         outcome = stored_outcome(backend, job, index)
         if outcome.status != "failed":

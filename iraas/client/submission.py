@@ -16,7 +16,7 @@ from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend, Queue
 from iraas.errors import BackendError, WaitTimeoutError
-from iraas.jobs.store import manifest
+from iraas.jobs.store import iter_manifest
 from iraas.monitoring.status import last_decision
 
 MAX_BROKEN_WORKERS = 3
@@ -117,7 +117,7 @@ class JobSubmission:
         replies = self._backend.responses.create(self._requester_id)
         try:
             yield from self._follower.stored()
-            self._dispatch.start(manifest(self._backend, self.job))
+            self._dispatch.start(iter_manifest(self._backend, self.job))
             while not self._is_over():
                 news = self._look(replies)
                 if not news:
@@ -171,7 +171,7 @@ class JobSubmission:
         self._empty_since = None
         self._dispatch.forget_sent()
         if not self._draining and not self._dispatch.is_sending:
-            self._dispatch.start(manifest(self._backend, self.job))
+            self._dispatch.start(iter_manifest(self._backend, self.job))
 
     def _check_patience(self, now: float) -> None:
         if now - self._began > self._config.timeout_s:

@@ -291,7 +291,7 @@ class Controller:
         if now - self._swept_at < self._timing.cleanup_interval_s:
             return
         self._swept_at = now
-        self._others = self._backend.fleet.others()
+        self._others = self._backend.fleet.non_worker_instances()
         self._spend.observe(self._others, of_fleet=False)
         self._dead_letters.run()
         self._backend.responses.sweep(self._timing.response_queue_ttl_s)

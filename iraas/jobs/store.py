@@ -102,7 +102,7 @@ def get_job(backend: Backend, job_id: str) -> Job:
         ) from exc
 
 
-def manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
+def iter_manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
     """The images of a job in their order, read page by page."""
     for page in backend.records.list(manifest_prefix(job.job_id)):
         yield from decode_page(backend.records.get(page.key))
@@ -151,7 +151,7 @@ def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
         ) from exc
 
 
-def outcomes(
+def iter_outcomes(
     backend: Backend, job: Job, is_known: Callable[[int], bool] = lambda _: False
 ) -> Iterator[Outcome]:
     """The stored outcomes of a job in their order; those missing are left out.

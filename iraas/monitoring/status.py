@@ -142,7 +142,7 @@ def take_status(
         for name, record in records.items()
         if name not in instances and _is_there(record, now)
     ]
-    others = backend.fleet.others()
+    others = backend.fleet.non_worker_instances()
     billed = [*instances.values(), *others]
     spent = memory.spend.spent(billed)
     done = sum(record.done for record in records.values())

@@ -72,7 +72,7 @@ class Fleet(Protocol):
         """The instances that exist, those included that are still booting or stopping."""
         ...
 
-    def others(self) -> list[Instance]:
+    def non_worker_instances(self) -> list[Instance]:
         """The deployment's instances that are not of the fleet, such as the web tier's: they cost
         money, too.
         """

@@ -9,7 +9,7 @@ from iraas.client.batch_sender import BatchSender
 from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
-from iraas.jobs.store import list_jobs, manifest
+from iraas.jobs.store import iter_manifest, list_jobs
 from tests.fakes.scripted import Clock, FlakyBackend, picture
 
 
@@ -39,7 +39,7 @@ class Shop:
     def jobs(self) -> list[tuple[int, bool, list[str]]]:
         found = []
         for one in list_jobs(self.backend):
-            names = [entry.name for entry in manifest(self.backend, one.job)]
+            names = [entry.name for entry in iter_manifest(self.backend, one.job)]
             found.append((one.job.total, one.job.sealed, names))
         return found
 

@@ -47,7 +47,7 @@ def test_a_batch_is_one_object(backend: FlakyBackend) -> None:
 
 
 def test_outcomes_come_in_the_order_of_the_images(backend: FlakyBackend, job: Job) -> None:
-    found = list(jobs.outcomes(backend, job))
+    found = list(jobs.iter_outcomes(backend, job))
     assert [one.name for one in found] == [f"picture-{index}.jpg" for index in range(TOTAL)]
     assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in PLACES]
     assert list(jobs.stored_indexes(backend, job)) == list(range(TOTAL))
@@ -64,7 +64,7 @@ def test_one_listing_tells_all_places(backend: FlakyBackend, job: Job) -> None:
         return listed(prefix, after=after)
 
     backend.outputs.list = counting  # type: ignore[method-assign,assignment]
-    assert len(list(jobs.outcomes(backend, job))) == TOTAL
+    assert len(list(jobs.iter_outcomes(backend, job))) == TOTAL
     assert lists == 1
 
 
@@ -120,7 +120,7 @@ def test_a_corrupt_batch_is_named(backend: FlakyBackend, job: Job) -> None:
     key = refusals_key(JOB, 6, 9)
     backend.outputs.put(key, b"{")
     with pytest.raises(MessageError, match=key):
-        list(jobs.outcomes(backend, job))
+        list(jobs.iter_outcomes(backend, job))
 
 
 def test_a_batch_that_was_removed_is_none(backend: FlakyBackend, job: Job) -> None:

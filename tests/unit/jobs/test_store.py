@@ -38,7 +38,7 @@ def test_a_job_is_found_again_with_its_manifest(backend: FlakyBackend, clock: Cl
     assert found == made
     assert (found.total, found.sealed, found.sources) == (5, True, SOURCES)
     assert job_time(found.job_id) == pytest.approx(clock.now, abs=0.002)
-    entries = list(jobs.manifest(backend, found))
+    entries = list(jobs.iter_manifest(backend, found))
     assert [one.index for one in entries] == list(range(5))
     assert entries[3].path == "/pictures/3.jpg"
 
@@ -53,13 +53,13 @@ def test_a_manifest_has_pages(backend: FlakyBackend, clock: Clock) -> None:
         counted=counts.append,
     )
     assert counts == [PAGE_SIZE, 2 * PAGE_SIZE, 2 * PAGE_SIZE + 1]
-    indexes = [one.index for one in jobs.manifest(backend, made)]
+    indexes = [one.index for one in jobs.iter_manifest(backend, made)]
     assert indexes == list(range(2 * PAGE_SIZE + 1))
 
 
 def test_a_manifest_is_read_a_page_at_a_time(backend: FlakyBackend, clock: Clock) -> None:
     made = make(backend, clock, count=3 * PAGE_SIZE)
-    entries = jobs.manifest(backend, made)
+    entries = jobs.iter_manifest(backend, made)
     next(entries)
     backend.records.failures = 1
     with pytest.raises(BackendUnavailableError):
@@ -72,7 +72,7 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
     tracemalloc.start()
     try:
         made = jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
-        assert sum(1 for _ in jobs.manifest(backend, made)) == count
+        assert sum(1 for _ in jobs.iter_manifest(backend, made)) == count
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -138,7 +138,7 @@ def test_outcomes_come_in_the_order_of_the_job(backend: FlakyBackend) -> None:
     made = [outcome(request(index)) for index in (2500, 3, 1001)]
     store(backend, *made)
     backend.outputs.put(f"{JOB}/00000/notes.txt", b"somebody's notes")
-    assert [one.request_id for one in jobs.outcomes(backend, job)] == [
+    assert [one.request_id for one in jobs.iter_outcomes(backend, job)] == [
         request(index).request_id for index in (3, 1001, 2500)
     ]
     assert list(jobs.stored_indexes(backend, job)) == [3, 1001, 2500]
@@ -147,7 +147,7 @@ def test_outcomes_come_in_the_order_of_the_job(backend: FlakyBackend) -> None:
 def test_a_mangled_outcome_is_told_of_with_its_place(backend: FlakyBackend) -> None:
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     with pytest.raises(MessageError, match=outcome_key(request(0).request_id)):
-        list(jobs.outcomes(backend, Job(JOB, 1.0, 1, sealed=True)))
+        list(jobs.iter_outcomes(backend, Job(JOB, 1.0, 1, sealed=True)))
 
 
 def test_forgetting_failures_leaves_the_labels_and_the_other_jobs(backend: FlakyBackend) -> None:

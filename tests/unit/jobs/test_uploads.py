@@ -8,7 +8,7 @@ from iraas.core.jobs import Job
 from iraas.core.keys import job_key
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import JobNotFoundError, UsageError
-from iraas.jobs.store import get_job, manifest
+from iraas.jobs.store import get_job, iter_manifest
 from iraas.jobs.uploads import JobRepository, manifest_end
 from tests.fakes.scripted import JOB, Clock, FlakyBackend
 
@@ -24,7 +24,7 @@ def backend(clock: Clock) -> FlakyBackend:
 
 
 def names_of(backend: FlakyBackend, job_id: str) -> list[str]:
-    return [one.name for one in manifest(backend, get_job(backend, job_id))]
+    return [one.name for one in iter_manifest(backend, get_job(backend, job_id))]
 
 
 def test_images_get_places_in_the_order_in_which_they_are_added(
