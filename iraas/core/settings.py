@@ -1,8 +1,7 @@
-"""The settings: what there is to set, and how a text becomes a value.
+"""The settings and their parsers.
 
-A file that merely lies in the working directory may come from anybody (a cloned repository, an
-unpacked archive). So a setting is `trusted_only` unless it says otherwise: such a file cannot set
-it (ADR 0189).
+A settings file in the working directory is untrusted (a cloned repository, an unpacked archive). So
+a setting is `trusted_only` by default: such a file cannot set it (ADR 0189).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +18,9 @@ BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
 FLAG = "flag"
-"""The source of a setting that was given on the command line."""
+"""The source of a setting given on the command line."""
 MAX_FLEET = 19
-"""Workers at most: twenty instances with the web tier's one."""
+"""The maximum number of workers: twenty instances with the web tier's one."""
 
 
 def _deployment(text: str) -> str:
@@ -51,13 +50,13 @@ def _path(text: str) -> Path:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        said = f"it is a whole number in {minimum}..{maximum}"
+        expected = f"it is a whole number in {minimum}..{maximum}"
         try:
             number = int(text.replace("_", ""))
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -65,13 +64,13 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        said = f"it is a number of seconds in {minimum:g}..{maximum:g}"
+        expected = f"it is a number of seconds in {minimum:g}..{maximum:g}"
         try:
             number = float(text)
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -91,7 +90,7 @@ def _range(text: str) -> str:
 
 
 def _site(text: str) -> str:
-    """A site's address, in the form in which browsers name it as an origin."""
+    """Normalize a site's address to a web origin."""
     parts = urlsplit(text.strip().rstrip("/").lower())
     name, port = parts.hostname, parts.port
     rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
@@ -122,16 +121,16 @@ def _setting(
 
 
 def _project_setting(parse: Callable[[str], object], default: object, text: str) -> Any:
-    """A setting that a file in the working directory may set, whoever put it there."""
+    """Declare a setting that an untrusted file in the working directory may set."""
     return _setting(parse, default, text, trusted_only=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
+    """The settings of a command. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
 
     The metadata of a field: `parse`, `help`, `secret` (never shown, written or passed on) and
-    `trusted_only` (true if absent: only the user's own word sets it).
+    `trusted_only` (true if absent: an untrusted settings file cannot set it).
     """
 
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
@@ -174,7 +173,7 @@ class Settings:
         _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
     )
     max_pixels: int = _setting(
-        _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
+        _whole(1, 10**9), 64_000_000, "The largest image that is decoded, in pixels."
     )
     min_free_bytes: int | None = _setting(
         _whole(0, 10**15),
@@ -231,13 +230,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSettings:
-    """The settings, with where each came from.
+    """The settings, with the source of each.
 
     Attributes:
         settings: The values.
         sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
             ``default``.
-        ignored: The names that a file without trust would have set, and may not.
+        ignored: The names in an untrusted file that it may not set.
     """
 
     settings: Settings
@@ -247,24 +246,25 @@ class ResolvedSettings:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a settings file says.
+    """One table of a settings file.
 
     Attributes:
-        values: Texts and numbers, by field name.
-        place: What to call the file and its table.
-        trusted: Whether it is the user's own word; else it sets nothing that is `trusted_only`.
+        values: Strings and numbers, by field name.
+        source: The display name of the file and the table.
+        trusted: Whether the file is the user's own; otherwise it sets nothing that is
+            `trusted_only`.
     """
 
     values: Mapping[str, object]
-    place: str
+    source: str
     trusted: bool = True
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting's value must not be shown, written or passed on."""
-    return any(one.name == name and one.metadata.get("secret") for one in fields(Settings))
+    """Return whether a setting's value must not be shown, written or passed on."""
+    return any(field.name == name and field.metadata.get("secret") for field in fields(Settings))
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the name of a setting's environment variable."""
     return ENVIRONMENT_PREFIX + name.upper()

@@ -140,7 +140,7 @@ def test_4_a_setting_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[default]\nmax_wrokers = 3", "iraas.toml [default] has a setting that iraas does not"),
+        ("[default]\nmax_wrokers = 3", "iraas.toml [default] has an unknown setting: max_wrokers"),
         ("[default]\nmax_attempts = 0", "(from iraas.toml [default])"),
         ("max_workers = 3", "iraas.toml has a setting outside a table: max_workers"),
         ("not toml", "iraas.toml cannot be read"),
