@@ -81,7 +81,7 @@ def test_large_images_are_stored_before_their_messages_are_sent() -> None:
     assert len(receive(backend, 3)) == 3
 
 
-def test_a_failed_send_is_told_to_each_and_the_next_one_works() -> None:
+def test_a_failed_send_is_reported_to_each_and_the_next_one_works() -> None:
     backend = FlakyBackend(Clock())
     backend.requests.failures = 1
     batcher = BatchSender(backend, threads=1)

@@ -193,7 +193,7 @@ def test_an_entry_without_a_path_is_taken_from_the_input_store(
     assert [one.name for one in dispatch.refused()] == ["never-uploaded.png"]
 
 
-def test_a_failure_to_send_is_told_to_whoever_asks(
+def test_a_failure_to_send_is_raised_to_the_caller(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     backend.requests.failures = 1

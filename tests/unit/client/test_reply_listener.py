@@ -35,7 +35,7 @@ def reply(backend: MemoryBackend, to: str, told: Outcome) -> None:
     backend.responses.find(to).send([OutboundMessage(encode_reply(told))])
 
 
-def test_each_reply_is_told_to_exactly_who_waits_for_it(
+def test_each_reply_calls_exactly_its_own_callback(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
     told: dict[int, list[Outcome]] = {number: [] for number in range(3)}
@@ -48,7 +48,7 @@ def test_each_reply_is_told_to_exactly_who_waits_for_it(
     assert told[0][0].request_id == request(0).request_id
 
 
-def test_a_second_reply_is_told_to_nobody(router: ReplyListener, backend: MemoryBackend) -> None:
+def test_a_second_reply_calls_no_callback(router: ReplyListener, backend: MemoryBackend) -> None:
     told: list[Outcome] = []
     router.register(request(0).request_id, told.append)
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_a_second_reply_is_told_to_nobody(router: ReplyListener, backend: Memory
     assert len(told) == 1
 
 
-def test_who_watches_a_job_is_told_of_all_of_it_until_they_leave(
+def test_a_jobs_listener_gets_all_its_outcomes_until_it_is_removed(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
     one: list[Outcome] = []
@@ -96,7 +96,7 @@ def test_a_lost_queue_is_replaced_by_one_of_another_name(
     wait_until(lambda: told)
 
 
-def test_a_mangled_reply_hinders_no_other(router: ReplyListener, backend: MemoryBackend) -> None:
+def test_a_corrupt_reply_hinders_no_other(router: ReplyListener, backend: MemoryBackend) -> None:
     told: list[Outcome] = []
     router.register(request(0).request_id, told.append)
     backend.responses.find(router.requester_id).send([OutboundMessage("garbage")])
@@ -104,7 +104,7 @@ def test_a_mangled_reply_hinders_no_other(router: ReplyListener, backend: Memory
     wait_until(lambda: told)
 
 
-def test_a_forgotten_request_is_told_to_nobody(
+def test_an_unregistered_request_calls_no_callback(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
     told: list[Outcome] = []

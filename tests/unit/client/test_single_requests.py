@@ -62,7 +62,7 @@ def shop(open_shop: Callable[..., Shop]) -> Shop:
     return open_shop()
 
 
-def test_each_gets_a_place_and_is_expected_before_it_is_sent(shop: Shop) -> None:
+def test_each_gets_an_index_and_is_registered_before_it_is_sent(shop: Shop) -> None:
     found = [shop.send(name) for name in "abc"]
     assert shop.expected == found
     assert [split_request_id(one)[1] for one in found] == [0, 1, 2]

@@ -32,13 +32,13 @@ def names(*paths: str, lists: list[io.StringIO] | None = None) -> list[str]:
     return [one.name for one in find_images(paths, lists or [])]
 
 
-def test_a_folder_gives_the_pictures_in_it_and_below_in_the_order_of_their_names(
+def test_a_folder_gives_the_images_in_it_and_below_in_the_order_of_their_names(
     folder: Path,
 ) -> None:
     assert names(str(folder)) == ["a.PNG", "b.jpg", "2023/c.jpeg", "sub/z.webp", "sub/deep/y.gif"]
 
 
-def test_every_picture_knows_where_it_is(folder: Path) -> None:
+def test_every_image_knows_where_it_is(folder: Path) -> None:
     for path in (str(folder), "sub", "b.jpg", "*.jpg"):
         for one in find_images([path]):
             assert Path(one.path).is_absolute()
@@ -53,7 +53,7 @@ def test_a_hidden_folder_is_searched_when_it_is_named(folder: Path) -> None:
     assert names(".git") == ["x.jpg"]
 
 
-def test_a_folder_without_pictures_gives_none(folder: Path) -> None:
+def test_a_folder_without_images_gives_none(folder: Path) -> None:
     assert names("empty") == []
 
 
@@ -66,7 +66,7 @@ def test_paths_come_in_the_order_in_which_they_were_typed(folder: Path) -> None:
     ]
 
 
-def test_pictures_of_two_folders_can_be_told_apart(folder: Path) -> None:
+def test_images_of_two_folders_have_different_names(folder: Path) -> None:
     (folder / "2023" / "z.webp").touch()
     for typed in (["sub", "2023"], ["[s2]*[b3]"], [f"{folder}/sub", f"{folder}/2023"]):
         found = names(*typed)
@@ -170,7 +170,7 @@ def test_an_endless_list_is_a_stream(folder: Path) -> None:
     assert list(islice(pictures, 3)) == [ImageFile("b.jpg", str(folder / "b.jpg"))] * 3
 
 
-def test_a_folder_that_vanishes_is_told_of_and_the_others_are_searched(folder: Path) -> None:
+def test_a_folder_that_vanishes_is_reported_and_the_others_are_searched(folder: Path) -> None:
     pictures = find_images(["."])
     assert next(pictures).name == "a.PNG"
     shutil.rmtree("2023")

@@ -68,7 +68,7 @@ def test_a_full_quota_lets_nothing_in_even_of_unknown_size() -> None:
         guard(Disk(used_bytes=100), max_stored_bytes=100).check()
 
 
-def test_what_was_let_in_is_told_before_the_disk_is_asked_again() -> None:
+def test_admitted_bytes_count_before_the_disk_is_asked_again() -> None:
     room = guard(Disk(used_bytes=10), max_stored_bytes=100)
     room.take(60)
     with pytest.raises(StorageFullError, match=r"take 70 bytes already"):

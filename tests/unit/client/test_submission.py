@@ -122,7 +122,7 @@ def test_the_response_queue_is_gone_after_a_failure_too(desk: Desk) -> None:
     assert desk.backend.responses.requesters() == []
 
 
-def test_duplicate_and_foreign_replies_are_passed_over(desk: Desk) -> None:
+def test_duplicate_and_foreign_replies_are_skipped(desk: Desk) -> None:
     def meanwhile() -> None:
         queue = desk.backend.responses.find(REQUESTER)
         done = desk.work(5)

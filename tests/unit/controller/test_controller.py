@@ -224,7 +224,7 @@ def test_a_worker_that_reports_is_left_alone_however_old(
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"worker_id": 5}', b"[]", b"\xff"])
-def test_a_mangled_record_is_as_good_as_none(
+def test_a_corrupt_record_is_as_good_as_none(
     record: bytes, controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -367,9 +367,7 @@ def test_tidying_up_has_its_own_pace(
     assert count_outcomes(backend) == 1
 
 
-def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_it_runs_until_stopped_and_releases_the_lease(backend: FlakyBackend, clock: Clock) -> None:
     controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))

@@ -36,7 +36,7 @@ def letters(backend: FlakyBackend, clock: Clock) -> list[ReceivedMessage]:
     return backend.dead_letters.receive(10, lease_s=1.0)
 
 
-def test_a_request_that_the_queue_gave_up_fails_and_its_requester_is_told(
+def test_a_request_that_the_queue_gave_up_fails_and_its_requester_gets_a_reply(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     queue = backend.responses.create(REQUESTER)
@@ -70,7 +70,7 @@ def test_a_letter_that_a_worker_wrote_is_left_as_it_is(backend: FlakyBackend, cl
     assert [one.note for one in letters(backend, clock)] == ["gave up"]
 
 
-def test_a_mangled_letter_is_kept_with_what_is_wrong_with_it(
+def test_a_corrupt_letter_is_kept_with_what_is_wrong_with_it(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     backend.dead_letters.send([OutboundMessage("{")])

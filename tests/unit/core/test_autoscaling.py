@@ -90,7 +90,7 @@ def test_with_nothing_to_do_none_is_wanted() -> None:
     assert decision.reason == "no image waits or is in flight"
 
 
-def test_a_worker_is_worth_as_many_images_as_it_is_told() -> None:
+def test_a_worker_is_worth_as_many_images_as_configured() -> None:
     policy = BacklogPolicy(images_per_worker=10)
     assert policy.decide(seen(visible=10)).wanted == 1
     assert policy.decide(seen(visible=11)).wanted == 2

@@ -96,7 +96,7 @@ def test_a_job_with_a_wrong_field_is_a_message_error(changes: dict[str, Any]) ->
         decode_job(json.dumps(value).encode())
 
 
-def test_a_field_of_a_later_version_is_passed_over() -> None:
+def test_a_field_of_a_later_version_is_ignored() -> None:
     value = json.loads(JOB.encode()) | {"priority": 7}
     assert decode_job(json.dumps(value).encode()) == JOB
 
@@ -130,7 +130,7 @@ def test_no_json_is_more_than_a_message_error(value: object) -> None:
     ],
     ids=lambda page: str(page[:20]),
 )
-def test_a_mangled_page_is_a_message_error(page: bytes) -> None:
+def test_a_corrupt_page_is_a_message_error(page: bytes) -> None:
     with pytest.raises(MessageError):
         list(decode_page(page))
 

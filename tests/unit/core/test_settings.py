@@ -175,7 +175,7 @@ def test_a_setting_that_does_not_exist_is_an_error_in_a_file() -> None:
     assert "iraas config show" in caught.value.remedy
 
 
-def test_a_setting_that_does_not_exist_is_passed_over_in_the_environment() -> None:
+def test_a_setting_that_does_not_exist_is_ignored_in_the_environment() -> None:
     assert resolved(environment={"IRAAS_TEST_FAULTS": "x"}) == resolved()
 
 

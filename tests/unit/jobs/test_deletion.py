@@ -118,7 +118,7 @@ def test_a_deletion_that_was_interrupted_is_finished_by_a_sweep(
     assert left(backend) == [deleted_key(job_id)]
 
 
-def test_a_mangled_tombstone_does_not_stop_the_sweep(
+def test_a_corrupt_tombstone_does_not_stop_the_sweep(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     job_id = make_job(backend, clock)

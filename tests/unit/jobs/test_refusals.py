@@ -54,7 +54,7 @@ def test_outcomes_come_in_the_order_of_the_images(backend: FlakyBackend, job: Jo
     assert [one.done for one in jobs.list_jobs(backend)] == [TOTAL]
 
 
-def test_one_listing_tells_all_places(backend: FlakyBackend, job: Job) -> None:
+def test_one_listing_gives_all_indexes(backend: FlakyBackend, job: Job) -> None:
     lists = 0
     listed = backend.outputs.list
 
@@ -132,7 +132,7 @@ def test_a_batch_that_was_removed_is_none(backend: FlakyBackend, job: Job) -> No
     assert 1 not in reader
 
 
-def test_the_reader_knows_the_places_between_which_there_is_nothing(
+def test_the_reader_knows_the_indexes_between_which_there_is_nothing(
     backend: FlakyBackend, job: Job
 ) -> None:
     reader = RefusalReader(backend)

@@ -80,7 +80,7 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
     assert peak_bytes < 2_000_000
 
 
-def test_a_job_without_pictures_is_refused(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_job_without_images_is_refused(backend: FlakyBackend, clock: Clock) -> None:
     with pytest.raises(UsageError, match="no picture was found"):
         make(backend, clock, count=0)
     assert list(jobs.list_jobs(backend)) == []
@@ -124,7 +124,7 @@ def test_jobs_are_listed_the_oldest_first_with_what_is_done(
     ]
 
 
-def test_a_mangled_job_does_not_hide_the_others(
+def test_a_corrupt_job_does_not_hide_the_others(
     backend: FlakyBackend, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = make(backend, clock)
@@ -144,7 +144,7 @@ def test_outcomes_come_in_the_order_of_the_job(backend: FlakyBackend) -> None:
     assert list(jobs.stored_indexes(backend, job)) == [3, 1001, 2500]
 
 
-def test_a_mangled_outcome_is_told_of_with_its_place(backend: FlakyBackend) -> None:
+def test_a_corrupt_outcome_is_reported_with_its_key(backend: FlakyBackend) -> None:
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     with pytest.raises(MessageError, match=outcome_key(request(0).request_id)):
         list(jobs.iter_outcomes(backend, Job(JOB, 1.0, 1, sealed=True)))

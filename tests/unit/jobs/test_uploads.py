@@ -27,7 +27,7 @@ def names_of(backend: FlakyBackend, job_id: str) -> list[str]:
     return [one.name for one in iter_manifest(backend, get_job(backend, job_id))]
 
 
-def test_images_get_places_in_the_order_in_which_they_are_added(
+def test_images_get_indexes_in_the_order_in_which_they_are_added(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     uploads = JobRepository(backend, clock)
@@ -40,7 +40,7 @@ def test_images_get_places_in_the_order_in_which_they_are_added(
     assert names_of(backend, job.job_id) == ["a", "b", "c"]
 
 
-def test_two_processes_that_add_at_once_never_share_a_place(
+def test_two_processes_that_add_at_once_never_share_an_index(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     processes = [JobRepository(backend, clock) for _ in range(4)]

@@ -105,7 +105,7 @@ def test_what_is_old_is_removed(backend: FlakyBackend, clock: Clock) -> None:
     assert min(one.at for one in History(backend, clock).samples(0)) == begin + 300
 
 
-def test_a_mangled_minute_is_an_empty_one(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_corrupt_minute_is_an_empty_one(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     take(history, clock, 3)
     first = next(iter(backend.records.list(HISTORY))).key

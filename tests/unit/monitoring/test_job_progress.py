@@ -122,7 +122,7 @@ def test_a_failure_that_became_a_success_between_two_looks_is_noticed() -> None:
     assert image.outcome.status == "ok"
 
 
-def test_a_mangled_outcome_is_no_outcome() -> None:
+def test_a_corrupt_outcome_is_no_outcome() -> None:
     shop = Shop(2)
     found = shop.store(0)
     shop.backend.outputs.put(outcome_key(found.request_id), b"{")

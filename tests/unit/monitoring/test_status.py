@@ -99,7 +99,7 @@ def test_a_worker_that_left_counts_by_its_work_alone(
     assert (status.done, status.failed, status.images_per_s) == (10, 3, 0.0)
 
 
-def test_mangled_records_are_passed_over(backend: FlakyBackend, clock: Clock) -> None:
+def test_corrupt_records_are_skipped(backend: FlakyBackend, clock: Clock) -> None:
     backend.records.put(worker_key("w-odd"), b"{")
     backend.records.put(LAST_DECISION, b"{")
     status = look(backend, clock)
