@@ -202,7 +202,7 @@ class JobProgress:
             stored.add(index)
             if index in self._failed:
                 stamps[index] = one.modified_at
-        for index in self._refused.places():
+        for index in self._refused.indexes():
             stored.add(index)
         with self._lock:
             for index in list(stored.minus(self._known)):
@@ -217,7 +217,7 @@ class JobProgress:
 
     def _mark_refused(self, key: str) -> None:
         """Count the images as failures that were refused together, if that is what a key is of."""
-        places = self._refused.learn(key)
+        places = self._refused.load(key)
         with self._lock:
             for index in places:
                 self._known.add(index)

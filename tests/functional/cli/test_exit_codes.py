@@ -56,7 +56,7 @@ def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -
         (["submit", ""], "the empty path is not there"),
         (["submit", "nowhere.jpg"], "nowhere.jpg is not there"),
         (["submit", "*.tiff"], "*.tiff matches nothing"),
-        (["submit", "empty"], "no picture was found"),
+        (["submit", "empty"], "no image was found"),
         (["submit", "images", "--save", "out.txt"], "out.txt ends neither in .csv nor in .jsonl"),
         (["submit", "images", "--save", "gone/out.csv"], "gone/out.csv cannot be written"),
         (["submit", "images", "--resume", UNKNOWN_JOB], "--resume takes no paths"),

@@ -107,9 +107,9 @@ def test_after_a_death_at_any_step_the_next_worker_leaves_exactly_one_outcome(
     assert backend.requests.depth().total == 0
     first_stored_it = step != "input-stored"
     assert stored(backend, 0).worker == ("first" if first_stored_it else "second")
-    told = replies(backend)
-    assert told
-    assert set(told) == {stored(backend, 0)}
+    received = replies(backend)
+    assert received
+    assert set(received) == {stored(backend, 0)}
 
 
 def test_a_second_delivery_replies_with_the_first_outcome(
@@ -172,7 +172,7 @@ def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> Non
     for index in range(MAX_GONE_REQUESTERS + 50):
         asked = request(0, reply_to=f"gone-{index}")
         finisher.settle(asked, outcome(asked))
-    assert len(finisher._gone) == MAX_GONE_REQUESTERS
+    assert len(finisher._gone_requesters) == MAX_GONE_REQUESTERS
 
 
 def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:

@@ -15,8 +15,8 @@ from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
 
 TOTAL = 12
 REFUSED = [(1, 2, 5), (6, 9)]
-PLACES = [1, 2, 5, 6, 9]
-SENT = [index for index in range(TOTAL) if index not in PLACES]
+INDEXES = [1, 2, 5, 6, 9]
+SENT = [index for index in range(TOTAL) if index not in INDEXES]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_batch_is_one_object(backend: FlakyBackend) -> None:
 def test_outcomes_come_in_the_order_of_the_images(backend: FlakyBackend, job: Job) -> None:
     found = list(jobs.iter_outcomes(backend, job))
     assert [one.name for one in found] == [f"picture-{index}.jpg" for index in range(TOTAL)]
-    assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in PLACES]
+    assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in INDEXES]
     assert list(jobs.stored_indexes(backend, job)) == list(range(TOTAL))
     assert [one.done for one in jobs.list_jobs(backend)] == [TOTAL]
 
@@ -82,11 +82,11 @@ def test_a_follower_learns_of_each_once_and_reads_no_batch_twice(
 def test_a_view_counts_them_and_shows_each_with_its_reason(backend: FlakyBackend, job: Job) -> None:
     view = view_of(backend)
     summary = view.summary()
-    assert (summary.done, summary.failed, summary.state) == (TOTAL, len(PLACES), "done")
+    assert (summary.done, summary.failed, summary.state) == (TOTAL, len(INDEXES), "done")
     assert summary.is_counted
     failed = view.images(after=-1, limit=100, kind="failed")
     assert [(one.index, one.outcome and one.outcome.reason) for one in failed] == [
-        (index, f"bad {index}") for index in PLACES
+        (index, f"bad {index}") for index in INDEXES
     ]
     assert [one.index for one in view.images(after=-1, limit=100)] == list(range(TOTAL))
     assert view.images(after=-1, limit=100, kind="waiting") == []
@@ -127,7 +127,7 @@ def test_a_batch_that_was_removed_is_none(backend: FlakyBackend, job: Job) -> No
     reader = RefusalReader(backend)
     keys = [one.key for one in backend.outputs.list(f"{JOB}/0-refused/")]
     backend.outputs.delete(keys)
-    assert [reader.learn(key) for key in keys] == [[], []]
+    assert [reader.load(key) for key in keys] == [[], []]
     assert reader.get(1) is None
     assert 1 not in reader
 
@@ -138,8 +138,8 @@ def test_the_reader_knows_the_indexes_between_which_there_is_nothing(
     reader = RefusalReader(backend)
     assert reader.get(0) is None
     for one in backend.outputs.list(f"{JOB}/0-refused/"):
-        reader.learn(one.key)
-        assert reader.learn(one.key) == []
-    assert reader.places() == PLACES
-    assert [index for index in range(TOTAL) if reader.get(index)] == PLACES
-    assert [index for index in range(TOTAL) if index in reader] == PLACES
+        reader.load(one.key)
+        assert reader.load(one.key) == []
+    assert reader.indexes() == INDEXES
+    assert [index for index in range(TOTAL) if reader.get(index)] == INDEXES
+    assert [index for index in range(TOTAL) if index in reader] == INDEXES

@@ -19,12 +19,12 @@ from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
 SOURCES = ("images",)
 
 
-def pictures(count: int) -> Iterator[ImageFile]:
-    return (ImageFile(f"{index}.jpg", f"/pictures/{index}.jpg") for index in range(count))
+def images(count: int) -> Iterator[ImageFile]:
+    return (ImageFile(f"{index}.jpg", f"/images/{index}.jpg") for index in range(count))
 
 
 def make(backend: FlakyBackend, clock: Clock, count: int = 5) -> Job:
-    return jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
+    return jobs.create_job(backend, images(count), sources=SOURCES, clock=clock)
 
 
 def store(backend: FlakyBackend, *outcomes: Outcome) -> None:
@@ -40,17 +40,17 @@ def test_a_job_is_found_again_with_its_manifest(backend: FlakyBackend, clock: Cl
     assert job_time(found.job_id) == pytest.approx(clock.now, abs=0.002)
     entries = list(jobs.iter_manifest(backend, found))
     assert [one.index for one in entries] == list(range(5))
-    assert entries[3].path == "/pictures/3.jpg"
+    assert entries[3].path == "/images/3.jpg"
 
 
 def test_a_manifest_has_pages(backend: FlakyBackend, clock: Clock) -> None:
     counts: list[int] = []
     made = jobs.create_job(
         backend,
-        pictures(2 * PAGE_SIZE + 1),
+        images(2 * PAGE_SIZE + 1),
         sources=SOURCES,
         clock=clock,
-        counted=counts.append,
+        on_page=counts.append,
     )
     assert counts == [PAGE_SIZE, 2 * PAGE_SIZE, 2 * PAGE_SIZE + 1]
     indexes = [one.index for one in jobs.iter_manifest(backend, made)]
@@ -71,7 +71,7 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
     count = 20 * PAGE_SIZE
     tracemalloc.start()
     try:
-        made = jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
+        made = jobs.create_job(backend, images(count), sources=SOURCES, clock=clock)
         assert sum(1 for _ in jobs.iter_manifest(backend, made)) == count
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
@@ -81,7 +81,7 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
 
 
 def test_a_job_without_images_is_refused(backend: FlakyBackend, clock: Clock) -> None:
-    with pytest.raises(UsageError, match="no picture was found"):
+    with pytest.raises(UsageError, match="no image was found"):
         make(backend, clock, count=0)
     assert list(jobs.list_jobs(backend)) == []
 
@@ -90,7 +90,7 @@ def test_a_job_that_could_not_be_written_whole_is_not_seen(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     def interrupted() -> Iterator[ImageFile]:
-        yield from pictures(PAGE_SIZE + 10)
+        yield from images(PAGE_SIZE + 10)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -99,7 +99,7 @@ def test_a_job_that_could_not_be_written_whole_is_not_seen(
 
 
 def test_what_was_typed_can_be_stored_whatever_it_was(backend: FlakyBackend, clock: Clock) -> None:
-    made = jobs.create_job(backend, pictures(1), sources=("caf\udce9",), clock=clock)
+    made = jobs.create_job(backend, images(1), sources=("caf\udce9",), clock=clock)
     assert made.sources == ("caf\ufffd",)
 
 

@@ -47,12 +47,12 @@ def test_two_processes_that_add_at_once_never_share_an_index(
     job_id = processes[0].open().job_id
 
     def add(number: int) -> list[int]:
-        names = [f"{number}-{place}" for place in range(3)]
+        names = [f"{number}-{n}" for n in range(3)]
         return [one.index for one in processes[number % 4].add(job_id, names)]
 
     with ThreadPoolExecutor(8) as threads:
-        places = [index for found in threads.map(add, range(40)) for index in found]
-    assert sorted(places) == list(range(120))
+        indexes = [index for found in threads.map(add, range(40)) for index in found]
+    assert sorted(indexes) == list(range(120))
     assert processes[1].seal(job_id).total == 120
     assert len(set(names_of(backend, job_id))) == 120
 

@@ -198,7 +198,7 @@ def test_a_controller_writes_down_when_the_web_tier_came_and_went(
 ) -> None:
     clock, backend = Clock(), MemoryBackend()
     others = [instance("i-web", clock.now, "on-demand", "web")]
-    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     timing = ControllerConfig(cleanup_interval_s=30.0)
     controller = Controller(backend, BacklogPolicy(), cap=2, timing=timing, clock=clock)
     controller.tick()

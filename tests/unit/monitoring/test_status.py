@@ -172,7 +172,7 @@ def test_the_web_tier_is_shown_and_paid_for(
         Instance("i-web", InstanceState.RUNNING, at, "t3.small", "on-demand", "web"),
     ]
     prices = load_prices("us-east-1")
-    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     monkeypatch.setattr(backend, "pricing", prices)
     status = look(backend, clock)
     assert [(one.instance_id, one.role, one.state, one.age_s) for one in status.machines] == [
