@@ -221,7 +221,7 @@ class AppState:
 
     def _all_rounds(self) -> list[PeriodicTask]:
         rounds = [
-            PeriodicTask(NOTE_S, self.singles.write_down),
+            PeriodicTask(NOTE_S, self.singles.flush),
             PeriodicTask(DEPTH_S, self._sample_depth),
             PeriodicTask(SAMPLE_S, self._sample_status),
             PeriodicTask(TRIM_S, self.heap.run),

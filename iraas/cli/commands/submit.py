@@ -151,7 +151,7 @@ def _pictures(
         lists = [stack.enter_context(_open_list(source)) for source in sources]
         named = [path for path in paths if path != "-"]
         links = SkippedLinks()
-        found = find_images(named, lists, follow_links=follow_links, skipped=links.add)
+        found = find_images(named, lists, follow_links=follow_links, on_skipped=links.add)
         yield links.told_after(found)
 
 

@@ -53,8 +53,8 @@ def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -
     ("arguments", "said"),
     [
         (["submit"], "name what to send"),
-        (["submit", ""], "the empty path is not there"),
-        (["submit", "nowhere.jpg"], "nowhere.jpg is not there"),
+        (["submit", ""], "the empty path does not exist"),
+        (["submit", "nowhere.jpg"], "nowhere.jpg does not exist"),
         (["submit", "*.tiff"], "*.tiff matches nothing"),
         (["submit", "empty"], "no image was found"),
         (["submit", "images", "--save", "out.txt"], "out.txt ends neither in .csv nor in .jsonl"),

@@ -31,7 +31,7 @@ TOTAL = 40
 def entries(tmp_path: Path) -> list[ManifestEntry]:
     made = []
     for index in range(TOTAL):
-        path = tmp_path / f"picture-{index}.jpg"
+        path = tmp_path / f"image-{index}.jpg"
         path.write_bytes(picture(f"label-{index}"))
         made.append(ManifestEntry(index, path.name, str(path)))
     return made
@@ -64,12 +64,12 @@ def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator
 
 
 def on_queue(backend: FlakyBackend) -> list[int]:
-    """The places in the job of the requests that wait, which are taken off the queue."""
-    places = []
+    """The indexes in the job of the requests that wait, which are taken off the queue."""
+    indexes = []
     while messages := backend.requests.receive(10, lease_s=30.0):
-        places += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]
+        indexes += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]
         backend.requests.delete([one.receipt for one in messages])
-    return places
+    return indexes
 
 
 def test_every_image_is_sent_once(

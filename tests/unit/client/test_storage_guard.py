@@ -37,7 +37,7 @@ def test_images_come_in_while_the_disk_has_more_than_the_floor() -> None:
     room = guard(Disk(free_bytes=2 * GB))
     room.check()
     room.check(GB)
-    with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB are to stay"):
+    with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB must stay"):
         room.check(GB + 1)
 
 
@@ -59,7 +59,7 @@ def test_images_come_in_until_the_quota_is_used_up() -> None:
     room = guard(Disk(used_bytes=90), max_stored_bytes=100)
     room.check()
     room.check(9)
-    with pytest.raises(StorageFullError, match=r"take 90 bytes already.*100 bytes are allowed"):
+    with pytest.raises(StorageFullError, match=r"take 90 bytes already.*the quota is 100 bytes"):
         room.check(10)
 
 
