@@ -131,7 +131,7 @@ def decode_instance(data: bytes) -> InstanceRecord:
     return read_record(data, InstanceRecord)
 
 
-def decode_spend_limit(data: bytes) -> Budget:
+def decode_budget(data: bytes) -> Budget:
     """Decode the budget's record.
 
     Raises:

@@ -239,10 +239,10 @@ def test_after_broken_workers_it_launches_ever_more_slowly(
     send(backend, [request(0)])
     tick(controller)
     for broken, pause_s in enumerate([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], start=1):
-        leaves(backend, clock, ids(backend)[0], "broken", reason="the bundle is mangled")
+        leaves(backend, clock, ids(backend)[0], "broken", reason="the bundle is corrupt")
         decision = tick(controller)
         assert (decision.broken_in_a_row, decision.launched) == (broken, 0)
-        assert "the bundle is mangled" in decision.reason
+        assert "the bundle is corrupt" in decision.reason
         clock.advance(pause_s - 0.1)
         assert tick(controller).launched == 0
         clock.advance(0.2)
@@ -338,7 +338,7 @@ def test_it_concludes_dead_letters_and_removes_queues_nobody_reads(
     backend.responses.create("long-gone")
     clock.advance(90_000.0)
     backend.responses.create("submit-1")
-    backend.dead_letters.send([OutboundMessage("mangled")])
+    backend.dead_letters.send([OutboundMessage("corrupt")])
     send_dead_letter(backend)
     tick(controller)
     assert backend.responses.requesters() == ["submit-1"]

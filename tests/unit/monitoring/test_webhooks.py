@@ -1,4 +1,4 @@
-"""Webhooks: once told, told again, taken over, given up."""
+"""Webhooks: delivered once, retried, taken over, given up."""
 
 import json
 
