@@ -3,7 +3,7 @@
 import pytest
 
 from iraas.client.outcome_follower import OutcomeFollower
-from iraas.controller.dead_letters import LOOK_S, REASON, DeadLetterProcessor
+from iraas.controller.dead_letters import LEASE_S, REASON, DeadLetterProcessor
 from iraas.core.jobs import Job
 from iraas.core.messages import decode_request, encode_request
 from iraas.core.outcomes import Outcome
@@ -32,7 +32,7 @@ def wear_out(backend: FlakyBackend, times: int = 20) -> None:
 
 
 def letters(backend: FlakyBackend, clock: Clock) -> list[ReceivedMessage]:
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     return backend.dead_letters.receive(10, lease_s=1.0)
 
 
@@ -93,7 +93,7 @@ def test_a_second_run_does_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
     sweep = DeadLetterProcessor(backend, clock)
     assert sweep.run() == 1
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert sweep.run() == 0
     assert DeadLetterProcessor(backend, clock).run() == 0
 
@@ -102,15 +102,15 @@ def test_the_next_letter_is_noticed(backend: FlakyBackend, clock: Clock) -> None
     sweep = DeadLetterProcessor(backend, clock)
     for index in range(3):
         backend.dead_letters.send([OutboundMessage(encode_request(request(index)))])
-        clock.advance(LOOK_S + 1)
+        clock.advance(LEASE_S + 1)
         assert sweep.run() == 1
 
 
 def test_a_sweep_that_dies_in_between_loses_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
-    backend.dead_letters.receive(1, lease_s=LOOK_S)
+    backend.dead_letters.receive(1, lease_s=LEASE_S)
     assert DeadLetterProcessor(backend, clock).run() == 0
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert DeadLetterProcessor(backend, clock).run() == 1
 
 
@@ -130,6 +130,6 @@ def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock)
     with pytest.raises(BackendUnavailableError):
         sweep.run()
     assert sweep.run() == 0
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert sweep.run() == 1
     assert stored(backend, 0).reason == REASON

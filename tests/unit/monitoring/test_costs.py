@@ -200,7 +200,7 @@ def test_a_controller_writes_down_when_the_web_tier_came_and_went(
     others = [instance("i-web", clock.now, "on-demand", "web")]
     monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     timing = ControllerConfig(cleanup_interval_s=30.0)
-    controller = Controller(backend, BacklogPolicy(), cap=2, timing=timing, clock=clock)
+    controller = Controller(backend, BacklogPolicy(), cap=2, config=timing, clock=clock)
     controller.tick()
     (entry,) = [one.key for one in backend.records.list(INSTANCES)]
     assert entry == instance_key("i-web")
