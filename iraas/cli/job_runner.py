@@ -130,7 +130,7 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
     def count(images: int) -> None:
         nonlocal sent, refused
         sent += images
-        refused += len(dispatch.refused())
+        refused += len(dispatch.take_refused())
         progress.update(sent, refused)
 
     try:

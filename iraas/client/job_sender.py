@@ -104,7 +104,7 @@ class JobSender:
             self._outstanding = 0
             self._changed.notify_all()
 
-    def refused(self) -> list[Outcome]:
+    def take_refused(self) -> list[Outcome]:
         """Return the outcomes of images that were refused since the last call.
 
         Raises:

@@ -17,7 +17,7 @@ REPLY_LEASE_S = 60.0
 
 
 class OutcomeFollower:
-    """Returns each outcome of a job exactly once. Not thread-safe.
+    """Returns each outcome of a job once. Not thread-safe.
 
     Args:
         backend: The deployment.
@@ -32,7 +32,7 @@ class OutcomeFollower:
         self._job = job
         self.ledger = OutcomeLedger(job.total)
 
-    def replied(self, queue: Queue, wait_s: float) -> list[Outcome]:
+    def receive_replies(self, queue: Queue, wait_s: float) -> list[Outcome]:
         """Receive replies and return the outcomes that are new. Corrupt replies are skipped.
 
         Args:
@@ -56,7 +56,7 @@ class OutcomeFollower:
             queue.delete([message.receipt for message in messages])
         return news
 
-    def stored(self) -> Iterator[Outcome]:
+    def read_stored(self) -> Iterator[Outcome]:
         """Iterate over the outcomes in the output store that are new.
 
         Raises:

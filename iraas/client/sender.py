@@ -53,7 +53,7 @@ def check_image(data: bytes, max_image_bytes: int) -> None:
     if len(data) > max_image_bytes:
         raise _too_large(len(data), max_image_bytes)
     if sniff_format(data[:SNIFF_BYTES]) is None:
-        raise NotAnImageError("it is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
+        raise NotAnImageError("it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
 
 
 def read_image(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:

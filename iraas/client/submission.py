@@ -119,7 +119,7 @@ class JobSubmission:
         """
         replies = self._backend.responses.create(self._requester_id)
         try:
-            yield from self._follower.stored()
+            yield from self._follower.read_stored()
             self._sender.start(iter_manifest(self._backend, self.job))
             while not self._is_over():
                 news = self._poll(replies)
@@ -138,12 +138,12 @@ class JobSubmission:
 
     def _poll(self, replies: Queue) -> list[Outcome]:
         """Wait briefly for replies; after some time without any, poll the output store."""
-        refused = [found for found in self._sender.refused() if self._follower.is_new(found)]
+        refused = [found for found in self._sender.take_refused() if self._follower.is_new(found)]
         wait_s = 0.0 if refused else self._config.wait_s
-        news = refused + self._follower.replied(replies, wait_s)
+        news = refused + self._follower.receive_replies(replies, wait_s)
         now = self._now()
         if not news and now - max(self._progress_at, self._polled_at) > self._store_poll_s:
-            news = list(self._follower.stored())
+            news = list(self._follower.read_stored())
             self._polled_at = self._now()
             self._store_poll_s = min(2 * self._store_poll_s, 60.0)
             if not news:

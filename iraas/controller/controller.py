@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 MAX_BROKEN_WORKERS = 6
 MAX_BACKOFF_S = 60.0
 LOST_INSTANCE = "its worker never reported"
-SILENT_INSTANCE = "its worker fell silent"
+SILENT_INSTANCE = "its worker stopped sending heartbeats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Controller:
             broken_in_a_row=self._crash_backoff.consecutive_failures,
             reason=f"{decision.reason}; {blocker}" if blocker else decision.reason,
         )
-        self._decisions.note(record)
+        self._decisions.record(record)
         self._clean_up()
         return record
 
@@ -169,7 +169,7 @@ class Controller:
                 if not self._has_polled:
                     raise
                 reason = f"the controller cannot work: {exc}"
-                self._decisions.note_error(reason, self._clock())
+                self._decisions.record_error(reason, self._clock())
             log.warning("the controller could not poll: %s", exc)
             self._poll_backoff.record_failure(str(exc))
             return None

@@ -29,7 +29,7 @@ class DecisionLog:
         self._recount_s = recount_s
         self._last: ScalingDecision | None = None
 
-    def note(self, record: ScalingDecision) -> None:
+    def record(self, record: ScalingDecision) -> None:
         """Record a decision if it is new or the last record is too old.
 
         Raises:
@@ -47,7 +47,7 @@ class DecisionLog:
             self._records.put(f"{DECISIONS}{new_ulid(record.at)}.json", record.encode())
             log.info("%s", json.dumps(asdict(record)))
 
-    def note_error(self, reason: str, at: float) -> None:
+    def record_error(self, reason: str, at: float) -> None:
         """Record in the last decision why there is no newer one. Errors are suppressed.
 
         Args:

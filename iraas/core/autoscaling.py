@@ -75,5 +75,5 @@ class BacklogPolicy:
             if needed > observation.cap:
                 reason += f"; the cap is {observation.cap}"
         if wanted < observation.workers:
-            reason += f"; {observation.workers} workers are there and leave by themselves"
+            reason += f"; {observation.workers} workers exist and exit by themselves"
         return Decision(max(wanted, min(observation.workers, observation.cap)), reason)

@@ -77,8 +77,11 @@ class IndexSet:
         yield from range(position, total)
 
     def minus(self, other: "IndexSet", after: int = -1) -> Iterator[int]:
-        """Iterate over the indexes above `after` that are in this set but not in `other`, in
-        order.
+        """Iterate over the indexes that are in this set but not in another, in order.
+
+        Args:
+            other: The other set.
+            after: Only indexes above this one.
         """
         at = max(0, bisect_right(self._starts, after + 1) - 1)
         while at < len(self._starts):

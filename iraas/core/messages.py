@@ -104,7 +104,7 @@ def decode_request(body: str) -> Request:
     if (request.image is None) == (request.input_key is None):
         raise MessageError("a request message must carry either an image or an input key")
     if request.reply_to and not is_plain_name(request.reply_to):
-        raise MessageError(f"a request message replies to {request.reply_to[:80]!r}, not a name")
+        raise MessageError(f"corrupt request message: invalid reply_to {request.reply_to[:80]!r}")
     return request
 
 
@@ -145,7 +145,7 @@ def _open(body: str, kind: str) -> dict[str, Any]:
 def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
     text = value.get(field)
     if not isinstance(text, str):
-        raise ValueError(f"{field} is not a text")  # noqa: TRY004 - one kind for one handler
+        raise ValueError(f"{field} is not a string")  # noqa: TRY004 - one type for one handler
     if len(text) > max_characters:
         raise ValueError(f"{field} has more than {max_characters} characters")
     text.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
@@ -155,7 +155,7 @@ def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
 def _time(value: dict[str, Any], field: str) -> float:
     number = value.get(field)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise ValueError(f"{field} is not a number")  # noqa: TRY004 - one kind for one handler
+        raise ValueError(f"{field} is not a number")  # noqa: TRY004 - one type for one handler
     if not 0 <= number < 1e12:  # noqa: PLR2004 - the year 33658: also refuses NaN
         raise ValueError(f"{field} is out of range")
     return float(number)
@@ -166,5 +166,5 @@ def _image(value: dict[str, Any]) -> bytes | None:
         return None
     text = value["image"]
     if not isinstance(text, str):
-        raise ValueError("image is not a text")  # noqa: TRY004 - one kind for one handler
+        raise ValueError("image is not a string")  # noqa: TRY004 - one type for one handler
     return base64.b64decode(text, validate=True)

@@ -151,7 +151,7 @@ def _outcome(value: Mapping[str, Any]) -> Outcome:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{value!r} is not a string")
     value.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
     return value
 

@@ -61,6 +61,10 @@ def check_below(file: FileIO, path: str, folder: str) -> None:
 def read_bounded(file: FileIO, max_bytes: int) -> bytes:
     """Read an open file to its end.
 
+    Args:
+        file: The open file.
+        max_bytes: The maximum size, in bytes.
+
     Raises:
         OSError: It cannot be read, or has more than `max_bytes` bytes (``EFBIG``).
     """

@@ -155,7 +155,7 @@ class Settings:
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
     grace_s: float = _setting(
-        _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
+        _seconds(0, 3600), 10.0, "How long a worker stays idle before it exits."
     )
     poll_s: float | None = _setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
@@ -167,7 +167,7 @@ class Settings:
         _seconds(0.1, 600), 1.4, "CPU seconds that decoding one image may take."
     )
     max_attempts: int = _project_setting(
-        _whole(1, MAX_ATTEMPTS), 3, "How often an image may end its process when tried alone."
+        _whole(1, MAX_ATTEMPTS), 3, "How often an image may crash its process when tried alone."
     )
     max_image_bytes: int = _setting(
         _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
@@ -178,28 +178,31 @@ class Settings:
     min_free_bytes: int | None = _setting(
         _whole(0, 10**15),
         None,
-        "Free bytes on the local disk at which no image is stored; by default 1 GB, or 2% of it.",
+        "Free bytes on the local disk that images must leave; by default 1 GB, or 2% of the disk.",
     )
     max_stored_bytes: int | None = _setting(
         _whole(0, 10**15),
         None,
-        "Bytes of images at which no more are stored, 0 for no bound; by default 20 GB for the web "
-        "tier, and no bound for the command line.",
+        "The quota for stored images in bytes, 0 for none; by default 20 GB for the web tier, and "
+        "none for the command line.",
     )
     token: str | None = _setting(
-        _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
+        _text,
+        None,
+        "The token that clients of the web tier must send; required beyond loopback.",
+        secret=True,
     )
     public_url: str | None = _setting(
         _site, None, "Where people reach the web tier, through a proxy of yours that speaks TLS."
     )
     max_pending: int = _setting(
-        _whole(1, 10**8), 20_000, "Images without an outcome at which the web tier takes no more."
+        _whole(1, 10**8), 20_000, "Pending images at which the web tier accepts no more."
     )
     webhook_hosts: tuple[str, ...] = _setting(
         _names, (), "Hosts (name or name:port) that webhooks may be sent to."
     )
     webhook_secret: str | None = _setting(
-        _text, None, "What webhooks are signed with; without it none are sent.", secret=True
+        _text, None, "The secret that signs webhooks; without it none are sent.", secret=True
     )
     region: str | None = _setting(
         _text, None, "The AWS region; by default what the AWS SDK is set to."

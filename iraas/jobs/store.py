@@ -91,6 +91,10 @@ def create_job(
 def get_job(backend: Backend, job_id: str) -> Job:
     """Read a job's record.
 
+    Args:
+        backend: The deployment.
+        job_id: The job.
+
     Raises:
         JobNotFoundError: The deployment has no job of that id.
         MessageError: The record is corrupt.

@@ -82,13 +82,13 @@ class History:
         self._quiet_since_minute: int | None = None
         self._lock = threading.Lock()
 
-    def saw(self, depth: QueueDepth) -> None:
+    def record_depth(self, depth: QueueDepth) -> None:
         """Record the queue's depth between two samples, so that short bursts are not missed."""
         with self._lock:
             self._most_visible = max(self._most_visible, depth.visible)
             self._most_in_flight = max(self._most_in_flight, depth.in_flight)
 
-    def note(self, sample: Sample) -> None:
+    def record(self, sample: Sample) -> None:
         """Record a sample; complete minutes are stored.
 
         Its throughput is computed from `done` since the previous sample, because the workers' own

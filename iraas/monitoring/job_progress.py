@@ -121,7 +121,7 @@ class JobProgress:
         """Make the next `refresh` read the stores, however recent the last one is."""
         self._refreshed_at = float("-inf")
 
-    def note(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Record an outcome from a reply. Never blocks on a store; other jobs' are ignored."""
         try:
             job_id, index = split_request_id(outcome.request_id)

@@ -40,7 +40,7 @@ def recent_decisions(
 
 def recent_jobs(
     backend: Backend,
-    board: JobProgressCache,
+    progress: JobProgressCache,
     clock: Callable[[], float],
     *,
     count: int,
@@ -50,7 +50,7 @@ def recent_jobs(
 
     Args:
         backend: The deployment.
-        board: The cache of the jobs' progress.
+        progress: The cache of the jobs' progress.
         clock: Returns seconds since the epoch.
         count: The maximum number of jobs.
         look_back_s: Their maximum age, in seconds.
@@ -63,7 +63,7 @@ def recent_jobs(
         job_id = key[len(JOBS) : -len(".json")]
         try:
             if is_job_id(job_id):
-                found.append(board.view(job_id, older_than_s=MAX_AGE_S).summary())
+                found.append(progress.view(job_id, older_than_s=MAX_AGE_S).summary())
         except (JobNotFoundError, MessageError):
             continue
     return found

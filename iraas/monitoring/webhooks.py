@@ -60,7 +60,7 @@ class WebhookDispatcher:
 
     Args:
         backend: The deployment.
-        board: The cache of the jobs' progress.
+        progress: The cache of the jobs' progress.
         deliver: Posts a body to a URL.
         clock: Returns seconds since the epoch.
     """
@@ -68,12 +68,12 @@ class WebhookDispatcher:
     def __init__(
         self,
         backend: Backend,
-        board: JobProgressCache,
+        progress: JobProgressCache,
         deliver: Deliver,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
-        self._board = board
+        self._progress = progress
         self._deliver = deliver
         self._clock = clock
         self._own: dict[str, Webhook] = {}
@@ -123,7 +123,7 @@ class WebhookDispatcher:
 
     def _poll(self, webhook: Webhook) -> None:
         try:
-            view = self._board.view(webhook.job_id, older_than_s=MAX_PROGRESS_AGE_S)
+            view = self._progress.view(webhook.job_id, older_than_s=MAX_PROGRESS_AGE_S)
             summary = view.summary()
         except JobNotFoundError:
             self._drop(webhook)

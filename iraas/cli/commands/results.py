@@ -85,7 +85,7 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
         looked_at = began
         while True:
-            for outcome in follower.stored():
+            for outcome in follower.read_stored():
                 heard = looked_at
                 failures += outcome.prediction is None
                 yield outcome

@@ -130,8 +130,11 @@ class Queue(Protocol):
         ...
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
-        """Extend leases to `lease_s` seconds (up to 43,200) from now. A stale receipt extends
-        nothing, silently.
+        """Set the end of leases. A stale receipt extends nothing, silently.
+
+        Args:
+            receipts: The messages' receipts.
+            lease_s: The time from now until the leases end, in seconds, up to 43,200.
         """
         ...
 

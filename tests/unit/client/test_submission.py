@@ -127,7 +127,7 @@ def test_duplicate_and_foreign_replies_are_skipped(desk: Desk) -> None:
         queue = desk.backend.responses.find(REQUESTER)
         done = desk.work(5)
         if done:
-            (one, *_) = follower_of(desk).stored()
+            (one, *_) = follower_of(desk).read_stored()
             foreign = outcome(request(0))
             queue.send([OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(foreign))])
             queue.send([OutboundMessage("{"), OutboundMessage(""), OutboundMessage("[" * 5000)])

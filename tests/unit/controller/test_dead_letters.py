@@ -120,7 +120,7 @@ def test_the_outcome_reaches_whoever_follows_the_job(backend: FlakyBackend, cloc
     wear_out(backend)
     DeadLetterProcessor(backend, clock).run()
     follower = OutcomeFollower(backend, Job(request(0).job_id, 1.0, 1, sealed=True))
-    assert [one.reason for one in follower.replied(queue, 0.0)] == [REASON]
+    assert [one.reason for one in follower.receive_replies(queue, 0.0)] == [REASON]
 
 
 def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock) -> None:

@@ -104,4 +104,4 @@ def test_the_reason_names_the_backlog_and_the_cap() -> None:
 def test_the_reason_says_that_idle_workers_leave_by_themselves() -> None:
     decision = BacklogPolicy().decide(seen(visible=1, booting=1, running=2))
     assert decision.wanted == 3
-    assert decision.reason.endswith("3 workers are there and leave by themselves")
+    assert decision.reason.endswith("3 workers exist and exit by themselves")

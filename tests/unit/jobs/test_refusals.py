@@ -72,11 +72,11 @@ def test_a_follower_learns_of_each_once_and_reads_no_batch_twice(
     backend: FlakyBackend, job: Job
 ) -> None:
     follower = OutcomeFollower(backend, job)
-    assert len(list(follower.stored())) == TOTAL
+    assert len(list(follower.read_stored())) == TOTAL
     assert follower.ledger.is_complete
     for first, *_, last in REFUSED:
         backend.outputs.put(refusals_key(JOB, first, last), b"would not be read")
-    assert list(follower.stored()) == []
+    assert list(follower.read_stored()) == []
 
 
 def test_a_view_counts_them_and_shows_each_with_its_reason(backend: FlakyBackend, job: Job) -> None:

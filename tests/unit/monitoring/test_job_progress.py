@@ -69,7 +69,7 @@ def test_a_view_is_rebuilt_from_the_stores() -> None:
 def test_a_reply_counts_before_the_store_is_looked_at() -> None:
     shop = Shop(2)
     view = shop.view()
-    view.note(shop.outcome(1, ok=False))
+    view.record(shop.outcome(1, ok=False))
     assert (view.summary().done, view.summary().failed) == (1, 1)
     assert [one.request_id[-1] for one in view.news(IndexSet(), 10)] == ["1"]
 
@@ -78,7 +78,7 @@ def test_a_reply_of_another_job_is_nothing_to_it() -> None:
     shop, other = Shop(2), Shop(2)
     view = shop.view()
     assert other.job_id != shop.job_id
-    view.note(other.outcome(0))
+    view.record(other.outcome(0))
     assert view.summary().done == 0
 
 
