@@ -22,8 +22,8 @@ class JobSender:
     """Sends those images of a job that have no outcome yet.
 
     The window bounds the number of outstanding requests, so that neither the queue nor the time to
-    drain it grows with the job. Its methods are thread-safe, but only one thread may call
-    `send_all` (or `start`) at a time.
+    drain it grows with the job. One thread sends (`send_all`, or the one that `start` creates),
+    another one may call `conclude` and `take_refused` meanwhile.
 
     Args:
         backend: The deployment.

@@ -134,7 +134,7 @@ class ReplyListener:
         self._pending.pop(request_id, None)
 
     def listen(self, job_id: str, callback: OutcomeCallback) -> Callable[[], None]:
-        """Listen to a job's replies; best effort: a lost reply is not made up for.
+        """Add a listener for a job's replies; best effort: lost replies are not recovered.
 
         Args:
             job_id: The job.

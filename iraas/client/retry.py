@@ -35,6 +35,7 @@ def retry_failures(
 
     Raises:
         UsageError: The job was cancelled.
+        MessageError: The manifest is corrupt.
         BackendError: A store or the queue failed; call it again.
     """
     if view.summary().job.cancelled:

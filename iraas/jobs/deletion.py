@@ -88,6 +88,7 @@ class JobDeletion:
 
         Raises:
             JobNotFoundError: The job does not exist and was not deleted recently.
+            MessageError: The job's record is corrupt.
             BackendError: A store failed; call it again, or leave it to `sweep`.
         """
         if not self.was_deleted(job_id):

@@ -1,7 +1,7 @@
 """Tickets: bearer tokens for the outcome of a single request.
 
-A requester gets one if the outcome takes longer than they can wait. Single requests share a job, so
-that neither its id nor a request's id authorizes anybody. A ticket does: it cannot be guessed.
+A requester gets one if the outcome takes longer than it can wait. Single requests share a job, so
+neither the job's id nor a request's id grants access. A ticket does: it cannot be guessed.
 """
 
 from collections.abc import Callable
