@@ -31,7 +31,7 @@ def _deployment(text: str) -> str:
 
 def _backend(text: str) -> BackendName:
     if text not in {"local", "aws"}:
-        raise ValueError("it is either local or aws")
+        raise ValueError("it must be either local or aws")
     return cast("BackendName", text)
 
 
@@ -50,7 +50,7 @@ def _path(text: str) -> Path:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        expected = f"it is a whole number in {minimum}..{maximum}"
+        expected = f"it must be a whole number in {minimum}..{maximum}"
         try:
             number = int(text.replace("_", ""))
         except ValueError as exc:
@@ -64,7 +64,7 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        expected = f"it is a number of seconds in {minimum:g}..{maximum:g}"
+        expected = f"it must be a number of seconds in {minimum:g}..{maximum:g}"
         try:
             number = float(text)
         except ValueError as exc:
@@ -86,7 +86,7 @@ def _range(text: str) -> str:
     try:
         return str(IPv4Network(text))
     except ValueError as exc:
-        raise ValueError("it is an IPv4 range such as 203.0.113.0/24, or none") from exc
+        raise ValueError("it must be an IPv4 range such as 203.0.113.0/24, or none") from exc
 
 
 def _site(text: str) -> str:
@@ -95,7 +95,7 @@ def _site(text: str) -> str:
     name, port = parts.hostname, parts.port
     rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
     if parts.scheme not in {"http", "https"} or not name or any(rest):
-        raise ValueError("it is like https://photos.example.com, with nothing behind the name")
+        raise ValueError("it must be like https://photos.example.com, with nothing after the host")
     host = f"[{name}]" if ":" in name else name
     usual = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
@@ -104,7 +104,7 @@ def _site(text: str) -> str:
 def _pricings(text: str) -> tuple[Pricing, ...]:
     names = _names(text)
     if not names or not set(names) <= {"spot", "on-demand"}:
-        raise ValueError("it is spot, on-demand, or both in the order in which they are tried")
+        raise ValueError("it must be spot, on-demand, or both in the order in which they are tried")
     return cast("tuple[Pricing, ...]", names)
 
 

@@ -29,7 +29,7 @@ SLOW_READ_S = 0.002
 READERS = 8
 
 JobState = Literal["open", "working", "done", "cancelled"]
-Kind = Literal["all", "ok", "failed", "waiting"]
+ImageFilter = Literal["all", "ok", "failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class JobProgress:
             wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
         return [outcome for outcome in self._read(wanted).values() if outcome is not None]
 
-    def images(self, *, after: int, limit: int, kind: Kind = "all") -> list[JobImage]:
+    def images(self, *, after: int, limit: int, kind: ImageFilter = "all") -> list[JobImage]:
         """Return a page of the job's images, sorted by index. Call `refresh` at least once before.
 
         Args:
@@ -193,7 +193,7 @@ class JobProgress:
         found = self.images(after=index - 1, limit=1) if index >= 0 else []
         return found[0] if found and found[0].index == index else None
 
-    def _indexes(self, kind: Kind, after: int) -> Iterator[int]:
+    def _indexes(self, kind: ImageFilter, after: int) -> Iterator[int]:
         assert self._job is not None
         nothing = IndexSet()
         if kind == "ok":
