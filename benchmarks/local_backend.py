@@ -32,7 +32,7 @@ from iraas.client.sources import find_images
 from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.settings import MAX_FLEET
-from iraas.jobs.store import create_job, manifest, outcomes, stored_indexes
+from iraas.jobs.store import create_job, iter_manifest, iter_outcomes, stored_indexes
 from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 
 PATIENCE_S = 300.0
@@ -81,10 +81,10 @@ def measure_steady(home: Path, images: Path, processes: int, environment: dict[s
         dispatch = JobSender(
             backend, sender, ledger, window=job.total, max_image_bytes=MAX_IMAGE_BYTES
         )
-        dispatch.send_all(manifest(backend, job))
+        dispatch.send_all(iter_manifest(backend, job))
         backend.fleet.launch(processes)
         wait_for_outcomes(backend, job)
-        return steady_rate(outcomes(backend, job))
+        return steady_rate(iter_outcomes(backend, job))
     finally:
         wait_for_no_worker(backend)
         backend.close()

@@ -36,7 +36,7 @@ from iraas.client.outcome_ledger import OutcomeLedger
 from iraas.client.sender import Sender
 from iraas.client.sources import find_images
 from iraas.core.ports import Backend
-from iraas.jobs.store import create_job, manifest
+from iraas.jobs.store import create_job, iter_manifest
 from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
 from iraas.models.onnx_runtime import load_classifier
 from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
@@ -127,7 +127,7 @@ def fill(backend: Backend, images: Path, clock: CpuClock) -> int:
         max_image_bytes=MAX_IMAGE_BYTES,
     )
     with clock.measuring("(requester: read and send)"):
-        dispatch.send_all(manifest(backend, job))
+        dispatch.send_all(iter_manifest(backend, job))
     return job.total
 
 

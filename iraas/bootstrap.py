@@ -105,7 +105,7 @@ def make_controller(
     )
     timing = ControllerConfig() if settings.backend == "local" else on_aws
     made = kind or Controller
-    return made(backend, policy, cap=max_workers(settings), timing=timing, clock=time.time)
+    return made(backend, policy, cap=max_workers(settings), config=timing, clock=time.time)
 
 
 def new_requester_id(role: str) -> str:

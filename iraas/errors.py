@@ -1,51 +1,51 @@
-"""Every error that iraas raises on purpose, in one tree.
+"""The exception hierarchy of iraas.
 
 ::
 
     IraasError                      exit code
-    ├── UsageError                  2   the command was given something it cannot use
+    ├── UsageError                  2   an argument or input of the command is invalid
     ├── ConfigurationError          4   a setting is missing or wrong
     │   ├── NotProvisionedError         the deployment has no resources yet
     │   ├── MissingExtraError           a package of an optional extra is not installed
-    │   ├── CredentialsError            the backend does not know who asks
-    │   ├── PermissionDeniedError       the backend knows, and says no
-    │   └── QuotaError                  an account limit is in the way
-    ├── SavingError                 1   a file of results could not be written
+    │   ├── CredentialsError            credentials are missing, invalid or expired
+    │   ├── PermissionDeniedError       the credentials lack a permission
+    │   └── QuotaError                  an account limit is reached
+    ├── SavingError                 1   a results file could not be written
     ├── BackendError                1   a queue, a store or the fleet failed
-    │   ├── BackendUnavailableError     for now: the same call may succeed later
-    │   │   └── StorageFullError        no more images are stored: the disk, or the quota, is full
-    │   ├── ObjectNotFoundError         the store has nothing under that key
-    │   ├── QueueNotFoundError          the queue does not exist (any more)
-    │   └── MessageTooLargeError        a body is over the queue's limit
-    ├── MessageError                1   a message body cannot be read
-    │   └── UnknownVersionError         it was written by another version
+    │   ├── BackendUnavailableError     temporarily: the same call may succeed later
+    │   │   └── StorageFullError        the disk or the quota has no space for more images
+    │   ├── ObjectNotFoundError         the store has no object under that key
+    │   ├── QueueNotFoundError          the queue does not exist, or was deleted
+    │   └── MessageTooLargeError        a body exceeds the queue's limit
+    ├── MessageError                1   a message or a record is malformed
+    │   └── UnknownVersionError         it was written by an incompatible version
     ├── ImageError                  -   an image cannot be classified: becomes its failure outcome
-    │   ├── NotAnImageError             the bytes are of no format that we read
-    │   ├── BrokenImageError            the format is right, the content is not
+    │   ├── NotAnImageError             the bytes are in no supported format
+    │   ├── BrokenImageError            the format is supported, the content is corrupt
     │   ├── ImageTooLargeError          over the limit of bytes, pixels or memory
-    │   ├── ImageTooSlowError           decoding it took more CPU time than it may
-    │   └── DecoderCrashError           it ended the process that decoded it, each time it was tried
-    ├── ProcessDiedError            1   a child process ended that should have answered
-    ├── BundleError                 1   a model bundle is missing, mangled or not the one promised
-    ├── JobNotFoundError            1   no job of that id in this deployment
-    └── WaitTimeoutError            5   the bound on a wait was reached
+    │   ├── ImageTooSlowError           decoding exceeded the CPU time limit
+    │   └── DecoderCrashError           each attempt to decode it crashed the process
+    ├── ProcessDiedError            1   a child process ended before it answered
+    ├── BundleError                 1   a model bundle is missing, corrupt or not the expected one
+    ├── JobNotFoundError            1   the deployment has no job of that id
+    └── WaitTimeoutError            5   a timeout expired
 
-``str(error)`` is one or two sentences for a person: what failed, and why. ``error.remedy`` says
-what to do next, or is empty. Errors of an SDK or of the standard library are translated to these
-once, where the backend or the decoder is called, with ``raise … from exc``.
+``str(error)`` says in one or two sentences what failed, and why. ``error.remedy`` says what to do
+next, or is empty. Errors of an SDK or of the standard library are translated to these once, where
+the backend or the decoder is called, with ``raise … from exc``.
 """
 
 
 def how_to_install(extra: str) -> str:
-    """The remedy for packages that are missing: the way README installs iraas, from its source."""
+    """Build the remedy for missing packages: install an extra from source, as README does."""
     return f"In the folder of iraas's source: pip install '.[{extra}]'"
 
 
 class IraasError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors of iraas.
 
     Attributes:
-        remedy: What the person can do next; empty when there is nothing to say.
+        remedy: What the user can do next; empty if unknown.
     """
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
@@ -54,7 +54,7 @@ class IraasError(Exception):
 
 
 class UsageError(IraasError):
-    """The command was given something it cannot use."""
+    """An argument or input of the command is invalid."""
 
 
 class ConfigurationError(IraasError):
@@ -70,19 +70,19 @@ class MissingExtraError(ConfigurationError):
 
 
 class CredentialsError(ConfigurationError):
-    """The backend does not know who asks."""
+    """Credentials are missing, invalid or expired."""
 
 
 class PermissionDeniedError(ConfigurationError):
-    """The backend knows who asks, and says no."""
+    """The credentials lack a permission."""
 
 
 class QuotaError(ConfigurationError):
-    """An account limit is in the way."""
+    """An account limit is reached."""
 
 
 class SavingError(IraasError):
-    """A file of results could not be written."""
+    """A results file could not be written."""
 
 
 class BackendError(IraasError):
@@ -90,31 +90,31 @@ class BackendError(IraasError):
 
 
 class BackendUnavailableError(BackendError):
-    """The backend failed for now: the same call may succeed later."""
+    """The backend failed temporarily: the same call may succeed later."""
 
 
 class StorageFullError(BackendUnavailableError):
-    """No more images are stored: the disk has too little free space, or the quota is used up."""
+    """The disk or the quota has no space for more images."""
 
 
 class ObjectNotFoundError(BackendError):
-    """The store has nothing under that key."""
+    """The store has no object under that key."""
 
 
 class QueueNotFoundError(BackendError):
-    """The queue does not exist, or no longer."""
+    """The queue does not exist, or was deleted."""
 
 
 class MessageTooLargeError(BackendError):
-    """A message body is over the queue's limit."""
+    """A message body exceeds the queue's limit."""
 
 
 class MessageError(IraasError):
-    """A message body cannot be read."""
+    """A message or a record is malformed."""
 
 
 class UnknownVersionError(MessageError):
-    """A message was written by a version that this one does not know."""
+    """A message was written by an incompatible version."""
 
 
 class ImageError(IraasError):
@@ -122,31 +122,31 @@ class ImageError(IraasError):
 
 
 class NotAnImageError(ImageError):
-    """The bytes are of no format that we read."""
+    """The bytes are in no supported format."""
 
 
 class BrokenImageError(ImageError):
-    """The format is right, the content is not."""
+    """The format is supported, the content is corrupt."""
 
 
 class ImageTooLargeError(ImageError):
-    """The image is over the limit of bytes or of pixels."""
+    """The image exceeds the limit of bytes, pixels or memory."""
 
 
 class ImageTooSlowError(ImageError):
-    """Decoding the image took more CPU time than one image may take."""
+    """Decoding the image exceeded the CPU time limit."""
 
 
 class DecoderCrashError(ImageError):
-    """The image ended the process that decoded it, each time it was tried."""
+    """Each attempt to decode the image crashed the decoding process."""
 
 
 class ProcessDiedError(IraasError):
-    """A child process ended that should have answered.
+    """A child process ended before it answered.
 
     Attributes:
-        status: Its exit status, negative for the signal that ended it.
-        timed_out: Whether it was ended because it did not answer in time.
+        status: Its exit status; the negated signal number if a signal ended it.
+        timed_out: Whether it was killed because it did not answer in time.
     """
 
     def __init__(self, status: int, *, timed_out: bool = False) -> None:
@@ -157,12 +157,12 @@ class ProcessDiedError(IraasError):
 
 
 class BundleError(IraasError):
-    """A model bundle is missing, mangled, or not the one that was promised."""
+    """A model bundle is missing, corrupt, or not the expected one."""
 
 
 class JobNotFoundError(IraasError):
-    """No job of that id exists in this deployment."""
+    """The deployment has no job of that id."""
 
 
 class WaitTimeoutError(IraasError):
-    """The bound on a wait was reached."""
+    """A timeout expired."""

@@ -9,7 +9,7 @@ import typer
 from iraas.bootstrap import max_workers, open_aws
 from iraas.core.ports import Backend
 from iraas.core.settings import Settings
-from iraas.monitoring.costs import lift_spend_limit, limit_spending
+from iraas.monitoring.costs import delete_budget, set_budget
 
 LARGE_JOB = 1000
 """Images from which on a job's cost is worth a sentence."""
@@ -58,8 +58,8 @@ def spending_at_most(backend: Backend, usd: float | None) -> Iterator[None]:
     if usd is None:
         yield
         return
-    limit_spending(backend, usd, since=time.time())
+    set_budget(backend, usd, since=time.time())
     try:
         yield
     finally:
-        lift_spend_limit(backend)
+        delete_budget(backend)

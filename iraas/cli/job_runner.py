@@ -35,7 +35,7 @@ from iraas.core.jobs import Job
 from iraas.core.ports import Backend
 from iraas.core.settings import Settings
 from iraas.errors import IraasError
-from iraas.jobs.store import manifest, stored_indexes
+from iraas.jobs.store import iter_manifest, stored_indexes
 
 if TYPE_CHECKING:
     from iraas.controller.controller import Controller
@@ -130,12 +130,12 @@ def send_and_leave(settings: Settings, backend: Backend, job: Job, *, as_json: b
     def count(images: int) -> None:
         nonlocal sent, refused
         sent += images
-        refused += len(dispatch.refused())
+        refused += len(dispatch.take_refused())
         progress.update(sent, refused)
 
     try:
         with progress:
-            dispatch.send_all(manifest(backend, job), count)
+            dispatch.send_all(iter_manifest(backend, job), count)
     except (IraasError, OSError, KeyboardInterrupt):
         _tell_how_to_resume(job, sent, state="sent")
         raise

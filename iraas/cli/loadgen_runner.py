@@ -87,7 +87,7 @@ def run_load(
     if report.chart is not None:
         _check_chart(report.chart)
     links = SkippedLinks()
-    found = links.told_after(find_images(paths, skipped=links.add))
+    found = links.told_after(find_images(paths, on_skipped=links.add))
     pictures = load_pictures(found, labels)
     if not pictures.is_whole:
         _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")

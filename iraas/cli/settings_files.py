@@ -79,7 +79,7 @@ def read_profiles(named: str | None, profile: str | None, say: Say) -> list[Prof
 
 def tell_of_project_file(profiles: Sequence[Profile], resolved: ResolvedSettings, say: Say) -> None:
     """Say what the project's file sets, and what it would set and may not."""
-    project = next((one.place for one in profiles if not one.trusted), None)
+    project = next((one.source for one in profiles if not one.trusted), None)
     if project is None:
         return
     place = Path(PROJECT_FILE).absolute()

@@ -1,1 +1,1 @@
-"""What a requester does: find images, send them, follow them to their outcomes, and retry."""
+"""The client side: find images, send them, follow them to their outcomes, and retry."""

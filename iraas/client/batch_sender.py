@@ -1,8 +1,8 @@
-"""Batching the sends of many requesters at once: by count, by bytes, and by a few milliseconds.
+"""Batching the sends of many concurrent requesters: by count, by bytes, and by time.
 
 A durable send costs nearly the same for one image as for fifty. While batches are being sent, the
-next one gathers by itself; when nothing is being sent, the first image waits a moment for others.
-A send mostly waits for the disk or the network, so that a few batches are on their way at once.
+next one accumulates; when nothing is being sent, the first image waits a few milliseconds for
+others. A send is mostly I/O wait, so that a few batches are sent in parallel.
 """
 
 import logging
@@ -21,36 +21,36 @@ JOIN_S = 10.0
 
 
 def _nothing() -> None:
-    """What most parcels need done before they are sent."""
+    """Do nothing: the default of `PendingSend.before`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSend:
-    """An image on its way to the queue.
+    """An image to be sent.
 
     Attributes:
-        sender: Makes its message.
-        image: The image, checked.
-        sent: Called once, from the batcher's thread: with None when the request is stored durably,
-            or with what went wrong. It must not block, nor raise.
-        before: Done before its batch is sent; the same function for many parcels is done once.
+        sender: Encodes its message.
+        image: The validated image.
+        on_sent: Called once, from one of the batch sender's threads: with None when the request is
+            stored durably, or with the error. It must not block or raise.
+        before: Called before the batch is sent; once per batch if several images share it.
     """
 
     sender: Sender
     image: ImageUpload
-    sent: Callable[[Exception | None], None]
+    on_sent: Callable[[Exception | None], None]
     before: Callable[[], None] = _nothing
 
 
 class BatchSender:
-    """Sends parcels in batches, from threads of its own. `put` may be called from any thread.
+    """Sends images in batches, from threads of its own. `put` is thread-safe.
 
     Args:
         backend: The deployment.
-        max_images: Images in one batch at most.
-        max_bytes: Bytes of images at which a batch is full.
-        linger_s: How long a batch waits for more, in seconds.
-        threads: Batches on their way at once.
+        max_images: The maximum number of images in a batch.
+        max_bytes: The size of images, in bytes, at which a batch is full.
+        linger_s: How long a batch waits for more images, in seconds.
+        threads: The number of batches sent in parallel.
     """
 
     def __init__(
@@ -66,26 +66,26 @@ class BatchSender:
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._linger_s = linger_s
-        self._parcels: queue.SimpleQueue[PendingSend | None] = queue.SimpleQueue()
+        self._pending: queue.SimpleQueue[PendingSend | None] = queue.SimpleQueue()
         self._gathering = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._run, name=f"send-batcher-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"batch-sender-{number}", daemon=True)
             for number in range(threads)
         ]
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
-    def put(self, parcels: Sequence[PendingSend]) -> None:
-        """Hand parcels over; returns at once."""
-        for parcel in parcels:
-            self._parcels.put(parcel)
+    def put(self, sends: Sequence[PendingSend]) -> None:
+        """Enqueue images to be sent; returns at once."""
+        for send in sends:
+            self._pending.put(send)
 
     def stop(self) -> None:
-        """Send what was handed over, then end. Bounded by the backend's own bounds."""
-        self._parcels.put(None)
+        """Send what is enqueued, then end the threads. Bounded by the backend's own timeouts."""
+        self._pending.put(None)
         until = time.monotonic() + JOIN_S
         for thread in self._threads:
             if thread.is_alive():
@@ -94,16 +94,16 @@ class BatchSender:
     def _run(self) -> None:
         going_on = True
         while going_on:
-            with self._gathering:  # one at a time, so that batches are full rather than many
+            with self._gathering:  # one at a time, for few full batches instead of many small ones
                 batch, going_on = self._gather()
             if batch:
                 self._send(batch)
-            del batch  # or its images stay in memory until the next one is there
-        self._parcels.put(None)  # for the other threads
+            del batch  # otherwise its images stay in memory until the next batch
+        self._pending.put(None)  # for the other threads
 
     def _gather(self) -> tuple[list[PendingSend], bool]:
-        """Wait for a batch; False beside it once there will be no more."""
-        first = self._parcels.get()
+        """Wait for a batch; return it, and whether there may be another one."""
+        first = self._pending.get()
         if first is None:
             return [], False
         batch, size_bytes = [first], len(first.image.data)
@@ -112,7 +112,7 @@ class BatchSender:
             try:
                 left_s = until - time.monotonic()
                 more = (
-                    self._parcels.get(timeout=left_s) if left_s > 0 else self._parcels.get_nowait()
+                    self._pending.get(timeout=left_s) if left_s > 0 else self._pending.get_nowait()
                 )
             except queue.Empty:
                 break
@@ -125,15 +125,15 @@ class BatchSender:
     def _send(self, batch: list[PendingSend]) -> None:
         error: Exception | None = None
         try:
-            for before in {parcel.before for parcel in batch}:
+            for before in {send.before for send in batch}:
                 before()
-            packed = [parcel.sender.pack([parcel.image]) for parcel in batch]
-            large = [one for objects, _ in packed for one in objects]
+            packed = [send.sender.pack([send.image]) for send in batch]
+            large = [image for objects, _ in packed for image in objects]
             if large:
                 self._backend.inputs.put_if_absent(large)
-            self._backend.requests.send([one for _, messages in packed for one in messages])
+            self._backend.requests.send([message for _, messages in packed for message in messages])
         except (IraasError, OSError, ValueError) as exc:
             log.warning("could not send %d images: %s", len(batch), exc)
             error = exc
-        for parcel in batch:
-            parcel.sent(error)
+        for send in batch:
+            send.on_sent(error)

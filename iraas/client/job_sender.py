@@ -1,4 +1,4 @@
-"""Sending a whole job, in the background and never too far ahead of its outcomes."""
+"""Sending a whole job in the background, with a bounded number of outstanding requests."""
 
 import queue
 import threading
@@ -19,18 +19,19 @@ SEND_BYTES = 8_000_000
 
 
 class JobSender:
-    """Sends those images of a job that are not concluded.
+    """Sends those images of a job that have no outcome yet.
 
-    The window bounds how many requests are sent and not concluded, so that neither the queue nor
-    the time to drain grows with the job.
+    The window bounds the number of outstanding requests, so that neither the queue nor the time to
+    drain it grows with the job. One thread sends (`send_all`, or the one that `start` creates),
+    another one may call `conclude` and `take_refused` meanwhile.
 
     Args:
         backend: The deployment.
         sender: Sends images of the job.
-        concluded: Which requests have an outcome; `conclude` is called for each that gets one.
-        window: Requests sent and not concluded, at most.
-        max_image_bytes: The largest file that is accepted.
-        storage: The room that images may take.
+        concluded: The requests that have an outcome; call `conclude` for each further one.
+        window: The maximum number of requests sent and not concluded.
+        max_image_bytes: The maximum file size, in bytes.
+        storage: The limits for the disk space of images.
     """
 
     def __init__(
@@ -60,32 +61,32 @@ class JobSender:
 
     @property
     def is_sending(self) -> bool:
-        """True while there is more to send."""
+        """Whether the background thread is running: there is more to send."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def outstanding(self) -> int:
-        """Requests sent from here that are not concluded."""
+        """The number of requests that were sent and are not concluded."""
         return self._outstanding
 
     def start(self, entries: Iterable[ManifestEntry]) -> None:
-        """Send these in the background, those left out that are concluded."""
+        """Send images in a background thread; those that are concluded are skipped."""
         self._thread = threading.Thread(
-            target=self._run, args=(entries,), name="dispatch", daemon=True
+            target=self._run, args=(entries,), name="job-sender", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more. Takes no lock, so that a signal handler may call it."""
+        """Stop sending. Takes no lock, so that a signal handler may call it."""
         self._stopped = True
 
     def join(self, timeout_s: float) -> None:
-        """Wait until nothing more is sent."""
+        """Wait until the background thread ends, up to `timeout_s` seconds."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def conclude(self, index: int) -> None:
-        """Take note that a request has its outcome."""
+        """Record that the request at an index has its outcome."""
         with self._changed:
             if self._sent.has(index):
                 self._outstanding -= 1
@@ -93,21 +94,21 @@ class JobSender:
 
     @property
     def is_waiting(self) -> bool:
-        """True while it has to wait for outcomes before it may send more."""
+        """Whether sending is blocked because the window is full."""
         return self._waiting
 
     def forget_sent(self) -> None:
-        """Count what was sent as lost: once nothing is on the queue or in anybody's hands."""
+        """Count all outstanding requests as lost. Call it only while the queue is empty."""
         with self._changed:
             self._sent = OutcomeLedger(self._concluded.total)
             self._outstanding = 0
             self._changed.notify_all()
 
-    def refused(self) -> list[Outcome]:
-        """The outcomes of images that were not sent, since the last call.
+    def take_refused(self) -> list[Outcome]:
+        """Return the outcomes of images that were refused since the last call.
 
         Raises:
-            IraasError: Sending failed.
+            IraasError: Sending in the background failed.
         """
         if self._error is not None:
             raise self._error
@@ -117,16 +118,16 @@ class JobSender:
         return outcomes
 
     def send_all(
-        self, entries: Iterable[ManifestEntry], sent: Callable[[int], None] = lambda _: None
+        self, entries: Iterable[ManifestEntry], on_progress: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Send images in batches, from this thread.
+        """Send images in batches, from the calling thread. Idempotent.
 
         Args:
-            entries: What to send, those left out that are concluded.
-            sent: Told how many more were dealt with, those included that are refused.
+            entries: The images; those that are concluded are skipped.
+            on_progress: Called with the number of further images that were sent or refused.
 
         Raises:
-            StorageFullError: There is no room for more images.
+            StorageFullError: The disk or the quota has no space for more images.
             BackendError: A store or the queue failed; sending all again does no harm.
         """
         send_images = min(SEND_IMAGES, self._window)
@@ -138,16 +139,16 @@ class JobSender:
                 continue
             image = self._load(entry)
             if image is None:
-                sent(1)
+                on_progress(1)
                 continue
             batch.append(image)
-            if len(batch) >= send_images or sum(len(one.data) for one in batch) >= SEND_BYTES:
+            if len(batch) >= send_images or _size_bytes(batch) >= SEND_BYTES:
                 self._send(batch)
-                sent(len(batch))
+                on_progress(len(batch))
                 batch = []
         if batch and not self._stopped:
             self._send(batch)
-            sent(len(batch))
+            on_progress(len(batch))
 
     def _run(self, entries: Iterable[ManifestEntry]) -> None:
         try:
@@ -156,7 +157,7 @@ class JobSender:
             self._error = exc
 
     def _load(self, entry: ManifestEntry) -> ImageUpload | None:
-        """Read an image; one that is not on this machine may be in the input store already."""
+        """Read an image, or send the one in the input store if the file cannot be read."""
         try:
             data = read_image(entry.path, self._max_image_bytes, folder=entry.folder)
             return ImageUpload(entry.index, entry.name, data)
@@ -173,8 +174,8 @@ class JobSender:
     def _send(self, batch: list[ImageUpload]) -> None:
         self._wait_for_window(len(batch))
         if not self._stopped:
-            self._guard.take(sum(len(one.data) for one in batch))
-            self._mark_sent([one.index for one in batch])
+            self._guard.take(_size_bytes(batch))
+            self._mark_sent([image.index for image in batch])
             self._sender.send(batch)
 
     def _wait_for_window(self, images: int) -> None:
@@ -192,3 +193,7 @@ class JobSender:
             for index in indexes:
                 if self._sent.mark(index) and not self._concluded.has(index):
                     self._outstanding += 1
+
+
+def _size_bytes(batch: list[ImageUpload]) -> int:
+    return sum(len(image.data) for image in batch)

@@ -1,4 +1,4 @@
-"""Following a job: learning of each outcome once, from replies, or from the output store."""
+"""Following a job: each outcome once, from replies or from the output store."""
 
 import logging
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from iraas.core.messages import decode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import MAX_BATCH, Backend, Queue
 from iraas.errors import MessageError
-from iraas.jobs.store import outcomes
+from iraas.jobs.store import iter_outcomes
 
 log = logging.getLogger(__name__)
 REPLY_LEASE_S = 60.0
 
 
 class OutcomeFollower:
-    """Gives each outcome of a job once. One thread calls its methods.
+    """Returns each outcome of a job once. Not thread-safe.
 
     Args:
         backend: The deployment.
         job: The job to follow.
 
     Attributes:
-        ledger: Which requests are concluded, as far as this follower knows.
+        ledger: The requests whose outcome was returned.
     """
 
     def __init__(self, backend: Backend, job: Job) -> None:
@@ -32,8 +32,12 @@ class OutcomeFollower:
         self._job = job
         self.ledger = OutcomeLedger(job.total)
 
-    def replied(self, queue: Queue, wait_s: float) -> list[Outcome]:
-        """Take what is on the response queue, and give the outcomes that are new.
+    def receive_replies(self, queue: Queue, wait_s: float) -> list[Outcome]:
+        """Receive replies and return the outcomes that are new. Corrupt replies are skipped.
+
+        Args:
+            queue: The response queue.
+            wait_s: How long to wait for the first reply, in seconds.
 
         Raises:
             BackendError: The queue failed.
@@ -44,7 +48,7 @@ class OutcomeFollower:
             try:
                 outcome = decode_reply(message.body)
             except MessageError as exc:
-                log.warning("a reply is passed over: %s", exc)
+                log.warning("skipped a reply: %s", exc)
                 continue
             if self.is_new(outcome):
                 news.append(outcome)
@@ -52,18 +56,19 @@ class OutcomeFollower:
             queue.delete([message.receipt for message in messages])
         return news
 
-    def stored(self) -> Iterator[Outcome]:
-        """Look in the output store, and give the outcomes that are new.
+    def read_stored(self) -> Iterator[Outcome]:
+        """Iterate over the outcomes in the output store that are new.
 
         Raises:
+            MessageError: A stored outcome is corrupt.
             BackendError: The store failed.
         """
-        for outcome in outcomes(self._backend, self._job, self._is_known):
+        for outcome in iter_outcomes(self._backend, self._job, self._is_known):
             if self.is_new(outcome):
                 yield outcome
 
     def is_new(self, outcome: Outcome) -> bool:
-        """Mark an outcome as known; True if it belongs to the job and was not known before."""
+        """Mark an outcome as known; return whether it belongs to the job and was new."""
         try:
             job_id, index = split_request_id(outcome.request_id)
         except ValueError:

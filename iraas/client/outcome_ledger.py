@@ -1,4 +1,4 @@
-"""Which requests of a job have an outcome: one bit each, so that a large job fits in memory."""
+"""The requests of a job that have an outcome: a bitmap, so that a large job fits in memory."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,10 @@ class OutcomeLedger:
     """Marks requests as concluded. Not thread-safe.
 
     Args:
-        total: How many requests the job has.
+        total: The number of requests of the job.
+
+    Attributes:
+        concluded: The number of requests marked as concluded.
     """
 
     def __init__(self, total: int) -> None:
@@ -16,7 +19,7 @@ class OutcomeLedger:
         self._bits = bytearray((total + 7) // 8)
 
     def mark(self, index: int) -> bool:
-        """Mark a request as concluded; True if it was not before. An index outside is ignored."""
+        """Mark a request as concluded; return whether it was new. Other indexes are ignored."""
         if not 0 <= index < self.total or self.has(index):
             return False
         self._bits[index >> 3] |= 1 << (index & 7)
@@ -24,14 +27,14 @@ class OutcomeLedger:
         return True
 
     def has(self, index: int) -> bool:
-        """Tell whether a request is concluded."""
+        """Return whether a request is concluded; `index` must be in 0..total - 1."""
         return bool(self._bits[index >> 3] & 1 << (index & 7))
 
     @property
     def is_complete(self) -> bool:
-        """True once every request is concluded."""
+        """Whether every request is concluded."""
         return self.concluded == self.total
 
     def missing(self) -> Iterator[int]:
-        """The requests that are not concluded, in order."""
+        """Iterate over the indexes of requests that are not concluded, in order."""
         return (index for index in range(self.total) if not self.has(index))

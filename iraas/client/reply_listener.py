@@ -1,9 +1,9 @@
-"""Routing replies: one response queue for all that a process waits for.
+"""Dispatching replies: one response queue for all requests that a process waits for.
 
-A thread receives, and tells exactly the one who waits for that request, and those who watch that
-job. A reply may be lost, and the response queue with it: whoever has waited for a while is looked
-up in the output store, ever more rarely, so that the wait ends by the stored outcome, which is the
-truth anyhow.
+A thread receives replies and calls the callback registered for that request, and the listeners of
+that job. A reply may be lost, and the response queue with it: after a while the outcomes of pending
+requests are polled from the output store, with exponential backoff. The stored outcome is
+authoritative.
 """
 
 import logging
@@ -20,24 +20,24 @@ from iraas.core.ports import MAX_BATCH, Backend, Queue
 from iraas.errors import BackendError, MessageError, ObjectNotFoundError, QueueNotFoundError
 
 log = logging.getLogger(__name__)
-Told = Callable[[Outcome], None]
+OutcomeCallback = Callable[[Outcome], None]
 REPLY_LEASE_S = 60.0
-MAX_LOOKS = 20
-DELETED_AT_ONCE = 40
+MAX_STORE_POLLS = 20
+DELETE_BATCH = 40
 MAX_PAUSE_S = 10.0
 JOIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class RouterTiming:
-    """When a router does what, in seconds.
+class ReplyListenerConfig:
+    """Timing of a reply listener, in seconds.
 
     Attributes:
-        wait_s: How long one look at the response queue waits.
-        batch_window_s: Pause after replies, in which more gather: fewer, fuller receives.
-        store_poll_s: Wait before the output store is polled; doubles each time.
-        max_store_poll_s: The longest time between two such looks.
-        idle_s: Time between two receives while nobody waits: they only show that we live.
+        wait_s: How long one receive waits for replies.
+        batch_window_s: Pause after replies, in which more accumulate: fewer, fuller receives.
+        store_poll_s: Delay before the output store is polled for a request; doubles each time.
+        max_store_poll_s: The maximum of that delay.
+        idle_s: Interval of receives while no request is pending: they keep the queue alive.
     """
 
     wait_s: float = 1.0
@@ -48,20 +48,20 @@ class RouterTiming:
 
 
 @dataclass(slots=True)
-class _Expectation:
-    told: Told
-    look_at: float
+class _PendingReply:
+    callback: OutcomeCallback
+    poll_at: float
     store_poll_s: float
 
 
 class ReplyListener:
-    """Tells whoever waits of their outcomes. All but `start` and `stop` may be called anywhere.
+    """Calls back with outcomes as replies arrive. Thread-safe, except `start` and `stop`.
 
     Args:
         backend: The deployment.
-        new_id: Makes a requester's id that nobody else has, each time another one.
-        timing: When to do what.
-        now: Gives monotonic seconds.
+        new_id: Generates a unique requester id at each call.
+        config: The timing.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -69,44 +69,44 @@ class ReplyListener:
         backend: Backend,
         *,
         new_id: Callable[[], str],
-        timing: RouterTiming | None = None,
+        config: ReplyListenerConfig | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._new_id = new_id
-        self._timing = timing or RouterTiming()
+        self._config = config or ReplyListenerConfig()
         self._now = now
         self._requester_id = new_id()
         self._queue: Queue | None = None
-        self._expected: dict[str, _Expectation] = {}
-        self._listeners: defaultdict[str, set[Told]] = defaultdict(set)
+        self._pending: dict[str, _PendingReply] = {}
+        self._listeners: defaultdict[str, set[OutcomeCallback]] = defaultdict(set)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = False
         self._receipts: list[str] = []
-        self._thread = threading.Thread(target=self._run, name="reply-router", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reply-listener", daemon=True)
 
     @property
     def requester_id(self) -> str:
-        """Whom workers reply to; another one after the response queue was lost."""
+        """The id that workers reply to; changes when the response queue is lost."""
         return self._requester_id
 
     @property
     def is_listening(self) -> bool:
-        """True while there is a response queue that could be received from."""
+        """Whether there is a response queue."""
         return self._queue is not None
 
     def start(self) -> None:
-        """Make the response queue and begin to receive.
+        """Create the response queue and start the receiving thread.
 
         Raises:
-            BackendError: The queue could not be made.
+            BackendError: The queue could not be created.
         """
         self._queue = self._backend.responses.create(self._requester_id)
         self._thread.start()
 
     def stop(self) -> None:
-        """Receive no more, and remove the response queue. Outcomes stay where they are stored."""
+        """End the thread and delete the response queue. Stored outcomes stay."""
         self._stopped = True
         self._wake.set()
         if self._thread.is_alive():
@@ -116,31 +116,40 @@ class ReplyListener:
         except BackendError as exc:
             log.warning("could not remove the response queue: %s", exc)
 
-    def register(self, request_id: str, told: Told) -> None:
-        """Have somebody told once of a request's outcome. Call it before the request is sent.
+    def register(self, request_id: str, callback: OutcomeCallback) -> None:
+        """Register a callback for a request's outcome. Call it before the request is sent.
 
-        `told` is called from another thread and must not block, nor raise.
+        Args:
+            request_id: The request.
+            callback: Called once, from the listener's thread. It must not block or raise.
         """
-        store_poll_s = self._timing.store_poll_s
-        self._expected[request_id] = _Expectation(told, self._now() + store_poll_s, store_poll_s)
+        store_poll_s = self._config.store_poll_s
+        self._pending[request_id] = _PendingReply(
+            callback, self._now() + store_poll_s, store_poll_s
+        )
         self._wake.set()
 
     def unregister(self, request_id: str) -> None:
-        """Expect an outcome no more."""
-        self._expected.pop(request_id, None)
+        """Remove a request's callback. Idempotent."""
+        self._pending.pop(request_id, None)
 
-    def listen(self, job_id: str, told: Told) -> Callable[[], None]:
-        """Have somebody told of a job's outcomes as replies come; best effort. Call it to end.
+    def listen(self, job_id: str, callback: OutcomeCallback) -> Callable[[], None]:
+        """Add a listener for a job's replies; best effort: lost replies are not recovered.
 
-        `told` is called from another thread and must not block, nor raise.
+        Args:
+            job_id: The job.
+            callback: Called for each reply, from the listener's thread. It must not block or raise.
+
+        Returns:
+            A function that removes the callback.
         """
         with self._lock:
-            self._listeners[job_id].add(told)
+            self._listeners[job_id].add(callback)
         self._wake.set()
 
         def end() -> None:
             with self._lock:
-                self._listeners[job_id].discard(told)
+                self._listeners[job_id].discard(callback)
                 if not self._listeners[job_id]:
                     del self._listeners[job_id]
 
@@ -150,73 +159,71 @@ class ReplyListener:
         pause_s = 0.5
         while not self._stopped:
             try:
-                self._turn()
+                self._poll()
                 pause_s = 0.5
             except QueueNotFoundError:
-                log.warning("the response queue is gone; making another one")
-                self._lose_queue()
+                log.warning("the response queue is gone; creating another one")
+                self._discard_queue()
             except BackendError as exc:
-                log.warning("could not receive replies: %s; again in %.1f s", exc, pause_s)
+                log.warning("could not receive replies: %s; retrying in %.1f s", exc, pause_s)
                 self._wake.wait(pause_s)
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
-    def _lose_queue(self) -> None:
-        """Be somebody else from now on: workers remember that the old one is gone."""
+    def _discard_queue(self) -> None:
+        """Take a new requester id: workers remember that the old one is gone."""
         self._queue = None
         self._receipts = []
         self._requester_id = self._new_id()
 
-    def _turn(self) -> None:
+    def _poll(self) -> None:
         if self._queue is None:
-            self._look_for_lost()
+            self._poll_store()
             self._queue = self._backend.responses.create(self._requester_id)
-        wanted = bool(self._expected or self._listeners)
+        wanted = bool(self._pending or self._listeners)
         if not wanted:
-            self._wake.wait(self._timing.idle_s)
+            self._wake.wait(self._config.idle_s)
         self._wake.clear()
         messages = self._queue.receive(
-            MAX_BATCH, lease_s=REPLY_LEASE_S, wait_s=self._timing.wait_s if wanted else 0.0
+            MAX_BATCH, lease_s=REPLY_LEASE_S, wait_s=self._config.wait_s if wanted else 0.0
         )
         for message in messages:
             self._read(message.body)
             self._receipts.append(message.receipt)
-        if self._receipts and (not messages or len(self._receipts) >= DELETED_AT_ONCE):
+        if self._receipts and (not messages or len(self._receipts) >= DELETE_BATCH):
             receipts, self._receipts = self._receipts, []
             self._queue.delete(receipts)
-        self._look_for_lost()
+        self._poll_store()
         if messages and len(messages) < MAX_BATCH and not self._stopped:
-            time.sleep(self._timing.batch_window_s)
+            time.sleep(self._config.batch_window_s)
 
     def _read(self, body: str) -> None:
         try:
             outcome = decode_reply(body)
         except MessageError as exc:
-            log.warning("a reply is passed over: %s", exc)
+            log.warning("skipped a reply: %s", exc)
         else:
-            self._tell(outcome)
+            self._dispatch(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
-        expectation = self._expected.pop(outcome.request_id, None)
-        if expectation is not None:
-            expectation.told(outcome)
+    def _dispatch(self, outcome: Outcome) -> None:
+        pending = self._pending.pop(outcome.request_id, None)
+        if pending is not None:
+            pending.callback(outcome)
         if outcome.job_id in self._listeners:
             with self._lock:
                 listeners = tuple(self._listeners.get(outcome.job_id, ()))
-            for told in listeners:
-                told(outcome)
+            for callback in listeners:
+                callback(outcome)
 
-    def _look_for_lost(self) -> None:
+    def _poll_store(self) -> None:
+        """Read the outcomes of requests whose reply is overdue."""
         now = self._now()
-        due = [
-            (request_id, one)
-            for request_id, one in list(self._expected.items())
-            if one.look_at <= now
-        ]
-        for request_id, one in due[:MAX_LOOKS]:
+        due = [item for item in list(self._pending.items()) if item[1].poll_at <= now]
+        for request_id, pending in due[:MAX_STORE_POLLS]:
             try:
                 outcome = decode_outcome(self._backend.outputs.get(outcome_key(request_id)))
             except (ObjectNotFoundError, MessageError):
-                one.store_poll_s = min(2 * one.store_poll_s, self._timing.max_store_poll_s)
-                one.look_at = self._now() + one.store_poll_s
+                limit_s = self._config.max_store_poll_s
+                pending.store_poll_s = min(2 * pending.store_poll_s, limit_s)
+                pending.poll_at = self._now() + pending.store_poll_s
             else:
-                self._tell(outcome)
+                self._dispatch(outcome)

@@ -1,7 +1,8 @@
-"""Sending images: check, make the request, put it on the request queue.
+"""Sending images: validate, build the request, put it on the request queue.
 
-An image that fits travels inside its message; a larger one is put in the input store first and its
-message carries the key. What cannot be an image is not sent: its failure outcome is stored at once.
+A small image travels inside its message; a larger one is put in the input store first and its
+message carries the key. A file that is not an image is not sent: its failure outcome is stored at
+once.
 """
 
 import errno
@@ -30,7 +31,7 @@ SENDER = "submit"
 
 @dataclass(frozen=True, slots=True)
 class ImageUpload:
-    """An image on its way: its place in the job, its name, its bytes."""
+    """An image to send: its index in the job, its display name, its bytes."""
 
     index: int
     name: str
@@ -38,29 +39,33 @@ class ImageUpload:
 
 
 def check_image(data: bytes, max_image_bytes: int) -> None:
-    """Refuse what cannot be classified, as far as can be told without decoding.
+    """Validate an image without decoding it.
+
+    Args:
+        data: The whole file.
+        max_image_bytes: The maximum size, in bytes.
 
     Raises:
-        ImageError: The text says why.
+        ImageError: It cannot be classified; the text says why.
     """
     if not data:
         raise NotAnImageError("the file is empty")
     if len(data) > max_image_bytes:
         raise _too_large(len(data), max_image_bytes)
     if sniff_format(data[:SNIFF_BYTES]) is None:
-        raise NotAnImageError("it is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
+        raise NotAnImageError("it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
 
 
 def read_image(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
-    """Read a file and check it.
+    """Read a file and validate it with `check_image`.
 
     Args:
         path: The file.
-        max_image_bytes: The largest file that is accepted.
-        folder: The folder, without links in its path, that it must lie in; empty for any.
+        max_image_bytes: The maximum size, in bytes.
+        folder: The folder, without links in its path, that must contain it; empty for any.
 
     Raises:
-        ImageError: It is not there, cannot be read, or is no image; the text says why.
+        ImageError: It does not exist, cannot be read, or is not an image; the text says why.
     """
     data = read_file(path, max_image_bytes, folder=folder)
     check_image(data, max_image_bytes)
@@ -68,10 +73,10 @@ def read_image(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
 
 
 def read_file(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
-    """Read a file, whatever it holds. See `read_image` for the arguments.
+    """Read a file without checking its content. See `read_image` for the arguments.
 
     Raises:
-        ImageError: It is not there, cannot be read, or is too large; the text says why.
+        ImageError: It does not exist, cannot be read, or is too large; the text says why.
     """
     try:
         with open_regular(path) as file:
@@ -88,13 +93,13 @@ def read_file(path: str, max_image_bytes: int, *, folder: str = "") -> bytes:
 
 
 class Sender:
-    """Sends the images of one job. Thread-safe as far as the backend is.
+    """Sends the images of one job. Thread-safe.
 
     Args:
         backend: The deployment.
         job: The job that the images belong to.
-        reply_to: The requester whose response queue is told; empty for nobody.
-        clock: Gives seconds since the epoch.
+        reply_to: The requester to whose response queue replies go; empty for no reply.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
@@ -106,7 +111,7 @@ class Sender:
         self._clock = clock
 
     def send(self, images: Sequence[ImageUpload]) -> None:
-        """Send images that were checked. Idempotent: a second sending leads to no second outcome.
+        """Send validated images. Idempotent: sending twice does not lead to a second outcome.
 
         Raises:
             BackendError: A store or the queue failed; send all of them again.
@@ -119,20 +124,28 @@ class Sender:
     def pack(
         self, images: Sequence[ImageUpload]
     ) -> tuple[list[tuple[str, bytes]], list[OutboundMessage]]:
-        """Make what is to be stored first, and what is to be sent then, without doing either."""
+        """Build the messages of validated images without sending them.
+
+        Returns:
+            The objects (keys and data) to store in the input store first, and the messages.
+        """
         limit = self._backend.requests.max_body_bytes
-        inline = [fits_inline(len(one.data), one.name, limit) for one in images]
+        inline = [fits_inline(len(image.data), image.name, limit) for image in images]
         large = [
-            (self._input_key(one), one.data)
-            for one, fits in zip(images, inline, strict=True)
+            (self._input_key(image), image.data)
+            for image, fits in zip(images, inline, strict=True)
             if not fits
         ]
         return large, [
-            self._message(one, inside=fits) for one, fits in zip(images, inline, strict=True)
+            self._message(image, inside=fits) for image, fits in zip(images, inline, strict=True)
         ]
 
     def send_stored(self, entry: ManifestEntry, key: str) -> None:
         """Send a request whose image is in the input store already. Idempotent.
+
+        Args:
+            entry: The image.
+            key: Its key in the input store.
 
         Raises:
             BackendError: The queue failed.
@@ -142,7 +155,19 @@ class Sender:
         self._backend.requests.send([OutboundMessage(body, group=self.job_id)])
 
     def refuse(self, entry: ManifestEntry, error: ImageError) -> Outcome:
-        """Store the failure outcome of an image that is not sent; give back the stored one."""
+        """Store the failure outcome of an image that is not sent. Idempotent.
+
+        Args:
+            entry: The image.
+            error: Why it is refused.
+
+        Returns:
+            The stored outcome, which may be an earlier one.
+
+        Raises:
+            MessageError: An earlier outcome is corrupt.
+            BackendError: The output store failed.
+        """
         outcome = self._refusal(entry, error)
         key = outcome_key(outcome.request_id)
         if self._backend.outputs.put_if_absent([(key, outcome.encode())]) == [True]:
@@ -150,10 +175,10 @@ class Sender:
         return decode_outcome(self._backend.outputs.get(key))
 
     def refuse_all(self, refused: Sequence[tuple[ManifestEntry, ImageError]]) -> None:
-        """Store the failure outcomes of images of which none is ever sent, as one object.
+        """Store the failure outcomes of images that are never sent, as one object. Idempotent.
 
         Args:
-            refused: The images, in their order, each with what is wrong with it.
+            refused: The images with the reason of each, sorted by index.
 
         Raises:
             BackendError: The output store failed.

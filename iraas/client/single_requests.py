@@ -1,8 +1,8 @@
-"""Images sent one by one, each with somebody who waits for its outcome.
+"""Single images, each with a caller that waits for its outcome.
 
-They belong to a job that this process rolls along, so that `iraas jobs` and `iraas results` know
-them too. Its manifest is written a moment later: unlike the images of an upload these can be told
-from the queue and the output store alone, and nobody resumes them.
+They belong to a job that this process shares among them and replaces regularly, so that `iraas
+jobs` and `iraas results` list them too. Its manifest is written with a delay: unlike the images of
+an upload these are never resumed, and the queue and the output store suffice to find them.
 """
 
 import threading
@@ -20,15 +20,15 @@ MAX_PAGE = 1000
 
 
 @dataclass(slots=True)
-class _Roll:
-    """The job in use: `entries` are those not yet in its manifest."""
+class _SharedJob:
+    """A job shared by single requests: `entries` are those not yet in its manifest."""
 
     job: Job
     sender: Sender
     reply_to: str
     page: int = 0
     next_index: int = 0
-    is_noted: bool = False
+    is_recorded: bool = False
     entries: list[ManifestEntry] = field(default_factory=list)
 
 
@@ -38,10 +38,10 @@ class SingleRequestClient:
     Args:
         backend: The deployment.
         batcher: Sends them.
-        requester_id: Tells whom to reply to.
-        clock: Gives seconds since the epoch.
-        roll_images: After how many images another job begins.
-        roll_s: After how many seconds another job begins.
+        requester_id: Returns the requester to reply to.
+        clock: Returns seconds since the epoch.
+        max_job_images: The number of images after which a new job starts.
+        max_job_age_s: The number of seconds after which a new job starts.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class SingleRequestClient:
         *,
         requester_id: Callable[[], str],
         clock: Callable[[], float],
-        roll_images: int = 10_000,
-        roll_s: float = 3600.0,
+        max_job_images: int = 10_000,
+        max_job_age_s: float = 3600.0,
     ) -> None:
         self._backend = backend
         self._batcher = batcher
         self._requester_id = requester_id
         self._clock = clock
-        self._roll_images = roll_images
-        self._roll_s = roll_s
-        self._roll: _Roll | None = None
-        self._over: list[_Roll] = []
+        self._max_job_images = max_job_images
+        self._max_job_age_s = max_job_age_s
+        self._current: _SharedJob | None = None
+        self._full: list[_SharedJob] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
 
@@ -71,91 +71,95 @@ class SingleRequestClient:
         data: bytes,
         *,
         register: Callable[[str], None],
-        sent: Callable[[Exception | None], None],
+        on_sent: Callable[[Exception | None], None],
     ) -> str:
-        """Send an image that was checked; returns its request's id at once.
+        """Send a validated image; returns at once.
 
         Args:
-            name: What people call it.
+            name: Its display name.
             data: Its bytes.
-            register: Told the request's id before it is sent.
-            sent: See `iraas.client.batch_sender.PendingSend`.
+            register: Called with the request's id before it is sent.
+            on_sent: See `iraas.client.batch_sender.PendingSend`.
+
+        Returns:
+            The request's id.
         """
         with self._lock:
-            roll = self._current()
-            index = roll.next_index
-            roll.next_index += 1
-            roll.entries.append(ManifestEntry(index, name))
-        identity = request_id(roll.job.job_id, index)
+            shared = self._shared_job()
+            index = shared.next_index
+            shared.next_index += 1
+            shared.entries.append(ManifestEntry(index, name))
+        identity = request_id(shared.job.job_id, index)
         register(identity)
         image = ImageUpload(index, name, data)
-        self._batcher.put([PendingSend(roll.sender, image, sent, self._note_job)])
+        self._batcher.put([PendingSend(shared.sender, image, on_sent, self._record_jobs)])
         return identity
 
-    def write_down(self) -> None:
-        """Bring the manifest up to date. Call it every second or so.
+    def flush(self) -> None:
+        """Write the manifests up to date. Call it about every second.
 
         Raises:
             BackendError: A store failed; the next call writes what is missing.
         """
         with self._writing:
             with self._lock:
-                rolls = [*self._over, *([self._roll] if self._roll else [])]
-            for roll in rolls:
-                self._write(roll, is_over=roll in self._over)
+                jobs = [*self._full, *([self._current] if self._current else [])]
+            for shared in jobs:
+                self._write(shared, is_full=shared in self._full)
 
     def close(self) -> None:
-        """Send no more, and seal the job.
+        """Flush the manifest and seal the job. Do not send afterwards.
 
         Raises:
             BackendError: A store failed.
         """
         with self._lock:
-            if self._roll:
-                self._over.append(self._roll)
-                self._roll = None
-        self.write_down()
+            if self._current:
+                self._full.append(self._current)
+                self._current = None
+        self.flush()
 
-    def _current(self) -> _Roll:
-        roll, now = self._roll, self._clock()
-        if roll is not None and (
-            roll.next_index >= self._roll_images or now - roll.job.created_at > self._roll_s
+    def _shared_job(self) -> _SharedJob:
+        shared, now = self._current, self._clock()
+        if shared is not None and (
+            shared.next_index >= self._max_job_images
+            or now - shared.job.created_at > self._max_job_age_s
         ):
-            self._over.append(roll)
-            roll = None
+            self._full.append(shared)
+            shared = None
         reply_to = self._requester_id()
-        if roll is None:
+        if shared is None:
             job = Job(new_ulid(now), now, 0, sealed=False, sources=(SHARED_SOURCE,))
             sender = Sender(self._backend, job, reply_to=reply_to, clock=self._clock)
-            roll = self._roll = _Roll(job, sender, reply_to)
-        elif roll.reply_to != reply_to:
-            roll.reply_to = reply_to
-            roll.sender = Sender(self._backend, roll.job, reply_to=reply_to, clock=self._clock)
-        return roll
+            shared = self._current = _SharedJob(job, sender, reply_to)
+        elif shared.reply_to != reply_to:
+            shared.reply_to = reply_to
+            shared.sender = Sender(self._backend, shared.job, reply_to=reply_to, clock=self._clock)
+        return shared
 
-    def _note_job(self) -> None:
-        """See to it that the jobs in use are on record before their first image is sent."""
+    def _record_jobs(self) -> None:
+        """Write the records of the jobs in use before their first image is sent."""
         with self._lock:
-            rolls = [one for one in (*self._over, self._roll) if one and not one.is_noted]
-        for roll in rolls:
-            self._backend.records.put(job_key(roll.job.job_id), roll.job.encode())
-            roll.is_noted = True
+            jobs = [job for job in (*self._full, self._current) if job and not job.is_recorded]
+        for shared in jobs:
+            self._backend.records.put(job_key(shared.job.job_id), shared.job.encode())
+            shared.is_recorded = True
 
-    def _write(self, roll: _Roll, *, is_over: bool) -> None:
+    def _write(self, shared: _SharedJob, *, is_full: bool) -> None:
         with self._lock:
-            entries = roll.entries[:MAX_PAGE]
+            entries = shared.entries[:MAX_PAGE]
         if entries:
-            key = manifest_key(roll.job.job_id, roll.page)
+            key = manifest_key(shared.job.job_id, shared.page)
             self._backend.records.put(key, encode_page(entries))
-            roll.page += 1
-            roll.job = replace(roll.job, total=entries[-1].index + 1)
+            shared.page += 1
+            shared.job = replace(shared.job, total=entries[-1].index + 1)
             with self._lock:
-                del roll.entries[: len(entries)]
-        done = is_over and not roll.entries
+                del shared.entries[: len(entries)]
+        done = is_full and not shared.entries
         if entries or done:
-            roll.job = replace(roll.job, sealed=done)
-            self._backend.records.put(job_key(roll.job.job_id), roll.job.encode())
-            roll.is_noted = True
+            shared.job = replace(shared.job, sealed=done)
+            self._backend.records.put(job_key(shared.job.job_id), shared.job.encode())
+            shared.is_recorded = True
         if done:
             with self._lock:
-                self._over.remove(roll)
+                self._full.remove(shared)

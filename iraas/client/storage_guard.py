@@ -1,7 +1,7 @@
-"""Refusing images while the disk or the quota has no room for them.
+"""Refusing images while the disk or the quota has no space for them.
 
-The bounds are for images. Outcomes, records and what is on its way may go below the floor, so that
-workers can always finish what was accepted.
+The limits apply to images only. Outcomes, records and requests in flight may use the reserve, so
+that workers can always finish accepted images.
 """
 
 import threading
@@ -19,19 +19,19 @@ FRESH_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageLimits:
-    """The room that images may take.
+    """Limits for the disk space of images.
 
     Attributes:
-        min_free_bytes: Free space at which no more are taken; None for 1 GB, or 2% of the disk
-            where that is less. 0 for no floor.
-        max_stored_bytes: Bytes of images at which no more are taken; 0 for no quota.
+        min_free_bytes: Free space that images must leave, in bytes; None for 1 GB, or 2% of the
+            disk where that is less. 0 for no limit.
+        max_stored_bytes: The quota for images, in bytes; 0 for no quota.
     """
 
     min_free_bytes: int | None = None
     max_stored_bytes: int = 0
 
     def floor_bytes(self, total_bytes: int | None) -> int:
-        """The least free space on a disk of a size."""
+        """Return the free space to leave on a disk, in bytes; `total_bytes` is the disk's size."""
         if self.min_free_bytes is not None:
             return self.min_free_bytes
         if total_bytes is None:
@@ -40,14 +40,14 @@ class StorageLimits:
 
 
 class StorageGuard:
-    """Asks the storage now and then, and counts what was taken since. Thread-safe.
+    """Admits images by the storage's usage, which it caches for `FRESH_S` seconds. Thread-safe.
 
-    What it lets in beyond a bound is what other processes store within `FRESH_S` seconds.
+    A limit can be exceeded by what other processes store within `FRESH_S` seconds.
 
     Args:
         storage: The deployment's storage.
-        limits: The bounds.
-        now: Gives monotonic seconds.
+        limits: The limits.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class StorageGuard:
         self._lock = threading.Lock()
 
     def check(self, size_bytes: int = 0) -> None:
-        """Let images in.
+        """Check that there is space for images.
 
         Args:
-            size_bytes: Their bytes, as far as they are known.
+            size_bytes: Their size, as far as it is known.
 
         Raises:
-            StorageFullError: There is no room for them.
-            BackendUnavailableError: The storage cannot be asked.
+            StorageFullError: There is no space for them.
+            BackendUnavailableError: The usage is temporarily unknown.
         """
         with self._lock:
             self._check(size_bytes)
 
     def take(self, size_bytes: int) -> None:
-        """Let images in that will be stored at once. See `check`."""
+        """Check that there is space for images, and count them as stored. See `check`."""
         with self._lock:
             self._check(size_bytes)
             self._taken_bytes += size_bytes
@@ -101,15 +101,15 @@ class StorageGuard:
 def _disk_full(free_bytes: int, size_bytes: int, floor_bytes: int) -> StorageFullError:
     return StorageFullError(
         f"the disk has {_text(free_bytes)} left, too little for {_more(size_bytes)}: "
-        f"{_text(floor_bytes)} are to stay free",
+        f"{_text(floor_bytes)} must stay free",
         remedy="Delete jobs or free some space on that disk, or lower min_free_bytes.",
     )
 
 
 def _quota_full(used_bytes: int, size_bytes: int, quota_bytes: int) -> StorageFullError:
     return StorageFullError(
-        f"images take {_text(used_bytes)} already, which leaves no room for {_more(size_bytes)}: "
-        f"{_text(quota_bytes)} are allowed",
+        f"images take {_text(used_bytes)} already, which leaves no space for {_more(size_bytes)}: "
+        f"the quota is {_text(quota_bytes)}",
         remedy="Delete jobs, or raise max_stored_bytes.",
     )
 

@@ -1,7 +1,7 @@
 """Submitting a job: send its images, and follow them until each has its outcome.
 
-Replies wake the follower up; where a reply is lost, it looks in the output store; where even the
-request is lost, it is sent again, which does no harm.
+Replies notify the follower; if a reply is lost, the output store is polled; if a request is lost,
+it is sent again, which is idempotent.
 """
 
 import time
@@ -16,7 +16,8 @@ from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend, Queue
 from iraas.errors import BackendError, WaitTimeoutError
-from iraas.jobs.store import manifest
+from iraas.jobs.refusals import index_of
+from iraas.jobs.store import iter_manifest
 from iraas.monitoring.status import last_decision
 
 MAX_BROKEN_WORKERS = 3
@@ -25,14 +26,15 @@ JOIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class SubmissionConfig:
-    """How a submission sends, waits and looks.
+    """Window and timeouts of a submission; times are in seconds.
 
     Attributes:
-        window: Images sent and not concluded, at most.
-        wait_s: How long one look at the response queue waits.
-        store_poll_s: Silence after which the output store is polled; doubles while nothing comes.
-        no_progress_timeout_s: Silence after which it gives up waiting.
-        timeout_s: When it gives up waiting, whatever comes.
+        window: The maximum number of images sent and not concluded.
+        wait_s: How long one receive from the response queue waits.
+        store_poll_s: Time without outcomes after which the output store is polled; doubles up to
+            60 s while no outcome arrives.
+        no_progress_timeout_s: Time without outcomes after which it gives up.
+        timeout_s: Total time after which it gives up.
     """
 
     window: int = 1000
@@ -43,19 +45,19 @@ class SubmissionConfig:
 
 
 class JobSubmission:
-    """Sends what has no outcome yet and follows the whole job.
+    """Sends the images that have no outcome yet and follows the whole job.
 
-    One thread calls `outcomes`; `drain` may be called from a signal handler.
+    Not thread-safe, except that `drain` may be called from a signal handler.
 
     Args:
         backend: The deployment.
-        job: The job, its manifest written.
-        requester_id: A plain name, unique to this submission: its response queue's.
-        max_image_bytes: The largest file that is accepted.
-        config: How to send, wait and look.
-        storage: The room that images may take.
-        clock: Gives seconds since the epoch.
-        now: Gives monotonic seconds.
+        job: The job; its manifest is written.
+        requester_id: A plain name, unique to this submission, for its response queue.
+        max_image_bytes: The maximum file size, in bytes.
+        config: The window and timeouts.
+        storage: The limits for the disk space of images.
+        clock: Returns seconds since the epoch.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class JobSubmission:
         self._config = config or SubmissionConfig()
         self._now = now
         self._follower = OutcomeFollower(backend, job)
-        self._dispatch = JobSender(
+        self._sender = JobSender(
             backend,
             Sender(backend, job, reply_to=requester_id, clock=clock),
             self._follower.ledger,
@@ -85,80 +87,81 @@ class JobSubmission:
             storage=storage,
         )
         self._draining = False
-        self._began = self._heard = self._looked = now()
+        self._started_at = self._progress_at = self._polled_at = now()
         self._store_poll_s = self._config.store_poll_s
         self._empty_since: float | None = None
 
     @property
     def done(self) -> int:
-        """Requests that have an outcome."""
+        """The number of requests that have an outcome."""
         return self._follower.ledger.concluded
 
     @property
     def is_complete(self) -> bool:
-        """True once every request has its outcome."""
+        """Whether every request has its outcome."""
         return self._follower.ledger.is_complete
 
     def drain(self) -> None:
-        """Send no more; `outcomes` ends when what was sent is concluded."""
+        """Stop sending; `outcomes` ends when all sent requests are concluded."""
         self._draining = True
-        self._dispatch.stop()
+        self._sender.stop()
 
     def outcomes(self) -> Iterator[Outcome | None]:
-        """Send, and yield each outcome once as it becomes known, those stored before first.
+        """Send, and yield each outcome once as it becomes known; already stored ones come first.
 
-        Yields None whenever a look brought nothing, so that the caller can look around.
+        Yields None whenever a poll returned no outcome, so that the caller can do other work.
 
         Raises:
-            StorageFullError: There is no room for more images. Resume the job when there is.
+            StorageFullError: The disk or the quota is full. Resume the job when there is space.
+            MessageError: The manifest or a stored outcome is corrupt.
             BackendError: Sending or following failed, or no worker can work. Resume the job.
-            WaitTimeoutError: A bound on waiting was reached. Resume the job.
+            WaitTimeoutError: A timeout expired. Resume the job.
         """
         replies = self._backend.responses.create(self._requester_id)
         try:
-            yield from self._follower.stored()
-            self._dispatch.start(manifest(self._backend, self.job))
+            yield from self._follower.read_stored()
+            self._sender.start(iter_manifest(self._backend, self.job))
             while not self._is_over():
-                news = self._look(replies)
+                news = self._poll(replies)
                 if not news:
                     yield None
                 yield from news
         finally:
-            self._dispatch.stop()
-            self._dispatch.join(JOIN_S)
+            self._sender.stop()
+            self._sender.join(JOIN_S)
             self._backend.responses.delete(self._requester_id)
 
     def _is_over(self) -> bool:
         if self.is_complete:
             return True
-        return self._draining and not self._dispatch.is_sending and self._dispatch.outstanding <= 0
+        return self._draining and not self._sender.is_sending and self._sender.outstanding <= 0
 
-    def _look(self, replies: Queue) -> list[Outcome]:
-        """Wait a moment for outcomes; after some silence, look for them where they are stored."""
-        refused = [one for one in self._dispatch.refused() if self._follower.is_new(one)]
+    def _poll(self, replies: Queue) -> list[Outcome]:
+        """Wait briefly for replies; after some time without any, poll the output store."""
+        refused = [found for found in self._sender.take_refused() if self._follower.is_new(found)]
         wait_s = 0.0 if refused else self._config.wait_s
-        news = refused + self._follower.replied(replies, wait_s)
+        news = refused + self._follower.receive_replies(replies, wait_s)
         now = self._now()
-        if not news and now - max(self._heard, self._looked) > self._store_poll_s:
-            news = list(self._follower.stored())
-            self._looked = self._now()
+        if not news and now - max(self._progress_at, self._polled_at) > self._store_poll_s:
+            news = list(self._follower.read_stored())
+            self._polled_at = self._now()
             self._store_poll_s = min(2 * self._store_poll_s, 60.0)
             if not news:
-                self._send_lost_again()
+                self._resend_lost()
         for outcome in news:
-            self._dispatch.conclude(_index(outcome))
+            self._sender.conclude(index_of(outcome))
         if news:
-            self._heard = now
+            self._progress_at = now
             self._empty_since = None
             self._store_poll_s = self._config.store_poll_s
-        self._check_patience(now)
+        self._check_timeouts(now)
         return news
 
-    def _send_lost_again(self) -> None:
-        """Send again what has no outcome, once nothing is on the queue or in anybody's hands, and
-        has not been for as long as the queue's counts may lag.
+    def _resend_lost(self) -> None:
+        """Send requests without outcome again, once the queue has been empty, in-flight messages
+        included, for as long as its counts may lag.
         """
-        if self._dispatch.is_sending and not self._dispatch.is_waiting:
+        if self._sender.is_sending and not self._sender.is_waiting:
             return
         now = self._now()
         if self._backend.requests.depth().total > 0:
@@ -169,14 +172,14 @@ class JobSubmission:
         if now - self._empty_since < self._backend.requests.depth_lag_s:
             return
         self._empty_since = None
-        self._dispatch.forget_sent()
-        if not self._draining and not self._dispatch.is_sending:
-            self._dispatch.start(manifest(self._backend, self.job))
+        self._sender.forget_sent()
+        if not self._draining and not self._sender.is_sending:
+            self._sender.start(iter_manifest(self._backend, self.job))
 
-    def _check_patience(self, now: float) -> None:
-        if now - self._began > self._config.timeout_s:
+    def _check_timeouts(self, now: float) -> None:
+        if now - self._started_at > self._config.timeout_s:
             raise WaitTimeoutError(f"the job was not done within {self._config.timeout_s:g} s")
-        silent_s = now - self._heard
+        silent_s = now - self._progress_at
         if silent_s > self._config.no_progress_timeout_s:
             raise WaitTimeoutError(
                 f"no outcome came for {silent_s:.0f} s", remedy="See: iraas status"
@@ -187,7 +190,3 @@ class JobSubmission:
                 raise BackendError(
                     f"the workers cannot work: {decision.reason}", remedy="See: iraas doctor"
                 )
-
-
-def _index(outcome: Outcome) -> int:
-    return int(outcome.request_id.rpartition("-")[2])

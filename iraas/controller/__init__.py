@@ -1,1 +1,1 @@
-"""The controller: decides how many workers there are, and accounts for dead letters."""
+"""The controller: scales the worker fleet, and concludes dead letters."""

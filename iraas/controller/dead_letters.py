@@ -1,8 +1,8 @@
-"""Giving an outcome to the requests that a queue moved to the dead letters by itself.
+"""Storing failure outcomes for requests that a queue moved to the dead-letter queue.
 
-A worker that gives a request up stores its outcome first and says why in the message's note. A
-message without a note was moved by the queue, after more receives than it allows: nobody has
-stored an outcome for it yet.
+A worker that gives up a request stores its outcome first and gives the reason in the message's
+note. A message without a note was moved by the queue itself, after too many receives: no outcome
+has been stored for it yet.
 """
 
 import logging
@@ -17,21 +17,21 @@ from iraas.errors import MessageError
 from iraas.jobs.outcome_writer import OutcomeWriter
 
 log = logging.getLogger(__name__)
-LOOK_S = 60.0
-LOOKED_AT = 200
+LEASE_S = 60.0
+MAX_LISTED = 200
 REASON = "it was received more often than the queue allows, and never finished"
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up.
+    """A message in the dead-letter queue.
 
     Attributes:
-        request_id: Its request; empty if it cannot be read.
-        job_id: The request's job.
-        name: The image's name.
-        submitted_at: Seconds since the epoch; 0 if it cannot be read.
-        note: Why it is here; empty if the queue moved it here and nobody has looked since.
+        request_id: Its request; empty if it is corrupt.
+        job_id: The request's job; empty if it is corrupt.
+        name: The image's name; empty if it is corrupt.
+        submitted_at: Seconds since the epoch; 0 if it is corrupt.
+        note: Why it is here; empty if the queue moved it and it has not been processed yet.
     """
 
     request_id: str
@@ -42,9 +42,13 @@ class DeadLetter:
 
 
 def newest_dead_letters(backend: Backend, count: int) -> list[DeadLetter]:
-    """The dead letters that were submitted last, the newest first, among `LOOKED_AT` at most.
+    """Return the most recently submitted dead letters, newest first, among `MAX_LISTED` at most.
 
-    A queue can only be read by receiving from it: for a moment nobody else sees them.
+    A queue can only be read by receiving from it: the messages are invisible for a moment.
+
+    Args:
+        backend: The deployment.
+        count: The maximum number of dead letters.
 
     Raises:
         BackendError: The queue failed.
@@ -54,14 +58,14 @@ def newest_dead_letters(backend: Backend, count: int) -> list[DeadLetter]:
     if not queue.depth().total:
         return []
     try:
-        while len(received) < LOOKED_AT:
-            found = queue.receive(MAX_BATCH, lease_s=LOOK_S)
+        while len(received) < MAX_LISTED:
+            found = queue.receive(MAX_BATCH, lease_s=LEASE_S)
             received += found
             if not found:
                 break
     finally:
-        queue.release([one.receipt for one in received])
-    letters = sorted(map(_letter, received), key=lambda one: one.submitted_at, reverse=True)
+        queue.release([message.receipt for message in received])
+    letters = sorted(map(_letter, received), key=lambda letter: letter.submitted_at, reverse=True)
     return letters[:count]
 
 
@@ -76,39 +80,47 @@ def _letter(message: ReceivedMessage) -> DeadLetter:
 
 
 class DeadLetterProcessor:
-    """Looks through new dead letters. Idempotent; several at once do no harm."""
+    """Processes new dead letters. Not thread-safe; several processors may run at once.
+
+    Args:
+        backend: The deployment.
+        clock: Returns seconds since the epoch.
+    """
 
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
         self._backend = backend
         self._clock = clock
-        self._finisher = OutcomeWriter(backend)
-        self._seen = 0
+        self._writer = OutcomeWriter(backend)
+        self._processed = 0
 
     def run(self) -> int:
-        """Give outcomes to the dead letters that have none; tell to how many.
+        """Store failure outcomes for the dead letters that have none. Idempotent.
+
+        Returns:
+            The number of concluded requests.
 
         Raises:
             BackendError: A queue or a store failed.
         """
         depth = self._backend.dead_letters.depth()
         letters = depth.total
-        if letters == self._seen:
+        if letters == self._processed:
             return 0
         concluded = 0
         for _ in range(letters // MAX_BATCH + 1):
-            messages = self._backend.dead_letters.receive(MAX_BATCH, lease_s=LOOK_S)
+            messages = self._backend.dead_letters.receive(MAX_BATCH, lease_s=LEASE_S)
             if not messages:
                 break
-            concluded += sum(self._conclude(one) for one in messages if not one.note)
-        if not depth.in_flight:  # else a look that failed may have hidden some of them
-            self._seen = letters
+            concluded += sum(self._conclude(message) for message in messages if not message.note)
+        if not depth.in_flight:  # otherwise a failed run may still hide some of them
+            self._processed = letters
         return concluded
 
     def _conclude(self, message: ReceivedMessage) -> bool:
         note = REASON
         try:
             request = decode_request(message.body)
-            self._finisher.settle(request, self._outcome(request, message))
+            self._writer.settle(request, self._outcome(request, message))
         except MessageError as exc:
             note = str(exc)
         letter = OutboundMessage(message.body, note=note[:1024])

@@ -1,4 +1,4 @@
-"""The controller's decisions on record: the last one, and those that changed something."""
+"""The log of the controller's decisions: the last one, and those that changed something."""
 
 import json
 import logging
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 class DecisionLog:
-    """Writes decisions down, each once. Not thread-safe.
+    """Records decisions, without duplicates. Not thread-safe.
 
     Args:
         records: The records store.
-        note_s: How often the same decision is written down again.
-        recount_s: How often it is if only the counts that led to it changed.
+        note_s: How often an unchanged decision is recorded again, in seconds.
+        recount_s: How often it is recorded if only the counts behind it changed, in seconds.
     """
 
     def __init__(self, records: ObjectStore, *, note_s: float, recount_s: float) -> None:
@@ -29,8 +29,12 @@ class DecisionLog:
         self._recount_s = recount_s
         self._last: ScalingDecision | None = None
 
-    def note(self, record: ScalingDecision) -> None:
-        """Write a decision down if it says something new."""
+    def record(self, record: ScalingDecision) -> None:
+        """Record a decision if it is new or the last record is too old.
+
+        Raises:
+            BackendError: The records store failed.
+        """
         last = self._last
         is_new = last is None or _decided(record) != _decided(last)
         if last is not None and not is_new:
@@ -43,8 +47,13 @@ class DecisionLog:
             self._records.put(f"{DECISIONS}{new_ulid(record.at)}.json", record.encode())
             log.info("%s", json.dumps(asdict(record)))
 
-    def note_trouble(self, reason: str, at: float) -> None:
-        """Let the last decision say why there is no newer one."""
+    def record_error(self, reason: str, at: float) -> None:
+        """Record in the last decision why there is no newer one. Errors are suppressed.
+
+        Args:
+            reason: What failed.
+            at: Seconds since the epoch.
+        """
         if self._last is None:
             return
         self._last = replace(self._last, at=at, launched=0, reason=reason)
@@ -53,5 +62,5 @@ class DecisionLog:
 
 
 def _decided(record: ScalingDecision) -> tuple[object, ...]:
-    """What a decision comes to; the counts that it mentions on the way left out."""
+    """Return the significant fields of a decision, without the counts behind it."""
     return record.wanted, record.launched, tuple(record.removed), record.booting, record.running

@@ -1,4 +1,4 @@
-"""How many workers there should be: pure rules, asked by the controller and by the simulation."""
+"""Scaling policies: pure functions from an observation to a number of workers."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,15 +8,15 @@ from iraas.core.ports import QueueDepth
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the controller sees at one moment.
+    """A snapshot of the deployment, as input for a scaling decision.
 
     Attributes:
         at: Seconds since the epoch.
         queue: The request queue's depth; the counts of a distributed queue lag and are noisy.
-        booting: Instances launched whose worker has not reported yet.
+        booting: Launched instances whose worker has not reported yet.
         running: Instances whose worker takes work.
-        cap: The most workers there may be.
-        images_per_s: What all workers together did lately.
+        cap: The maximum number of workers.
+        images_per_s: The recent throughput of all workers together.
     """
 
     at: float
@@ -28,41 +28,41 @@ class Observation:
 
     @property
     def workers(self) -> int:
-        """Workers that are there or on their way."""
+        """The number of workers that are running or booting."""
         return self.booting + self.running
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many workers a policy wants, and why, in words for a person."""
+    """The number of workers that a policy wants, and a human-readable reason."""
 
     wanted: int
     reason: str
 
 
 class Policy(Protocol):
-    """A rule for the size of the fleet. Pure: the same observations give the same decisions."""
+    """A rule for the size of the fleet. Pure: equal observations give equal decisions."""
 
     def decide(self, observation: Observation) -> Decision:
-        """Say how many workers there should be, in 0..cap, and why."""
+        """Return how many workers there should be, in 0..cap, and why."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BacklogPolicy:
-    """A worker for every so many images that wait or are in flight, up to the cap.
+    """One worker per `images_per_worker` visible or in-flight images, up to the cap.
 
-    It never asks for fewer workers than there are: a worker leaves by itself when there is nothing
-    left, so the controller never stops one that may hold an image.
+    Never scales in: a worker exits by itself when it is idle, so the controller never stops one
+    that may hold an image.
 
     Attributes:
-        images_per_worker: Images that justify one worker; at least 1.
+        images_per_worker: Images per worker; at least 1.
     """
 
     images_per_worker: int = 1
 
     def decide(self, observation: Observation) -> Decision:
-        """Say how many workers there should be, and why."""
+        """Return how many workers there should be, and why."""
         queue = observation.queue
         images = queue.visible + queue.in_flight
         needed = -(-images // self.images_per_worker)
@@ -75,5 +75,5 @@ class BacklogPolicy:
             if needed > observation.cap:
                 reason += f"; the cap is {observation.cap}"
         if wanted < observation.workers:
-            reason += f"; {observation.workers} workers are there and leave by themselves"
+            reason += f"; {observation.workers} workers exist and exit by themselves"
         return Decision(max(wanted, min(observation.workers, observation.cap)), reason)

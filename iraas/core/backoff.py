@@ -1,19 +1,19 @@
-"""After a failure wait, after another one twice as long: so that nothing fails in a hot loop."""
+"""Exponential backoff for consecutive failures."""
 
 from collections.abc import Callable
 
 
 class Backoff:
-    """Counts failures in a row and says how long to wait after them. Not thread-safe.
+    """Counts consecutive failures and computes the delay after them. Not thread-safe.
 
     Args:
-        clock: Gives seconds, of any origin.
-        first_s: The wait after the first failure.
-        longest_s: The longest wait.
+        clock: Returns seconds since any fixed origin.
+        first_s: The delay after the first failure, in seconds; doubles with each further one.
+        longest_s: The maximum delay, in seconds.
 
     Attributes:
-        consecutive_failures: Failures since something last worked.
-        reason: Why it failed last; empty after something has worked.
+        consecutive_failures: Failures since the last success.
+        reason: The reason of the last failure; empty after a success.
     """
 
     def __init__(self, clock: Callable[[], float], *, first_s: float, longest_s: float) -> None:
@@ -25,20 +25,20 @@ class Backoff:
         self.reason = ""
 
     def record_failure(self, reason: str) -> None:
-        """Count a failure, and wait from now on."""
-        # Bounded, for two to the power of a long row is no float any more.
+        """Count a failure; the delay starts now."""
+        # The exponent is bounded: a large power of two overflows a float.
         length_s = min(self._first_s * 2.0 ** min(self.consecutive_failures, 30), self._longest_s)
         self.consecutive_failures += 1
         self.reason = reason
         self._until = self._clock() + length_s
 
     def reset(self) -> None:
-        """End the row, and the wait."""
+        """Record a success: no failures, no delay."""
         self.consecutive_failures = 0
         self.reason = ""
         self._until = 0.0
 
     @property
     def remaining_s(self) -> float:
-        """Seconds that are still to be waited."""
+        """The rest of the delay, in seconds; 0 if it is over."""
         return max(0.0, self._until - self._clock())

@@ -1,9 +1,9 @@
-"""Step charts as SVG: how a queue, a fleet or a rate went over time.
+"""Step charts of time series, as SVG.
 
-Counts are steps, not slopes: between two samples a value is what the earlier one said. A chart is
-text made from numbers: it needs no script, no font and no network. In a page its colours come from
-the page's style sheet (classes ``chart-…``, no inline style, so that a strict content security
-policy lets it through); as a file of its own it brings them along, for light and dark.
+Counts are drawn as steps: a value holds until the next sample. A chart needs no script, no font and
+no network. In a page its colours come from the page's style sheet (classes ``chart-…`` and no
+inline style, so that a strict content security policy allows it); a standalone file embeds them,
+for light and dark colour schemes.
 """
 
 import math
@@ -43,8 +43,8 @@ class Series:
     """One line of a chart.
 
     Attributes:
-        name: What it shows, for the legend.
-        points: Times in seconds and values from zero up, in the order of time.
+        name: The text in the legend.
+        points: Pairs of a time in seconds and a value >= 0, sorted by time.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: lines that share a scale. At most four have a colour of their own."""
+    """One chart: series that share a scale. Colours repeat after four series."""
 
     title: str
     series: Sequence[Series]
@@ -70,49 +70,55 @@ def step_chart(
     bare_width: int | None = None,
     gap_s: float = math.inf,
 ) -> str:
-    """Draw panels below each other over one span of time.
+    """Draw panels below each other on a common time axis.
 
     Args:
-        panels: What to draw, at least one.
-        title: What it is all about: read out to those who cannot see it, shown in a file.
-        span: From when to when, in seconds.
-        label_of: Names a time on the axis; by default the time since the beginning of the span.
-        panel_height: Height of one panel's plot, in units of the drawing.
+        panels: The panels, at least one.
+        title: The accessible title; also drawn if `standalone`.
+        span: Start and end of the time axis, in seconds.
+        label_of: Formats a time on the axis; by default the time since the start of the span.
+        panel_height: Height of one panel's plot, in SVG user units.
         standalone: Whether to draw a file of its own, with its style sheet and its title.
-        bare_width: Draw this wide, and no titles and legends, for a page that has its own.
-        gap_s: Samples further apart than so many seconds are not joined: nobody looked in between.
+        bare_width: Draw at this width without titles and legends, for a page that has its own.
+        gap_s: Samples more than this many seconds apart are not connected.
 
     Returns:
-        An ``<svg>`` element, as wide as it is let be.
+        An ``<svg>`` element that fills the width of its container.
     """
     start, end = span[0], max(span[1], span[0] + 1e-3)
     top = BARE_TOP if bare_width else TOP + (22 if standalone else 0)
     height = top + len(panels) * (panel_height + GAP) - GAP + BOTTOM
     canvas = _Canvas(start, end, panel_height, bare_width, gap_s)
     parts = [*_head(title, panels, (bare_width or WIDTH, height), standalone=standalone)]
-    for place, panel in enumerate(panels):
-        parts += canvas.panel(panel, top + place * (panel_height + GAP))
+    for row, panel in enumerate(panels):
+        parts += canvas.panel(panel, top + row * (panel_height + GAP))
     parts += canvas.times(label_of or (lambda at: _duration(at - start)), height - BOTTOM)
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
 
 def nice_step(most: float, about: int, nice: Sequence[float] = _NICE) -> float:
-    """A round number that divides 0..`most` into about so many parts, and no more than twice."""
+    """Return a round step for an axis.
+
+    Args:
+        most: The axis goes from 0 to this value.
+        about: The desired number of steps; there are at most twice as many.
+        nice: The steps to choose from; by default 1, 2 and 5 times a power of ten.
+    """
     wanted = most / max(1, about)
     if wanted <= 0:
         return nice[0]
     if nice is not _NICE:
-        place = bisect_left(nice, wanted)
-        if place < len(nice):
-            return nice[place]
+        index = bisect_left(nice, wanted)
+        if index < len(nice):
+            return nice[index]
         return nice[-1] * math.ceil(wanted / nice[-1])
     power = 10.0 ** math.floor(math.log10(wanted))
-    return power * next(one for one in nice if one * power >= wanted * (1 - 1e-9))
+    return power * next(step for step in nice if step * power >= wanted * (1 - 1e-9))
 
 
 class _Canvas:
-    """Turns times and values into places of the drawing."""
+    """Maps times and values to SVG coordinates."""
 
     def __init__(
         self, start: float, end: float, panel_height: int, bare_width: int | None, gap_s: float
@@ -126,32 +132,32 @@ class _Canvas:
         self._gap_s = gap_s
 
     def panel(self, panel: Panel, top: float) -> Iterator[str]:
-        """The parts of one panel, whose plot begins at that height."""
-        most = max((value for one in panel.series for _, value in one.points), default=0.0)
+        """Draw one panel, whose plot starts at `top`."""
+        most = max((value for line in panel.series for _, value in line.points), default=0.0)
         step = max(1.0, nice_step(most, 4)) if most >= 1 or most == 0 else nice_step(most, 4)
         full = max(step, step * math.ceil(most / step - 1e-9))
         if not self._is_bare:
             name = escape(panel.title)
             yield f'<text class="chart-title" x="{LEFT}" y="{top - 10:g}">{name}</text>'
             yield from self._legend(panel, top - 10)
-        for line in range(round(full / step) + 1):
-            y = self._y(line * step, full, top)
+        for tick in range(round(full / step) + 1):
+            y = self._y(tick * step, full, top)
             yield f'<path class="chart-grid" d="M{self._left} {y:.1f}H{self._right}"/>'
-            text = _number(line * step)
+            text = _number(tick * step)
             yield (
                 f'<text class="chart-text" x="{self._left - 6}" y="{y + 4:.1f}" '
                 f'text-anchor="end">{text}</text>'
             )
-        for place, one in enumerate(panel.series):
-            yield from self._series(one, place % SERIES_CLASSES, full, top)
+        for index, series in enumerate(panel.series):
+            yield from self._series(series, index % SERIES_CLASSES, full, top)
 
     def times(self, label_of: Callable[[float], str], bottom: float) -> Iterator[str]:
-        """The marks below the last panel."""
+        """Draw the labels of the time axis."""
         about = max(4, int((self._right - self._left) / MARK_WIDTH))
         step = nice_step(self._end - self._start, about, _NICE_TIMES_S)
         if self._end - self._start < 2 * _NICE_TIMES_S[0]:
             step = nice_step(self._end - self._start, 4)
-        # Times of day are round ones; what counts from the beginning counts from there.
+        # Times of day are rounded; durations count from the start of the span.
         first = -(-self._start // step) * step if self._is_bare else self._start
         for mark in range(int((self._end - first) / step + 1e-9) + 1):
             at = first + mark * step
@@ -178,26 +184,26 @@ class _Canvas:
             yield f'<path class="chart-line chart-s{colour}" d="{line}"/>'
 
     def _pieces(self, points: Sequence[Point]) -> list[Sequence[Point]]:
-        """The points between one gap and the next."""
+        """Split the points at gaps."""
         cuts = [
-            place
-            for place, (before, after) in enumerate(pairwise(points), 1)
+            index
+            for index, (before, after) in enumerate(pairwise(points), 1)
             if after[0] - before[0] > self._gap_s
         ]
         bounds = [0, *cuts, len(points)]
-        return [points[one:other] for one, other in pairwise(bounds) if one < other]
+        return [points[start:end] for start, end in pairwise(bounds) if start < end]
 
     def _visible(self, points: Sequence[Point]) -> list[Point]:
-        """The points within the span; the last one before it holds at its beginning."""
-        inside = [one for one in points if self._start <= one[0] <= self._end]
-        before = [one for one in points if self._start - self._gap_s <= one[0] < self._start]
+        """Clip points to the span; the last value before it holds at its start."""
+        inside = [point for point in points if self._start <= point[0] <= self._end]
+        before = [point for point in points if self._start - self._gap_s <= point[0] < self._start]
         return [(self._start, before[-1][1]), *inside] if before else inside
 
     def _legend(self, panel: Panel, y: float) -> Iterator[str]:
         names = (
-            f'<tspan class="chart-f{place % SERIES_CLASSES}" dx="{14 if place else 0}">'
-            f"\u25a0</tspan> {escape(one.name)}"
-            for place, one in enumerate(panel.series)
+            f'<tspan class="chart-f{index % SERIES_CLASSES}" dx="{14 if index else 0}">'
+            f"\u25a0</tspan> {escape(series.name)}"
+            for index, series in enumerate(panel.series)
         )
         yield (
             f'<text class="chart-text" x="{WIDTH - RIGHT}" y="{y:g}" text-anchor="end">'
@@ -219,32 +225,32 @@ def _head(
     space = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""
     yield (f'<svg{space} class="chart" role="img" viewBox="0 0 {width:g} {height:g}" width="100%">')
     yield f"<title>{escape(title)}</title>"
-    yield f"<desc>{escape(' '.join(_told(one) for one in panels))}</desc>"
+    yield f"<desc>{escape(' '.join(map(_describe, panels)))}</desc>"
     if standalone:
         yield f"<style>{STYLE}</style>"
         yield f'<rect class="chart-paper" width="{WIDTH}" height="{height:g}"/>'
         yield f'<text class="chart-title" x="{LEFT}" y="20">{escape(title)}</text>'
 
 
-def _told(panel: Panel) -> str:
-    """A panel in words."""
+def _describe(panel: Panel) -> str:
+    """Describe a panel in words, for screen readers."""
     lines = [
-        f"{one.name}: {_number(max(value for _, value in one.points))} at most, "
-        f"{_number(one.points[-1][1])} in the end"
-        for one in panel.series
-        if one.points
+        f"{series.name}: {_number(max(value for _, value in series.points))} at most, "
+        f"{_number(series.points[-1][1])} in the end"
+        for series in panel.series
+        if series.points
     ]
     return f"{panel.title}: {'; '.join(lines) or 'no samples'}."
 
 
 def _thin(points: Sequence[Point]) -> list[Point]:
-    """Leave out what would not be seen; of what falls together, the highest stays."""
+    """Remove points that would not be visible; of each group the maximum stays."""
     steps = list(points[:1])
     steps += [after for before, after in pairwise(points) if before[1] != after[1]]
     if len(steps) <= MAX_STEPS:
         return steps
     size = math.ceil(len(steps) / MAX_STEPS)
-    groups = [steps[place : place + size] for place in range(0, len(steps), size)]
+    groups = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [(group[0][0], max(value for _, value in group)) for group in groups]
 
 

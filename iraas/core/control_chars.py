@@ -1,27 +1,27 @@
-"""Texts of others, such as names of files, for people to look at: in a terminal or a spreadsheet.
+"""Escaping untrusted texts, such as file names, for a terminal or a spreadsheet.
 
-What programs read (JSON, JSON Lines) keeps them as they are.
+Machine-readable output (JSON, JSON Lines) keeps them unchanged.
 """
 
 import re
 
 _FORMULA = re.compile(r"""((?:^|[;,|])[\s"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
-"""The beginning of a formula, also of one in a cell that begins where a spreadsheet of another
-locale splits this one; the last four signs are the full-width ones, which some take for the same.
+"""The start of a formula, also in a cell that starts after another locale's separator. The last
+four signs are the full-width forms, which some spreadsheets treat alike.
 """
 
 
 def escape_control_chars(text: str) -> str:
-    """A text that cannot steer a terminal nor turn what follows: what is not printable (control
-    characters, ESC, marks of direction) is shown by its number.
+    """Replace each non-printable character (control characters, ESC, bidirectional marks) by its
+    hexadecimal code point, so that the text cannot control a terminal.
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def csv_text(text: str) -> str:
-    """A text for a cell of a CSV file: printable, and nowhere taken for a formula. An apostrophe
-    stands before the sign that would begin one.
+    """Escape a text for a CSV cell: printable, and with an apostrophe before each sign that a
+    spreadsheet would take for the start of a formula.
     """
     return _FORMULA.sub(r"\1'\2", escape_control_chars(text))

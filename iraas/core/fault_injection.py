@@ -1,7 +1,7 @@
-"""A seam for tests: named points of the worker at which a fault can be asked for.
+"""Fault injection for tests: named points of the worker at which a process can be killed.
 
-The product calls the hook at each point and nothing happens; the acceptance tests ask for deaths
-there, with real signals, through the environment of the processes they start.
+In production the hook does nothing. The acceptance tests request real SIGKILLs at these points
+through the environment of the processes that they start.
 """
 
 import os
@@ -11,35 +11,35 @@ from hashlib import sha256
 from pathlib import Path
 
 FaultHook = Callable[[str, str], None]
-"""Called with a point's name and the picture's name."""
+"""Called with a point's name and the image's name."""
 
 FAULTS_VARIABLE = "IRAAS_TEST_FAULTS"
-"""Carries the rules to the classifier processes."""
+"""The environment variable that passes the rules to the classifier processes."""
 
 POINTS = ("decode", "input-stored", "outcome-stored", "replied", "deleted")
 
 
 def no_fault(_point: str, _name: str) -> None:
-    """The hook of every real worker."""
+    """Do nothing: the hook in production."""
 
 
 def parse_faults(text: str) -> FaultHook:
-    """Make a hook from rules like ``decode:killer.jpg`` or ``replied:7.jpg@/folder``.
+    """Parse comma-separated rules like ``decode:killer.jpg`` or ``replied:7.jpg@/folder``.
 
-    A rule, of which commas separate several, kills the process with SIGKILL at its point for a
-    picture whose name ends so. With a folder it does so once for each picture, whatever process
-    comes by: the folder holds a mark of each death. An empty text gives `no_fault`.
+    A rule kills the process with SIGKILL at its point if the image's name has that suffix. With a
+    folder it does so once per image, whatever process handles it: the folder holds a marker file
+    for each kill. An empty text gives `no_fault`.
 
     Raises:
-        ValueError: If a rule names no point.
+        ValueError: A rule names no point.
     """
     rules = [_parse_rule(rule) for rule in text.split(",") if rule]
     if not rules:
         return no_fault
 
     def hook(point: str, name: str) -> None:
-        for at, ending, marks in rules:
-            if at == point and name.endswith(ending) and _is_due(marks, name):
+        for at, suffix, marks in rules:
+            if at == point and name.endswith(suffix) and _is_due(marks, name):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook

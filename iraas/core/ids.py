@@ -1,8 +1,8 @@
-"""Identities: jobs, requests, requesters and workers.
+"""Identifiers of jobs, requests, requesters and workers.
 
-A job's id is a ULID in lower case: 48 bits of time and 80 random bits, so that ids sort by time and
-cannot be guessed (https://github.com/ulid/spec). A request's id is its job's id and its place in
-the job: sending a job again makes the same ids again, which is what makes sending idempotent.
+A job's id is a lower-case ULID: 48 bits of time and 80 random bits, so that ids sort by time and
+cannot be guessed (https://github.com/ulid/spec). A request's id is its job's id and its index in
+the job: sending a job again gives the same request ids, which makes sending idempotent.
 """
 
 import re
@@ -13,7 +13,7 @@ from iraas.errors import UsageError
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 MAX_JOB_SIZE = 10**8
-"""Requests in one job: the index of a request is written with eight digits."""
+"""The maximum number of requests in a job: an index has eight digits."""
 
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _REQUEST = re.compile(r"([0-7][0-9a-hjkmnp-tv-z]{25})-([0-9]{8})")
@@ -21,26 +21,26 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 
 def new_ulid(now_s: float, random_bits: Callable[[int], int] = secrets.randbits) -> str:
-    """Make a lower-case ULID: 26 characters that sort by time and cannot be guessed.
+    """Generate a lower-case ULID: 26 characters that sort by time and cannot be guessed.
 
     Args:
         now_s: The time in seconds since the epoch.
-        random_bits: Gives that many random bits; passed in by tests.
+        random_bits: Returns a number of that many random bits; injected by tests.
     """
     number = (int(now_s * 1000) & (2**48 - 1)) << 80 | random_bits(80)
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def is_job_id(text: str) -> bool:
-    """Tell whether a text has the form of a job's id."""
+    """Return whether a text has the form of a job's id."""
     return _ULID.fullmatch(text) is not None
 
 
 def check_job_id(text: str) -> str:
-    """Give back a job's id as typed by a person, in its one form.
+    """Normalize a job's id that a user typed.
 
     Raises:
-        UsageError: If it cannot be a job's id.
+        UsageError: It is not a job's id.
     """
     job_id = text.strip().lower()
     if not is_job_id(job_id):
@@ -49,7 +49,7 @@ def check_job_id(text: str) -> str:
 
 
 def job_time(job_id: str) -> float:
-    """The time at which a job's id was made, in seconds since the epoch."""
+    """Return when a job's id was generated, in seconds since the epoch."""
     milliseconds = 0
     for character in job_id[:10]:
         milliseconds = milliseconds << 5 | ALPHABET.index(character)
@@ -57,17 +57,21 @@ def job_time(job_id: str) -> float:
 
 
 def request_id(job_id: str, index: int) -> str:
-    """The id of a job's request at a place in it, counted from zero."""
+    """Return the id of the request at an index of a job, counted from zero.
+
+    Raises:
+        ValueError: The index is not in 0..`MAX_JOB_SIZE` - 1.
+    """
     if not 0 <= index < MAX_JOB_SIZE:
         raise ValueError(f"request index {index} is not in 0..{MAX_JOB_SIZE - 1}")
     return f"{job_id}-{index:08d}"
 
 
 def split_request_id(text: str) -> tuple[str, int]:
-    """Take a request's id apart into its job's id and its index.
+    """Split a request's id into its job's id and its index.
 
     Raises:
-        ValueError: If it has another form.
+        ValueError: It is not a request's id.
     """
     match = _REQUEST.fullmatch(text)
     if match is None:
@@ -76,7 +80,7 @@ def split_request_id(text: str) -> tuple[str, int]:
 
 
 def is_plain_name(text: str) -> bool:
-    """Tell whether a text may name a deployment, a requester or a worker.
+    """Return whether a text may name a deployment, a requester or a worker.
 
     Lower-case letters, digits and inner hyphens, at most 64 characters: safe in a path, in a key
     and in the names of AWS resources.

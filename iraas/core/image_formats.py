@@ -1,13 +1,13 @@
-"""The image formats that iraas reads, told apart by their first bytes and by nothing else."""
+"""The supported image formats, detected by their first bytes alone."""
 
 from enum import Enum
 
 SNIFF_BYTES = 16
-"""How many leading bytes `sniff_format` looks at."""
+"""The number of leading bytes that `sniff_format` reads."""
 
 
 class ImageFormat(Enum):
-    """A format that iraas reads; the value is the name that Pillow knows it by."""
+    """A supported image format; the value is its name in Pillow."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -18,12 +18,12 @@ class ImageFormat(Enum):
 
     @property
     def extension(self) -> str:
-        """The usual file extension, without its dot."""
+        """The usual file extension, without the dot."""
         return _EXTENSIONS[self]
 
     @property
     def media_type(self) -> str:
-        """The media type for HTTP."""
+        """The media type, such as ``image/jpeg``."""
         return f"image/{self.value.lower()}"
 
 
@@ -49,11 +49,11 @@ _MAGIC = {
 FILE_EXTENSIONS = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff"}
 )
-"""Lower-case extensions by which a folder's pictures are told from its other files."""
+"""Lower-case extensions by which images are found in a folder."""
 
 
 def sniff_format(head: bytes) -> ImageFormat | None:
-    """Tell an image's format from its first `SNIFF_BYTES` bytes; None when it is none of ours."""
+    """Detect an image's format by its first `SNIFF_BYTES` bytes; None if it is not supported."""
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return ImageFormat.WEBP
-    return next((one for magic, one in _MAGIC.items() if head.startswith(magic)), None)
+    return next((found for magic, found in _MAGIC.items() if head.startswith(magic)), None)

@@ -1,4 +1,4 @@
-"""A set of places in a job, kept as ranges: small while outcomes come nearly in order."""
+"""A set of indexes in a job, stored as ranges: compact while outcomes arrive nearly in order."""
 
 import re
 from bisect import bisect_right
@@ -9,7 +9,7 @@ _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 class IndexSet:
-    """A set of whole numbers in 0..`MAX_INDEX` - 1. Not thread-safe."""
+    """A set of integers in 0..`MAX_INDEX` - 1. Not thread-safe."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -20,15 +20,15 @@ class IndexSet:
         return self._count
 
     def __contains__(self, index: int) -> bool:
-        place = bisect_right(self._starts, index) - 1
-        return place >= 0 and index < self._ends[place]
+        at = bisect_right(self._starts, index) - 1
+        return at >= 0 and index < self._ends[at]
 
     def __iter__(self) -> Iterator[int]:
         for start, end in list(zip(self._starts, self._ends, strict=True)):
             yield from range(start, end)
 
     def add(self, index: int) -> bool:
-        """Put a number in; True if it was not in before."""
+        """Add an index; return whether it was new."""
         after = bisect_right(self._starts, index)
         if after and index < self._ends[after - 1]:
             return False
@@ -48,41 +48,50 @@ class IndexSet:
         return True
 
     def discard(self, index: int) -> bool:
-        """Take a number out; True if it was in."""
-        place = bisect_right(self._starts, index) - 1
-        if place < 0 or index >= self._ends[place]:
+        """Remove an index; return whether it was present."""
+        at = bisect_right(self._starts, index) - 1
+        if at < 0 or index >= self._ends[at]:
             return False
-        start, end = self._starts[place], self._ends[place]
-        kept = [one for one in ((start, index), (index + 1, end)) if one[0] < one[1]]
-        self._starts[place : place + 1] = [one[0] for one in kept]
-        self._ends[place : place + 1] = [one[1] for one in kept]
+        start, end = self._starts[at], self._ends[at]
+        kept = [bounds for bounds in ((start, index), (index + 1, end)) if bounds[0] < bounds[1]]
+        self._starts[at : at + 1] = [first for first, _ in kept]
+        self._ends[at : at + 1] = [last for _, last in kept]
         self._count -= 1
         return True
 
     def missing(self, total: int, after: int = -1) -> Iterator[int]:
-        """The numbers below `total` and above `after` that are not in, in order.
+        """Iterate over the indexes that are not in the set, in order.
 
-        Do not change the set while you take from this; the same holds for `minus`.
+        The set must not change during the iteration; the same holds for `minus`.
+
+        Args:
+            total: Only indexes below this one.
+            after: Only indexes above this one.
         """
         position = after + 1
-        place = max(0, bisect_right(self._starts, position) - 1)
-        while position < total and place < len(self._starts):
-            yield from range(position, min(self._starts[place], total))
-            position = max(position, self._ends[place])
-            place += 1
+        at = max(0, bisect_right(self._starts, position) - 1)
+        while position < total and at < len(self._starts):
+            yield from range(position, min(self._starts[at], total))
+            position = max(position, self._ends[at])
+            at += 1
         yield from range(position, total)
 
     def minus(self, other: "IndexSet", after: int = -1) -> Iterator[int]:
-        """The numbers above `after` that are in this set and not in another, in order."""
-        place = max(0, bisect_right(self._starts, after + 1) - 1)
-        while place < len(self._starts):
-            start, end = self._starts[place], self._ends[place]
+        """Iterate over the indexes that are in this set but not in another, in order.
+
+        Args:
+            other: The other set.
+            after: Only indexes above this one.
+        """
+        at = max(0, bisect_right(self._starts, after + 1) - 1)
+        while at < len(self._starts):
+            start, end = self._starts[at], self._ends[at]
             if end > after + 1:
                 yield from other.missing(end, max(start - 1, after))
-            place += 1
+            at += 1
 
     def encode(self, max_characters: int) -> str:
-        """Write the set as ``0-41,43``. What does not fit is left out, from the end."""
+        """Encode the set as ``0-41,43``; ranges that exceed `max_characters` are omitted."""
         parts: list[str] = []
         length = -1
         for start, end in zip(self._starts, self._ends, strict=True):
@@ -95,10 +104,10 @@ class IndexSet:
 
     @classmethod
     def decode(cls, text: str) -> "IndexSet":
-        """Read what `encode` wrote.
+        """Decode a text that `encode` wrote.
 
         Raises:
-            ValueError: If it is anything else.
+            ValueError: It is malformed.
         """
         ranges = cls()
         for part in text.split(",") if text else ():

@@ -1,7 +1,8 @@
-"""A job: what was sent together, and the manifest that lists its images.
+"""Jobs and their manifests.
 
-The manifest is written before the first request is sent. From then on the job is fully defined,
-and whoever was interrupted can send what is still missing, and nothing else.
+A job is the set of images sent together; its manifest lists them. The manifest is written before
+the first request is sent: from then on the job is fully defined, and an interrupted submission can
+be resumed with exactly the requests that are missing.
 """
 
 import json
@@ -17,23 +18,23 @@ from iraas.errors import MessageError
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 PAGE_SIZE = 1000
-"""Images on one page of a manifest."""
+"""The number of images on one page of a manifest."""
 
 SHARED_SOURCE = "single requests"
-"""The source of the jobs that single requests share."""
+"""The `Job.sources` entry of jobs shared by single requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The requests that were sent together.
+    """The record of a job.
 
     Attributes:
         job_id: A ULID: sorts by time, cannot be guessed.
         created_at: Seconds since the epoch.
-        total: How many images the manifest lists by now.
-        sealed: True once the manifest is complete.
-        sources: What the requester named: paths as typed, or ``upload``.
-        cancelled: True once nobody wants the rest of it.
+        total: The number of images in the manifest so far.
+        sealed: Whether the manifest is complete.
+        sources: The sources that the requester named: paths as typed, or ``upload``.
+        cancelled: Whether the rest of the job was cancelled.
     """
 
     job_id: str
@@ -44,19 +45,19 @@ class Job:
     cancelled: bool = False
 
     def encode(self) -> bytes:
-        """The job as JSON, for the records."""
+        """Encode the record as JSON."""
         return json.dumps(asdict(self), indent=1).encode()
 
 
 def decode_job(data: bytes) -> Job:
-    """Read a job's record.
+    """Decode a job's record.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The record is corrupt.
     """
     job = read_record(data, Job)
     if not 0 <= job.total <= MAX_JOB_SIZE:
-        raise MessageError(f"a job's record is mangled: it cannot have {job.total} images")
+        raise MessageError(f"corrupt job record: it cannot have {job.total} images")
     return job
 
 
@@ -65,10 +66,10 @@ class ImageFile:
     """An image on the requester's machine.
 
     Attributes:
-        name: Its name for people.
-        path: Where it is.
-        folder: The folder, without links in its path, that it must lie in when it is read; empty if
-            whoever named it may name any.
+        name: Its display name.
+        path: Its path.
+        folder: The folder, without links in its path, that must contain it when it is read; empty
+            for any.
     """
 
     name: str
@@ -81,11 +82,10 @@ class ManifestEntry:
     """One image of a job.
 
     Attributes:
-        index: Its place in the job, from zero.
-        name: What people call it.
-        path: Where the requester's machine has it; empty if it came another way (an upload, which
-            is in the input store).
-        folder: The folder that it must lie in when it is read; empty for any.
+        index: Its index in the job, from zero.
+        name: Its display name.
+        path: Its path on the requester's machine; empty for an upload, which is in the input store.
+        folder: The folder that must contain it when it is read; empty for any.
     """
 
     index: int
@@ -95,25 +95,25 @@ class ManifestEntry:
 
 
 def encode_page(entries: list[ManifestEntry]) -> bytes:
-    """Write a page of a manifest: one JSON array a line, in ASCII."""
+    """Encode a page of a manifest: one JSON array per line, in ASCII."""
     lines = (
-        json.dumps([one.index, one.name, one.path, *([one.folder] if one.folder else [])])
-        for one in entries
+        json.dumps([entry.index, entry.name, entry.path, *([entry.folder] if entry.folder else [])])
+        for entry in entries
     )
     return ("\n".join(lines) + "\n").encode()
 
 
 def decode_page(data: bytes) -> Iterator[ManifestEntry]:
-    """Read a page of a manifest.
+    """Decode a page of a manifest, lazily.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The page is corrupt.
     """
     try:
         for line in data.splitlines():
             yield _entry(*json.loads(line))
     except (ValueError, TypeError, RecursionError) as exc:
-        raise MessageError(f"a job's manifest is mangled: {exc}") from exc
+        raise MessageError(f"corrupt job manifest: {exc}") from exc
 
 
 def _entry(index: Any, name: Any, path: Any, folder: Any = "") -> ManifestEntry:
@@ -126,9 +126,10 @@ def _entry(index: Any, name: Any, path: Any, folder: Any = "") -> ManifestEntry:
 
 
 def sanitize_name(text: str) -> str:
-    """Make any text a picture's name: what cannot be stored is replaced, what is too long is cut.
+    """Turn any text into a valid image name.
 
-    File names may hold bytes that are no text (Python shows them as lone surrogates): each becomes
-    U+FFFD. Everything else stays, so whoever shows a name escapes it for the medium.
+    Bytes of a file name that are not text (lone surrogates in Python) become U+FFFD, and only the
+    last `MAX_NAME_CHARACTERS` characters are kept. Everything else is unchanged, so output must
+    escape a name for its medium.
     """
     return _SURROGATES.sub("\ufffd", text)[-MAX_NAME_CHARACTERS:]

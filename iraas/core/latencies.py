@@ -1,4 +1,4 @@
-"""What many waiting times come to: percentiles, and a histogram with round bounds."""
+"""Latency statistics: percentiles, and a histogram with round bounds."""
 
 import math
 from bisect import bisect_right
@@ -10,12 +10,12 @@ from itertools import pairwise
 _NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _WIDE = 8.0
-"""A spread (longest by shortest) from which on bounds grow by a factor and not by a step."""
+"""The ratio of longest to shortest from which bounds grow geometrically, not linearly."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramBucket:
-    """How many values lie in ``from_s <= value < to_s``."""
+    """The number of values in ``from_s <= value < to_s``."""
 
     from_s: float
     to_s: float
@@ -23,34 +23,32 @@ class HistogramBucket:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that so many percent of all values do not exceed (the nearest rank).
-
-    It is one of the values and never between two of them.
+    """Compute a percentile by the nearest-rank method: always one of the values.
 
     Args:
-        ordered: The values, the smallest first.
+        ordered: The values, in ascending order.
         percent: 0 < percent <= 100.
 
     Raises:
-        ValueError: If there are no values, or no such percentile.
+        ValueError: There are no values, or `percent` is out of range.
     """
     if not ordered:
-        raise ValueError("nothing has no percentiles")
+        raise ValueError("no values: no percentiles")
     if not 0 < percent <= 100:  # noqa: PLR2004 - per cent
-        raise ValueError(f"there is no percentile {percent}")
+        raise ValueError(f"{percent} is not a percentile")
     rank = math.ceil(percent * len(ordered) / 100 - 1e-9)
     return ordered[max(rank, 1) - 1]
 
 
 def histogram(ordered: Sequence[float], bars: int = 12) -> list[HistogramBucket]:
-    """Count values between round bounds: in equal steps, or by factors if they spread far.
+    """Count values in buckets with round bounds: linear, or geometric for a wide spread.
 
     Args:
-        ordered: The values, not negative, the smallest first.
-        bars: About how many bars, fewer for a few values; never more than three times as many.
+        ordered: The values, >= 0, in ascending order.
+        bars: The approximate number of buckets, fewer for few values; at most three times as many.
 
     Returns:
-        Adjacent bars from the smallest to the greatest value; none if there are no values.
+        Adjacent buckets from the smallest to the largest value; none if there are no values.
     """
     if not ordered:
         return []
@@ -58,19 +56,19 @@ def histogram(ordered: Sequence[float], bars: int = 12) -> list[HistogramBucket]
     low, high = max(ordered[0], 1e-6), max(ordered[-1], 1e-6)
     bounds = _by_factors(low, high, bars) if high / low >= _WIDE else _by_steps(low, high, bars)
     last = len(bounds) - 2
-    counts = Counter(min(max(bisect_right(bounds, one) - 1, 0), last) for one in ordered)
+    counts = Counter(min(max(bisect_right(bounds, value) - 1, 0), last) for value in ordered)
     return [
-        HistogramBucket(start, end, counts[place])
-        for place, (start, end) in enumerate(pairwise(bounds))
+        HistogramBucket(start, end, counts[index])
+        for index, (start, end) in enumerate(pairwise(bounds))
     ]
 
 
 def _by_steps(low: float, high: float, bars: int) -> list[float]:
-    # Bounds are told with three digits: closer ones would read the same.
+    # Bounds are displayed with three digits: closer ones would look the same.
     step = _round_up(max((high - low) / bars, high / 100), _STEPS)
     first = math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) + 1
-    return [_exact(place * step) for place in range(first, last + 1)]
+    return [_exact(number * step) for number in range(first, last + 1)]
 
 
 def _by_factors(low: float, high: float, bars: int) -> list[float]:
@@ -84,10 +82,10 @@ def _by_factors(low: float, high: float, bars: int) -> list[float]:
 
 
 def _exact(bound: float) -> float:
-    """A round number without the noise of its making."""
+    """Remove floating-point noise from a round number."""
     return round(bound, 12)
 
 
 def _round_up(value: float, nice: Sequence[float]) -> float:
     power: float = 10.0 ** math.floor(math.log10(value))
-    return power * next(one for one in nice if one * power >= value * (1 - 1e-9))
+    return power * next(factor for factor in nice if factor * power >= value * (1 - 1e-9))

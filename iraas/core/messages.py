@@ -1,10 +1,10 @@
-"""The messages on the queues: what is asked for, and the reply. Versioned, strict when read.
+"""The messages on the queues, requests and replies: versioned, and validated strictly.
 
-A request carries its image inside the message (base64) when the whole body fits the queue, and by
-the key of the input store otherwise. A reply carries the whole outcome, so that a requester need
-not look in the store; it only wakes somebody up, for the stored outcome is the truth.
+A request carries its image inline (base64) if the body fits the queue, and otherwise its key in the
+input store. A reply carries the whole outcome, so that a requester need not read the store; it is
+only a notification, for the stored outcome is authoritative.
 
-Bodies are JSON texts in ASCII: one byte a character, so that lengths are bytes.
+Bodies are JSON texts in ASCII, so that their length in characters is their length in bytes.
 """
 
 import base64
@@ -21,7 +21,7 @@ from iraas.errors import MessageError, UnknownVersionError
 VERSION = 1
 MAX_NAME_CHARACTERS = 4096
 ENVELOPE_BYTES = 1024
-"""Room for the request's own fields around an image, beside its name."""
+"""Bytes reserved for the request's fields other than the image and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Request:
     Exactly one of `image` and `input_key` is set.
 
     Attributes:
-        request_id: Its identity: job and place in the job.
-        name: The picture's name, for people only; at most `MAX_NAME_CHARACTERS`.
+        request_id: Its id: the job and the index in the job.
+        name: The image's display name; at most `MAX_NAME_CHARACTERS`.
         submitted_at: Seconds since the epoch.
-        reply_to: The requester whose response queue is told; empty when nobody waits.
-        image: The image's bytes, when they travel inside the message.
-        input_key: The image's key in the input store, when they do not.
+        reply_to: The requester to whose response queue replies go; empty for no reply.
+        image: The image's bytes, if they are inline.
+        input_key: The image's key in the input store, if they are not.
     """
 
     request_id: str
@@ -48,18 +48,24 @@ class Request:
 
     @property
     def job_id(self) -> str:
-        """The job that the request was sent with."""
+        """The job that the request belongs to."""
         return split_request_id(self.request_id)[0]
 
 
 def fits_inline(image_bytes: int, name: str, max_body_bytes: int) -> bool:
-    """Tell whether an image of that size may travel inside a message of that limit."""
+    """Return whether an image may travel inline.
+
+    Args:
+        image_bytes: The image's size, in bytes.
+        name: The image's name.
+        max_body_bytes: The queue's limit, in bytes.
+    """
     name_bytes = 12 * len(name)  # the longest escape of one character in ASCII JSON
     return (image_bytes + 2) // 3 * 4 + name_bytes + ENVELOPE_BYTES <= max_body_bytes
 
 
 def encode_request(request: Request) -> str:
-    """Write a request as a message body."""
+    """Encode a request as a message body."""
     value: dict[str, Any] = {
         "v": VERSION,
         "kind": "request",
@@ -76,11 +82,11 @@ def encode_request(request: Request) -> str:
 
 
 def decode_request(body: str) -> Request:
-    """Read a request from a message body, which may come from anybody.
+    """Decode a request from an untrusted message body.
 
     Raises:
-        UnknownVersionError: If a version of iraas that this one does not know wrote it.
-        MessageError: If it is not a request, or any field is missing, mangled or out of bounds.
+        UnknownVersionError: An incompatible version of iraas wrote it.
+        MessageError: It is not a request, or a field is missing, malformed or out of bounds.
     """
     value = _open(body, "request")
     try:
@@ -94,26 +100,26 @@ def decode_request(body: str) -> Request:
         )
         split_request_id(request.request_id)
     except ValueError as exc:
-        raise MessageError(f"a request message is mangled: {exc}") from exc
+        raise MessageError(f"corrupt request message: {exc}") from exc
     if (request.image is None) == (request.input_key is None):
         raise MessageError("a request message must carry either an image or an input key")
     if request.reply_to and not is_plain_name(request.reply_to):
-        raise MessageError(f"a request message replies to {request.reply_to[:80]!r}, not a name")
+        raise MessageError(f"corrupt request message: invalid reply_to {request.reply_to[:80]!r}")
     return request
 
 
 def encode_reply(outcome: Outcome) -> str:
-    """Write the reply that tells a requester of an outcome."""
+    """Encode the reply that carries an outcome to its requester."""
     value = {"v": VERSION, "kind": "reply", "outcome": outcome.to_json()}
     return json.dumps(value, separators=(",", ":"))
 
 
 def decode_reply(body: str) -> Outcome:
-    """Read the outcome from a reply.
+    """Decode the outcome of a reply.
 
     Raises:
-        UnknownVersionError: If a version of iraas that this one does not know wrote it.
-        MessageError: If it is not a reply, or is mangled.
+        UnknownVersionError: An incompatible version of iraas wrote it.
+        MessageError: It is not a reply, or is corrupt.
     """
     return outcome_from_json(_open(body, "reply").get("outcome"))
 
@@ -139,7 +145,7 @@ def _open(body: str, kind: str) -> dict[str, Any]:
 def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
     text = value.get(field)
     if not isinstance(text, str):
-        raise ValueError(f"{field} is not a text")  # noqa: TRY004 - one kind for one handler
+        raise ValueError(f"{field} is not a string")  # noqa: TRY004 - one type for one handler
     if len(text) > max_characters:
         raise ValueError(f"{field} has more than {max_characters} characters")
     text.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
@@ -149,7 +155,7 @@ def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
 def _time(value: dict[str, Any], field: str) -> float:
     number = value.get(field)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise ValueError(f"{field} is not a number")  # noqa: TRY004 - one kind for one handler
+        raise ValueError(f"{field} is not a number")  # noqa: TRY004 - one type for one handler
     if not 0 <= number < 1e12:  # noqa: PLR2004 - the year 33658: also refuses NaN
         raise ValueError(f"{field} is out of range")
     return float(number)
@@ -160,5 +166,5 @@ def _image(value: dict[str, Any]) -> bytes | None:
         return None
     text = value["image"]
     if not isinstance(text, str):
-        raise ValueError("image is not a text")  # noqa: TRY004 - one kind for one handler
+        raise ValueError("image is not a string")  # noqa: TRY004 - one type for one handler
     return base64.b64decode(text, validate=True)

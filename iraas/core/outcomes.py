@@ -1,4 +1,4 @@
-"""What became of a request: a prediction, or a failure with its reason.
+"""Outcomes: a prediction for a request, or a failure with its reason.
 
 The JSON form is one flat object, the same in the output store, in replies, in
 ``iraas submit --json`` and in the HTTP API:
@@ -16,13 +16,13 @@ from iraas.errors import MessageError
 
 MAX_TOP = 5
 MAX_NUMBER = 1e12
-"""No time, score or count in an outcome reaches it: in seconds, it is the year 33658."""
+"""The exclusive bound of times, scores and counts: as a time it is the year 33658."""
 OutcomeJson = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """A class's name and its probability, in 0..1."""
+    """A class label and its probability, in 0..1."""
 
     label: str
     score: float
@@ -30,34 +30,34 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one image: one to five classes, best first."""
+    """A model's result for one image: one to five classes, best first."""
 
     top: tuple[LabelScore, ...]
 
     @property
     def label(self) -> str:
-        """The best class's name."""
+        """The label of the best class."""
         return self.top[0].label
 
     @property
     def score(self) -> float:
-        """The best class's probability, in 0..1."""
+        """The probability of the best class, in 0..1."""
         return self.top[0].score
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request. Exactly one is stored for each accepted request.
+    """The result of one request. Exactly one is stored for each accepted request.
 
     Attributes:
-        request_id: The request, and by it the place in the job.
-        job_id: The job it was sent with.
-        name: The picture's name as the requester gave it: for people only, never a path.
-        prediction: What the model said; None for a failure.
+        request_id: The request; includes the index in the job.
+        job_id: The job that the request belongs to.
+        name: The image's display name as the requester gave it; never used as a path.
+        prediction: The model's result; None for a failure.
         reason: Why it failed; empty for a prediction.
-        model: The bundle that was asked, as ``name@hash``; empty if none was.
-        worker: Who wrote this: a worker's id, or ``submit`` for an image refused before sending.
-        attempts: How often the request had been received by then; 0 if it was never sent.
+        model: The bundle that was used, as ``name@hash``; empty if none was.
+        worker: The writer: a worker's id, or ``submit`` for an image refused before sending.
+        attempts: How often the request had been received; 0 if it was never sent.
         submitted_at: Seconds since the epoch.
         completed_at: Seconds since the epoch.
     """
@@ -75,11 +75,11 @@ class Outcome:
 
     @property
     def status(self) -> Literal["ok", "failed"]:
-        """``ok`` with a prediction, ``failed`` without."""
+        """``ok`` with a prediction, ``failed`` without one."""
         return "failed" if self.prediction is None else "ok"
 
     def to_json(self) -> OutcomeJson:
-        """The flat JSON object that the module's text describes; scores have six decimals."""
+        """Convert to the flat JSON object described at the module; scores have six decimals."""
         top = self.prediction.top if self.prediction else ()
         return {
             "request_id": self.request_id,
@@ -88,7 +88,7 @@ class Outcome:
             "status": self.status,
             "label": top[0].label if top else None,
             "score": round(top[0].score, 6) if top else None,
-            "top": [{"label": one.label, "score": round(one.score, 6)} for one in top],
+            "top": [{"label": item.label, "score": round(item.score, 6)} for item in top],
             "reason": self.reason or None,
             "model": self.model or None,
             "worker": self.worker or None,
@@ -98,15 +98,15 @@ class Outcome:
         }
 
     def encode(self) -> bytes:
-        """The outcome as one line of JSON in UTF-8, for the output store."""
+        """Encode as one line of JSON in UTF-8, for the output store."""
         return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode_outcome(data: bytes) -> Outcome:
-    """Read an outcome as `Outcome.encode` wrote it.
+    """Decode an outcome that `Outcome.encode` wrote.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: It is corrupt.
     """
     try:
         value = json.loads(data)
@@ -116,10 +116,10 @@ def decode_outcome(data: bytes) -> Outcome:
 
 
 def outcome_from_json(value: object) -> Outcome:
-    """Read an outcome from its JSON object.
+    """Convert an outcome from its JSON object.
 
     Raises:
-        MessageError: If a field is missing or has a wrong type.
+        MessageError: A field is missing or has a wrong type.
     """
     if not isinstance(value, Mapping):
         raise MessageError("an outcome is not a JSON object")
@@ -131,7 +131,7 @@ def outcome_from_json(value: object) -> Outcome:
 
 def _outcome(value: Mapping[str, Any]) -> Outcome:
     top = tuple(
-        LabelScore(_text(one["label"]), _number(one["score"])) for one in value["top"][:MAX_TOP]
+        LabelScore(_text(item["label"]), _number(item["score"])) for item in value["top"][:MAX_TOP]
     )
     if value["status"] != ("ok" if top else "failed"):
         raise ValueError("status and top disagree")
@@ -151,7 +151,7 @@ def _outcome(value: Mapping[str, Any]) -> Outcome:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{value!r} is not a string")
     value.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
     return value
 

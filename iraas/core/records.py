@@ -1,4 +1,4 @@
-"""What workers and the controller write of themselves, for `iraas status` and for each other."""
+"""Records that workers and the controller write, for `iraas status` and for each other."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -11,21 +11,21 @@ WorkerState = Literal["starting", "running", "draining", "gone", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """What a worker last said of itself.
+    """The last heartbeat of a worker.
 
     Attributes:
         worker_id: Its id, which is its instance's id in the fleet.
         state: ``starting`` until the model is loaded, ``draining`` once it takes no more work,
-            ``gone`` when it has left in order, ``broken`` when it left because it could not work.
+            ``gone`` after a regular exit, ``broken`` after it exited because it could not work.
         started_at: Seconds since the epoch.
-        beat_at: When it said this, in seconds since the epoch.
-        processes: How many classifier processes it runs.
-        done: Outcomes it stored, failures included, since it started.
+        beat_at: The time of this heartbeat, in seconds since the epoch.
+        processes: The number of its classifier processes.
+        done: Outcomes that it stored since it started, failures included.
         failed: Failures among them.
-        images_per_s: Its rate since its last record.
+        images_per_s: Its throughput since the previous heartbeat.
         model: The bundle it runs, as ``name@hash``; empty until it is loaded.
-        reason: Why it left, or why it is draining.
-        manual: Whether a person started it, and not the fleet.
+        reason: Why it exited, or why it is draining.
+        manual: Whether a person started it, not the fleet.
     """
 
     worker_id: str
@@ -47,20 +47,20 @@ class WorkerRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScalingDecision:
-    """One decision of the controller, with what it saw.
+    """One decision of the controller, with the observation behind it.
 
     Attributes:
         at: Seconds since the epoch.
-        visible: Requests that wait.
-        in_flight: Requests that a worker holds.
-        delayed: Requests that are not to be seen yet.
-        booting: Instances that have not reported.
-        running: Instances whose worker works.
-        wanted: How many workers the policy wants.
-        launched: How many instances were launched.
-        removed: Instances that were ended, with the reason of each.
-        reason: Why the policy wants that many, and what stood in the way.
-        broken_in_a_row: Workers that left because they could not work, since one last worked.
+        visible: Requests that are waiting.
+        in_flight: Requests under lease of a worker.
+        delayed: Requests whose delay is not over.
+        booting: Instances whose worker has not reported yet.
+        running: Instances whose worker is working.
+        wanted: The number of workers that the policy wants.
+        launched: The number of instances that were launched.
+        removed: The ids of terminated instances, each with the reason.
+        reason: The policy's reason, and why fewer instances were launched.
+        broken_in_a_row: Consecutive workers that exited because they could not work.
     """
 
     at: float
@@ -82,15 +82,15 @@ class ScalingDecision:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """An instance that costs money.
+    """The record of a billed instance.
 
     Attributes:
         instance_id: Its id.
-        kind: Its type.
+        kind: Its instance type.
         pricing: ``on-demand`` or ``spot``.
         launched_at: Seconds since the epoch.
-        ended_at: When it ended, about, in seconds since the epoch; None until it is missed.
-        role: ``worker``, or what else it was there for.
+        ended_at: The approximate end, in seconds since the epoch; None while it is not missed.
+        role: ``worker``, or another purpose such as ``web``.
     """
 
     instance_id: str
@@ -107,11 +107,11 @@ class InstanceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A bound on what is spent on instances from a moment on.
+    """A limit on the estimated cost of instances.
 
     Attributes:
-        usd: Dollars; once they are spent, nothing is launched.
-        since: Seconds since the epoch.
+        usd: US dollars; once they are spent, nothing more is launched.
+        since: The start of the period that counts, in seconds since the epoch.
     """
 
     usd: float
@@ -123,36 +123,36 @@ class Budget:
 
 
 def decode_instance(data: bytes) -> InstanceRecord:
-    """Read an instance's record.
+    """Decode an instance's record.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The record is corrupt.
     """
     return read_record(data, InstanceRecord)
 
 
-def decode_spend_limit(data: bytes) -> Budget:
-    """Read a limit on spending.
+def decode_budget(data: bytes) -> Budget:
+    """Decode the budget's record.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The record is corrupt.
     """
     return read_record(data, Budget)
 
 
 def decode_worker(data: bytes) -> WorkerRecord:
-    """Read a worker's record.
+    """Decode a worker's record.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The record is corrupt.
     """
     return read_record(data, WorkerRecord)
 
 
 def decode_decision(data: bytes) -> ScalingDecision:
-    """Read a decision's record.
+    """Decode a scaling decision's record.
 
     Raises:
-        MessageError: If it is not one.
+        MessageError: The record is corrupt.
     """
     return read_record(data, ScalingDecision)

@@ -1,7 +1,7 @@
-"""Reading files that somebody else may have put there: regular ones only, and never without bound.
+"""Safe reading of untrusted files: regular files only, and with a size limit.
 
-A name may lead to a named pipe, a device, a socket or a folder. Opening a pipe waits for whoever
-writes to it, and a device may give bytes for ever.
+A path may lead to a named pipe, a device, a socket or a folder. Opening a pipe blocks until a
+writer opens it, and a device may be endless.
 """
 
 import errno
@@ -12,21 +12,21 @@ from pathlib import Path
 
 
 class IrregularFileError(OSError):
-    """A path leads to a pipe, a device or the like."""
+    """A path leads to something other than a regular file, such as a pipe or a device."""
 
 
 def open_regular(path: str | Path, *, follow_links: bool = True) -> FileIO:
-    """Open a regular file for reading, unbuffered; never waits for a writer.
+    """Open a regular file for reading, unbuffered and without blocking.
 
-    What was opened is looked at, not what lay at the path a moment earlier.
+    The check is on the open file, not on the path, so that there is no race.
 
     Args:
         path: The file.
         follow_links: Whether the last part of the path may be a symbolic link.
 
     Raises:
-        IrregularFileError: It is no regular file.
-        OSError: It is not there, cannot be read, or is a link that is not to be followed.
+        IrregularFileError: It is not a regular file.
+        OSError: It does not exist, cannot be read, or is a link and `follow_links` is false.
         ValueError: The path has a null character.
     """
     extra = os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
@@ -38,12 +38,12 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> FileIO:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is below a folder; neither has links in it."""
+    """Return whether a path is below a folder; neither may contain links."""
     return os.path.commonpath([path, folder]) == folder and path != folder
 
 
 def check_below(file: FileIO, path: str, folder: str) -> None:
-    """See to it that the file that was opened at a path is one of a folder, whatever links say now.
+    """Check that an open file is inside a folder, even if links changed since it was opened.
 
     Args:
         file: The open file.
@@ -51,7 +51,7 @@ def check_below(file: FileIO, path: str, folder: str) -> None:
         folder: The folder, without links in its path.
 
     Raises:
-        OSError: It is not.
+        OSError: It is outside the folder (``ELOOP``).
     """
     real = os.path.realpath(path)
     if not is_below(real, folder) or not os.path.samestat(os.fstat(file.fileno()), os.lstat(real)):
@@ -61,8 +61,12 @@ def check_below(file: FileIO, path: str, folder: str) -> None:
 def read_bounded(file: FileIO, max_bytes: int) -> bytes:
     """Read an open file to its end.
 
+    Args:
+        file: The open file.
+        max_bytes: The maximum size, in bytes.
+
     Raises:
-        OSError: It cannot be read, or is longer than that (``EFBIG``).
+        OSError: It cannot be read, or has more than `max_bytes` bytes (``EFBIG``).
     """
     found = bytearray()
     while len(found) <= max_bytes:

@@ -1,8 +1,7 @@
-"""The settings: what there is to set, and how a text becomes a value.
+"""The settings and their parsers.
 
-A file that merely lies in the working directory may come from anybody (a cloned repository, an
-unpacked archive). So a setting is `trusted_only` unless it says otherwise: such a file cannot set
-it (ADR 0189).
+A settings file in the working directory is untrusted (a cloned repository, an unpacked archive). So
+a setting is `trusted_only` by default: such a file cannot set it (ADR 0189).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +18,9 @@ BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
 FLAG = "flag"
-"""The source of a setting that was given on the command line."""
+"""The source of a setting given on the command line."""
 MAX_FLEET = 19
-"""Workers at most: twenty instances with the web tier's one."""
+"""The maximum number of workers: twenty instances with the web tier's one."""
 
 
 def _deployment(text: str) -> str:
@@ -32,7 +31,7 @@ def _deployment(text: str) -> str:
 
 def _backend(text: str) -> BackendName:
     if text not in {"local", "aws"}:
-        raise ValueError("it is either local or aws")
+        raise ValueError("it must be either local or aws")
     return cast("BackendName", text)
 
 
@@ -51,13 +50,13 @@ def _path(text: str) -> Path:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        said = f"it is a whole number in {minimum}..{maximum}"
+        expected = f"it must be a whole number in {minimum}..{maximum}"
         try:
             number = int(text.replace("_", ""))
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -65,13 +64,13 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        said = f"it is a number of seconds in {minimum:g}..{maximum:g}"
+        expected = f"it must be a number of seconds in {minimum:g}..{maximum:g}"
         try:
             number = float(text)
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -87,16 +86,16 @@ def _range(text: str) -> str:
     try:
         return str(IPv4Network(text))
     except ValueError as exc:
-        raise ValueError("it is an IPv4 range such as 203.0.113.0/24, or none") from exc
+        raise ValueError("it must be an IPv4 range such as 203.0.113.0/24, or none") from exc
 
 
 def _site(text: str) -> str:
-    """A site's address, in the form in which browsers name it as an origin."""
+    """Normalize a site's address to a web origin."""
     parts = urlsplit(text.strip().rstrip("/").lower())
     name, port = parts.hostname, parts.port
     rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
     if parts.scheme not in {"http", "https"} or not name or any(rest):
-        raise ValueError("it is like https://photos.example.com, with nothing behind the name")
+        raise ValueError("it must be like https://photos.example.com, with nothing after the host")
     host = f"[{name}]" if ":" in name else name
     usual = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
@@ -105,7 +104,7 @@ def _site(text: str) -> str:
 def _pricings(text: str) -> tuple[Pricing, ...]:
     names = _names(text)
     if not names or not set(names) <= {"spot", "on-demand"}:
-        raise ValueError("it is spot, on-demand, or both in the order in which they are tried")
+        raise ValueError("it must be spot, on-demand, or both in the order in which they are tried")
     return cast("tuple[Pricing, ...]", names)
 
 
@@ -122,16 +121,16 @@ def _setting(
 
 
 def _project_setting(parse: Callable[[str], object], default: object, text: str) -> Any:
-    """A setting that a file in the working directory may set, whoever put it there."""
+    """Declare a setting that an untrusted file in the working directory may set."""
     return _setting(parse, default, text, trusted_only=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
+    """The settings of a command. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
 
     The metadata of a field: `parse`, `help`, `secret` (never shown, written or passed on) and
-    `trusted_only` (true if absent: only the user's own word sets it).
+    `trusted_only` (true if absent: an untrusted settings file cannot set it).
     """
 
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
@@ -156,7 +155,7 @@ class Settings:
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
     grace_s: float = _setting(
-        _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
+        _seconds(0, 3600), 10.0, "How long a worker stays idle before it exits."
     )
     poll_s: float | None = _setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
@@ -168,39 +167,42 @@ class Settings:
         _seconds(0.1, 600), 1.4, "CPU seconds that decoding one image may take."
     )
     max_attempts: int = _project_setting(
-        _whole(1, MAX_ATTEMPTS), 3, "How often an image may end its process when tried alone."
+        _whole(1, MAX_ATTEMPTS), 3, "How often an image may crash its process when tried alone."
     )
     max_image_bytes: int = _setting(
         _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
     )
     max_pixels: int = _setting(
-        _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
+        _whole(1, 10**9), 64_000_000, "The largest image that is decoded, in pixels."
     )
     min_free_bytes: int | None = _setting(
         _whole(0, 10**15),
         None,
-        "Free bytes on the local disk at which no image is stored; by default 1 GB, or 2% of it.",
+        "Free bytes on the local disk that images must leave; by default 1 GB, or 2% of the disk.",
     )
     max_stored_bytes: int | None = _setting(
         _whole(0, 10**15),
         None,
-        "Bytes of images at which no more are stored, 0 for no bound; by default 20 GB for the web "
-        "tier, and no bound for the command line.",
+        "The quota for stored images in bytes, 0 for none; by default 20 GB for the web tier, and "
+        "none for the command line.",
     )
     token: str | None = _setting(
-        _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
+        _text,
+        None,
+        "The token that clients of the web tier must send; required beyond loopback.",
+        secret=True,
     )
     public_url: str | None = _setting(
         _site, None, "Where people reach the web tier, through a proxy of yours that speaks TLS."
     )
     max_pending: int = _setting(
-        _whole(1, 10**8), 20_000, "Images without an outcome at which the web tier takes no more."
+        _whole(1, 10**8), 20_000, "Pending images at which the web tier accepts no more."
     )
     webhook_hosts: tuple[str, ...] = _setting(
         _names, (), "Hosts (name or name:port) that webhooks may be sent to."
     )
     webhook_secret: str | None = _setting(
-        _text, None, "What webhooks are signed with; without it none are sent.", secret=True
+        _text, None, "The secret that signs webhooks; without it none are sent.", secret=True
     )
     region: str | None = _setting(
         _text, None, "The AWS region; by default what the AWS SDK is set to."
@@ -231,13 +233,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSettings:
-    """The settings, with where each came from.
+    """The settings, with the source of each.
 
     Attributes:
         settings: The values.
         sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
             ``default``.
-        ignored: The names that a file without trust would have set, and may not.
+        ignored: The names in an untrusted file that it may not set.
     """
 
     settings: Settings
@@ -247,24 +249,25 @@ class ResolvedSettings:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a settings file says.
+    """One table of a settings file.
 
     Attributes:
-        values: Texts and numbers, by field name.
-        place: What to call the file and its table.
-        trusted: Whether it is the user's own word; else it sets nothing that is `trusted_only`.
+        values: Strings and numbers, by field name.
+        source: The display name of the file and the table.
+        trusted: Whether the file is the user's own; otherwise it sets nothing that is
+            `trusted_only`.
     """
 
     values: Mapping[str, object]
-    place: str
+    source: str
     trusted: bool = True
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting's value must not be shown, written or passed on."""
-    return any(one.name == name and one.metadata.get("secret") for one in fields(Settings))
+    """Return whether a setting's value must not be shown, written or passed on."""
+    return any(field.name == name and field.metadata.get("secret") for field in fields(Settings))
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the name of a setting's environment variable."""
     return ENVIRONMENT_PREFIX + name.upper()

@@ -1,1 +1,1 @@
-"""Jobs and their outcomes as they lie in the stores."""
+"""Jobs and their outcomes in the stores."""

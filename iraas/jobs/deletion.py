@@ -1,9 +1,9 @@
-"""Deleting jobs with all that is stored of them, for good.
+"""Permanent deletion of jobs with all their objects.
 
-A job's images may still be on the queue or in a worker's hands when it is deleted, and whatever is
-delivered at least once may be stored again later. So a deletion leaves a tombstone in the records,
-and `JobDeletion.sweep` removes again what has come since, at ages that double. A tombstone goes
-once it is so old that no queue keeps a message as long, and a sweep has found nothing.
+When a job is deleted, its images may still be queued or in flight, and with at-least-once delivery
+their outcomes may be stored again later. So a deletion leaves a tombstone in the records, and
+`JobDeletion.sweep` removes objects that appeared since, at exponentially growing intervals. A
+tombstone is removed once it is older than the queue's message retention and a sweep found nothing.
 """
 
 import json
@@ -33,18 +33,18 @@ from iraas.jobs.store import get_job
 log = logging.getLogger(__name__)
 FIRST_SWEEP_S = 60.0
 TOMBSTONE_S = 15 * 86_400.0
-"""Longer than SQS keeps a message, which is 14 days at most."""
-AT_ONCE = 1000
+"""Longer than the maximum message retention of SQS, 14 days."""
+DELETE_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A job that was deleted.
+    """The record of a deleted job.
 
     Attributes:
         job_id: The job.
         deleted_at: Seconds since the epoch.
-        swept_at: When it was last looked after, in seconds since the epoch.
+        swept_at: The time of the last sweep, in seconds since the epoch.
     """
 
     job_id: str
@@ -52,39 +52,43 @@ class Tombstone:
     swept_at: float
 
     def encode(self) -> bytes:
-        """The tombstone as JSON."""
+        """Encode the record as JSON."""
         return json.dumps(asdict(self)).encode()
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to look for what has come since."""
+        """Return whether the next sweep is due; `now` is in seconds since the epoch."""
         age_then_s = self.swept_at - self.deleted_at
         return now - self.swept_at >= max(FIRST_SWEEP_S, age_then_s)
 
 
 class JobDeletion:
-    """Deletes jobs. Idempotent; several processes may do it at once.
+    """Deletes jobs. Idempotent, and safe from several processes at once.
 
-    `delete` may be called from any thread; one thread calls `sweep` and `expire_single_requests`.
+    `delete` and `was_deleted` are thread-safe; one thread calls `sweep` and
+    `expire_single_requests`.
 
     Args:
         backend: The deployment.
-        clock: Gives seconds since the epoch.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
         self._backend = backend
         self._clock = clock
-        self._looked_up_to = ""
+        self._expired_up_to = ""
 
     def delete(self, job_id: str) -> None:
-        """Remove a job's record, images, outcomes, manifest and webhook. Takes as long as listing
-        them; interrupted after its first step, it is finished by `sweep`.
+        """Remove a job's record, images, outcomes, manifest and webhook.
+
+        Takes as long as listing them. If it is interrupted after its first step, `sweep` finishes
+        it.
 
         Args:
-            job_id: The job, which may be deleted already.
+            job_id: The job; it may already be deleted.
 
         Raises:
-            JobNotFoundError: There is no such job, and was none of late.
+            JobNotFoundError: The job does not exist and was not deleted recently.
+            MessageError: The job's record is corrupt.
             BackendError: A store failed; call it again, or leave it to `sweep`.
         """
         if not self.was_deleted(job_id):
@@ -94,7 +98,7 @@ class JobDeletion:
         self._remove(job_id)
 
     def was_deleted(self, job_id: str) -> bool:
-        """Tell whether a job was deleted of late.
+        """Return whether a job was deleted recently (a tombstone exists).
 
         Raises:
             BackendError: The records failed.
@@ -106,20 +110,23 @@ class JobDeletion:
         return True
 
     def sweep(self) -> int:
-        """Remove what came of deleted jobs after their deletion; tell how many objects. Call it
-        every few minutes.
+        """Remove objects of deleted jobs that were stored after the deletion. Call it every few
+        minutes.
+
+        Returns:
+            The number of removed objects.
 
         Raises:
-            BackendError: A store failed; the next call goes on.
+            BackendError: A store failed; the next call continues.
         """
         records, count = self._backend.records, 0
-        for one in list(records.list(DELETED)):
+        for entry in list(records.list(DELETED)):
             try:
-                tombstone = read_record(records.get(one.key), Tombstone)
+                tombstone = read_record(records.get(entry.key), Tombstone)
             except ObjectNotFoundError:
                 continue
             except MessageError as exc:
-                log.warning("%s is passed over: %s", one.key, exc)
+                log.warning("skipped tombstone %s: %s", entry.key, exc)
                 continue
             now = self._clock()
             if not tombstone.is_due(now):
@@ -127,28 +134,32 @@ class JobDeletion:
             removed = self._remove(tombstone.job_id)
             count += removed
             if not removed and now - tombstone.deleted_at > TOMBSTONE_S:
-                records.delete([one.key])
+                records.delete([entry.key])
             else:
                 self._put(replace(tombstone, swept_at=now))
         return count
 
     def expire_single_requests(self, life_s: float) -> int:
-        """Delete the jobs that single requests share, and tickets, once they are so old; tell how
-        many jobs. Nobody else can: their ids are told to nobody. Call it every few minutes.
+        """Delete old tickets and old jobs shared by single requests. Call it every few minutes.
+
+        Users cannot delete these jobs: their ids are never published.
 
         Args:
-            life_s: The age at which they go, in seconds.
+            life_s: The age from which they are deleted, in seconds.
+
+        Returns:
+            The number of deleted jobs.
 
         Raises:
-            BackendError: A store failed; the next call goes on.
+            BackendError: A store failed; the next call continues.
         """
         oldest = new_ulid(max(0.0, self._clock() - life_s), lambda _: 0)
         count = 0
-        for one in self._backend.records.list(JOBS, after=self._looked_up_to):
-            if one.key >= job_key(oldest):
+        for entry in self._backend.records.list(JOBS, after=self._expired_up_to):
+            if entry.key >= job_key(oldest):
                 break
-            count += self._expire(one.key[len(JOBS) : -len(".json")])
-            self._looked_up_to = one.key
+            count += self._expire(entry.key[len(JOBS) : -len(".json")])
+            self._expired_up_to = entry.key
         self._expire_tickets(oldest)
         return count
 
@@ -158,16 +169,16 @@ class JobDeletion:
                 return False
             self.delete(job_id)
         except (JobNotFoundError, MessageError) as exc:
-            log.warning("job %s is passed over: %s", job_id, exc)
+            log.warning("skipped job %s: %s", job_id, exc)
             return False
         return True
 
     def _expire_tickets(self, oldest: str) -> None:
         keys: list[str] = []
-        for one in self._backend.records.list(TICKETS):
-            if one.key >= f"{TICKETS}{oldest}":
+        for entry in self._backend.records.list(TICKETS):
+            if entry.key >= f"{TICKETS}{oldest}":
                 break
-            keys.append(one.key)
+            keys.append(entry.key)
         self._backend.records.delete(keys)
 
     def _remove(self, job_id: str) -> int:
@@ -185,15 +196,22 @@ class JobDeletion:
 
 
 def remove_all(store: ObjectStore, prefix: str) -> int:
-    """Remove all objects under a prefix, some at a time; tell how many.
+    """Remove all objects under a prefix, in batches. Idempotent.
+
+    Args:
+        store: The store.
+        prefix: The prefix of the keys; ends with ``/``.
+
+    Returns:
+        The number of removed objects.
 
     Raises:
         BackendError: The store failed.
     """
-    found = (one.key for one in store.list(prefix))
+    found = (entry.key for entry in store.list(prefix))
     count = 0
     for first in found:
-        keys = list(chain([first], islice(found, AT_ONCE - 1)))
+        keys = list(chain([first], islice(found, DELETE_BATCH - 1)))
         store.delete(keys)
         count += len(keys)
     return count

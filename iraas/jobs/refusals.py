@@ -1,8 +1,8 @@
-"""The failure outcomes of images that were refused before they were sent, many in one object.
+"""Failure outcomes of images that were refused before sending, batched into one object.
 
-Nobody else ever writes an outcome of such an image, so that a batch needs no *put if absent* for
-each of them. Of the images of an upload, those refused together lie in one object of JSON lines:
-ten thousand empty files leave a handful of objects.
+An image that is never sent has no other writer of its outcome, so that a batch needs no *put if
+absent* per image. The images of an upload that are refused together share one object of JSON
+lines: ten thousand empty files leave a handful of objects.
 """
 
 import threading
@@ -17,31 +17,34 @@ from iraas.core.ports import Backend
 from iraas.errors import MessageError, ObjectNotFoundError
 
 Batch = tuple[int, int, str]
-"""The first and the last place in a batch, and its key."""
+"""The first and the last index in a batch, and its key."""
 
 
 def store_refusals(backend: Backend, job_id: str, outcomes: Sequence[Outcome]) -> None:
-    """Store the outcomes of images that are not sent, as one object. Idempotent.
+    """Store the outcomes of images that are never sent, as one object. Idempotent.
 
     Args:
         backend: The deployment.
         job_id: Their job.
-        outcomes: One at least, in the order of the images.
+        outcomes: At least one outcome, sorted by index.
 
     Raises:
         BackendError: The output store failed.
     """
-    places = [index_of(one) for one in outcomes]
-    data = b"".join(one.encode() + b"\n" for one in outcomes)
-    key = refusals_key(job_id, places[0], places[-1])
+    data = b"".join(outcome.encode() + b"\n" for outcome in outcomes)
+    key = refusals_key(job_id, index_of(outcomes[0]), index_of(outcomes[-1]))
     backend.outputs.put_if_absent([(key, data)])
 
 
 def read_refusals(backend: Backend, key: str) -> list[Outcome]:
-    """The outcomes in a batch; none if it was removed.
+    """Read the outcomes of a batch; none if it was removed.
+
+    Args:
+        backend: The deployment.
+        key: The batch's key in the output store.
 
     Raises:
-        MessageError: It is corrupt.
+        MessageError: The batch is corrupt.
         BackendError: The output store failed.
     """
     try:
@@ -55,28 +58,28 @@ def read_refusals(backend: Backend, key: str) -> list[Outcome]:
 def refused_outcomes(
     backend: Backend, keys: Iterable[str], is_known: Callable[[int], bool] = lambda _: False
 ) -> Iterator[Outcome]:
-    """The outcomes of a job's refused images, in the order of the images; a batch in memory.
+    """Iterate over the outcomes of a job's refused images, sorted by index; one batch in memory.
 
     Args:
         backend: The deployment.
         keys: The keys of the batches, sorted.
-        is_known: Tells which places to leave out. A batch whose last place is known is not read.
+        is_known: Returns whether to skip an index. A batch whose last index is known is not read.
 
     Raises:
         MessageError: A batch is corrupt.
         BackendError: The output store failed.
     """
     for key in keys:
-        places = refusals_range(key)
-        if places is not None and not is_known(places[1]):
+        bounds = refusals_range(key)
+        if bounds is not None and not is_known(bounds[1]):
             found = read_refusals(backend, key)
             yield from (outcome for outcome in found if not is_known(index_of(outcome)))
 
 
 class RefusalReader:
-    """The refused images of one job, as far as they were learned of. Thread-safe.
+    """The refused images of one job, from the batches loaded so far. Thread-safe.
 
-    Keeps their places, and the outcomes of one batch.
+    Keeps all their indexes, and the outcomes of one batch.
 
     Args:
         backend: The deployment.
@@ -85,42 +88,48 @@ class RefusalReader:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._batches: list[Batch] = []
-        self._known: set[str] = set()
-        self._places = IndexSet()
-        self._read_key = ""
-        self._read: dict[int, Outcome] = {}
+        self._loaded_keys: set[str] = set()
+        self._indexes = IndexSet()
+        self._cached_key = ""
+        self._cached: dict[int, Outcome] = {}
         self._lock = threading.Lock()
 
     def __contains__(self, index: int) -> bool:
-        """Whether the image at a place was refused."""
+        """Return whether the image at an index was refused."""
         with self._lock:
-            return index in self._places
+            return index in self._indexes
 
-    def learn(self, key: str) -> list[int]:
-        """Take in a key of the output store; gives back the places that it tells of.
+    def load(self, key: str) -> list[int]:
+        """Load a batch. Idempotent; a key of any other object is ignored.
+
+        Args:
+            key: A key of the output store.
+
+        Returns:
+            The indexes of the batch; none if it was loaded before.
 
         Raises:
-            MessageError: It is a batch, and corrupt.
+            MessageError: The batch is corrupt.
             BackendError: The output store failed.
         """
-        places = refusals_range(key)
-        if places is None or key in self._known:
+        bounds = refusals_range(key)
+        if bounds is None or key in self._loaded_keys:
             return []
-        found = [index_of(one) for one in read_refusals(self._backend, key)]
+        found = [index_of(outcome) for outcome in read_refusals(self._backend, key)]
         with self._lock:
-            self._known.add(key)
-            insort(self._batches, (*places, key))
+            self._loaded_keys.add(key)
+            insort(self._batches, (*bounds, key))
             for index in found:
-                self._places.add(index)
+                self._indexes.add(index)
         return found
 
-    def places(self) -> list[int]:
-        """The places of all that were learned of, in order."""
+    def indexes(self) -> list[int]:
+        """Return the indexes of all loaded batches, in order."""
         with self._lock:
-            return list(self._places)
+            return list(self._indexes)
 
     def get(self, index: int) -> Outcome | None:
-        """The outcome of the refused image at a place; None if there is none.
+        """Return the outcome of the refused image at an index; None if there is none.
 
         Raises:
             MessageError: Its batch is corrupt.
@@ -131,12 +140,13 @@ class RefusalReader:
             if number < 0:
                 return None
             key = self._batches[number][2]
-            if key != self._read_key:
-                self._read = {index_of(one): one for one in read_refusals(self._backend, key)}
-                self._read_key = key
-            return self._read.get(index)
+            if key != self._cached_key:
+                found = read_refusals(self._backend, key)
+                self._cached = {index_of(outcome): outcome for outcome in found}
+                self._cached_key = key
+            return self._cached.get(index)
 
 
 def index_of(outcome: Outcome) -> int:
-    """The place of an outcome's image in its job."""
+    """Return the index of an outcome's image in its job."""
     return split_request_id(outcome.request_id)[1]

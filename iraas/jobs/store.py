@@ -1,4 +1,4 @@
-"""Making jobs, finding them again, and reading what became of them."""
+"""Creating jobs, finding them, and reading their manifests and outcomes."""
 
 import heapq
 import itertools
@@ -43,44 +43,44 @@ log = logging.getLogger(__name__)
 
 def create_job(
     backend: Backend,
-    pictures: Iterable[ImageFile],
+    images: Iterable[ImageFile],
     *,
     sources: tuple[str, ...],
     clock: Callable[[], float],
-    counted: Callable[[int], None] = lambda _: None,
+    on_page: Callable[[int], None] = lambda _: None,
 ) -> Job:
     """Write a job's manifest and then its record: from then on it is fully defined.
 
     Args:
         backend: The deployment.
-        pictures: What to send; read as a stream, a page at a time in memory.
-        sources: What the person named, for people.
-        clock: Gives seconds since the epoch.
-        counted: Told how many pictures there are so far, after each page.
+        images: The images to send; streamed, with one page at a time in memory.
+        sources: The sources that the user named, for display.
+        clock: Returns seconds since the epoch.
+        on_page: Called with the number of images so far after each page.
 
     Raises:
-        UsageError: If there are no pictures, or more than one job can have.
-        BackendError: A store failed; nothing of this job will be seen.
+        UsageError: There are no images, or more than a job can have.
+        BackendError: A store failed; the job is not visible.
     """
-    typed = tuple(sanitize_name(one) for one in sources)
+    typed = tuple(map(sanitize_name, sources))
     job = Job(new_ulid(clock()), clock(), 0, sealed=False, sources=typed)
-    remaining = iter(pictures)
+    remaining = iter(images)
     for page in itertools.count():
         found = itertools.islice(remaining, PAGE_SIZE)
         entries = [
-            ManifestEntry(job.total + place, one.name, one.path, one.folder)
-            for place, one in enumerate(found)
+            ManifestEntry(index, image.name, image.path, image.folder)
+            for index, image in enumerate(found, job.total)
         ]
         if not entries:
             break
         job = replace(job, total=job.total + len(entries))
         if job.total > MAX_JOB_SIZE:
-            raise UsageError(f"a job has at most {MAX_JOB_SIZE:,} pictures")
+            raise UsageError(f"a job has at most {MAX_JOB_SIZE:,} images")
         backend.records.put(manifest_key(job.job_id, page), encode_page(entries))
-        counted(job.total)
+        on_page(job.total)
     if job.total == 0:
         raise UsageError(
-            "no picture was found",
+            "no image was found",
             remedy="Folders are searched for .jpg, .png, .webp, .gif, .bmp and .tif files.",
         )
     job = replace(job, sealed=True)
@@ -89,10 +89,16 @@ def create_job(
 
 
 def get_job(backend: Backend, job_id: str) -> Job:
-    """Find a job.
+    """Read a job's record.
+
+    Args:
+        backend: The deployment.
+        job_id: The job.
 
     Raises:
-        JobNotFoundError: If this deployment has none of that id.
+        JobNotFoundError: The deployment has no job of that id.
+        MessageError: The record is corrupt.
+        BackendError: The records store failed.
     """
     try:
         return decode_job(backend.records.get(job_key(job_id)))
@@ -102,29 +108,55 @@ def get_job(backend: Backend, job_id: str) -> Job:
         ) from exc
 
 
-def manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
-    """The images of a job in their order, read page by page."""
+def iter_manifest(backend: Backend, job: Job) -> Iterator[ManifestEntry]:
+    """Iterate over a job's manifest in order; one page in memory.
+
+    Args:
+        backend: The deployment.
+        job: The job.
+
+    Raises:
+        MessageError: A page of the manifest is corrupt.
+        BackendError: The records store failed.
+    """
     for page in backend.records.list(manifest_prefix(job.job_id)):
         yield from decode_page(backend.records.get(page.key))
 
 
 def stored_indexes(backend: Backend, job: Job) -> Iterator[int]:
-    """The places in a job of the requests that have an outcome, in order."""
+    """Iterate over the indexes of requests with an outcome, refused images included, in order.
+
+    Args:
+        backend: The deployment.
+        job: The job.
+
+    Raises:
+        MessageError: A batch of refused images is corrupt.
+        BackendError: The output store failed.
+    """
     batches, sent = _listing(backend, job)
     yield from heapq.merge(sent, map(index_of, refused_outcomes(backend, batches)))
 
 
 def sent_indexes(backend: Backend, job: Job) -> Iterator[int]:
-    """The places in a job of the requests that have an outcome of their own, in order."""
+    """Iterate over the indexes of requests with an outcome object of their own, in order.
+
+    Args:
+        backend: The deployment.
+        job: The job.
+
+    Raises:
+        BackendError: The output store failed.
+    """
     return _listing(backend, job)[1]
 
 
 def _listing(backend: Backend, job: Job) -> tuple[list[str], Iterator[int]]:
-    """What the output store holds of a job, from one listing: the keys of the images that were
-    refused together, and the places of the requests that have an outcome of their own.
+    """List a job's outcomes once: the keys of the batches of refused images, and the indexes of
+    the requests that have an outcome object of their own.
     """
     found = backend.outputs.list(outcomes_of(job.job_id))
-    keys: Iterator[str] = (one.key for one in found)
+    keys: Iterator[str] = (entry.key for entry in found)
     batches: list[str] = []
     for key in keys:
         if refusals_range(key) is None:
@@ -135,11 +167,17 @@ def _listing(backend: Backend, job: Job) -> tuple[list[str], Iterator[int]]:
 
 
 def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
-    """The stored outcome of a request that has an object of its own.
+    """Read the outcome of a request that has an outcome object of its own.
+
+    Args:
+        backend: The deployment.
+        job: The job.
+        index: The request's index in the job.
 
     Raises:
-        ObjectNotFoundError: If it has none.
-        MessageError: If it is mangled.
+        ObjectNotFoundError: There is no such object.
+        MessageError: The outcome is corrupt.
+        BackendError: The output store failed.
     """
     key = outcome_key(request_id(job.job_id, index))
     try:
@@ -151,56 +189,77 @@ def stored_outcome(backend: Backend, job: Job, index: int) -> Outcome:
         ) from exc
 
 
-def outcomes(
+def iter_outcomes(
     backend: Backend, job: Job, is_known: Callable[[int], bool] = lambda _: False
 ) -> Iterator[Outcome]:
-    """The stored outcomes of a job in their order; those missing are left out.
+    """Iterate over the stored outcomes of a job, sorted by index.
 
     Args:
         backend: The deployment.
         job: The job.
-        is_known: Tells which places to leave out; their outcomes are not read.
+        is_known: Returns whether to skip an index; its outcome is not read.
 
     Raises:
         MessageError: An outcome is corrupt.
         BackendError: The output store failed.
     """
-    batches, places = _listing(backend, job)
-    sent = (stored_outcome(backend, job, index) for index in places if not is_known(index))
+    batches, indexes = _listing(backend, job)
+    sent = (stored_outcome(backend, job, index) for index in indexes if not is_known(index))
     refused = refused_outcomes(backend, batches, is_known)
     yield from heapq.merge(sent, refused, key=index_of)
 
 
 @dataclass(frozen=True, slots=True)
 class JobListing:
-    """A job, and how many of its requests have an outcome."""
+    """A job and the number of its requests that have an outcome."""
 
     job: Job
     done: int
 
 
 def list_jobs(backend: Backend) -> Iterator[JobListing]:
-    """The jobs of a deployment, the oldest first."""
-    for one in backend.records.list(JOBS):
+    """Iterate over the jobs of a deployment, oldest first. Corrupt records are skipped.
+
+    Raises:
+        MessageError: A batch of refused images is corrupt.
+        BackendError: A store failed.
+    """
+    for entry in backend.records.list(JOBS):
         try:
-            job = decode_job(backend.records.get(one.key))
+            job = decode_job(backend.records.get(entry.key))
         except ObjectNotFoundError:
             continue
         except MessageError as exc:
-            log.warning("%s is passed over: %s", one.key, exc)
+            log.warning("skipped job record %s: %s", entry.key, exc)
             continue
         yield JobListing(job, sum(1 for _ in stored_indexes(backend, job)))
 
 
-def find_input(backend: Backend, request: str) -> str | None:
-    """The key of a request's image in the input store, if it is there."""
-    found = find_stored_input(backend, request)
+def find_input(backend: Backend, request_id: str) -> str | None:
+    """Return the input-store key of a request's image; None if it is not there.
+
+    Args:
+        backend: The deployment.
+        request_id: The request.
+
+    Raises:
+        BackendError: The input store failed.
+    """
+    found = find_stored_input(backend, request_id)
     return found.key if found else None
 
 
-def find_stored_input(backend: Backend, request: str) -> StoredObject | None:
-    """What the input store tells of a request's image, if it is there."""
-    stem = input_key(request, "x")[:-1]
+def find_stored_input(backend: Backend, request_id: str) -> StoredObject | None:
+    """Return the input-store entry of a request's image; None if it is not there.
+
+    Args:
+        backend: The deployment.
+        request_id: The request.
+
+    Raises:
+        BackendError: The input store failed.
+    """
+    stem = input_key(request_id, "x")[:-1]
     folder = stem.rpartition("/")[0] + "/"
     found = next(iter(backend.inputs.list(folder, after=stem)), None)
     return found if found and found.key.startswith(stem) else None

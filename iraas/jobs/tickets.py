@@ -1,7 +1,7 @@
-"""Tickets: what a requester gets whose outcome takes longer than they can wait.
+"""Tickets: bearer tokens for the outcome of a single request.
 
-A request that was sent alone shares its job with those of others, so that neither the job's id nor
-the request's gives a right to see anything. A ticket does: it cannot be guessed.
+A requester gets one if the outcome takes longer than it can wait. Single requests share a job, so
+neither the job's id nor a request's id grants access. A ticket does: it cannot be guessed.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,15 @@ from iraas.errors import JobNotFoundError, ObjectNotFoundError
 
 
 def issue_ticket(backend: Backend, request_id: str, clock: Callable[[], float]) -> str:
-    """Make a ticket for a request's outcome.
+    """Create a ticket for a request's outcome.
+
+    Args:
+        backend: The deployment.
+        request_id: The request.
+        clock: Returns seconds since the epoch.
 
     Raises:
-        BackendError: The records failed.
+        BackendError: The records store failed.
     """
     ticket = new_ulid(clock())
     backend.records.put(ticket_key(ticket), request_id.encode())
@@ -25,10 +30,15 @@ def issue_ticket(backend: Backend, request_id: str, clock: Callable[[], float]) 
 
 
 def redeem_ticket(backend: Backend, ticket: str) -> Outcome | None:
-    """The outcome behind a ticket; None while there is none.
+    """Return the outcome that a ticket stands for; None while there is none. Idempotent.
+
+    Args:
+        backend: The deployment.
+        ticket: The ticket.
 
     Raises:
         JobNotFoundError: There is no such ticket.
+        MessageError: The stored outcome is corrupt.
         BackendError: A store failed.
     """
     if not is_job_id(ticket):

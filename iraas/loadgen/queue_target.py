@@ -69,7 +69,7 @@ class QueueTarget:
             register=lambda identity: self._router.register(
                 identity, lambda told: self._post(partial(_conclude, outcome, told))
             ),
-            sent=lambda error: self._post(partial(_note_sent, outcome, error)),
+            on_sent=lambda error: self._post(partial(_note_sent, outcome, error)),
         )
         try:
             return answer_of(await outcome, picture.name)
@@ -87,7 +87,7 @@ class QueueTarget:
         while True:
             await asyncio.sleep(NOTE_S)
             with contextlib.suppress(BackendError):
-                await asyncio.to_thread(self._singles.write_down)
+                await asyncio.to_thread(self._singles.flush)
 
 
 def _conclude(future: asyncio.Future[Outcome], outcome: Outcome) -> None:

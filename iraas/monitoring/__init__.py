@@ -1,1 +1,1 @@
-"""What a deployment, its jobs and its workers are doing, for those who watch."""
+"""Monitoring: the status, costs and history of a deployment, and the progress of its jobs."""

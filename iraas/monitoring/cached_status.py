@@ -1,4 +1,4 @@
-"""The deployment's status, shared by all who look at it."""
+"""The deployment's status, cached and shared by all callers."""
 
 import threading
 import time
@@ -9,13 +9,13 @@ from iraas.monitoring.status import Status, StatusCache, take_status
 
 
 class CachedStatus:
-    """Takes the status at most as often as somebody needs it. Thread-safe.
+    """Caches the status and refreshes it on demand. Thread-safe.
 
     Args:
         backend: The deployment.
         deployment: Its name.
-        clock: Gives seconds since the epoch.
-        now: Gives monotonic seconds.
+        clock: Returns seconds since the epoch.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -33,23 +33,26 @@ class CachedStatus:
         self._taken_at = float("-inf")
         self._status: Status | None = None
         self._lock = threading.Lock()
-        self._memory = StatusCache(backend, clock)
+        self._cache = StatusCache(backend, clock)
 
     @property
     def known(self) -> Status | None:
-        """The last status that was taken, however old; None if none was."""
+        """The cached status, however old; None before the first call of `latest`."""
         return self._status
 
     def latest(self, older_than_s: float) -> Status:
-        """The status; taken now if the last one is older than that. Blocks.
+        """Return the status, refreshed if it is too old. Blocks meanwhile.
+
+        Args:
+            older_than_s: The maximum age, in seconds.
 
         Raises:
-            BackendError: A part of the deployment could not be asked.
+            BackendError: A part of the deployment could not be queried.
         """
         with self._lock:
             if self._status is None or self._now() - self._taken_at > older_than_s:
                 self._status = take_status(
-                    self._backend, self._deployment, self._clock, self._memory
+                    self._backend, self._deployment, self._clock, self._cache
                 )
                 self._taken_at = self._now()
             return self._status

@@ -1,8 +1,8 @@
-"""What a deployment has spent on its instances: an estimate, from what the controller saw.
+"""Estimated costs of a deployment's instances, from the controller's observations.
 
-An instance that is gone cannot be asked any more, so the controller writes each down when it first
-sees it and again when it no longer does. Instances that cost nothing are not written down. One that
-ended while no controller looked is taken to have ended soon after the last sign of it.
+A terminated instance cannot be queried any more, so the controller records each instance when it
+first sees it, and again when it has disappeared. Free instances are not recorded. An instance that
+ended while no controller was running is assumed to have ended soon after the last sign of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,9 +14,9 @@ from iraas.core.ports import Backend, Instance, Pricing
 from iraas.core.records import (
     Budget,
     InstanceRecord,
+    decode_budget,
     decode_decision,
     decode_instance,
-    decode_spend_limit,
     decode_worker,
 )
 from iraas.errors import MessageError, ObjectNotFoundError
@@ -25,17 +25,17 @@ from iraas.monitoring.record_cache import RecordCache
 FREE = "free"
 WORKER = "worker"
 END_MARGIN_S = 120.0
-"""How long after its last sign an instance is taken to have been there: a worker beats more often,
-its grace and its machine's shutdown are shorter."""
+"""How long an instance is assumed to have run after the last sign of it: longer than the interval
+of heartbeats, than a worker's idle time and than its machine's shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """An estimate of what was spent.
+    """An estimate of the costs.
 
     Attributes:
-        usd: Dollars.
-        unpriced: Kinds of instances among them that have no price; they count as the dearest kind.
+        usd: US dollars.
+        unpriced: Instance types without a price; they count as the most expensive type.
     """
 
     usd: float
@@ -43,12 +43,12 @@ class Spent:
 
 
 class CostTracker:
-    """Writes instances down and adds up what they cost. Not thread-safe.
+    """Records instances and adds up their costs. Not thread-safe.
 
     Args:
         backend: The deployment.
-        pricing: What instances cost.
-        clock: Gives seconds since the epoch.
+        pricing: The prices of instances.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, backend: Backend, pricing: Pricing, clock: Callable[[], float]) -> None:
@@ -60,38 +60,46 @@ class CostTracker:
         self._reader = RecordCache(backend.records, INSTANCES, decode_instance, clock)
 
     def observe(self, instances: Iterable[Instance], *, of_fleet: bool = True) -> None:
-        """Write down the instances that are new, and those that have ended. Idempotent.
+        """Record the instances that are new, and those that have ended. Idempotent.
 
         Args:
-            instances: All that there are of the fleet, or all others.
+            instances: All existing instances of the fleet, or all others.
             of_fleet: Which of the two.
+
+        Raises:
+            BackendError: The records store failed.
         """
         if self._open is None:
             self._open = {
-                one.instance_id: one for one in self._reader.read() if one.ended_at is None
+                record.instance_id: record
+                for record in self._reader.read()
+                if record.ended_at is None
             }
-        present = {one.instance_id: one for one in instances if one.pricing != FREE}
-        for instance_id, one in present.items():
+        present = _billed(instances)
+        for instance_id, instance in present.items():
             self._seen_at[instance_id] = self._clock()
             if instance_id not in self._open:
-                self._write(_record_of(one))
+                self._write(_record_of(instance))
         for instance_id, record in list(self._open.items()):
             if instance_id not in present and (record.role == WORKER) == of_fleet:
                 self._write(replace(record, ended_at=self._last_sign(record)))
                 self._seen_at.pop(instance_id, None)
 
     def spent(self, present: Iterable[Instance], since: float = 0.0) -> Spent:
-        """What was spent on instances.
+        """Estimate the costs of instances.
 
         Args:
-            present: Those that are there now, of the fleet and others.
-            since: The moment from which on it counts, in seconds since the epoch.
+            present: The instances that exist now, of the fleet and others.
+            since: The start of the period that counts, in seconds since the epoch.
+
+        Raises:
+            BackendError: The records store failed.
         """
         now = self._clock()
-        there = {one.instance_id: one for one in present if one.pricing != FREE}
-        records = {one.instance_id: one for one in self._reader.read()}
-        for instance_id, one in there.items():
-            records.setdefault(instance_id, _record_of(one))
+        there = _billed(present)
+        records = {record.instance_id: record for record in self._reader.read()}
+        for instance_id, instance in there.items():
+            records.setdefault(instance_id, _record_of(instance))
         usd, unpriced = 0.0, set()
         for instance_id, record in records.items():
             ended_at = record.ended_at
@@ -105,22 +113,25 @@ class CostTracker:
         return Spent(usd, tuple(sorted(unpriced)))
 
     def is_exhausted(self, present: Iterable[Instance]) -> str:
-        """Why nothing more is to be launched, if a limit on spending has been reached.
+        """Return why nothing more may be launched; empty while the budget is not exhausted.
 
         Args:
-            present: The instances that are there now.
+            present: The instances that exist now, of the fleet and others.
+
+        Raises:
+            BackendError: The records store failed.
         """
-        limit = spend_limit(self._backend)
-        if limit is None:
+        budget = get_budget(self._backend)
+        if budget is None:
             return ""
-        spent_usd = self.spent(present, limit.since).usd
-        if spent_usd < limit.usd:
+        spent_usd = self.spent(present, budget.since).usd
+        if spent_usd < budget.usd:
             return ""
-        return f"about ${spent_usd:.2f} are spent, which reaches the limit of ${limit.usd:.2f}"
+        return f"about ${spent_usd:.2f} are spent, which reaches the limit of ${budget.usd:.2f}"
 
     def _last_sign(self, record: InstanceRecord) -> float:
-        """When an instance that is gone was last heard of, or seen by a controller, and a margin:
-        a controller that saw it missing would have written that down.
+        """Return when a terminated instance was last seen or sent a heartbeat, plus a margin; a
+        controller that noticed its end would have recorded it.
         """
         signs = [record.launched_at, self._seen_at.get(record.instance_id, 0.0)]
         with suppress(ObjectNotFoundError, MessageError):
@@ -139,23 +150,42 @@ class CostTracker:
             del self._open[record.instance_id]
 
 
-def _record_of(one: Instance) -> InstanceRecord:
-    return InstanceRecord(one.instance_id, one.kind, one.pricing, one.launched_at, role=one.role)
+def _billed(instances: Iterable[Instance]) -> dict[str, Instance]:
+    return {one.instance_id: one for one in instances if one.pricing != FREE}
 
 
-def limit_spending(backend: Backend, usd: float, since: float) -> None:
-    """Have the deployment launch nothing more once so much is spent since a moment."""
+def _record_of(instance: Instance) -> InstanceRecord:
+    return InstanceRecord(
+        instance.instance_id,
+        instance.kind,
+        instance.pricing,
+        instance.launched_at,
+        role=instance.role,
+    )
+
+
+def set_budget(backend: Backend, usd: float, since: float) -> None:
+    """Limit the costs of a deployment: once they are spent, nothing more is launched. Idempotent.
+
+    Args:
+        backend: The deployment.
+        usd: The limit, in US dollars.
+        since: The start of the period that counts, in seconds since the epoch.
+
+    Raises:
+        BackendError: The records store failed.
+    """
     backend.records.put(SPEND_LIMIT, Budget(usd, since).encode())
 
 
-def lift_spend_limit(backend: Backend) -> None:
-    """Let the deployment spend again. Idempotent."""
+def delete_budget(backend: Backend) -> None:
+    """Remove the limit on costs. Idempotent."""
     backend.records.delete([SPEND_LIMIT])
 
 
-def spend_limit(backend: Backend) -> Budget | None:
-    """The limit on spending, if there is one."""
+def get_budget(backend: Backend) -> Budget | None:
+    """Return the limit on costs; None if there is none, or its record is corrupt."""
     try:
-        return decode_spend_limit(backend.records.get(SPEND_LIMIT))
+        return decode_budget(backend.records.get(SPEND_LIMIT))
     except (ObjectNotFoundError, MessageError):
         return None

@@ -1,7 +1,7 @@
-"""The deployment's recent past, as samples: what charts are drawn from. Outlives every process.
+"""The deployment's recent history as samples for charts, persisted in the records store.
 
-Samples are gathered in memory and stored a minute at a time. Where several processes take samples,
-their minutes are merged. While nothing happens, nothing is stored but a sign of life now and then.
+Samples are collected in memory and stored per minute. If several processes take samples, their
+minutes are merged. While the deployment is idle, only one minute in `QUIET_MINUTES` is stored.
 """
 
 import json
@@ -22,16 +22,16 @@ MAX_MINUTES_KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A deployment at one moment.
+    """The state of a deployment at one time.
 
     Attributes:
         at: Seconds since the epoch.
-        visible: Requests that wait; the most that were seen since the sample before.
-        in_flight: Requests that a worker holds; likewise.
+        visible: Requests that are waiting: the maximum since the previous sample.
+        in_flight: Requests under lease: the maximum since the previous sample.
         dead_letters: Messages in the dead-letter queue.
-        workers: How many workers there are in each state.
-        done: Outcomes stored by all workers on record.
-        images_per_s: What all workers do together.
+        workers: The number of workers in each state.
+        done: Outcomes stored by all recorded workers.
+        images_per_s: The throughput of all workers together.
     """
 
     at: float
@@ -44,15 +44,15 @@ class Sample:
 
     @property
     def is_quiet(self) -> bool:
-        """True if nothing is there and nothing happens."""
+        """Whether the deployment is idle, without workers."""
         return not (self.visible or self.in_flight or self.workers or self.images_per_s)
 
 
 def sample_of(status: Status) -> Sample:
-    """Make a sample of what is seen now."""
+    """Convert a status to a sample."""
     workers: dict[str, int] = {}
-    for one in status.workers:
-        workers[one.state] = workers.get(one.state, 0) + 1
+    for worker in status.workers:
+        workers[worker.state] = workers.get(worker.state, 0) + 1
     return Sample(
         at=round(status.at, 3),
         visible=status.queue.visible,
@@ -65,11 +65,11 @@ def sample_of(status: Status) -> Sample:
 
 
 class History:
-    """Keeps samples. Thread-safe.
+    """Collects, stores and reads samples. Thread-safe.
 
     Args:
         backend: The deployment.
-        clock: Gives seconds since the epoch.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
@@ -82,18 +82,20 @@ class History:
         self._quiet_since_minute: int | None = None
         self._lock = threading.Lock()
 
-    def saw(self, depth: QueueDepth) -> None:
-        """Take in how deep the queue was between two samples: a burst may fit in there whole."""
+    def record_depth(self, depth: QueueDepth) -> None:
+        """Record the queue's depth between two samples, so that short bursts are not missed."""
         with self._lock:
             self._most_visible = max(self._most_visible, depth.visible)
             self._most_in_flight = max(self._most_in_flight, depth.in_flight)
 
-    def note(self, sample: Sample) -> None:
-        """Keep a sample; whole minutes are stored. Its rate is taken from what was done since
-        the last one, which is exact where the workers' own rates lag.
+    def record(self, sample: Sample) -> None:
+        """Record a sample; complete minutes are stored.
+
+        Its throughput is computed from `done` since the previous sample, because the workers' own
+        rates lag.
 
         Raises:
-            BackendError: The records failed; the next call stores what is missing.
+            BackendError: The records store failed; the next call stores what is missing.
         """
         with self._lock:
             if self._latest:
@@ -107,70 +109,80 @@ class History:
             self._latest = sample
             self._gathered.append(sample)
             minute = _minute(sample)
-            over = sorted({_minute(one) for one in self._gathered if _minute(one) < minute})
-        for one in over:
-            self._store(one)
+            minutes = {_minute(gathered) for gathered in self._gathered}
+        for complete in sorted(minutes):
+            if complete < minute:
+                self._store(complete)
 
     def flush(self) -> None:
-        """Store what is gathered, before the process leaves.
+        """Store all collected samples, before the process exits.
 
         Raises:
-            BackendError: The records failed.
+            BackendError: The records store failed.
         """
         with self._lock:
-            minutes = sorted({_minute(one) for one in self._gathered})
-        for one in minutes:
-            self._store(one)
+            minutes = sorted({_minute(sample) for sample in self._gathered})
+        for minute in minutes:
+            self._store(minute)
 
     def samples(self, since: float) -> list[Sample]:
-        """The samples since a time, in seconds since the epoch, in order.
+        """Return the samples since a time, sorted by time.
+
+        Args:
+            since: Seconds since the epoch.
 
         Raises:
-            BackendError: The records failed.
+            BackendError: The records store failed.
         """
         found: dict[float, Sample] = {}
         this_minute = int(self._clock()) // MINUTE_S
-        for one in self._backend.records.list(HISTORY, after=history_key(int(since) // 60 - 1)):
-            minute = int(one.key[len(HISTORY) : -len(".json")])
+        for entry in self._backend.records.list(HISTORY, after=history_key(int(since) // 60 - 1)):
+            minute = int(entry.key[len(HISTORY) : -len(".json")])
             samples = self._stored_minutes.get(minute)
             if samples is None:
                 samples = self._read(minute)
                 if minute < this_minute - 1:
-                    self._remember(minute, samples)
+                    self._cache(minute, samples)
             found |= {sample.at: sample for sample in samples}
         with self._lock:
             found |= {sample.at: sample for sample in self._gathered}
         return [found[at] for at in sorted(found) if at >= since]
 
     def prune(self, before: float) -> int:
-        """Remove the samples older than a time; tell how many minutes.
+        """Delete old samples. Idempotent.
+
+        Args:
+            before: Samples before this time are deleted, in seconds since the epoch.
+
+        Returns:
+            The number of deleted minutes.
 
         Raises:
-            BackendError: The records failed.
+            BackendError: The records store failed.
         """
         last = history_key(int(before) // MINUTE_S)
         old = []
-        for one in self._backend.records.list(HISTORY):
-            if one.key >= last:
+        for entry in self._backend.records.list(HISTORY):
+            if entry.key >= last:
                 break
-            old.append(one.key)
+            old.append(entry.key)
         self._backend.records.delete(old)
         return len(old)
 
     def _store(self, minute: int) -> None:
         with self._lock:
-            samples = [one for one in self._gathered if _minute(one) == minute]
-        if not self._is_dull(minute, samples):
-            merged = {one.at: one for one in [*self._read(minute), *samples]}
+            samples = [sample for sample in self._gathered if _minute(sample) == minute]
+        if not self._is_redundant(minute, samples):
+            merged = {sample.at: sample for sample in [*self._read(minute), *samples]}
             kept = [merged[at] for at in sorted(merged)][:MAX_SAMPLES_PER_MINUTE]
-            data = json.dumps([asdict(one) for one in kept], separators=(",", ":")).encode()
+            data = json.dumps(list(map(asdict, kept)), separators=(",", ":")).encode()
             self._backend.records.put(history_key(minute), data)
         with self._lock:
-            self._gathered = [one for one in self._gathered if one not in samples]
+            self._gathered = [sample for sample in self._gathered if sample not in samples]
 
-    def _is_dull(self, minute: int, samples: list[Sample]) -> bool:
-        """Tell whether a minute says nothing that the last stored one did not."""
-        if not all(one.is_quiet for one in samples):
+    def _is_redundant(self, minute: int, samples: list[Sample]) -> bool:
+        """Return whether a minute is as quiet as the last stored one, which is recent."""
+        if not all(sample.is_quiet for sample in samples):
             self._quiet_since_minute = None
             return False
         if self._quiet_since_minute is None or minute - self._quiet_since_minute >= QUIET_MINUTES:
@@ -185,7 +197,7 @@ class History:
         except (ObjectNotFoundError, ValueError, TypeError):
             return []
 
-    def _remember(self, minute: int, samples: list[Sample]) -> None:
+    def _cache(self, minute: int, samples: list[Sample]) -> None:
         if len(self._stored_minutes) >= MAX_MINUTES_KEPT:
             self._stored_minutes.clear()
         self._stored_minutes[minute] = samples

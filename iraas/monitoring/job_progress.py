@@ -1,7 +1,7 @@
-"""What is known of one job, for those who look at it: told by replies, made good from the stores.
+"""The progress of one job: updated by replies, corrected from the stores.
 
-A view of a job is rebuilt from the stores by whoever looks first, in any process and after any
-restart. Outcomes themselves are not kept, save the latest few; only which places have one.
+It can be rebuilt from the stores in any process and after any restart. It keeps the indexes of
+images with an outcome, and only the latest few outcomes themselves.
 """
 
 import threading
@@ -23,24 +23,24 @@ from iraas.jobs.store import get_job, stored_outcome
 from iraas.jobs.uploads import manifest_end
 
 KEPT_OUTCOMES = 256
-COUNTED_AT_ONCE = 1000
+COUNT_BATCH = 1000
 MAX_COUNTED = 20_000
 SLOW_READ_S = 0.002
 READERS = 8
 
 JobState = Literal["open", "working", "done", "cancelled"]
-Kind = Literal["all", "ok", "failed", "waiting"]
+ImageFilter = Literal["all", "ok", "failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """A job and how far it is.
+    """A job and its progress.
 
     Attributes:
-        job: The job, with the number of images known by now.
+        job: The job, with the number of images so far.
         done: Images that have an outcome.
-        failed: Failures among those counted so far.
-        is_counted: True if all of them were counted.
+        failed: Failures among the outcomes counted so far.
+        is_counted: Whether all outcomes were counted.
     """
 
     job: Job
@@ -50,7 +50,7 @@ class JobSummary:
 
     @property
     def state(self) -> JobState:
-        """``open`` while images may be added; ``cancelled`` until the rest of it is done, too."""
+        """``open`` while images may be added; ``cancelled`` until all of its images are done."""
         if self.job.sealed and self.done >= self.job.total:
             return "done"
         if self.job.cancelled:
@@ -60,7 +60,7 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """An image of a job: its place, its name, and its outcome if it has one."""
+    """An image of a job: its index, its name, and its outcome if it has one."""
 
     index: int
     name: str
@@ -68,20 +68,20 @@ class JobImage:
 
 
 class JobProgress:
-    """One job as this process knows it. Thread-safe; methods that read the stores block.
+    """The progress of one job, as known to this process. Thread-safe; it blocks on the stores.
 
     Args:
         backend: The deployment.
         job_id: The job.
-        now: Gives monotonic seconds.
+        now: Returns monotonic seconds.
 
     Attributes:
-        looking_takes_s: How long the last look into the stores took.
+        refresh_duration_s: How long the last refresh took, in seconds.
     """
 
     def __init__(self, backend: Backend, job_id: str, now: Callable[[], float]) -> None:
         self.job_id = job_id
-        self.looking_takes_s = 0.0
+        self.refresh_duration_s = 0.0
         self._backend = backend
         self._now = now
         self._job: Job | None = None
@@ -90,34 +90,39 @@ class JobProgress:
         self._latest: OrderedDict[int, Outcome] = OrderedDict()
         self._failed_stamps: dict[int, float] = {}
         self._pages: list[tuple[str, int, int]] = []
-        self._looked_at = float("-inf")
+        self._refreshed_at = float("-inf")
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._store_lock = threading.Lock()
 
     def refresh(self, older_than_s: float = 0.0) -> None:
-        """Look into the stores, unless somebody did less than that long ago.
+        """Read the stores, unless the last refresh is recent enough.
+
+        Args:
+            older_than_s: The maximum age, in seconds; raised to 20 times the duration of the last
+                refresh. 0 always refreshes.
 
         Raises:
             JobNotFoundError: There is no such job.
+            MessageError: The job's record, its manifest or a batch of refused images is corrupt.
             BackendError: A store failed.
         """
-        with self._looking:
-            began = self._now()
-            least_s = max(older_than_s, 20 * self.looking_takes_s) if older_than_s else 0.0
-            if began - self._looked_at < least_s:
+        with self._store_lock:
+            started_at = self._now()
+            max_age_s = max(older_than_s, 20 * self.refresh_duration_s) if older_than_s else 0.0
+            if started_at - self._refreshed_at < max_age_s:
                 return
             self._job = self._read_job()
             self._mark_stored()
-            self._count(COUNTED_AT_ONCE)
-            self._looked_at = self._now()
-            self.looking_takes_s = self._looked_at - began
+            self._count(COUNT_BATCH)
+            self._refreshed_at = self._now()
+            self.refresh_duration_s = self._refreshed_at - started_at
 
     def expire(self) -> None:
-        """Have the next `refresh` look into the stores, however recent the last look."""
-        self._looked_at = float("-inf")
+        """Make the next `refresh` read the stores, however recent the last one is."""
+        self._refreshed_at = float("-inf")
 
-    def note(self, outcome: Outcome) -> None:
-        """Take in an outcome that a reply told of. Never blocks on a store."""
+    def record(self, outcome: Outcome) -> None:
+        """Record an outcome from a reply. Never blocks on a store; other jobs' are ignored."""
         try:
             job_id, index = split_request_id(outcome.request_id)
         except ValueError:
@@ -127,13 +132,13 @@ class JobProgress:
                 self._mark(index, outcome)
 
     def forget(self, indexes: list[int]) -> None:
-        """Let outcomes be unknown that were removed, so that their images are tried again."""
+        """Forget the outcomes at these indexes: they were deleted for a retry."""
         with self._lock:
             for index in indexes:
                 self._forget(index)
 
     def summary(self) -> JobSummary:
-        """How far the job is, as far as is known; `refresh` at least once before."""
+        """Return the known progress. Call `refresh` at least once before."""
         assert self._job is not None
         with self._lock:
             counted = len(self._ok) + len(self._failed)
@@ -141,24 +146,37 @@ class JobProgress:
             return JobSummary(self._job, done, len(self._failed), is_counted=counted == done)
 
     def news(self, seen: IndexSet, limit: int) -> list[Outcome]:
-        """Outcomes whose places are not among those seen, in the order of places."""
-        with self._lock:
-            wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
-        return [one for one in self._read(wanted).values() if one is not None]
+        """Return outcomes that were not seen yet, sorted by index.
 
-    def images(self, *, after: int, limit: int, kind: Kind = "all") -> list[JobImage]:
-        """Some images of the job, in order: those behind a place, up to a number.
+        Args:
+            seen: The indexes of outcomes that were seen.
+            limit: The maximum number of outcomes.
 
         Raises:
             BackendError: A store failed.
-            MessageError: The manifest is mangled.
+        """
+        with self._lock:
+            wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
+        return [outcome for outcome in self._read(wanted).values() if outcome is not None]
+
+    def images(self, *, after: int, limit: int, kind: ImageFilter = "all") -> list[JobImage]:
+        """Return a page of the job's images, sorted by index. Call `refresh` at least once before.
+
+        Args:
+            after: Only images with a higher index; -1 for all.
+            limit: The maximum number of images.
+            kind: Only images in this state.
+
+        Raises:
+            BackendError: A store failed.
+            MessageError: The manifest is corrupt.
         """
         if kind in {"ok", "failed"}:
-            with self._looking:
+            with self._store_lock:
                 self._count(MAX_COUNTED)
         with self._lock:
-            places = self._places(kind, after)
-            wanted = [index for index, _ in zip(places, range(limit))]  # noqa: B905 - the range bounds it
+            indexes = self._indexes(kind, after)
+            wanted = [index for index, _ in zip(indexes, range(limit))]  # noqa: B905 - the range bounds it
             known = [index for index in wanted if index in self._known]
         found = self._read(known)
         anonymous = [index for index in wanted if found.get(index) is None]
@@ -171,11 +189,11 @@ class JobProgress:
         return images
 
     def image(self, index: int) -> JobImage | None:
-        """One image of the job; None if the job has none there."""
+        """Return the image at an index; None if there is none."""
         found = self.images(after=index - 1, limit=1) if index >= 0 else []
         return found[0] if found and found[0].index == index else None
 
-    def _places(self, kind: Kind, after: int) -> Iterator[int]:
+    def _indexes(self, kind: ImageFilter, after: int) -> Iterator[int]:
         assert self._job is not None
         nothing = IndexSet()
         if kind == "ok":
@@ -194,32 +212,32 @@ class JobProgress:
     def _mark_stored(self) -> None:
         stored = IndexSet()
         stamps: dict[int, float] = {}
-        for one in self._backend.outputs.list(outcomes_of(self.job_id)):
-            index = index_of_outcome(one.key)
+        for entry in self._backend.outputs.list(outcomes_of(self.job_id)):
+            index = index_of_outcome(entry.key)
             if index is None:
-                self._mark_refused(one.key)
+                self._mark_refused(entry.key)
                 continue
             stored.add(index)
             if index in self._failed:
-                stamps[index] = one.modified_at
-        for index in self._refused.places():
+                stamps[index] = entry.modified_at
+        for index in self._refused.indexes():
             stored.add(index)
         with self._lock:
             for index in list(stored.minus(self._known)):
                 self._known.add(index)
             for index in list(self._failed.minus(stored)):
-                self._forget(index)  # it was removed to be tried again, by whomever
+                self._forget(index)  # it was deleted for a retry, possibly by another process
             for index, stamp in stamps.items():
                 if self._failed_stamps.get(index) != stamp:
                     self._failed_stamps[index] = stamp
-                    self._failed.discard(index)  # it may be another one by now: read it again
+                    self._failed.discard(index)  # it may have been replaced: read it again
                     self._latest.pop(index, None)
 
     def _mark_refused(self, key: str) -> None:
-        """Count the images as failures that were refused together, if that is what a key is of."""
-        places = self._refused.learn(key)
+        """Count the images of a batch of refused images as failures; other keys are ignored."""
+        indexes = self._refused.load(key)
         with self._lock:
-            for index in places:
+            for index in indexes:
                 self._known.add(index)
                 self._failed.add(index)
 
@@ -239,7 +257,7 @@ class JobProgress:
             self._latest.popitem(last=False)
 
     def _count(self, limit: int) -> None:
-        """Read some outcomes of which nothing is known but that they are there."""
+        """Read up to `limit` outcomes that exist but have not been counted yet."""
         with self._lock:
             uncounted = [
                 index
@@ -249,14 +267,14 @@ class JobProgress:
         self._read(uncounted[:limit])
 
     def _read(self, indexes: list[int]) -> dict[int, Outcome | None]:
-        """Read outcomes, from several threads if the store is far away."""
+        """Read outcomes, in several threads if the store is slow."""
         with self._lock:
             found = {index: self._latest.get(index) for index in indexes}
         missing = [index for index, outcome in found.items() if outcome is None]
         began = self._now()
-        for place, index in enumerate(missing):
+        for number, index in enumerate(missing):
             found[index] = self._read_one(index)
-            if place == 0 and self._now() - began > SLOW_READ_S and len(missing) > READERS:
+            if number == 0 and self._now() - began > SLOW_READ_S and len(missing) > READERS:
                 rest = missing[1:]
                 with ThreadPoolExecutor(READERS) as readers:
                     found |= zip(rest, readers.map(self._read_one, rest), strict=True)
@@ -280,14 +298,16 @@ class JobProgress:
             return None
 
     def _names(self, indexes: list[int]) -> dict[int, str]:
-        """The names of images, from the manifest; which page holds which places is kept."""
+        """Read the names of images from the manifest; the pages' index ranges are cached."""
         names: dict[int, str] = {}
         if not indexes:
             return names
         first, last = indexes[0], indexes[-1]
-        with self._looking:
+        with self._store_lock:
             for entries in self._pages_between(first, last):
-                names |= {one.index: one.name for one in entries if first <= one.index <= last}
+                names |= {
+                    entry.index: entry.name for entry in entries if first <= entry.index <= last
+                }
         return names
 
     def _pages_between(self, first: int, last: int) -> Iterator[list[ManifestEntry]]:
@@ -297,10 +317,10 @@ class JobProgress:
         read_up_to = self._pages[-1][0] if self._pages else ""
         if self._pages and self._pages[-1][2] > last:
             return
-        for one in self._backend.records.list(manifest_prefix(self.job_id), after=read_up_to):
-            entries = list(decode_page(self._backend.records.get(one.key)))
+        for page in self._backend.records.list(manifest_prefix(self.job_id), after=read_up_to):
+            entries = list(decode_page(self._backend.records.get(page.key)))
             if entries:
-                self._pages.append((one.key, entries[0].index, entries[-1].index + 1))
+                self._pages.append((page.key, entries[0].index, entries[-1].index + 1))
                 yield entries
                 if entries[-1].index >= last:
                     return

@@ -1,4 +1,4 @@
-"""The jobs that somebody looks at, each as one view that all who look share."""
+"""A cache of job progress, shared by all callers of a process."""
 
 import threading
 import time
@@ -13,11 +13,11 @@ MAX_VIEWS = 256
 
 
 class JobProgressCache:
-    """The views that this process holds, the latest few hundred. Thread-safe.
+    """An LRU cache of `JobProgress`, at most `MAX_VIEWS` of them. Thread-safe.
 
     Args:
         backend: The deployment.
-        now: Gives monotonic seconds.
+        now: Returns monotonic seconds.
     """
 
     def __init__(self, backend: Backend, now: Callable[[], float] = time.monotonic) -> None:
@@ -27,10 +27,15 @@ class JobProgressCache:
         self._lock = threading.Lock()
 
     def view(self, job_id: str, *, older_than_s: float = 0.0) -> JobProgress:
-        """A job's view, refreshed unless that was done less than that long ago.
+        """Return a job's progress, refreshed if it is too old.
+
+        Args:
+            job_id: The job.
+            older_than_s: The maximum age, in seconds; 0 always refreshes.
 
         Raises:
             JobNotFoundError: There is no such job.
+            MessageError: The job's record, its manifest or a batch of refused images is corrupt.
             BackendError: A store failed.
         """
         with self._lock:
@@ -49,12 +54,12 @@ class JobProgressCache:
         return view
 
     def forget(self, job_id: str) -> None:
-        """Let go of the view of a job that was deleted."""
+        """Remove a deleted job from the cache. Idempotent."""
         with self._lock:
             self._views.pop(job_id, None)
 
     def expire(self, job_id: str) -> None:
-        """Say that a job has just changed: the next look at it is a fresh one."""
+        """Make the next `view` of a job refresh it, because it has just changed."""
         with self._lock:
             view = self._views.get(job_id)
         if view is not None:

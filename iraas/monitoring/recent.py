@@ -1,4 +1,4 @@
-"""What happened last: jobs and the controller's decisions, the latest first."""
+"""Recent jobs and recent decisions of the controller, latest first."""
 
 from collections import deque
 from collections.abc import Callable
@@ -18,10 +18,16 @@ MAX_AGE_S = 10.0
 def recent_decisions(
     backend: Backend, clock: Callable[[], float], *, count: int, look_back_s: float = DAY_S
 ) -> list[ScalingDecision]:
-    """The controller's decisions that changed something, the latest first.
+    """Return the controller's recent decisions that changed something, latest first.
+
+    Args:
+        backend: The deployment.
+        clock: Returns seconds since the epoch.
+        count: The maximum number of decisions.
+        look_back_s: Their maximum age, in seconds.
 
     Raises:
-        BackendError: The records failed.
+        BackendError: The records store failed.
     """
     found = []
     for key in _latest(backend, DECISIONS, clock() - look_back_s, count):
@@ -34,13 +40,20 @@ def recent_decisions(
 
 def recent_jobs(
     backend: Backend,
-    board: JobProgressCache,
+    progress: JobProgressCache,
     clock: Callable[[], float],
     *,
     count: int,
     look_back_s: float = 7 * DAY_S,
 ) -> list[JobSummary]:
-    """The jobs that were sent last, the latest first; their progress may be some seconds old.
+    """Return the recent jobs, latest first; their progress may be `MAX_AGE_S` seconds old.
+
+    Args:
+        backend: The deployment.
+        progress: The cache of the jobs' progress.
+        clock: Returns seconds since the epoch.
+        count: The maximum number of jobs.
+        look_back_s: Their maximum age, in seconds.
 
     Raises:
         BackendError: A store failed.
@@ -50,14 +63,14 @@ def recent_jobs(
         job_id = key[len(JOBS) : -len(".json")]
         try:
             if is_job_id(job_id):
-                found.append(board.view(job_id, older_than_s=MAX_AGE_S).summary())
+                found.append(progress.view(job_id, older_than_s=MAX_AGE_S).summary())
         except (JobNotFoundError, MessageError):
             continue
     return found
 
 
 def _latest(backend: Backend, prefix: str, since: float, count: int) -> list[str]:
-    """The last keys under a prefix whose names begin with the time they were made."""
+    """Return the last `count` keys under a prefix whose names are ULIDs, latest first."""
     after = f"{prefix}{new_ulid(max(0.0, since), lambda _: 0)}"
-    keys = deque((one.key for one in backend.records.list(prefix, after=after)), maxlen=count)
-    return list(reversed(keys))
+    entries = deque(backend.records.list(prefix, after=after), maxlen=count)
+    return [entry.key for entry in reversed(entries)]

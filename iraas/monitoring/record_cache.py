@@ -1,5 +1,5 @@
-"""Records under a prefix, each read once: those of workers and instances that are gone stay as they
-are, and soon are most of them.
+"""A read cache of records: those of terminated workers and instances never change, and they are
+soon the majority.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,20 +11,18 @@ from iraas.errors import MessageError, ObjectNotFoundError
 Record = TypeVar("Record")
 
 SETTLED_S = 60.0
-"""A record that was written less long ago may change without another time of writing: some stores
-count in seconds, and clocks differ."""
+"""Records younger than this are not cached: they may change without a new modification time,
+because some stores count in whole seconds and clocks differ."""
 
 
 class RecordCache(Generic[Record]):
-    """Reads all records of one kind, again and again, without fetching again what has not changed.
-
-    Not thread-safe.
+    """Reads all records under a prefix without fetching unchanged ones again. Not thread-safe.
 
     Args:
         store: The records store.
-        prefix: Where they lie.
-        decode: Reads one; a `MessageError` of it has that one passed over.
-        clock: Gives seconds since the epoch.
+        prefix: The prefix of their keys.
+        decode: Decodes a record; those for which it raises `MessageError` are skipped.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
@@ -41,7 +39,7 @@ class RecordCache(Generic[Record]):
         self._known: dict[tuple[str, int, float], Record | None] = {}
 
     def read(self) -> list[Record]:
-        """All records that can be read, by key.
+        """Return all readable records, sorted by key.
 
         Raises:
             BackendError: The store failed.
@@ -51,10 +49,10 @@ class RecordCache(Generic[Record]):
     def _records(self) -> Iterator[Record | None]:
         settled: dict[tuple[str, int, float], Record | None] = {}
         now = self._clock()
-        for one in self._store.list(self._prefix):
-            version = (one.key, one.size_bytes, one.modified_at)
-            record = self._known[version] if version in self._known else self._get(one.key)
-            if now - one.modified_at > SETTLED_S:
+        for entry in self._store.list(self._prefix):
+            version = (entry.key, entry.size_bytes, entry.modified_at)
+            record = self._known[version] if version in self._known else self._get(entry.key)
+            if now - entry.modified_at > SETTLED_S:
                 settled[version] = record
             yield record
         self._known = settled

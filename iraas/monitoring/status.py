@@ -1,4 +1,4 @@
-"""The state of a deployment, rebuilt from its queues, its records and its fleet at each call."""
+"""The status of a deployment, rebuilt from its queues, records and fleet at each call."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,21 +12,21 @@ from iraas.monitoring.costs import CostTracker
 from iraas.monitoring.record_cache import RecordCache
 
 FRESH_S = 20.0
-"""A worker started by hand that said nothing for longer is not counted as being there."""
+"""A manually started worker without a heartbeat for longer is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker that is there, or on its way.
+    """A worker that is running or booting.
 
     Attributes:
         worker_id: Its id.
         state: ``booting``, ``starting``, ``running``, ``draining`` or ``stopping``.
-        age_s: Since its launch, or its start if nobody launched it.
-        kind: What it runs on: an instance type, ``process``, or ``by hand``.
+        age_s: Seconds since its launch, or since its start if it was started manually.
+        kind: Its instance type, ``process``, or ``by hand``.
         pricing: ``on-demand``, ``spot`` or ``free``.
-        done: Outcomes it stored.
-        images_per_s: Its rate of late.
+        done: Outcomes that it stored.
+        images_per_s: Its recent throughput.
     """
 
     worker_id: str
@@ -40,14 +40,14 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class MachineStatus:
-    """An instance that is no worker's, but costs money.
+    """An instance that runs no worker, but costs money.
 
     Attributes:
         instance_id: Its id.
-        role: What it is there for: ``web`` or ``builder``.
+        role: Its purpose: ``web`` or ``builder``.
         state: ``booting``, ``running`` or ``stopping``.
-        age_s: Since its launch.
-        kind: Its type.
+        age_s: Seconds since its launch.
+        kind: Its instance type.
         pricing: ``on-demand``, ``spot`` or ``free``.
     """
 
@@ -61,27 +61,27 @@ class MachineStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A deployment at one moment. Times are seconds since the epoch.
+    """The status of a deployment at one time. Times are seconds since the epoch.
 
     Attributes:
         deployment: Its name.
         backend: Its backend.
-        at: When this was seen.
-        queue: The request queue.
+        at: The time of this status.
+        queue: The request queue's depth.
         dead_letters: Messages in the dead-letter queue.
-        workers: The workers, the oldest first.
-        done: Outcomes that workers stored, as they last told of themselves, those included that
-            left. What a worker did between its last record and its violent end is missing, and so
-            is every outcome that no worker stored: that of an image which the requester refused.
+        workers: The workers, oldest first.
+        done: Outcomes that workers stored, by their last heartbeats, exited workers included.
+            Outcomes between a worker's last heartbeat and a crash are missing, and so are those
+            that no worker stored: images that the requester refused.
         failed: Failures among them.
-        images_per_s: What all workers do together.
-        spent_usd: What its instances have cost so far, estimated.
-        hour_usd: What an hour of the instances that are there costs.
-        per_thousand_usd: What a thousand images have cost so far; None if there are none yet.
-        controller: Who acts as the controller; empty if nobody does.
-        decision: What the controller decided last; None if it never did.
-        machines: The instances that are no workers', the oldest first.
-        unpriced: Kinds of instances without a price; they count as the dearest kind.
+        images_per_s: The throughput of all workers together.
+        spent_usd: The estimated costs of its instances so far.
+        hour_usd: The price of the existing instances per hour.
+        per_thousand_usd: The cost of a thousand images so far; None if there are none yet.
+        controller: The holder of the controller's lease; empty if nobody holds it.
+        decision: The controller's last decision; None if there is none.
+        machines: The instances that run no worker, oldest first.
+        unpriced: Instance types without a price; they count as the most expensive type.
     """
 
     deployment: str
@@ -102,49 +102,53 @@ class Status:
     unpriced: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The status as a JSON object."""
+        """Convert to a JSON object."""
         return asdict(self)
 
 
 class StatusCache:
-    """What need not be read anew at each look: records of what is gone. Not thread-safe."""
+    """The state that `take_status` reuses between calls: cached records. Not thread-safe.
+
+    Args:
+        backend: The deployment.
+        clock: Returns seconds since the epoch.
+    """
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
-        """Remember nothing yet of a deployment; `clock` gives seconds since the epoch."""
         self.workers = RecordCache(backend.records, WORKERS, decode_worker, clock)
-        self.spend = CostTracker(backend, backend.pricing, clock)
+        self.costs = CostTracker(backend, backend.pricing, clock)
 
 
 def take_status(
     backend: Backend,
     deployment: str,
     clock: Callable[[], float],
-    memory: StatusCache | None = None,
+    cache: StatusCache | None = None,
 ) -> Status:
-    """Look at a deployment.
+    """Query the status of a deployment.
 
     Args:
         backend: The deployment.
         deployment: Its name.
-        clock: Gives seconds since the epoch.
-        memory: What earlier looks at it remember; None for a single look.
+        clock: Returns seconds since the epoch.
+        cache: Reused between calls to read fewer records; None for a single call.
 
     Raises:
-        BackendError: A part of it could not be asked.
+        BackendError: A part of the deployment could not be queried.
     """
     now = clock()
-    memory = memory or StatusCache(backend, clock)
-    records = {one.worker_id: one for one in memory.workers.read()}
-    instances = {one.instance_id: one for one in backend.fleet.instances()}
+    cache = cache or StatusCache(backend, clock)
+    records = {record.worker_id: record for record in cache.workers.read()}
+    instances = {instance.instance_id: instance for instance in backend.fleet.instances()}
     workers = [_in_fleet(one, records.get(name), now) for name, one in instances.items()]
     workers += [
         _manual(record, now)
         for name, record in records.items()
         if name not in instances and _is_there(record, now)
     ]
-    others = backend.fleet.others()
+    others = backend.fleet.non_worker_instances()
     billed = [*instances.values(), *others]
-    spent = memory.spend.spent(billed)
+    spent = cache.costs.spent(billed)
     done = sum(record.done for record in records.values())
     return Status(
         deployment=deployment,
@@ -167,7 +171,7 @@ def take_status(
 
 
 def _is_there(record: WorkerRecord, now: float) -> bool:
-    """Whether a worker outside the fleet is there. One of the fleet that is not in it is gone."""
+    """Return whether a worker that is not in the fleet is running: only a manual one can be."""
     has_left = record.state in {"gone", "broken"}
     return record.manual and not has_left and now - record.beat_at < FRESH_S
 
@@ -187,14 +191,14 @@ def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> Wo
     )
 
 
-def _machine(one: Instance, now: float) -> MachineStatus:
+def _machine(instance: Instance, now: float) -> MachineStatus:
     return MachineStatus(
-        instance_id=one.instance_id,
-        role=one.role,
-        state=one.state.value,
-        age_s=round(max(0.0, now - one.launched_at), 1),
-        kind=one.kind,
-        pricing=one.pricing,
+        instance_id=instance.instance_id,
+        role=instance.role,
+        state=instance.state.value,
+        age_s=round(max(0.0, now - instance.launched_at), 1),
+        kind=instance.kind,
+        pricing=instance.pricing,
     )
 
 
@@ -211,7 +215,7 @@ def _manual(record: WorkerRecord, now: float) -> WorkerStatus:
 
 
 def last_decision(backend: Backend) -> ScalingDecision | None:
-    """What the controller decided last, if it ever did."""
+    """Return the controller's last decision; None if there is none, or its record is corrupt."""
     try:
         return decode_decision(backend.records.get(LAST_DECISION))
     except (ObjectNotFoundError, MessageError):

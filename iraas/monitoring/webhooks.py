@@ -1,7 +1,8 @@
-"""Telling somebody when a job is done: noted in the records, so that it outlives the process.
+"""Webhooks: notifications that a job is done, persisted in the records store.
 
-At least once: whoever is told twice knows it by the job's id. A process that works on a webhook
-renews its claim; when it dies, the claim runs out and another process takes the webhook over.
+Delivery is at least once; the receiver can deduplicate by the job's id. A process that works on a
+webhook renews its claim; when the process dies, the claim expires and another process takes the
+webhook over.
 """
 
 import json
@@ -19,25 +20,25 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 8
 CLAIM_S = 180.0
 RENEW_S = 60.0
-LOOK_S = 2.0
-FIRST_PAUSE_S = 2.0
-LONGEST_LIFE_S = 7 * 86_400.0
+MAX_PROGRESS_AGE_S = 2.0
+FIRST_RETRY_S = 2.0
+MAX_AGE_S = 7 * 86_400.0
 
 Deliver = Callable[[str, bytes], None]
-"""Posts a body to a URL; raises OSError if it was not taken."""
+"""Posts a body to a URL; raises OSError if it was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Whom to tell of a job's end.
+    """The record of a webhook.
 
     Attributes:
         job_id: The job.
-        url: Where to post; checked by whoever accepted it.
+        url: The URL to post to; validated when the webhook was accepted.
         created_at: Seconds since the epoch.
-        claimed_until: Until when its process has it to itself, in seconds since the epoch.
-        attempts: How often it was tried in vain.
-        due_at: When it is tried next, in seconds since the epoch.
+        claimed_until: When the process's claim expires, in seconds since the epoch.
+        attempts: The number of failed attempts.
+        due_at: The time of the next attempt, in seconds since the epoch.
     """
 
     job_id: str
@@ -48,41 +49,45 @@ class Webhook:
     due_at: float = 0.0
 
     def encode(self) -> bytes:
-        """The webhook as JSON."""
+        """Encode the record as JSON."""
         return json.dumps(asdict(self)).encode()
 
 
 class WebhookDispatcher:
-    """Looks after the webhooks of this process, and those that nobody else looks after.
+    """Delivers the webhooks that this process claimed, and takes over abandoned ones.
 
     One thread calls `run`; `add` may be called from another.
 
     Args:
         backend: The deployment.
-        board: Knows how far jobs are.
-        deliver: Posts.
-        clock: Gives seconds since the epoch.
+        progress: The cache of the jobs' progress.
+        deliver: Posts a body to a URL.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
         self,
         backend: Backend,
-        board: JobProgressCache,
+        progress: JobProgressCache,
         deliver: Deliver,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
-        self._board = board
+        self._progress = progress
         self._deliver = deliver
         self._clock = clock
         self._own: dict[str, Webhook] = {}
         self._adopted_at = float("-inf")
 
     def add(self, job_id: str, url: str) -> None:
-        """Have somebody told when a job is done.
+        """Register a webhook for a job; replaces an earlier one.
+
+        Args:
+            job_id: The job.
+            url: The URL to post to, validated.
 
         Raises:
-            BackendError: The records failed.
+            BackendError: The records store failed.
         """
         now = self._clock()
         webhook = Webhook(job_id, url, now, claimed_until=now + CLAIM_S)
@@ -90,10 +95,11 @@ class WebhookDispatcher:
         self._own[job_id] = webhook
 
     def run(self) -> None:
-        """Tell of the jobs that are done. Call it every few seconds.
+        """Deliver the webhooks of finished jobs. Call it every few seconds.
 
         Raises:
-            BackendError: A store failed; the next call goes on.
+            MessageError: A job's record, its manifest or a batch of refused images is corrupt.
+            BackendError: A store failed; the next call continues.
         """
         now = self._clock()
         if now - self._adopted_at > RENEW_S:
@@ -103,28 +109,29 @@ class WebhookDispatcher:
             if webhook.claimed_until - now < CLAIM_S - RENEW_S:
                 self._keep(replace(webhook, claimed_until=now + CLAIM_S))
             if webhook.due_at <= now:
-                self._look(webhook)
+                self._poll(webhook)
 
     def _adopt(self) -> None:
-        """Take over the webhooks whose process is gone."""
-        for one in self._backend.records.list(WEBHOOKS):
+        """Take over the webhooks whose claim has expired."""
+        for entry in self._backend.records.list(WEBHOOKS):
             try:
-                webhook = Webhook(**json.loads(self._backend.records.get(one.key)))
+                webhook = Webhook(**json.loads(self._backend.records.get(entry.key)))
             except (ObjectNotFoundError, ValueError, TypeError):
                 continue
             if webhook.job_id not in self._own and webhook.claimed_until < self._clock():
                 self._keep(replace(webhook, claimed_until=self._clock() + CLAIM_S))
 
-    def _look(self, webhook: Webhook) -> None:
+    def _poll(self, webhook: Webhook) -> None:
         try:
-            summary = self._board.view(webhook.job_id, older_than_s=LOOK_S).summary()
+            view = self._progress.view(webhook.job_id, older_than_s=MAX_PROGRESS_AGE_S)
+            summary = view.summary()
         except JobNotFoundError:
             self._drop(webhook)
             return
         if summary.state in {"done", "cancelled"}:
             counts = {"total": summary.job.total, "done": summary.done, "failed": summary.failed}
             self._try({"job_id": webhook.job_id, "state": summary.state, **counts}, webhook)
-        elif self._clock() - webhook.created_at > LONGEST_LIFE_S:
+        elif self._clock() - webhook.created_at > MAX_AGE_S:
             self._drop(webhook)
 
     def _try(self, event: dict[str, Any], webhook: Webhook) -> None:
@@ -136,7 +143,7 @@ class WebhookDispatcher:
             if attempts >= MAX_ATTEMPTS:
                 self._drop(webhook)
             else:
-                due_at = self._clock() + FIRST_PAUSE_S * 2**attempts
+                due_at = self._clock() + FIRST_RETRY_S * 2**attempts
                 self._keep(replace(webhook, attempts=attempts, due_at=due_at))
         else:
             self._drop(webhook)

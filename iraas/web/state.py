@@ -221,7 +221,7 @@ class AppState:
 
     def _all_rounds(self) -> list[PeriodicTask]:
         rounds = [
-            PeriodicTask(NOTE_S, self.singles.write_down),
+            PeriodicTask(NOTE_S, self.singles.flush),
             PeriodicTask(DEPTH_S, self._sample_depth),
             PeriodicTask(SAMPLE_S, self._sample_status),
             PeriodicTask(TRIM_S, self.heap.run),
@@ -238,14 +238,14 @@ class AppState:
             accepted = admission.accepted
             depth = self.backend.requests.depth()
             admission.sampled(depth.total, accepted)
-            self.history.saw(depth)
+            self.history.record_depth(depth)
 
     def _sample_status(self) -> None:
         accepted = self.admission.accepted
         status = self.status.latest(older_than_s=0.5)
         self.admission.sampled(status.queue.total, accepted)
         self.admission.moves_at(status.images_per_s)
-        self.history.note(sample_of(status))
+        self.history.record(sample_of(status))
 
     def _slow_rounds(self) -> list[PeriodicTask]:
         """What may take long, and must not hold up the others."""

@@ -20,7 +20,7 @@ def alive(fleet: Fleet) -> set[str]:
 def test_a_fresh_fleet_is_empty(fleet: Fleet) -> None:
     assert fleet.capacity == CAPACITY
     assert fleet.instances() == []
-    assert fleet.others() == []
+    assert fleet.non_worker_instances() == []
 
 
 def test_launched_instances_are_there_at_once(fleet: Fleet) -> None:

@@ -109,7 +109,7 @@ class SubprocessFleet:
         self._stopping &= {instance.instance_id for instance in instances}
         return instances
 
-    def others(self) -> list[Instance]:
+    def non_worker_instances(self) -> list[Instance]:
         """None: whatever else runs on this machine costs nothing."""
         return []
 

@@ -84,7 +84,7 @@ class MemoryFleet:
             for instance_id, at in there
         ]
 
-    def others(self) -> list[Instance]:
+    def non_worker_instances(self) -> list[Instance]:
         """None."""
         return []
 

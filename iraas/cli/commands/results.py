@@ -51,14 +51,14 @@ def results(
     from iraas.cli.output.export import saving  # noqa: PLC0415 - not for --help
     from iraas.cli.output.outcomes import OutcomePrinter  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import get_job, outcomes  # noqa: PLC0415 - not for --help
+    from iraas.jobs.store import get_job, iter_outcomes  # noqa: PLC0415 - not for --help
 
     if timeout is not None and not follow:
         raise UsageError("--timeout is for --follow", remedy="Give both, or neither.")
     with open_backend(resolved.settings) as backend:
         found = get_job(backend, check_job_id(job))
         report = OutcomePrinter(as_json=as_json)
-        source = _followed(backend, found, timeout) if follow else outcomes(backend, found)
+        source = _followed(backend, found, timeout) if follow else iter_outcomes(backend, found)
         with saving(save) as write:
             for outcome in source:
                 report.count(outcome)
@@ -85,7 +85,7 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
         looked_at = began
         while True:
-            for outcome in follower.stored():
+            for outcome in follower.read_stored():
                 heard = looked_at
                 failures += outcome.prediction is None
                 yield outcome

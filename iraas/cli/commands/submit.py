@@ -151,7 +151,7 @@ def _pictures(
         lists = [stack.enter_context(_open_list(source)) for source in sources]
         named = [path for path in paths if path != "-"]
         links = SkippedLinks()
-        found = find_images(named, lists, follow_links=follow_links, skipped=links.add)
+        found = find_images(named, lists, follow_links=follow_links, on_skipped=links.add)
         yield links.told_after(found)
 
 
@@ -170,7 +170,7 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator["ImageFile"]]
     from iraas.client.outcome_ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
     from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
     from iraas.core.jobs import ImageFile  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import get_job, manifest, stored_indexes  # noqa: PLC0415 - as above
+    from iraas.jobs.store import get_job, iter_manifest, stored_indexes  # noqa: PLC0415 - as above
 
     with open_backend(settings) as backend:
         job = get_job(backend, check_job_id(resume))
@@ -179,7 +179,7 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator["ImageFile"]]
             concluded.mark(index)
         yield (
             ImageFile(one.name, one.path, one.folder)
-            for one in manifest(backend, job)
+            for one in iter_manifest(backend, job)
             if not concluded.has(one.index)
         )
 

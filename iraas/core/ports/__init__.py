@@ -1,6 +1,6 @@
-"""What the services need of a backend, as small protocols. Their docstrings are the contract.
+"""The ports: small protocols between the services and a backend. Their docstrings are the contract.
 
-One suite, ``tests/contract``, holds every adapter to them: memory, local and aws.
+One suite, ``tests/contract``, checks every adapter against them: memory, local and aws.
 """
 
 from iraas.core.ports.backend import Backend, Resource, Stack

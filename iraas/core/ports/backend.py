@@ -1,4 +1,4 @@
-"""A backend as a whole: a deployment's queues, stores and fleet, and what it is made of."""
+"""A backend as a whole: a deployment's queues, stores and fleet, and its resources."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,14 +10,14 @@ from iraas.core.ports.stores import ObjectStore, Storage
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Something that a deployment is made of.
+    """A resource of a deployment.
 
     Attributes:
-        kind: What it is: ``queue``, ``bucket``, ``folder``, ``instance`` …
+        kind: Its kind: ``queue``, ``bucket``, ``folder``, ``instance`` …
         name: Its name.
-        exists: Whether it is there now.
-        detail: What else a person may want to know: its size, its cost.
-        is_data: Whether a teardown that keeps the data keeps it.
+        exists: Whether it exists now.
+        detail: Further information for people, such as its size or cost.
+        is_data: Whether ``teardown(keep_data=True)`` keeps it.
     """
 
     kind: str
@@ -28,27 +28,30 @@ class Resource:
 
 
 class Stack(Protocol):
-    """A deployment's resources, made and removed as a whole; found by name and tag, never by a
+    """A deployment's resources, created and removed as a whole; found by name and tag, never by a
     state file.
     """
 
     def plan(self) -> list[Resource]:
-        """What a deployment is made of, there or not."""
+        """List the resources of the deployment, whether they exist or not."""
         ...
 
     def provision(self) -> None:
-        """Make what is missing. Idempotent; after a failure, call it again."""
+        """Create the missing resources. Idempotent; after a failure, call it again."""
         ...
 
     def teardown(self, *, keep_data: bool = False) -> None:
-        """End all workers, then remove everything of the deployment, the stores too unless
-        `keep_data`. Never touches what it did not make. Idempotent.
+        """Terminate all workers, then remove the deployment's resources. Never touches a resource
+        that it did not create. Idempotent.
+
+        Args:
+            keep_data: Whether to keep the stores.
         """
         ...
 
 
 class Backend(Protocol):
-    """A deployment on one backend, ready to use. Opening one makes no call yet."""
+    """A deployment on one backend, ready to use. Opening one makes no remote call."""
 
     @property
     def name(self) -> str:
@@ -82,12 +85,12 @@ class Backend(Protocol):
 
     @property
     def records(self) -> ObjectStore:
-        """Jobs, manifests, workers' records and decisions."""
+        """The records store: jobs, manifests, workers' records, decisions."""
         ...
 
     @property
     def storage(self) -> Storage:
-        """The space that images take."""
+        """The disk space used by images."""
         ...
 
     @property
@@ -102,14 +105,14 @@ class Backend(Protocol):
 
     @property
     def stack(self) -> Stack:
-        """The resources as a whole."""
+        """The deployment's resources as a whole."""
         ...
 
     @property
     def pricing(self) -> Pricing:
-        """What its instances cost."""
+        """The prices of its instances."""
         ...
 
     def close(self) -> None:
-        """Let go of connections and files. Idempotent."""
+        """Close connections and files. Idempotent."""
         ...

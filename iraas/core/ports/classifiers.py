@@ -1,4 +1,4 @@
-"""Classifiers: a model in memory."""
+"""Classifiers: models loaded into memory."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -8,7 +8,7 @@ from iraas.errors import ImageError
 
 
 class Classifier(Protocol):
-    """A model in memory. For one thread at a time."""
+    """A model loaded into memory. Not thread-safe."""
 
     @property
     def model_id(self) -> str:
@@ -17,18 +17,20 @@ class Classifier(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many images `classify` takes best at once."""
+        """The best number of images for one `classify` call."""
         ...
 
     def classify(self, images: Sequence[bytes]) -> Iterable[Prediction | ImageError]:
-        """Classify images; the results come in the same order, each as soon as it is known.
+        """Classify images lazily: each result is yielded as soon as it is known.
 
-        Take them all before the next call.
-
-        An image that cannot be classified gives the error that says why, and hurts no other. A
-        `DecoderCrashError` among them is for people to look at.
+        The results must be consumed before the next call. An image that cannot be classified yields
+        an error and does not affect the others.
 
         Args:
-            images: Whole files, as they were sent.
+            images: Whole image files, as they were sent.
+
+        Returns:
+            A prediction or an error for each image, in the same order. A `DecoderCrashError` should
+            be brought to a person's attention.
         """
         ...

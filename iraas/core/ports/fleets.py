@@ -1,4 +1,4 @@
-"""Fleets: the machines that run workers, who may launch them, and what they cost."""
+"""Fleets: the instances that run workers, the controller's lease, and the instances' prices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class InstanceState(Enum):
-    """The life of an instance, as far as the fleet can see it."""
+    """The lifecycle state of an instance, as far as the fleet knows."""
 
     BOOTING = "booting"
     RUNNING = "running"
@@ -16,15 +16,15 @@ class InstanceState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine of the fleet (locally: a process) that runs one worker.
+    """A machine (locally: a process) that runs one worker.
 
     Attributes:
-        instance_id: Its id, which is its worker's id.
-        state: As far as the fleet knows. Whether the worker in it works is in its record.
+        instance_id: Its id, which is also its worker's id.
+        state: Its state as far as the fleet knows; the worker's own state is in its record.
         launched_at: Seconds since the epoch.
-        kind: What it is: an instance type, or ``process``.
+        kind: Its instance type, or ``process``.
         pricing: ``on-demand``, ``spot`` or ``free``.
-        role: ``worker``, or what else it is there for.
+        role: ``worker``, or another purpose such as ``web``.
     """
 
     instance_id: str
@@ -37,11 +37,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What came of a launch.
+    """The result of a launch.
 
     Attributes:
-        launched: The ids of the instances that are on their way.
-        shortfall: Why there are fewer than asked for; empty if there are not.
+        launched: The ids of the launched instances.
+        shortfall: Why there are fewer than requested; empty if there are not.
     """
 
     launched: tuple[str, ...]
@@ -49,10 +49,10 @@ class Launch:
 
 
 class Fleet(Protocol):
-    """The machines that run the workers: a fixed number of slots, at most one instance in each.
+    """The instances that run the workers: a fixed number of slots, at most one instance in each.
 
-    Slots are what holds the cap: however many controllers launch at the same moment, a slot is
-    filled once. An instance ends by itself when its worker leaves.
+    Slots enforce the cap: however many controllers launch at the same time, a slot is filled once.
+    An instance terminates by itself when its worker exits.
     """
 
     @property
@@ -61,73 +61,89 @@ class Fleet(Protocol):
         ...
 
     def launch(self, count: int) -> Launch:
-        """Launch instances into free slots, up to that many. Does not wait for their workers.
+        """Launch instances into free slots. Does not wait for their workers.
 
-        Whoever holds the lease calls it at each look, if only to launch none: a fleet may then
-        write down what has become clear of earlier launches.
+        The holder of the lease calls it at each poll, even with a count of 0, so that the fleet can
+        record the results of earlier launches.
+
+        Args:
+            count: The number of instances to launch; there may be fewer free slots.
         """
         ...
 
     def instances(self) -> list[Instance]:
-        """The instances that exist, those included that are still booting or stopping."""
+        """List the existing instances, including those that are booting or stopping."""
         ...
 
-    def others(self) -> list[Instance]:
-        """The deployment's instances that are not of the fleet, such as the web tier's: they cost
+    def non_worker_instances(self) -> list[Instance]:
+        """List the deployment's instances outside the fleet, such as the web tier's: they cost
         money, too.
         """
         ...
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """End instances, whatever they are doing; what they held returns after its lease.
-        Idempotent: an instance that is gone is no error.
+        """Terminate instances at once; their messages become visible when their leases end.
+        Idempotent: a terminated instance is not an error.
         """
         ...
 
 
 class ControllerLease(Protocol):
-    """The right to act as a deployment's controller. Safety does not hang on it: slots do."""
+    """The right to act as a deployment's controller. Safety depends on the slots, not on it."""
 
     def hold(self) -> bool:
-        """Take the lease, or keep it; True while this object holds it. Call it before each act."""
+        """Acquire or renew the lease; return whether this object holds it. Call it before each
+        action.
+        """
         ...
 
     def release(self) -> None:
-        """Let somebody else have it. Idempotent."""
+        """Release the lease. Idempotent."""
         ...
 
     def holder(self) -> str:
-        """Who holds it, for people; empty if nobody does."""
+        """Return the holder's display name; empty if nobody holds it."""
         ...
 
 
 class Pricing(Protocol):
-    """What instances cost, as far as can be estimated."""
+    """Estimated prices of instances. A type without a price counts as the most expensive one."""
 
     def hour_usd(self, kind: str, pricing: str) -> float:
-        """Dollars for an hour of an instance. A kind without a price counts as the dearest one."""
+        """Return the price of an instance, in US dollars per hour.
+
+        Args:
+            kind: The instance type.
+            pricing: ``on-demand``, ``spot`` or ``free``.
+        """
         ...
 
     def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
-        """Dollars for an instance that ran so long, by the rules of the bill; as `hour_usd`."""
+        """Return the cost of an instance by the billing rules, in US dollars.
+
+        Args:
+            kind: The instance type.
+            pricing: ``on-demand``, ``spot`` or ``free``.
+            seconds: How long it ran.
+        """
         ...
 
     def has_price(self, kind: str) -> bool:
-        """Whether a kind of instance has a price of its own."""
+        """Return whether an instance type has a price of its own."""
         ...
 
 
 class NoCost:
-    """The `Pricing` of what costs nothing."""
+    """A `Pricing` of zero for everything."""
 
     def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's
-        """Nothing."""
+        """Return 0."""
         return 0.0
 
     def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
-        """Nothing."""
+        """Return 0."""
         return 0.0
 
     def has_price(self, kind: str) -> bool:  # noqa: ARG002 - the port's
-        """It has: nothing."""
+        """Return True."""
         return True

@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a listing tells of an object. `modified_at` is in seconds since the epoch."""
+    """An entry of a listing. `modified_at` is in seconds since the epoch."""
 
     key: str
     size_bytes: int
@@ -16,12 +16,12 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class StorageUsage:
-    """How much images take, and how much room is left. None: the backend does not tell.
+    """The disk space that images use. None: unknown to the backend.
 
     Attributes:
-        used_bytes: What the input store and the request queue take, about.
-        free_bytes: What may still be written where they lie.
-        total_bytes: The size of the disk where they lie.
+        used_bytes: The approximate size of the input store and the request queue.
+        free_bytes: The free space on their disk.
+        total_bytes: The size of their disk.
     """
 
     used_bytes: int | None = None
@@ -30,56 +30,66 @@ class StorageUsage:
 
 
 class Storage(Protocol):
-    """The space that a deployment's images take. Methods may be called from several threads.
+    """The disk space that a deployment's images use. Thread-safe.
 
     Raises (all methods):
-        BackendUnavailableError: It cannot be told for now.
+        BackendUnavailableError: Temporarily unknown.
     """
 
     def usage(self) -> StorageUsage:
-        """How much is used and free. Cheap enough to be asked several times a second; counts what
-        all processes of the deployment store. A process that was killed while it stored something
-        may leave the count wrong by that much until the next `recount`.
+        """Return the used and free space, counting all processes of the deployment.
+
+        Cheap enough for several calls per second. A process that was killed while it stored an
+        object may leave the count wrong by that object until the next `recount`.
         """
         ...
 
     def recount(self) -> None:
-        """Count anew what is stored; takes as long as listing it. Others may go on meanwhile."""
+        """Count the stored objects from scratch; takes as long as listing them. Other processes may
+        continue meanwhile.
+        """
         ...
 
 
 class UncountedStorage:
-    """The `Storage` port where nothing is counted and nothing runs full, as in a bucket."""
+    """A `Storage` without counts and limits, as for a bucket."""
 
     def usage(self) -> StorageUsage:
-        """Nothing is known."""
+        """Return a usage of unknown values."""
         return StorageUsage()
 
     def recount(self) -> None:
-        """Nothing is counted."""
+        """Do nothing."""
 
 
 class ObjectStore(Protocol):
-    """Named blobs. What was stored is read back whole or not at all, never half written.
+    """Named blobs. An object is read back whole or not at all, never half written.
 
     Keys satisfy `iraas.core.keys.check_key`; any other raises ValueError. Methods may be called
     from several threads and processes at once.
 
     Raises (all methods):
-        BackendUnavailableError: It failed for now; adapters have retried, with a bound.
+        BackendUnavailableError: A temporary failure; adapters have retried a bounded number of
+            times.
     """
 
     def put(self, key: str, data: bytes) -> None:
-        """Store an object, replacing the one under that key. Durable when it returns. Of two
-        writers at once, one wins whole.
+        """Store an object, replacing an existing one. Durable when it returns. Of two concurrent
+        writers, one wins whole.
         """
         ...
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """Store each object unless one is there under its key; tell which were stored.
+        """Store each object unless its key exists.
 
-        Of any number of writers of one key at once exactly one is told True. All are durable when
-        it returns, those that were found included. If it raises, some may have been stored.
+        If it raises, some may have been stored.
+
+        Args:
+            objects: Pairs of key and data.
+
+        Returns:
+            Whether each object was stored, in the same order. Of concurrent writers of one key
+            exactly one gets True. All objects are durable, existing ones included.
         """
         ...
 
@@ -87,19 +97,22 @@ class ObjectStore(Protocol):
         """Read an object.
 
         Raises:
-            ObjectNotFoundError: There is none under that key.
+            ObjectNotFoundError: The key does not exist.
         """
         ...
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        """List the objects whose key starts with a prefix, sorted by key, those after a key only.
+        """List objects, sorted by key.
 
-        A prefix is empty or ends with ``/``. Lazy: pages are read as they are asked for, and
-        memory does not grow with the number of objects. Objects stored or removed meanwhile may
-        be listed or not.
+        Lazy: pages are read on demand, and memory does not grow with the number of objects. Objects
+        stored or deleted meanwhile may be listed or not.
+
+        Args:
+            prefix: The prefix of the keys; empty, or ends with ``/``.
+            after: Only keys that sort after this one.
         """
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects. Idempotent: a key with nothing under it is no error."""
+        """Delete objects. Idempotent: a missing key is not an error."""
         ...

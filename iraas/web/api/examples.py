@@ -30,7 +30,7 @@ _IMAGE: dict[str, Any] = {
 _REFUSAL = {
     "index": 2,
     "name": "notes.txt",
-    "reason": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image",
+    "reason": "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
 }
 _TICKET = "01kaq3f8x2m4t6v8z0b2d4f6h9"
 _QUEUE = {"visible": 38, "in_flight": 2, "delayed": 0}

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from iraas.client.retry import MAX_RETRIED, retry_failures
 from iraas.core.ids import MAX_JOB_SIZE, is_job_id
 from iraas.core.jobs import Job
-from iraas.monitoring.job_progress import JobImage, JobProgress, Kind
+from iraas.monitoring.job_progress import ImageFilter, JobImage, JobProgress
 from iraas.web.api.classify import JSON, context_of
 from iraas.web.api.schemas import MANY_PICTURES, AcceptedModel, JobModel, RetriedModel
 from iraas.web.problems import Problem, not_found
@@ -122,7 +122,7 @@ async def get_job(
         int, Query(ge=-1, lt=MAX_JOB_SIZE, description="Only pictures behind this place.")
     ] = -1,
     limit: Annotated[int, Query(ge=0, le=MAX_PAGE, description="Pictures at most.")] = 100,
-    status: Annotated[Kind, Query(description="Only pictures of this kind.")] = "all",
+    status: Annotated[ImageFilter, Query(description="Only pictures of this kind.")] = "all",
 ) -> Response:
     """The job, and a page of its pictures with their outcomes; `next` leads to the next page."""
     return await _job(context_of(request), job_id, after=after, limit=limit, kind=status)
@@ -267,7 +267,7 @@ def image_json(job_id: str, image: JobImage) -> dict[str, Any]:
 
 
 async def _job(
-    context: AppState, job_id: str, *, after: int = -1, limit: int = 100, kind: Kind = "all"
+    context: AppState, job_id: str, *, after: int = -1, limit: int = 100, kind: ImageFilter = "all"
 ) -> Response:
     view = await find_view(context, job_id, older_than_s=LOOK_S)
     images = await context.run(view.images, after=after, limit=limit, kind=kind)

@@ -107,7 +107,7 @@ class JobEvents:
         context, view = self._context, self._view
 
         def told(outcome: Outcome) -> None:
-            view.note(outcome)
+            view.record(outcome)
             context.inbox.post(alarm.set)
 
         end = context.router.listen(view.job_id, told)

@@ -74,7 +74,7 @@ async def _send_admitted(
         register=lambda identity: context.router.register(
             identity, lambda outcome: post(partial(waiter.conclude, outcome))
         ),
-        sent=lambda error: post(partial(waiter.note_sent, error)),
+        on_sent=lambda error: post(partial(waiter.note_sent, error)),
     )
     context.waiting.add(waiter.outcome)
     try:

@@ -53,10 +53,10 @@ def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -
     ("arguments", "said"),
     [
         (["submit"], "name what to send"),
-        (["submit", ""], "the empty path is not there"),
-        (["submit", "nowhere.jpg"], "nowhere.jpg is not there"),
+        (["submit", ""], "the empty path does not exist"),
+        (["submit", "nowhere.jpg"], "nowhere.jpg does not exist"),
         (["submit", "*.tiff"], "*.tiff matches nothing"),
-        (["submit", "empty"], "no picture was found"),
+        (["submit", "empty"], "no image was found"),
         (["submit", "images", "--save", "out.txt"], "out.txt ends neither in .csv nor in .jsonl"),
         (["submit", "images", "--save", "gone/out.csv"], "gone/out.csv cannot be written"),
         (["submit", "images", "--resume", UNKNOWN_JOB], "--resume takes no paths"),
@@ -140,7 +140,7 @@ def test_4_a_setting_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[default]\nmax_wrokers = 3", "iraas.toml [default] has a setting that iraas does not"),
+        ("[default]\nmax_wrokers = 3", "iraas.toml [default] has an unknown setting: max_wrokers"),
         ("[default]\nmax_attempts = 0", "(from iraas.toml [default])"),
         ("max_workers = 3", "iraas.toml has a setting outside a table: max_workers"),
         ("not toml", "iraas.toml cannot be read"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.jobs.store import get_job, manifest
+from iraas.jobs.store import get_job, iter_manifest
 from tests.functional.cli.deployment import Deployment
 
 HOSTILE = """
@@ -100,4 +100,4 @@ def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
     assert "1 link skipped." in done.stderr
     with closing(deployment.open()) as backend:
         job = get_job(backend, deployment.job_id())
-        assert [one.name for one in manifest(backend, job)] == ["a.jpg"]
+        assert [one.name for one in iter_manifest(backend, job)] == ["a.jpg"]

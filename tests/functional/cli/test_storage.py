@@ -13,7 +13,7 @@ def test_submit_ends_with_an_error_and_can_be_resumed_when_there_is_space(
 ) -> None:
     deployment.pictures("images/koala.jpg", source=photo)
     done = deployment.run("submit", "images", expect=1, IRAAS_MIN_FREE_BYTES=NO_DISK_HAS)
-    assert "are to stay free" in done.stderr
+    assert "must stay free" in done.stderr
     assert "min_free_bytes" in done.stderr
     job = deployment.job_id()
     assert f"iraas submit --resume {job}" in done.stderr

@@ -104,7 +104,7 @@ def test_json_has_exactly_the_promised_fields_a_line_per_outcome(
     assert good["model"].startswith("efficientnet-lite0@")
     assert (good["worker"][:2], good["attempts"]) == ("w-", 1)
     for name, reason in {
-        "text.jpg": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image",
+        "text.jpg": "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
         "empty.jpg": "the file is empty",
     }.items():
         bad = by_name[name]

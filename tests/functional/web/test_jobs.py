@@ -71,7 +71,7 @@ def test_what_is_no_picture_is_refused_by_name_and_the_rest_goes_on(serve: Serve
     assert answer.status_code == 202
     reasons = {one["name"]: one["reason"] for one in answer.json()["refused"]}
     assert reasons == {
-        "notes.txt": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image",
+        "notes.txt": "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
         "huge.jpg": "it has 2,003 bytes, more than the 1,000 allowed",
         "empty.jpg": "the file is empty",
     }

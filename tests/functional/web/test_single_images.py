@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.jobs.store import list_jobs, manifest
+from iraas.jobs.store import iter_manifest, list_jobs
 from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN, picture
 from tests.functional.web.web_process import Serve, WebProcess, Worker
@@ -152,7 +152,7 @@ def test_single_pictures_are_a_job_that_the_command_line_sees(
     web.stop()
     (job,) = [one.job for one in list_jobs(backend)]
     assert (job.total, job.sealed, job.sources) == (3, True, ("single requests",))
-    assert [one.name for one in manifest(backend, job)] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [one.name for one in iter_manifest(backend, job)] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(

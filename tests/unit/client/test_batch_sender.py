@@ -22,7 +22,7 @@ def image(index: int, size: int = 10) -> ImageUpload:
 
 
 class Backend(FlakyBackend):
-    """Notes the size of each send, and holds sends back until told."""
+    """Notes the size of each send, and holds sends back until released."""
 
     def __init__(self) -> None:
         super().__init__(Clock())
@@ -46,17 +46,17 @@ def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
     backend.gate.clear()
     batcher = BatchSender(backend, threads=1, linger_s=0)
     batcher.start()
-    told: list[Exception | None] = []
-    batcher.put([PendingSend(sender(backend), image(0), told.append)])
+    received: list[Exception | None] = []
+    batcher.put([PendingSend(sender(backend), image(0), received.append)])
     assert backend.is_waiting.wait(PATIENCE_S)
     one, other = sender(backend), sender(backend, OTHER_JOB)
-    batcher.put([PendingSend((one, other)[n % 2], image(n), told.append) for n in range(1, 31)])
-    assert not told
+    batcher.put([PendingSend((one, other)[n % 2], image(n), received.append) for n in range(1, 31)])
+    assert not received
     backend.gate.set()
-    wait_until(lambda: len(told) == 31)
+    wait_until(lambda: len(received) == 31)
     batcher.stop()
     assert backend.sizes == [1, 30]
-    assert told == [None] * 31
+    assert received == [None] * 31
 
 
 def test_a_batch_is_bounded_by_count_and_by_bytes() -> None:
@@ -81,18 +81,18 @@ def test_large_images_are_stored_before_their_messages_are_sent() -> None:
     assert len(receive(backend, 3)) == 3
 
 
-def test_a_failed_send_is_told_to_each_and_the_next_one_works() -> None:
+def test_a_failed_send_is_reported_to_each_and_the_next_one_works() -> None:
     backend = FlakyBackend(Clock())
     backend.requests.failures = 1
     batcher = BatchSender(backend, threads=1)
     batcher.start()
-    told: list[Exception | None] = []
-    batcher.put([PendingSend(sender(backend), image(n), told.append) for n in range(2)])
-    wait_until(lambda: len(told) == 2)
-    assert all("away" in str(one) for one in told)
-    batcher.put([PendingSend(sender(backend), image(2), told.append)])
+    received: list[Exception | None] = []
+    batcher.put([PendingSend(sender(backend), image(n), received.append) for n in range(2)])
+    wait_until(lambda: len(received) == 2)
+    assert all("away" in str(one) for one in received)
+    batcher.put([PendingSend(sender(backend), image(2), received.append)])
     batcher.stop()
-    assert told[2] is None
+    assert received[2] is None
 
 
 def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
@@ -116,13 +116,13 @@ def _ignored(_: Exception | None) -> None:
 def test_what_was_sent_is_held_no_longer() -> None:
     batcher = BatchSender(Backend(), threads=1, linger_s=0)
     batcher.start()
-    told: list[Exception | None] = []
+    received: list[Exception | None] = []
 
     def callback(error: Exception | None) -> None:
-        told.append(error)
+        received.append(error)
 
-    held = weakref.ref(callback)  # by the parcel, as its image is
+    held = weakref.ref(callback)  # by the pending send, as its image is
     batcher.put([PendingSend(sender(Backend()), image(0), callback)])
     del callback
-    wait_until(lambda: told and held() is None)
+    wait_until(lambda: received and held() is None)
     batcher.stop()

@@ -31,7 +31,7 @@ TOTAL = 40
 def entries(tmp_path: Path) -> list[ManifestEntry]:
     made = []
     for index in range(TOTAL):
-        path = tmp_path / f"picture-{index}.jpg"
+        path = tmp_path / f"image-{index}.jpg"
         path.write_bytes(picture(f"label-{index}"))
         made.append(ManifestEntry(index, path.name, str(path)))
     return made
@@ -64,12 +64,12 @@ def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator
 
 
 def on_queue(backend: FlakyBackend) -> list[int]:
-    """The places in the job of the requests that wait, which are taken off the queue."""
-    places = []
+    """The indexes in the job of the requests that wait, which are taken off the queue."""
+    indexes = []
     while messages := backend.requests.receive(10, lease_s=30.0):
-        places += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]
+        indexes += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]
         backend.requests.delete([one.receipt for one in messages])
-    return places
+    return indexes
 
 
 def test_every_image_is_sent_once(
@@ -156,14 +156,14 @@ def test_what_cannot_be_read_is_refused_with_its_outcome_stored(
     dispatch = make()
     dispatch.start(entries)
     dispatch.join(PATIENCE_S)
-    refused = {split_request_id(one.request_id)[1]: one.reason for one in dispatch.refused()}
+    refused = {split_request_id(one.request_id)[1]: one.reason for one in dispatch.take_refused()}
     assert refused == {
         3: "it cannot be read: No such file or directory (ENOENT)",
-        5: "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image",
+        5: "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
         7: "the file is empty",
     }
     assert stored(backend, 3).reason == refused[3]
-    assert dispatch.refused() == []
+    assert dispatch.take_refused() == []
     assert on_queue(backend) == [index for index in range(TOTAL) if index not in {3, 5, 7}]
     assert dispatch.outstanding == TOTAL - 3
 
@@ -177,7 +177,7 @@ def test_a_file_that_vanished_is_taken_from_the_input_store(
     dispatch = make()
     dispatch.start(entries[3:4])
     dispatch.join(PATIENCE_S)
-    assert dispatch.refused() == []
+    assert dispatch.take_refused() == []
     (message,) = receive(backend)
     assert decode_request(message.body).input_key == key
 
@@ -190,10 +190,10 @@ def test_an_entry_without_a_path_is_taken_from_the_input_store(
     dispatch.start([ManifestEntry(0, "upload.png"), ManifestEntry(1, "never-uploaded.png")])
     dispatch.join(PATIENCE_S)
     assert on_queue(backend) == [0]
-    assert [one.name for one in dispatch.refused()] == ["never-uploaded.png"]
+    assert [one.name for one in dispatch.take_refused()] == ["never-uploaded.png"]
 
 
-def test_a_failure_to_send_is_told_to_whoever_asks(
+def test_a_failure_to_send_is_raised_to_the_caller(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     backend.requests.failures = 1
@@ -201,7 +201,7 @@ def test_a_failure_to_send_is_told_to_whoever_asks(
     dispatch.start(entries)
     dispatch.join(PATIENCE_S)
     with pytest.raises(BackendUnavailableError):
-        dispatch.refused()
+        dispatch.take_refused()
 
 
 def test_sending_all_at_once_tells_how_far_it_is(

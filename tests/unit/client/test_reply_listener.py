@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from iraas.backends.memory import MemoryBackend
-from iraas.client.reply_listener import ReplyListener, RouterTiming
+from iraas.client.reply_listener import ReplyListener, ReplyListenerConfig
 from iraas.core.keys import outcome_key
 from iraas.core.messages import encode_reply
 from iraas.core.outcomes import Outcome
@@ -14,7 +14,7 @@ from iraas.core.ports import OutboundMessage
 from tests.fakes.scripted import JOB, outcome, request
 from tests.waiting import wait_until
 
-TIMING = RouterTiming(wait_s=0.05, batch_window_s=0.0, store_poll_s=0.1, idle_s=0.1)
+CONFIG = ReplyListenerConfig(wait_s=0.05, batch_window_s=0.0, store_poll_s=0.1, idle_s=0.1)
 
 
 @pytest.fixture
@@ -25,40 +25,40 @@ def backend() -> MemoryBackend:
 @pytest.fixture
 def router(backend: MemoryBackend) -> Iterator[ReplyListener]:
     numbers = itertools.count()
-    router = ReplyListener(backend, new_id=lambda: f"web-{next(numbers)}", timing=TIMING)
+    router = ReplyListener(backend, new_id=lambda: f"web-{next(numbers)}", config=CONFIG)
     router.start()
     yield router
     router.stop()
 
 
-def reply(backend: MemoryBackend, to: str, told: Outcome) -> None:
-    backend.responses.find(to).send([OutboundMessage(encode_reply(told))])
+def reply(backend: MemoryBackend, to: str, received: Outcome) -> None:
+    backend.responses.find(to).send([OutboundMessage(encode_reply(received))])
 
 
-def test_each_reply_is_told_to_exactly_who_waits_for_it(
+def test_each_reply_calls_exactly_its_own_callback(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
-    told: dict[int, list[Outcome]] = {number: [] for number in range(3)}
-    for number, found in told.items():
+    received: dict[int, list[Outcome]] = {number: [] for number in range(3)}
+    for number, found in received.items():
         router.register(request(number).request_id, found.append)
     for number in (2, 0):
         reply(backend, router.requester_id, outcome(request(number)))
-    wait_until(lambda: told[0] and told[2])
-    assert [len(found) for found in told.values()] == [1, 0, 1]
-    assert told[0][0].request_id == request(0).request_id
+    wait_until(lambda: received[0] and received[2])
+    assert [len(found) for found in received.values()] == [1, 0, 1]
+    assert received[0][0].request_id == request(0).request_id
 
 
-def test_a_second_reply_is_told_to_nobody(router: ReplyListener, backend: MemoryBackend) -> None:
-    told: list[Outcome] = []
-    router.register(request(0).request_id, told.append)
+def test_a_second_reply_calls_no_callback(router: ReplyListener, backend: MemoryBackend) -> None:
+    received: list[Outcome] = []
+    router.register(request(0).request_id, received.append)
     for _ in range(3):
         reply(backend, router.requester_id, outcome(request(0)))
     queue = backend.responses.find(router.requester_id)
-    wait_until(lambda: told and queue.depth().total == 0)
-    assert len(told) == 1
+    wait_until(lambda: received and queue.depth().total == 0)
+    assert len(received) == 1
 
 
-def test_who_watches_a_job_is_told_of_all_of_it_until_they_leave(
+def test_a_jobs_listener_gets_all_its_outcomes_until_it_is_removed(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
     one: list[Outcome] = []
@@ -76,49 +76,49 @@ def test_who_watches_a_job_is_told_of_all_of_it_until_they_leave(
 def test_a_lost_reply_is_made_good_from_the_store(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
-    told: list[Outcome] = []
-    router.register(request(0).request_id, told.append)
+    received: list[Outcome] = []
+    router.register(request(0).request_id, received.append)
     stored = outcome(request(0))
     backend.outputs.put(outcome_key(stored.request_id), stored.encode())
-    wait_until(lambda: told)
-    assert told == [stored]
+    wait_until(lambda: received)
+    assert received == [stored]
 
 
 def test_a_lost_queue_is_replaced_by_one_of_another_name(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
-    told: list[Outcome] = []
+    received: list[Outcome] = []
     first = router.requester_id
-    router.register(request(0).request_id, told.append)
+    router.register(request(0).request_id, received.append)
     backend.responses.delete(first)
     wait_until(lambda: router.requester_id != first and router.is_listening)
     reply(backend, router.requester_id, outcome(request(0)))
-    wait_until(lambda: told)
+    wait_until(lambda: received)
 
 
-def test_a_mangled_reply_hinders_no_other(router: ReplyListener, backend: MemoryBackend) -> None:
-    told: list[Outcome] = []
-    router.register(request(0).request_id, told.append)
+def test_a_corrupt_reply_hinders_no_other(router: ReplyListener, backend: MemoryBackend) -> None:
+    received: list[Outcome] = []
+    router.register(request(0).request_id, received.append)
     backend.responses.find(router.requester_id).send([OutboundMessage("garbage")])
     reply(backend, router.requester_id, outcome(request(0)))
-    wait_until(lambda: told)
+    wait_until(lambda: received)
 
 
-def test_a_forgotten_request_is_told_to_nobody(
+def test_an_unregistered_request_calls_no_callback(
     router: ReplyListener, backend: MemoryBackend
 ) -> None:
-    told: list[Outcome] = []
-    router.register(request(0).request_id, told.append)
-    router.register(request(1).request_id, told.append)
+    received: list[Outcome] = []
+    router.register(request(0).request_id, received.append)
+    router.register(request(1).request_id, received.append)
     router.unregister(request(0).request_id)
     for number in (0, 1):
         reply(backend, router.requester_id, outcome(request(number)))
-    wait_until(lambda: told)
-    assert [one.request_id for one in told] == [request(1).request_id]
+    wait_until(lambda: received)
+    assert [one.request_id for one in received] == [request(1).request_id]
 
 
 def test_it_leaves_no_queue_behind(backend: MemoryBackend) -> None:
-    router = ReplyListener(backend, new_id=lambda: "web-x", timing=TIMING)
+    router = ReplyListener(backend, new_id=lambda: "web-x", config=CONFIG)
     router.start()
     assert backend.responses.requesters() == ["web-x"]
     router.stop()

@@ -79,15 +79,20 @@ def test_a_stored_image_is_sent_by_its_key(backend: FlakyBackend, sender: Sender
 def test_a_refused_image_has_its_failure_outcome_at_once(
     backend: FlakyBackend, sender: Sender, clock: Clock
 ) -> None:
-    told = sender.refuse(ManifestEntry(1, "x.jpg"), NotAnImageError("the file is empty"))
-    assert stored(backend, 1) == told
-    assert (told.status, told.reason, told.worker, told.attempts) == (
+    refused = sender.refuse(ManifestEntry(1, "x.jpg"), NotAnImageError("the file is empty"))
+    assert stored(backend, 1) == refused
+    assert (
+        refused.status,
+        refused.reason,
+        refused.worker,
+        refused.attempts,
+    ) == (
         "failed",
         "the file is empty",
         SENDER,
         0,
     )
-    assert told.completed_at == clock.now
+    assert refused.completed_at == clock.now
 
 
 def test_a_second_refusal_gives_the_first_outcome(sender: Sender) -> None:

@@ -9,7 +9,7 @@ from iraas.client.batch_sender import BatchSender
 from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
-from iraas.jobs.store import list_jobs, manifest
+from iraas.jobs.store import iter_manifest, list_jobs
 from tests.fakes.scripted import Clock, FlakyBackend, picture
 
 
@@ -33,13 +33,13 @@ class Shop:
 
     def send(self, name: str) -> str:
         return self.singles.send(
-            name, picture("cat"), register=self.expected.append, sent=lambda _: None
+            name, picture("cat"), register=self.expected.append, on_sent=lambda _: None
         )
 
     def jobs(self) -> list[tuple[int, bool, list[str]]]:
         found = []
         for one in list_jobs(self.backend):
-            names = [entry.name for entry in manifest(self.backend, one.job)]
+            names = [entry.name for entry in iter_manifest(self.backend, one.job)]
             found.append((one.job.total, one.job.sealed, names))
         return found
 
@@ -62,7 +62,7 @@ def shop(open_shop: Callable[..., Shop]) -> Shop:
     return open_shop()
 
 
-def test_each_gets_a_place_and_is_expected_before_it_is_sent(shop: Shop) -> None:
+def test_each_gets_an_index_and_is_registered_before_it_is_sent(shop: Shop) -> None:
     found = [shop.send(name) for name in "abc"]
     assert shop.expected == found
     assert [split_request_id(one)[1] for one in found] == [0, 1, 2]
@@ -79,7 +79,7 @@ def test_the_job_is_on_record_before_its_first_image_is_on_the_queue(shop: Shop)
 def test_the_manifest_follows_and_is_whole_at_the_end(shop: Shop) -> None:
     for name in "abc":
         shop.send(name)
-    shop.singles.write_down()
+    shop.singles.flush()
     assert shop.jobs() == [(3, False, ["a", "b", "c"])]
     shop.send("d")
     shop.singles.close()
@@ -91,13 +91,13 @@ def test_what_could_not_be_written_is_written_later(shop: Shop) -> None:
     shop.batcher.stop()
     shop.backend.records.failures = 1
     with pytest.raises(Exception, match="away"):
-        shop.singles.write_down()
-    shop.singles.write_down()
+        shop.singles.flush()
+    shop.singles.flush()
     assert shop.jobs() == [(1, False, ["a"])]
 
 
 def test_another_job_begins_after_so_many_or_so_long(open_shop: Callable[..., Shop]) -> None:
-    shop = open_shop(roll_images=2, roll_s=60.0)
+    shop = open_shop(max_job_images=2, max_job_age_s=60.0)
     for name in "abc":
         shop.send(name)
         shop.clock.advance(1)  # jobs of one millisecond sort as chance has it

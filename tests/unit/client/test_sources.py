@@ -1,4 +1,4 @@
-"""Finding the pictures that a person names."""
+"""Finding the images that a person names."""
 
 import io
 import os
@@ -32,13 +32,13 @@ def names(*paths: str, lists: list[io.StringIO] | None = None) -> list[str]:
     return [one.name for one in find_images(paths, lists or [])]
 
 
-def test_a_folder_gives_the_pictures_in_it_and_below_in_the_order_of_their_names(
+def test_a_folder_gives_the_images_in_it_and_below_in_the_order_of_their_names(
     folder: Path,
 ) -> None:
     assert names(str(folder)) == ["a.PNG", "b.jpg", "2023/c.jpeg", "sub/z.webp", "sub/deep/y.gif"]
 
 
-def test_every_picture_knows_where_it_is(folder: Path) -> None:
+def test_every_image_knows_where_it_is(folder: Path) -> None:
     for path in (str(folder), "sub", "b.jpg", "*.jpg"):
         for one in find_images([path]):
             assert Path(one.path).is_absolute()
@@ -53,7 +53,7 @@ def test_a_hidden_folder_is_searched_when_it_is_named(folder: Path) -> None:
     assert names(".git") == ["x.jpg"]
 
 
-def test_a_folder_without_pictures_gives_none(folder: Path) -> None:
+def test_a_folder_without_images_gives_none(folder: Path) -> None:
     assert names("empty") == []
 
 
@@ -66,7 +66,7 @@ def test_paths_come_in_the_order_in_which_they_were_typed(folder: Path) -> None:
     ]
 
 
-def test_pictures_of_two_folders_can_be_told_apart(folder: Path) -> None:
+def test_images_of_two_folders_have_different_names(folder: Path) -> None:
     (folder / "2023" / "z.webp").touch()
     for typed in (["sub", "2023"], ["[s2]*[b3]"], [f"{folder}/sub", f"{folder}/2023"]):
         found = names(*typed)
@@ -106,7 +106,7 @@ def test_what_is_not_there_is_a_usage_error(folder: Path, path: str) -> None:
 
 
 def test_the_error_names_what_was_not_found(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.jpg is not there"):
+    with pytest.raises(UsageError, match=r"nowhere\.jpg does not exist"):
         names("nowhere.jpg")
     with pytest.raises(UsageError, match=r"\*\.tif matches nothing"):
         names("*.tif")
@@ -149,9 +149,9 @@ def test_a_pattern_with_two_stars_ends_in_spite_of_a_loop(folder: Path) -> None:
 def test_a_name_that_is_no_text_can_be_shown_and_its_path_still_leads_to_it(folder: Path) -> None:
     raw = os.fsencode(folder) + b"/sub/caf\xe9.jpg"
     Path(os.fsdecode(raw)).write_bytes(b"here")
-    (picture,) = [one for one in find_images(["sub"]) if "caf" in one.name]
-    assert picture.name == "caf\ufffd.jpg"
-    assert Path(picture.path).read_bytes() == b"here"
+    (image,) = [one for one in find_images(["sub"]) if "caf" in one.name]
+    assert image.name == "caf\ufffd.jpg"
+    assert Path(image.path).read_bytes() == b"here"
 
 
 def test_names_may_hold_anything_else(folder: Path) -> None:
@@ -166,15 +166,15 @@ def test_an_endless_list_is_a_stream(folder: Path) -> None:
         while True:
             yield "b.jpg\n"
 
-    pictures = find_images([], [lines()])  # type: ignore[list-item]
-    assert list(islice(pictures, 3)) == [ImageFile("b.jpg", str(folder / "b.jpg"))] * 3
+    images = find_images([], [lines()])  # type: ignore[list-item]
+    assert list(islice(images, 3)) == [ImageFile("b.jpg", str(folder / "b.jpg"))] * 3
 
 
-def test_a_folder_that_vanishes_is_told_of_and_the_others_are_searched(folder: Path) -> None:
-    pictures = find_images(["."])
-    assert next(pictures).name == "a.PNG"
+def test_a_folder_that_vanishes_is_reported_and_the_others_are_searched(folder: Path) -> None:
+    images = find_images(["."])
+    assert next(images).name == "a.PNG"
     shutil.rmtree("2023")
-    found = [one.name for one in pictures]
+    found = [one.name for one in images]
     assert found == ["b.jpg", "sub/z.webp", "sub/deep/y.gif", "2023"]
 
 
@@ -202,7 +202,7 @@ def test_a_link_out_of_a_folder_is_skipped_and_named(folder: Path, outside: Path
     (folder / "sub" / "climbs.jpg").symlink_to("../../../../../../../../etc/hostname")
     (folder / "sub" / "inside.jpg").symlink_to("deep/y.gif")
     skipped: list[str] = []
-    found = [one.name for one in find_images(["sub"], skipped=skipped.append)]
+    found = [one.name for one in find_images(["sub"], on_skipped=skipped.append)]
     assert found == ["inside.jpg", "z.webp", "deep/y.gif"]
     assert sorted(skipped) == ["climbs.jpg", "link.jpg", "more"]
 
@@ -214,7 +214,7 @@ def test_a_pattern_matches_nothing_outside_of_the_folder_that_it_names(
     (folder / "sub" / "link.jpg").symlink_to(outside / "private.jpg")
     (folder / "sub" / "more").symlink_to(outside)
     skipped: list[str] = []
-    found = [one.name for one in find_images([pattern], skipped=skipped.append)]
+    found = [one.name for one in find_images([pattern], on_skipped=skipped.append)]
     is_named = pattern == "sub/more/*"
     assert ("sub/more/private.jpg" in found) == is_named
     assert "sub/link.jpg" not in found

@@ -37,7 +37,7 @@ def test_images_come_in_while_the_disk_has_more_than_the_floor() -> None:
     room = guard(Disk(free_bytes=2 * GB))
     room.check()
     room.check(GB)
-    with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB are to stay"):
+    with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB must stay"):
         room.check(GB + 1)
 
 
@@ -59,7 +59,7 @@ def test_images_come_in_until_the_quota_is_used_up() -> None:
     room = guard(Disk(used_bytes=90), max_stored_bytes=100)
     room.check()
     room.check(9)
-    with pytest.raises(StorageFullError, match=r"take 90 bytes already.*100 bytes are allowed"):
+    with pytest.raises(StorageFullError, match=r"take 90 bytes already.*the quota is 100 bytes"):
         room.check(10)
 
 
@@ -68,7 +68,7 @@ def test_a_full_quota_lets_nothing_in_even_of_unknown_size() -> None:
         guard(Disk(used_bytes=100), max_stored_bytes=100).check()
 
 
-def test_what_was_let_in_is_told_before_the_disk_is_asked_again() -> None:
+def test_admitted_bytes_count_before_the_disk_is_asked_again() -> None:
     room = guard(Disk(used_bytes=10), max_stored_bytes=100)
     room.take(60)
     with pytest.raises(StorageFullError, match=r"take 70 bytes already"):

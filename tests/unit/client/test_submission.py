@@ -55,7 +55,7 @@ class Desk:
         )
 
     def work(self, count: int = 10, *, reply: bool = True) -> list[int]:
-        """Finish up to that many requests, as a worker would; tell their places."""
+        """Finish up to that many requests, as a worker would; return their indexes."""
         messages = self.backend.requests.receive(min(count, 10), lease_s=30.0)
         batch = []
         for message in messages:
@@ -75,12 +75,12 @@ class Desk:
 
 @pytest.fixture
 def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
-    pictures = []
+    images = []
     for index in range(TOTAL):
         path = tmp_path / f"{index:02d}.jpg"
         path.write_bytes(picture(f"label-{index}"))
-        pictures.append(ImageFile(path.name, str(path)))
-    job = create_job(backend, pictures, sources=("images",), clock=clock)
+        images.append(ImageFile(path.name, str(path)))
+    job = create_job(backend, images, sources=("images",), clock=clock)
     return Desk(backend, clock, job, tmp_path)
 
 
@@ -95,14 +95,14 @@ def follow(submission: JobSubmission, meanwhile: Callable[[], object]) -> list[O
     return outcomes
 
 
-def places(outcomes: list[Outcome]) -> list[int]:
+def indexes(outcomes: list[Outcome]) -> list[int]:
     return sorted(split_request_id(one.request_id)[1] for one in outcomes)
 
 
 def test_every_outcome_comes_once(desk: Desk) -> None:
     submission = desk.submission()
     outcomes = follow(submission, desk.work)
-    assert places(outcomes) == list(range(TOTAL))
+    assert indexes(outcomes) == list(range(TOTAL))
     assert {one.name: one.prediction.label for one in outcomes if one.prediction} == {
         f"{index:02d}.jpg": f"label-{index}" for index in range(TOTAL)
     }
@@ -122,17 +122,17 @@ def test_the_response_queue_is_gone_after_a_failure_too(desk: Desk) -> None:
     assert desk.backend.responses.requesters() == []
 
 
-def test_duplicate_and_foreign_replies_are_passed_over(desk: Desk) -> None:
+def test_duplicate_and_foreign_replies_are_skipped(desk: Desk) -> None:
     def meanwhile() -> None:
         queue = desk.backend.responses.find(REQUESTER)
         done = desk.work(5)
         if done:
-            (one, *_) = follower_of(desk).stored()
+            (one, *_) = follower_of(desk).read_stored()
             foreign = outcome(request(0))
             queue.send([OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(foreign))])
             queue.send([OutboundMessage("{"), OutboundMessage(""), OutboundMessage("[" * 5000)])
 
-    assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
+    assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
 def follower_of(desk: Desk) -> OutcomeFollower:
@@ -157,7 +157,7 @@ def test_outcomes_whose_replies_are_lost_are_found_in_the_store(desk: Desk) -> N
         if not desk.work(reply=False):
             desk.clock.advance(1.0)
 
-    assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
+    assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
 def test_the_store_is_looked_at_only_after_some_silence(desk: Desk) -> None:
@@ -210,7 +210,7 @@ def test_requests_that_are_lost_are_sent_again(desk: Desk) -> None:
         elif lost and not desk.work():
             desk.clock.advance(1.0)
 
-    assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
+    assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
 def test_counts_that_lag_have_nothing_sent_again_before_they_can_be_believed(desk: Desk) -> None:
@@ -228,7 +228,7 @@ def test_counts_that_lag_have_nothing_sent_again_before_they_can_be_believed(des
                 pass
 
     began = desk.clock()
-    assert places(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
+    assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
     again = next(at for at, total in sent if total > TOTAL)
     assert again > queue.lag_s
 
@@ -245,7 +245,7 @@ def test_requests_lost_while_the_window_is_full_do_not_stop_the_rest(desk: Desk)
             desk.clock.advance(1.0)
 
     pace = SubmissionConfig(window=8, wait_s=0.005, store_poll_s=3.0)
-    assert places(follow(desk.submission(pace), meanwhile)) == list(range(TOTAL))
+    assert indexes(follow(desk.submission(pace), meanwhile)) == list(range(TOTAL))
     assert losses == 2
 
 
@@ -286,14 +286,14 @@ def test_a_resumed_job_sends_only_what_is_missing(desk: Desk) -> None:
         sent.extend(desk.work())
 
     outcomes = follow(desk.submission(), meanwhile)
-    assert places(outcomes) == list(range(TOTAL))
+    assert indexes(outcomes) == list(range(TOTAL))
     assert sorted(sent) == list(range(10, TOTAL))
 
 
 def test_a_job_that_is_done_is_followed_without_sending_anything(desk: Desk) -> None:
     follow(desk.submission(), desk.work)
     again = follow(desk.submission(), lambda: pytest.fail("it waits"))
-    assert places(again) == list(range(TOTAL))
+    assert indexes(again) == list(range(TOTAL))
     assert desk.backend.requests.depth().total == 0
 
 
@@ -323,7 +323,7 @@ def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
             desk.work()
 
     outcomes = follow(submission, meanwhile)
-    assert places(outcomes) == list(range(8))
+    assert indexes(outcomes) == list(range(8))
     assert not submission.is_complete
     assert desk.backend.requests.depth().total == 0
 

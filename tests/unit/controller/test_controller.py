@@ -8,7 +8,7 @@ import pytest
 
 from iraas.controller.controller import (
     LOST_INSTANCE,
-    MAX_BROKEN,
+    MAX_BROKEN_WORKERS,
     SILENT_INSTANCE,
     Controller,
     ControllerConfig,
@@ -38,9 +38,9 @@ def controller(backend: FlakyBackend, clock: Clock) -> Controller:
 
 
 def made(
-    backend: FlakyBackend, clock: Clock, cap: int = CAP, timing: ControllerConfig | None = None
+    backend: FlakyBackend, clock: Clock, cap: int = CAP, config: ControllerConfig | None = None
 ) -> Controller:
-    return Controller(backend, BacklogPolicy(), cap=cap, timing=timing, clock=clock)
+    return Controller(backend, BacklogPolicy(), cap=cap, config=config, clock=clock)
 
 
 def tick(controller: Controller) -> ScalingDecision:
@@ -224,7 +224,7 @@ def test_a_worker_that_reports_is_left_alone_however_old(
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"worker_id": 5}', b"[]", b"\xff"])
-def test_a_mangled_record_is_as_good_as_none(
+def test_a_corrupt_record_is_as_good_as_none(
     record: bytes, controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -239,10 +239,10 @@ def test_after_broken_workers_it_launches_ever_more_slowly(
     send(backend, [request(0)])
     tick(controller)
     for broken, pause_s in enumerate([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], start=1):
-        leaves(backend, clock, ids(backend)[0], "broken", reason="the bundle is mangled")
+        leaves(backend, clock, ids(backend)[0], "broken", reason="the bundle is corrupt")
         decision = tick(controller)
         assert (decision.broken_in_a_row, decision.launched) == (broken, 0)
-        assert "the bundle is mangled" in decision.reason
+        assert "the bundle is corrupt" in decision.reason
         clock.advance(pause_s - 0.1)
         assert tick(controller).launched == 0
         clock.advance(0.2)
@@ -338,7 +338,7 @@ def test_it_concludes_dead_letters_and_removes_queues_nobody_reads(
     backend.responses.create("long-gone")
     clock.advance(90_000.0)
     backend.responses.create("submit-1")
-    backend.dead_letters.send([OutboundMessage("mangled")])
+    backend.dead_letters.send([OutboundMessage("corrupt")])
     send_dead_letter(backend)
     tick(controller)
     assert backend.responses.requesters() == ["submit-1"]
@@ -367,10 +367,8 @@ def test_tidying_up_has_its_own_pace(
     assert count_outcomes(backend) == 1
 
 
-def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
-    backend: FlakyBackend, clock: Clock
-) -> None:
-    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
+def test_it_runs_until_stopped_and_releases_the_lease(backend: FlakyBackend, clock: Clock) -> None:
+    controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
@@ -388,7 +386,7 @@ def test_it_runs_until_told_to_stop_and_gives_the_lease_back(
 def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
+    controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
     thread = threading.Thread(
         target=controller.run, args=(threading.Event(),), kwargs={"until_idle": True}
@@ -408,7 +406,7 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
 def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     backend: FlakyBackend, clock: Clock
 ) -> None:
-    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01))
+    controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
 
     def broken(number: int) -> bool:
@@ -419,7 +417,7 @@ def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     thread = threading.Thread(target=controller.run, args=(stop,), kwargs={"until_idle": True})
     thread.start()
     try:
-        for number in range(1, MAX_BROKEN + 1):
+        for number in range(1, MAX_BROKEN_WORKERS + 1):
             wait_until(lambda: ids(backend), "a launch")
             leaves(backend, clock, ids(backend)[0], "broken", reason="no onnxruntime")
             wait_until(partial(broken, number), "its end is seen")
@@ -449,7 +447,7 @@ def test_a_backend_that_fails_is_asked_again(
         return there()
 
     monkeypatch.setattr(backend.fleet, "instances", instances)
-    made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01)).run(
+    made(backend, clock, config=ControllerConfig(poll_interval_s=0.01)).run(
         threading.Event(), until_idle=True
     )
     assert next(failures, None) is None
@@ -526,7 +524,7 @@ def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
 ) -> None:
     Refusing(backend, monkeypatch).looks()
     with pytest.raises(PermissionDeniedError):
-        made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01)).run(threading.Event())
+        made(backend, clock, config=ControllerConfig(poll_interval_s=0.01)).run(threading.Event())
     assert backend.lease.holder() == ""
 
 
@@ -537,7 +535,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
     refusing.allowed = True
     refusing.looks()
     stop = threading.Event()
-    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01, recount_s=0.0))
+    controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, recount_s=0.0))
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
 
@@ -575,7 +573,7 @@ def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
 
     monkeypatch.setattr(backend.fleet, "instances", look)
     monkeypatch.setattr(backend.requests, "depth", peek)
-    controller = made(backend, clock, timing=ControllerConfig(poll_interval_s=0.01, idle_s=60.0))
+    controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, idle_s=60.0))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()

@@ -3,7 +3,7 @@
 import pytest
 
 from iraas.client.outcome_follower import OutcomeFollower
-from iraas.controller.dead_letters import LOOK_S, REASON, DeadLetterProcessor
+from iraas.controller.dead_letters import LEASE_S, REASON, DeadLetterProcessor
 from iraas.core.jobs import Job
 from iraas.core.messages import decode_request, encode_request
 from iraas.core.outcomes import Outcome
@@ -32,11 +32,11 @@ def wear_out(backend: FlakyBackend, times: int = 20) -> None:
 
 
 def letters(backend: FlakyBackend, clock: Clock) -> list[ReceivedMessage]:
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     return backend.dead_letters.receive(10, lease_s=1.0)
 
 
-def test_a_request_that_the_queue_gave_up_fails_and_its_requester_is_told(
+def test_a_request_that_the_queue_gave_up_fails_and_its_requester_gets_a_reply(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     queue = backend.responses.create(REQUESTER)
@@ -70,7 +70,7 @@ def test_a_letter_that_a_worker_wrote_is_left_as_it_is(backend: FlakyBackend, cl
     assert [one.note for one in letters(backend, clock)] == ["gave up"]
 
 
-def test_a_mangled_letter_is_kept_with_what_is_wrong_with_it(
+def test_a_corrupt_letter_is_kept_with_what_is_wrong_with_it(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     backend.dead_letters.send([OutboundMessage("{")])
@@ -93,7 +93,7 @@ def test_a_second_run_does_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
     sweep = DeadLetterProcessor(backend, clock)
     assert sweep.run() == 1
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert sweep.run() == 0
     assert DeadLetterProcessor(backend, clock).run() == 0
 
@@ -102,15 +102,15 @@ def test_the_next_letter_is_noticed(backend: FlakyBackend, clock: Clock) -> None
     sweep = DeadLetterProcessor(backend, clock)
     for index in range(3):
         backend.dead_letters.send([OutboundMessage(encode_request(request(index)))])
-        clock.advance(LOOK_S + 1)
+        clock.advance(LEASE_S + 1)
         assert sweep.run() == 1
 
 
 def test_a_sweep_that_dies_in_between_loses_nothing(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
-    backend.dead_letters.receive(1, lease_s=LOOK_S)
+    backend.dead_letters.receive(1, lease_s=LEASE_S)
     assert DeadLetterProcessor(backend, clock).run() == 0
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert DeadLetterProcessor(backend, clock).run() == 1
 
 
@@ -120,7 +120,7 @@ def test_the_outcome_reaches_whoever_follows_the_job(backend: FlakyBackend, cloc
     wear_out(backend)
     DeadLetterProcessor(backend, clock).run()
     follower = OutcomeFollower(backend, Job(request(0).job_id, 1.0, 1, sealed=True))
-    assert [one.reason for one in follower.replied(queue, 0.0)] == [REASON]
+    assert [one.reason for one in follower.receive_replies(queue, 0.0)] == [REASON]
 
 
 def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock) -> None:
@@ -130,6 +130,6 @@ def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock)
     with pytest.raises(BackendUnavailableError):
         sweep.run()
     assert sweep.run() == 0
-    clock.advance(LOOK_S + 1)
+    clock.advance(LEASE_S + 1)
     assert sweep.run() == 1
     assert stored(backend, 0).reason == REASON

@@ -90,7 +90,7 @@ def test_with_nothing_to_do_none_is_wanted() -> None:
     assert decision.reason == "no image waits or is in flight"
 
 
-def test_a_worker_is_worth_as_many_images_as_it_is_told() -> None:
+def test_a_worker_is_worth_as_many_images_as_configured() -> None:
     policy = BacklogPolicy(images_per_worker=10)
     assert policy.decide(seen(visible=10)).wanted == 1
     assert policy.decide(seen(visible=11)).wanted == 2
@@ -104,4 +104,4 @@ def test_the_reason_names_the_backlog_and_the_cap() -> None:
 def test_the_reason_says_that_idle_workers_leave_by_themselves() -> None:
     decision = BacklogPolicy().decide(seen(visible=1, booting=1, running=2))
     assert decision.wanted == 3
-    assert decision.reason.endswith("3 workers are there and leave by themselves")
+    assert decision.reason.endswith("3 workers exist and exit by themselves")

@@ -30,14 +30,14 @@ def test_without_rules_nothing_ever_happens() -> None:
     no_fault("decode", "anything")
 
 
-def test_a_rule_kills_at_its_point_for_its_picture_only() -> None:
+def test_a_rule_kills_at_its_point_for_its_image_only() -> None:
     calls = [("replied", "a/killer.jpg"), ("decode", "fine.jpg"), ("decode", "a/killer.jpg")]
     done = run("decode:killer.jpg", *calls, ("decode", "never.jpg"))
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == "replied a/killer.jpg\ndecode fine.jpg\n"
 
 
-def test_a_rule_with_a_folder_kills_once_for_each_picture(tmp_path: Path) -> None:
+def test_a_rule_with_a_folder_kills_once_for_each_image(tmp_path: Path) -> None:
     calls = [("deleted", "1.jpg"), ("deleted", "2.jpg")]
     ends = [run(f"deleted:.jpg@{tmp_path}", *calls).stdout for _ in range(3)]
     assert ends == ["", "deleted 1.jpg\n", "deleted 1.jpg\ndeleted 2.jpg\n"]

@@ -60,9 +60,9 @@ def test_a_request_id_comes_apart_into_job_and_index(job_id: str, index: int) ->
 
 
 @given(job_ids, st.lists(indexes, min_size=2))
-def test_request_ids_sort_by_index(job_id: str, places: list[int]) -> None:
-    assert sorted(request_id(job_id, one) for one in places) == [
-        request_id(job_id, one) for one in sorted(places)
+def test_request_ids_sort_by_index(job_id: str, indexes: list[int]) -> None:
+    assert sorted(request_id(job_id, index) for index in indexes) == [
+        request_id(job_id, index) for index in sorted(indexes)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Formats are told apart by their first bytes."""
+"""Formats are detected by their first bytes."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The set of places that is kept as ranges, against Python's own set."""
+"""An index set against Python's own set."""
 
 import pytest
 from hypothesis import given
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from iraas.core.index_set import IndexSet
 
-places = st.integers(0, 60)
-steps = st.lists(st.tuples(st.booleans(), places), max_size=80)
+indexes = st.integers(0, 60)
+steps = st.lists(st.tuples(st.booleans(), indexes), max_size=80)
 
 
 def ranges_of(numbers: set[int]) -> IndexSet:
@@ -20,28 +20,28 @@ def ranges_of(numbers: set[int]) -> IndexSet:
 @given(steps)
 def test_it_holds_what_a_set_would_hold(actions: list[tuple[bool, int]]) -> None:
     ranges, model = IndexSet(), set[int]()
-    for adds, place in actions:
+    for adds, index in actions:
         if adds:
-            assert ranges.add(place) == (place not in model)
-            model.add(place)
+            assert ranges.add(index) == (index not in model)
+            model.add(index)
         else:
-            assert ranges.discard(place) == (place in model)
-            model.discard(place)
+            assert ranges.discard(index) == (index in model)
+            model.discard(index)
         assert list(ranges) == sorted(model)
         assert len(ranges) == len(model)
-    assert [place for place in range(70) if place in ranges] == sorted(model)
+    assert [index for index in range(70) if index in ranges] == sorted(model)
 
 
-@given(st.sets(places), st.sets(places), st.integers(-1, 70), st.integers(0, 80))
+@given(st.sets(indexes), st.sets(indexes), st.integers(-1, 70), st.integers(0, 80))
 def test_differences_are_those_of_sets(
     one: set[int], other: set[int], after: int, total: int
 ) -> None:
     ranges = ranges_of(one)
     assert list(ranges.minus(ranges_of(other), after)) == sorted(
-        place for place in one - other if place > after
+        index for index in one - other if index > after
     )
     assert list(ranges.missing(total, after)) == [
-        place for place in range(after + 1, total) if place not in one
+        index for index in range(after + 1, total) if index not in one
     ]
 
 
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_again(numbers: set[int]) -> None:
     assert list(IndexSet.decode(text)) == sorted(numbers)
 
 
-@given(st.sets(places), st.integers(0, 40))
+@given(st.sets(indexes), st.integers(0, 40))
 def test_a_text_that_is_too_long_lacks_its_end_and_nothing_else(
     numbers: set[int], most: int
 ) -> None:

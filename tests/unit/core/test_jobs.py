@@ -1,4 +1,4 @@
-"""Jobs and their manifests: round trips, odd file names, mangled records."""
+"""Jobs and their manifests: round trips, odd file names, corrupt records."""
 
 import json
 import os
@@ -42,9 +42,9 @@ def test_a_manifest_page_is_read_back_equal(entries: list[ManifestEntry]) -> Non
 
 
 def test_a_path_that_is_no_text_leads_to_its_file_again() -> None:
-    path = os.fsdecode(b"/pictures/caf\xe9\n.jpg")
+    path = os.fsdecode(b"/images/caf\xe9\n.jpg")
     (entry,) = decode_page(encode_page([ManifestEntry(0, sanitize_name(path), path)]))
-    assert os.fsencode(entry.path) == b"/pictures/caf\xe9\n.jpg"
+    assert os.fsencode(entry.path) == b"/images/caf\xe9\n.jpg"
 
 
 def test_a_page_has_an_entry_a_line() -> None:
@@ -96,7 +96,7 @@ def test_a_job_with_a_wrong_field_is_a_message_error(changes: dict[str, Any]) ->
         decode_job(json.dumps(value).encode())
 
 
-def test_a_field_of_a_later_version_is_passed_over() -> None:
+def test_a_field_of_a_later_version_is_ignored() -> None:
     value = json.loads(JOB.encode()) | {"priority": 7}
     assert decode_job(json.dumps(value).encode()) == JOB
 
@@ -130,7 +130,7 @@ def test_no_json_is_more_than_a_message_error(value: object) -> None:
     ],
     ids=lambda page: str(page[:20]),
 )
-def test_a_mangled_page_is_a_message_error(page: bytes) -> None:
+def test_a_corrupt_page_is_a_message_error(page: bytes) -> None:
     with pytest.raises(MessageError):
         list(decode_page(page))
 

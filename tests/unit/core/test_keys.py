@@ -73,9 +73,9 @@ def test_an_outcome_key_lies_under_its_job_and_tells_its_index(job_id: str, inde
 
 
 @given(job_ids, st.lists(indexes, min_size=2))
-def test_outcomes_sort_by_index(job_id: str, places: list[int]) -> None:
-    found = sorted(keys.outcome_key(request_id(job_id, one)) for one in places)
-    assert [keys.index_of_outcome(key) for key in found] == sorted(places)
+def test_outcomes_sort_by_index(job_id: str, indexes: list[int]) -> None:
+    found = sorted(keys.outcome_key(request_id(job_id, index)) for index in indexes)
+    assert [keys.index_of_outcome(key) for key in found] == sorted(indexes)
 
 
 @pytest.mark.parametrize(

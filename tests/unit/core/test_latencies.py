@@ -22,9 +22,9 @@ def test_a_percentile_is_the_nearest_rank() -> None:
 
 
 def test_nothing_has_no_percentiles() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
-    with pytest.raises(ValueError, match="no percentile 0"):
+    with pytest.raises(ValueError, match="0 is not a percentile"):
         percentile([1.0], 0)
 
 

@@ -202,7 +202,7 @@ def test_a_truncated_request_is_a_message_error(request: Request, data: st.DataO
 
 
 @given(requests, any_texts, st.data())
-def test_a_mangled_text_is_a_message_error_or_a_sound_request(
+def test_a_corrupt_text_is_a_message_error_or_a_sound_request(
     request: Request, splinter: str, data: st.DataObject
 ) -> None:
     body = encode_request(request)
@@ -212,7 +212,7 @@ def test_a_mangled_text_is_a_message_error_or_a_sound_request(
 
 
 @given(requests, json_values, st.data())
-def test_a_mangled_value_is_a_message_error_or_a_sound_request(
+def test_a_corrupt_value_is_a_message_error_or_a_sound_request(
     request: Request, new: object, data: st.DataObject
 ) -> None:
     value = json.loads(encode_request(request))
@@ -227,7 +227,7 @@ def check_request(body: str) -> None:
 
 
 @given(outcomes, json_values, st.data())
-def test_a_mangled_reply_is_a_message_error_or_a_sound_outcome(
+def test_a_corrupt_reply_is_a_message_error_or_a_sound_outcome(
     outcome: Outcome, new: object, data: st.DataObject
 ) -> None:
     value = json.loads(encode_reply(outcome))

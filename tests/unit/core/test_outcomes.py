@@ -155,6 +155,6 @@ def test_no_json_value_is_more_than_a_message_error(value: object) -> None:
         outcome_from_json(value)
 
 
-def test_a_field_of_a_later_version_is_passed_over() -> None:
+def test_a_field_of_a_later_version_is_ignored() -> None:
     value = LABELLED.to_json() | {"region": "eu"}
     assert decode_outcome(json.dumps(value).encode()).name == "cat.jpg"

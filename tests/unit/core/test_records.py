@@ -89,6 +89,6 @@ def test_what_is_no_record_is_a_message_error(data: bytes) -> None:
         decode_worker(data)
 
 
-def test_a_field_of_a_later_version_is_passed_over() -> None:
+def test_a_field_of_a_later_version_is_ignored() -> None:
     data = json.dumps(json.loads(WORKER.encode()) | {"gpu": "H200"}).encode()
     assert decode_worker(data) == WORKER

@@ -93,15 +93,15 @@ def test_a_flag_wins_over_the_environment_that_over_the_profile_that_over_the_de
 
 
 @given(st.dictionaries(st.sampled_from(sorted(SAMPLES)), st.sampled_from("fep"), min_size=1))
-def test_each_value_knows_its_own_source(places: dict[str, str]) -> None:
+def test_each_value_knows_its_own_source(origins: dict[str, str]) -> None:
     found = resolved(
-        {name: SAMPLES[name] for name, place in places.items() if place == "f"},
-        {variable(name): SAMPLES[name] for name, place in places.items() if place == "e"},
-        {name: SAMPLES[name] for name, place in places.items() if place == "p"},
+        {name: SAMPLES[name] for name, origin in origins.items() if origin == "f"},
+        {variable(name): SAMPLES[name] for name, origin in origins.items() if origin == "e"},
+        {name: SAMPLES[name] for name, origin in origins.items() if origin == "p"},
     )
     for name, source in found.sources.items():
         expected = {"f": "flag", "e": f"environment {variable(name)}", "p": "iraas.toml [default]"}
-        assert source == expected.get(places.get(name, ""), "default")
+        assert source == expected.get(origins.get(name, ""), "default")
 
 
 def test_that_nobody_may_reach_the_web_tier_can_be_said() -> None:
@@ -170,12 +170,12 @@ def test_a_bad_value_of_the_file_is_traced_to_its_table() -> None:
 
 
 def test_a_setting_that_does_not_exist_is_an_error_in_a_file() -> None:
-    with pytest.raises(ConfigurationError, match="does not know: max_wrokers") as caught:
+    with pytest.raises(ConfigurationError, match="unknown setting: max_wrokers") as caught:
         resolved(profile={"max_wrokers": 3})
     assert "iraas config show" in caught.value.remedy
 
 
-def test_a_setting_that_does_not_exist_is_passed_over_in_the_environment() -> None:
+def test_a_setting_that_does_not_exist_is_ignored_in_the_environment() -> None:
     assert resolved(environment={"IRAAS_TEST_FAULTS": "x"}) == resolved()
 
 

@@ -14,7 +14,7 @@ from iraas.core.keys import (
     webhook_key,
 )
 from iraas.errors import BackendUnavailableError, JobNotFoundError
-from iraas.jobs.deletion import AT_ONCE, TOMBSTONE_S, JobDeletion, remove_all
+from iraas.jobs.deletion import DELETE_BATCH, TOMBSTONE_S, JobDeletion, remove_all
 from iraas.jobs.tickets import issue_ticket, redeem_ticket
 from tests.fakes.scripted import Clock, FlakyBackend
 
@@ -118,7 +118,7 @@ def test_a_deletion_that_was_interrupted_is_finished_by_a_sweep(
     assert left(backend) == [deleted_key(job_id)]
 
 
-def test_a_mangled_tombstone_does_not_stop_the_sweep(
+def test_a_corrupt_tombstone_does_not_stop_the_sweep(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     job_id = make_job(backend, clock)
@@ -172,7 +172,7 @@ def test_tickets_expire_with_what_they_lead_to(
 
 
 def test_many_objects_are_removed_some_at_a_time(backend: FlakyBackend) -> None:
-    count = 2 * AT_ONCE + 3
+    count = 2 * DELETE_BATCH + 3
     for number in range(count):
         backend.inputs.put(f"job/{number:05d}", b"")
     backend.inputs.put("jobs-neighbour", b"")

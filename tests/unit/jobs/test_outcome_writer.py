@@ -107,12 +107,14 @@ def test_after_a_death_at_any_step_the_next_worker_leaves_exactly_one_outcome(
     assert backend.requests.depth().total == 0
     first_stored_it = step != "input-stored"
     assert stored(backend, 0).worker == ("first" if first_stored_it else "second")
-    told = replies(backend)
-    assert told
-    assert set(told) == {stored(backend, 0)}
+    received = replies(backend)
+    assert received
+    assert set(received) == {stored(backend, 0)}
 
 
-def test_a_second_delivery_is_told_the_first_outcome(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_second_delivery_replies_with_the_first_outcome(
+    backend: FlakyBackend, clock: Clock
+) -> None:
     backend.responses.create(REQUESTER)
     send(backend, [request(0), request(0)])
     first, second = take(backend, worker="first"), take(backend, worker="second", label="dog")
@@ -170,7 +172,7 @@ def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> Non
     for index in range(MAX_GONE_REQUESTERS + 50):
         asked = request(0, reply_to=f"gone-{index}")
         finisher.settle(asked, outcome(asked))
-    assert len(finisher._gone) == MAX_GONE_REQUESTERS
+    assert len(finisher._gone_requesters) == MAX_GONE_REQUESTERS
 
 
 def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:
@@ -180,7 +182,7 @@ def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> 
     assert count_outcomes(backend) == 1
 
 
-def test_each_requester_is_told_its_own_outcomes_only(backend: FlakyBackend) -> None:
+def test_each_requester_gets_its_own_outcomes_only(backend: FlakyBackend) -> None:
     for requester in ("submit-1", "submit-2"):
         backend.responses.create(requester)
     send(backend, [request(0, reply_to="submit-1"), request(1, reply_to="submit-2")])
@@ -223,7 +225,7 @@ def test_a_reply_that_cannot_be_sent_loses_nothing(
     assert backend.requests.depth().total == 0
 
 
-def test_a_mangled_stored_outcome_stops_nobody(backend: FlakyBackend) -> None:
+def test_a_corrupt_stored_outcome_stops_nobody(backend: FlakyBackend) -> None:
     backend.responses.create(REQUESTER)
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     send(backend, [request(0)])

@@ -15,8 +15,8 @@ from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
 
 TOTAL = 12
 REFUSED = [(1, 2, 5), (6, 9)]
-PLACES = [1, 2, 5, 6, 9]
-SENT = [index for index in range(TOTAL) if index not in PLACES]
+INDEXES = [1, 2, 5, 6, 9]
+SENT = [index for index in range(TOTAL) if index not in INDEXES]
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ def test_a_batch_is_one_object(backend: FlakyBackend) -> None:
 
 
 def test_outcomes_come_in_the_order_of_the_images(backend: FlakyBackend, job: Job) -> None:
-    found = list(jobs.outcomes(backend, job))
+    found = list(jobs.iter_outcomes(backend, job))
     assert [one.name for one in found] == [f"picture-{index}.jpg" for index in range(TOTAL)]
-    assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in PLACES]
+    assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in INDEXES]
     assert list(jobs.stored_indexes(backend, job)) == list(range(TOTAL))
     assert [one.done for one in jobs.list_jobs(backend)] == [TOTAL]
 
 
-def test_one_listing_tells_all_places(backend: FlakyBackend, job: Job) -> None:
+def test_one_listing_gives_all_indexes(backend: FlakyBackend, job: Job) -> None:
     lists = 0
     listed = backend.outputs.list
 
@@ -64,7 +64,7 @@ def test_one_listing_tells_all_places(backend: FlakyBackend, job: Job) -> None:
         return listed(prefix, after=after)
 
     backend.outputs.list = counting  # type: ignore[method-assign,assignment]
-    assert len(list(jobs.outcomes(backend, job))) == TOTAL
+    assert len(list(jobs.iter_outcomes(backend, job))) == TOTAL
     assert lists == 1
 
 
@@ -72,21 +72,21 @@ def test_a_follower_learns_of_each_once_and_reads_no_batch_twice(
     backend: FlakyBackend, job: Job
 ) -> None:
     follower = OutcomeFollower(backend, job)
-    assert len(list(follower.stored())) == TOTAL
+    assert len(list(follower.read_stored())) == TOTAL
     assert follower.ledger.is_complete
     for first, *_, last in REFUSED:
         backend.outputs.put(refusals_key(JOB, first, last), b"would not be read")
-    assert list(follower.stored()) == []
+    assert list(follower.read_stored()) == []
 
 
 def test_a_view_counts_them_and_shows_each_with_its_reason(backend: FlakyBackend, job: Job) -> None:
     view = view_of(backend)
     summary = view.summary()
-    assert (summary.done, summary.failed, summary.state) == (TOTAL, len(PLACES), "done")
+    assert (summary.done, summary.failed, summary.state) == (TOTAL, len(INDEXES), "done")
     assert summary.is_counted
     failed = view.images(after=-1, limit=100, kind="failed")
     assert [(one.index, one.outcome and one.outcome.reason) for one in failed] == [
-        (index, f"bad {index}") for index in PLACES
+        (index, f"bad {index}") for index in INDEXES
     ]
     assert [one.index for one in view.images(after=-1, limit=100)] == list(range(TOTAL))
     assert view.images(after=-1, limit=100, kind="waiting") == []
@@ -120,26 +120,26 @@ def test_a_corrupt_batch_is_named(backend: FlakyBackend, job: Job) -> None:
     key = refusals_key(JOB, 6, 9)
     backend.outputs.put(key, b"{")
     with pytest.raises(MessageError, match=key):
-        list(jobs.outcomes(backend, job))
+        list(jobs.iter_outcomes(backend, job))
 
 
 def test_a_batch_that_was_removed_is_none(backend: FlakyBackend, job: Job) -> None:
     reader = RefusalReader(backend)
     keys = [one.key for one in backend.outputs.list(f"{JOB}/0-refused/")]
     backend.outputs.delete(keys)
-    assert [reader.learn(key) for key in keys] == [[], []]
+    assert [reader.load(key) for key in keys] == [[], []]
     assert reader.get(1) is None
     assert 1 not in reader
 
 
-def test_the_reader_knows_the_places_between_which_there_is_nothing(
+def test_the_reader_knows_the_indexes_between_which_there_is_nothing(
     backend: FlakyBackend, job: Job
 ) -> None:
     reader = RefusalReader(backend)
     assert reader.get(0) is None
     for one in backend.outputs.list(f"{JOB}/0-refused/"):
-        reader.learn(one.key)
-        assert reader.learn(one.key) == []
-    assert reader.places() == PLACES
-    assert [index for index in range(TOTAL) if reader.get(index)] == PLACES
-    assert [index for index in range(TOTAL) if index in reader] == PLACES
+        reader.load(one.key)
+        assert reader.load(one.key) == []
+    assert reader.indexes() == INDEXES
+    assert [index for index in range(TOTAL) if reader.get(index)] == INDEXES
+    assert [index for index in range(TOTAL) if index in reader] == INDEXES

@@ -19,12 +19,12 @@ from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
 SOURCES = ("images",)
 
 
-def pictures(count: int) -> Iterator[ImageFile]:
-    return (ImageFile(f"{index}.jpg", f"/pictures/{index}.jpg") for index in range(count))
+def images(count: int) -> Iterator[ImageFile]:
+    return (ImageFile(f"{index}.jpg", f"/images/{index}.jpg") for index in range(count))
 
 
 def make(backend: FlakyBackend, clock: Clock, count: int = 5) -> Job:
-    return jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
+    return jobs.create_job(backend, images(count), sources=SOURCES, clock=clock)
 
 
 def store(backend: FlakyBackend, *outcomes: Outcome) -> None:
@@ -38,28 +38,28 @@ def test_a_job_is_found_again_with_its_manifest(backend: FlakyBackend, clock: Cl
     assert found == made
     assert (found.total, found.sealed, found.sources) == (5, True, SOURCES)
     assert job_time(found.job_id) == pytest.approx(clock.now, abs=0.002)
-    entries = list(jobs.manifest(backend, found))
+    entries = list(jobs.iter_manifest(backend, found))
     assert [one.index for one in entries] == list(range(5))
-    assert entries[3].path == "/pictures/3.jpg"
+    assert entries[3].path == "/images/3.jpg"
 
 
 def test_a_manifest_has_pages(backend: FlakyBackend, clock: Clock) -> None:
     counts: list[int] = []
     made = jobs.create_job(
         backend,
-        pictures(2 * PAGE_SIZE + 1),
+        images(2 * PAGE_SIZE + 1),
         sources=SOURCES,
         clock=clock,
-        counted=counts.append,
+        on_page=counts.append,
     )
     assert counts == [PAGE_SIZE, 2 * PAGE_SIZE, 2 * PAGE_SIZE + 1]
-    indexes = [one.index for one in jobs.manifest(backend, made)]
+    indexes = [one.index for one in jobs.iter_manifest(backend, made)]
     assert indexes == list(range(2 * PAGE_SIZE + 1))
 
 
 def test_a_manifest_is_read_a_page_at_a_time(backend: FlakyBackend, clock: Clock) -> None:
     made = make(backend, clock, count=3 * PAGE_SIZE)
-    entries = jobs.manifest(backend, made)
+    entries = jobs.iter_manifest(backend, made)
     next(entries)
     backend.records.failures = 1
     with pytest.raises(BackendUnavailableError):
@@ -71,8 +71,8 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
     count = 20 * PAGE_SIZE
     tracemalloc.start()
     try:
-        made = jobs.create_job(backend, pictures(count), sources=SOURCES, clock=clock)
-        assert sum(1 for _ in jobs.manifest(backend, made)) == count
+        made = jobs.create_job(backend, images(count), sources=SOURCES, clock=clock)
+        assert sum(1 for _ in jobs.iter_manifest(backend, made)) == count
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -80,8 +80,8 @@ def test_a_large_job_is_a_stream_in_and_out(tmp_path: Path, clock: Clock) -> Non
     assert peak_bytes < 2_000_000
 
 
-def test_a_job_without_pictures_is_refused(backend: FlakyBackend, clock: Clock) -> None:
-    with pytest.raises(UsageError, match="no picture was found"):
+def test_a_job_without_images_is_refused(backend: FlakyBackend, clock: Clock) -> None:
+    with pytest.raises(UsageError, match="no image was found"):
         make(backend, clock, count=0)
     assert list(jobs.list_jobs(backend)) == []
 
@@ -90,7 +90,7 @@ def test_a_job_that_could_not_be_written_whole_is_not_seen(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     def interrupted() -> Iterator[ImageFile]:
-        yield from pictures(PAGE_SIZE + 10)
+        yield from images(PAGE_SIZE + 10)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -99,7 +99,7 @@ def test_a_job_that_could_not_be_written_whole_is_not_seen(
 
 
 def test_what_was_typed_can_be_stored_whatever_it_was(backend: FlakyBackend, clock: Clock) -> None:
-    made = jobs.create_job(backend, pictures(1), sources=("caf\udce9",), clock=clock)
+    made = jobs.create_job(backend, images(1), sources=("caf\udce9",), clock=clock)
     assert made.sources == ("caf\ufffd",)
 
 
@@ -124,7 +124,7 @@ def test_jobs_are_listed_the_oldest_first_with_what_is_done(
     ]
 
 
-def test_a_mangled_job_does_not_hide_the_others(
+def test_a_corrupt_job_does_not_hide_the_others(
     backend: FlakyBackend, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = make(backend, clock)
@@ -138,16 +138,16 @@ def test_outcomes_come_in_the_order_of_the_job(backend: FlakyBackend) -> None:
     made = [outcome(request(index)) for index in (2500, 3, 1001)]
     store(backend, *made)
     backend.outputs.put(f"{JOB}/00000/notes.txt", b"somebody's notes")
-    assert [one.request_id for one in jobs.outcomes(backend, job)] == [
+    assert [one.request_id for one in jobs.iter_outcomes(backend, job)] == [
         request(index).request_id for index in (3, 1001, 2500)
     ]
     assert list(jobs.stored_indexes(backend, job)) == [3, 1001, 2500]
 
 
-def test_a_mangled_outcome_is_told_of_with_its_place(backend: FlakyBackend) -> None:
+def test_a_corrupt_outcome_is_reported_with_its_key(backend: FlakyBackend) -> None:
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     with pytest.raises(MessageError, match=outcome_key(request(0).request_id)):
-        list(jobs.outcomes(backend, Job(JOB, 1.0, 1, sealed=True)))
+        list(jobs.iter_outcomes(backend, Job(JOB, 1.0, 1, sealed=True)))
 
 
 def test_forgetting_failures_leaves_the_labels_and_the_other_jobs(backend: FlakyBackend) -> None:

@@ -8,7 +8,7 @@ from iraas.core.jobs import Job
 from iraas.core.keys import job_key
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import JobNotFoundError, UsageError
-from iraas.jobs.store import get_job, manifest
+from iraas.jobs.store import get_job, iter_manifest
 from iraas.jobs.uploads import JobRepository, manifest_end
 from tests.fakes.scripted import JOB, Clock, FlakyBackend
 
@@ -24,10 +24,10 @@ def backend(clock: Clock) -> FlakyBackend:
 
 
 def names_of(backend: FlakyBackend, job_id: str) -> list[str]:
-    return [one.name for one in manifest(backend, get_job(backend, job_id))]
+    return [one.name for one in iter_manifest(backend, get_job(backend, job_id))]
 
 
-def test_images_get_places_in_the_order_in_which_they_are_added(
+def test_images_get_indexes_in_the_order_in_which_they_are_added(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     uploads = JobRepository(backend, clock)
@@ -40,19 +40,19 @@ def test_images_get_places_in_the_order_in_which_they_are_added(
     assert names_of(backend, job.job_id) == ["a", "b", "c"]
 
 
-def test_two_processes_that_add_at_once_never_share_a_place(
+def test_two_processes_that_add_at_once_never_share_an_index(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     processes = [JobRepository(backend, clock) for _ in range(4)]
     job_id = processes[0].open().job_id
 
     def add(number: int) -> list[int]:
-        names = [f"{number}-{place}" for place in range(3)]
+        names = [f"{number}-{n}" for n in range(3)]
         return [one.index for one in processes[number % 4].add(job_id, names)]
 
     with ThreadPoolExecutor(8) as threads:
-        places = [index for found in threads.map(add, range(40)) for index in found]
-    assert sorted(places) == list(range(120))
+        indexes = [index for found in threads.map(add, range(40)) for index in found]
+    assert sorted(indexes) == list(range(120))
     assert processes[1].seal(job_id).total == 120
     assert len(set(names_of(backend, job_id))) == 120
 

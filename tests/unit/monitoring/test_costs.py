@@ -12,9 +12,9 @@ from iraas.monitoring.costs import (
     END_MARGIN_S,
     CostTracker,
     Spent,
-    lift_spend_limit,
-    limit_spending,
-    spend_limit,
+    delete_budget,
+    get_budget,
+    set_budget,
 )
 
 
@@ -169,24 +169,24 @@ def test_a_limit_is_reached_and_lifted() -> None:
     spend = ledger(backend, clock)
     there = [instance("i-1", clock.now)]
     spend.observe(there)
-    limit_spending(backend, 0.5, since=clock.now)
+    set_budget(backend, 0.5, since=clock.now)
     assert spend.is_exhausted(there) == ""
     clock.now += 1800
     assert "limit of $0.50" in spend.is_exhausted(there)
-    lift_spend_limit(backend)
+    delete_budget(backend)
     assert spend.is_exhausted(there) == ""
-    assert spend_limit(backend) is None
+    assert get_budget(backend) is None
 
 
 def test_a_controller_launches_nothing_once_the_limit_is_reached() -> None:
     clock, backend = Clock(), MemoryBackend()
     backend.requests.send([OutboundMessage("{}")])
-    limit_spending(backend, 0.0, since=clock.now)
+    set_budget(backend, 0.0, since=clock.now)
     decision = Controller(backend, BacklogPolicy(), cap=2, clock=clock).tick()
     assert decision is not None
     assert decision.launched == 0
     assert "limit of $0.00" in decision.reason
-    lift_spend_limit(backend)
+    delete_budget(backend)
     backend.lease.release()
     decision = Controller(backend, BacklogPolicy(), cap=2, clock=clock).tick()
     assert decision is not None
@@ -198,9 +198,9 @@ def test_a_controller_writes_down_when_the_web_tier_came_and_went(
 ) -> None:
     clock, backend = Clock(), MemoryBackend()
     others = [instance("i-web", clock.now, "on-demand", "web")]
-    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     timing = ControllerConfig(cleanup_interval_s=30.0)
-    controller = Controller(backend, BacklogPolicy(), cap=2, timing=timing, clock=clock)
+    controller = Controller(backend, BacklogPolicy(), cap=2, config=timing, clock=clock)
     controller.tick()
     (entry,) = [one.key for one in backend.records.list(INSTANCES)]
     assert entry == instance_key("i-web")

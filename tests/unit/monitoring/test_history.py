@@ -26,7 +26,7 @@ def take(history: History, clock: Clock, minutes: int, visible: int = 1) -> list
     times = []
     for _ in range(12 * minutes):
         times.append(clock())
-        history.note(sample(clock(), visible=visible))
+        history.record(sample(clock(), visible=visible))
         clock.advance(5)
     return times
 
@@ -59,8 +59,8 @@ def test_two_processes_merge_their_minutes(backend: FlakyBackend, clock: Clock) 
     since = clock()
     one, other = History(backend, clock), History(backend, clock)
     for _ in range(20):
-        one.note(sample(clock()))
-        other.note(sample(clock() + 1))
+        one.record(sample(clock()))
+        other.record(sample(clock() + 1))
         clock.advance(5)
     one.flush()
     other.flush()
@@ -72,7 +72,7 @@ def test_the_pace_is_what_was_done_since_the_last_sample(
 ) -> None:
     history = History(backend, clock)
     for at, done in ((0, 0), (5, 50), (10, 50), (15, 40)):
-        history.note(sample(clock() + at, done))
+        history.record(sample(clock() + at, done))
     assert [one.images_per_s for one in history.samples(clock())] == [0, 10, 0, 0]
 
 
@@ -80,11 +80,11 @@ def test_a_burst_between_two_samples_is_seen_at_its_most(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     history = History(backend, clock)
-    history.note(sample(clock(), visible=0))
+    history.record(sample(clock(), visible=0))
     for depth in (QueueDepth(4, 8, 0), QueueDepth(12, 1, 0), QueueDepth(1, 2, 0)):
-        history.saw(depth)
-    history.note(sample(clock() + 5, visible=1))
-    history.note(sample(clock() + 10, visible=2))
+        history.record_depth(depth)
+    history.record(sample(clock() + 5, visible=1))
+    history.record(sample(clock() + 10, visible=2))
     seen = [(one.visible, one.in_flight) for one in history.samples(clock())]
     assert seen == [(0, 0), (12, 8), (2, 0)]
 
@@ -105,7 +105,7 @@ def test_what_is_old_is_removed(backend: FlakyBackend, clock: Clock) -> None:
     assert min(one.at for one in History(backend, clock).samples(0)) == begin + 300
 
 
-def test_a_mangled_minute_is_an_empty_one(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_corrupt_minute_is_an_empty_one(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     take(history, clock, 3)
     first = next(iter(backend.records.list(HISTORY))).key
@@ -119,9 +119,9 @@ def test_what_could_not_be_stored_is_stored_later(backend: FlakyBackend, clock: 
     times = take(history, clock, 1)
     backend.records.failures = 1
     with pytest.raises(Exception, match="away"):
-        history.note(sample(clock()))
+        history.record(sample(clock()))
     clock.advance(5)
-    history.note(sample(clock()))
+    history.record(sample(clock()))
     history.flush()
     found = [one.at for one in History(backend, clock).samples(since)]
     assert found[: len(times)] == times

@@ -46,7 +46,7 @@ class Shop:
         return found
 
 
-def places(view: JobProgress, **options: object) -> list[int]:
+def indexes(view: JobProgress, **options: object) -> list[int]:
     asked = {"after": -1, "limit": 1000, "kind": "all"} | options
     return [one.index for one in view.images(**asked)]  # type: ignore[arg-type]
 
@@ -59,17 +59,17 @@ def test_a_view_is_rebuilt_from_the_stores() -> None:
     summary = view.summary()
     assert (summary.job.total, summary.done, summary.failed) == (20, 3, 1)
     assert (summary.state, summary.is_counted) == ("working", True)
-    assert places(view) == list(range(20))
-    assert places(view, kind="ok") == [3, 9]
-    assert places(view, kind="failed") == [4]
-    assert places(view, kind="waiting", after=4, limit=3) == [5, 6, 7]
+    assert indexes(view) == list(range(20))
+    assert indexes(view, kind="ok") == [3, 9]
+    assert indexes(view, kind="failed") == [4]
+    assert indexes(view, kind="waiting", after=4, limit=3) == [5, 6, 7]
     assert [one.name for one in view.images(after=8, limit=3)] == ["n9", "n10", "n11"]
 
 
 def test_a_reply_counts_before_the_store_is_looked_at() -> None:
     shop = Shop(2)
     view = shop.view()
-    view.note(shop.outcome(1, ok=False))
+    view.record(shop.outcome(1, ok=False))
     assert (view.summary().done, view.summary().failed) == (1, 1)
     assert [one.request_id[-1] for one in view.news(IndexSet(), 10)] == ["1"]
 
@@ -78,7 +78,7 @@ def test_a_reply_of_another_job_is_nothing_to_it() -> None:
     shop, other = Shop(2), Shop(2)
     view = shop.view()
     assert other.job_id != shop.job_id
-    view.note(other.outcome(0))
+    view.record(other.outcome(0))
     assert view.summary().done == 0
 
 
@@ -87,13 +87,13 @@ def test_news_are_what_has_not_been_seen_in_order_and_bounded() -> None:
     for index in range(0, 2000, 3):
         shop.store(index)
     view, seen = shop.view(), IndexSet()
-    told: list[int] = []
+    received: list[int] = []
     while news := view.news(seen, 100):
         assert len(news) <= 100
         for one in news:
             seen.add(int(one.request_id[-8:]))
-            told.append(int(one.request_id[-8:]))
-    assert told == list(range(0, 2000, 3))
+            received.append(int(one.request_id[-8:]))
+    assert received == list(range(0, 2000, 3))
     assert len(view._latest) <= KEPT_OUTCOMES
 
 
@@ -105,7 +105,7 @@ def test_a_failure_that_was_removed_is_waiting_again() -> None:
     shop.backend.outputs.delete([outcome_key(failed.request_id)])
     view = shop.view()
     assert (view.summary().done, view.summary().failed) == (0, 0)
-    assert places(view, kind="waiting") == [0, 1, 2]
+    assert indexes(view, kind="waiting") == [0, 1, 2]
 
 
 def test_a_failure_that_became_a_success_between_two_looks_is_noticed() -> None:
@@ -122,7 +122,7 @@ def test_a_failure_that_became_a_success_between_two_looks_is_noticed() -> None:
     assert image.outcome.status == "ok"
 
 
-def test_a_mangled_outcome_is_no_outcome() -> None:
+def test_a_corrupt_outcome_is_no_outcome() -> None:
     shop = Shop(2)
     found = shop.store(0)
     shop.backend.outputs.put(outcome_key(found.request_id), b"{")
@@ -153,8 +153,8 @@ def test_a_retry_sends_what_is_stored_and_leaves_what_never_was() -> None:
     shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", picture("cat"))
     assert retry_failures(shop.backend, shop.view(), shop.sender) == [0]
     assert shop.backend.requests.depth().total == 1
-    assert places(shop.view(), kind="waiting") == [0]
-    assert places(shop.view(), kind="failed") == [1]
+    assert indexes(shop.view(), kind="waiting") == [0]
+    assert indexes(shop.view(), kind="failed") == [1]
 
 
 def test_a_retry_that_was_interrupted_is_finished_by_the_next() -> None:
@@ -195,7 +195,7 @@ def steps_of_a_look_at_a_ragged_job(total: int) -> int:
     def look() -> None:
         view = shop.view()
         view.refresh()
-        assert len(places(view, kind="waiting", after=total // 2, limit=10)) == 10
+        assert len(indexes(view, kind="waiting", after=total // 2, limit=10)) == 10
         assert view.summary().done == total // 2
 
     return lines_run(look)

@@ -17,8 +17,8 @@ class CountingStore(MemoryStore):
 
 
 def decode(data: bytes) -> str:
-    if data == b"mangled":
-        raise MessageError("it is mangled")
+    if data == b"corrupt":
+        raise MessageError("it is corrupt")
     return data.decode()
 
 
@@ -27,7 +27,7 @@ def test_a_record_that_stays_as_it_is_is_fetched_once() -> None:
     store = CountingStore(clock=clock)
     reader = RecordCache(store, "a/", decode, clock)
     store.put("a/1", b"one")
-    store.put("a/2", b"mangled")
+    store.put("a/2", b"corrupt")
     store.put("b/1", b"other")
     clock.advance(SETTLED_S + 1)
     for _ in range(5):

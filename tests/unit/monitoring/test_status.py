@@ -99,7 +99,7 @@ def test_a_worker_that_left_counts_by_its_work_alone(
     assert (status.done, status.failed, status.images_per_s) == (10, 3, 0.0)
 
 
-def test_mangled_records_are_passed_over(backend: FlakyBackend, clock: Clock) -> None:
+def test_corrupt_records_are_skipped(backend: FlakyBackend, clock: Clock) -> None:
     backend.records.put(worker_key("w-odd"), b"{")
     backend.records.put(LAST_DECISION, b"{")
     status = look(backend, clock)
@@ -172,7 +172,7 @@ def test_the_web_tier_is_shown_and_paid_for(
         Instance("i-web", InstanceState.RUNNING, at, "t3.small", "on-demand", "web"),
     ]
     prices = load_prices("us-east-1")
-    monkeypatch.setattr(backend.fleet, "others", lambda: others)
+    monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     monkeypatch.setattr(backend, "pricing", prices)
     status = look(backend, clock)
     assert [(one.instance_id, one.role, one.state, one.age_s) for one in status.machines] == [

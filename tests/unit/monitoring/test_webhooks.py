@@ -1,4 +1,4 @@
-"""Webhooks: once told, told again, taken over, given up."""
+"""Webhooks: delivered once, retried, taken over, given up."""
 
 import json
 
@@ -63,7 +63,7 @@ def shop() -> Shop:
     return Shop()
 
 
-def test_the_end_is_told_when_it_has_come_and_once(shop: Shop) -> None:
+def test_the_end_of_a_job_is_delivered_once(shop: Shop) -> None:
     post = Post()
     webhooks = shop.webhooks(post)
     webhooks.add(shop.job_id, URL)

@@ -141,7 +141,7 @@ class Ec2Fleet:
         """
         return self._view().instances()
 
-    def others(self) -> list[Instance]:
+    def non_worker_instances(self) -> list[Instance]:
         """The live instances of the deployment's other roles, as EC2 lists them.
 
         Raises:

@@ -316,10 +316,10 @@ def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -
         more = {"ClientToken": role, "TagSpecifications": specs}
         answer = rig.ec2.run_instances(**(request | more))
         ids[role] = answer["Instances"][0]["InstanceId"]
-    assert {one.role: one.instance_id for one in fleet.others()} == ids
+    assert {one.role: one.instance_id for one in fleet.non_worker_instances()} == ids
     assert [one.role for one in fleet.instances()] == ["worker"]
     rig.ec2.end(ids["builder"])
-    assert [one.role for one in fleet.others()] == ["web"]
+    assert [one.role for one in fleet.non_worker_instances()] == ["web"]
 
 
 def looks(rig: Rig) -> int:

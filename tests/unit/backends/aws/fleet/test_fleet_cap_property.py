@@ -137,7 +137,7 @@ class World:
         timing = ControllerConfig(
             startup_timeout_s=400.0, heartbeat_timeout_s=300.0, cleanup_interval_s=1e9
         )
-        return Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=self.clock)
+        return Controller(backend, BacklogPolicy(), cap=19, config=timing, clock=self.clock)
 
 
 def check(plan: Plan) -> None:

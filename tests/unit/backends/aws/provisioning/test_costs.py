@@ -96,7 +96,7 @@ def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
         store.put(instance_key(gone.worker_id), ended.encode())
     clock.now += 7200
     timing = ControllerConfig(poll_interval_s=2.0, idle_s=20.0)
-    controller = Controller(backend, BacklogPolicy(), cap=19, timing=timing, clock=clock)
+    controller = Controller(backend, BacklogPolicy(), cap=19, config=timing, clock=clock)
     memory = StatusCache(backend, clock)
     controller.tick()
     take_status(backend, "demo", clock, memory)
