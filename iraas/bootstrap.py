@@ -178,7 +178,7 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     backend = opened(None)
     if not to_provision:
         return backend
-    wanted = _fleet_options(settings, backend.stack.options())
+    wanted = _fleet_options(settings, backend.provisioning.options())
     prices = backend.pricing
     backend.close()
     refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "nobody could tell the costs")

@@ -1,8 +1,8 @@
 """The aws queues, stores, response queues, lease and fleet, for the contract suite.
 
 The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
-The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token. The
-stack is not part of it; its own tests hold it to its port.
+The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token.
+Provisioning has no adapter here: its own tests hold it to its port.
 """
 
 import os
@@ -24,7 +24,7 @@ FAIRNESS = "emulators serve in the order of sending, and moto is slow past a hun
 STALENESS = "moto lets a stale receipt delete"
 LAUNCHES = "who loses a slot to another tries the next one at its next look, not at once"
 CAPACITY = 3
-NOT_HERE = frozenset({"stack"})
+NOT_HERE = frozenset({"provisioning"})
 """The fixtures of ports that this rig has no adapter for."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DirectoryStore
 from iraas.backends.local.disk_usage import LocalStorage, UsageCounter, allocated
-from iraas.backends.local.provisioning import LocalStack
+from iraas.backends.local.provisioning import LocalProvisioning
 from iraas.backends.local.response_queues import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
@@ -99,7 +99,7 @@ class LocalBackend:
             clock=clock,
         )
         self.lease = FileLease(folder / "controller.lock", clock=clock)
-        self.stack = LocalStack(
+        self.provisioning = LocalProvisioning(
             folder=folder,
             queues={"requests": self.requests, "dead-letters": self.dead_letters},
             responses=self.responses,

@@ -34,8 +34,8 @@ _OURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStack:
-    """The `Stack` port on a folder.
+class LocalProvisioning:
+    """The `Provisioning` port on a folder.
 
     Attributes:
         folder: The deployment's folder.

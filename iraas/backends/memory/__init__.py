@@ -4,7 +4,7 @@ It keeps the same promises as the others, as the contract suite shows, except th
 the process. Clocks are passed in; faults are made by telling it (`MemoryFleet.room`).
 """
 
-from iraas.backends.memory.backend import MemoryBackend, MemoryStack
+from iraas.backends.memory.backend import MemoryBackend, MemoryProvisioning
 from iraas.backends.memory.fleet import MemoryFleet, MemoryLease
 from iraas.backends.memory.queue import MemoryQueue, MemoryResponseQueues
 from iraas.backends.memory.store import MemoryStore
@@ -13,8 +13,8 @@ __all__ = [
     "MemoryBackend",
     "MemoryFleet",
     "MemoryLease",
+    "MemoryProvisioning",
     "MemoryQueue",
     "MemoryResponseQueues",
-    "MemoryStack",
     "MemoryStore",
 ]

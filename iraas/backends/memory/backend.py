@@ -11,8 +11,8 @@ from iraas.core.ports import NoCost, Resource, StorageUsage
 
 
 @dataclass(slots=True)
-class MemoryStack:
-    """The `Stack` port in memory. Queues and stores work without it, as the local ones do.
+class MemoryProvisioning:
+    """The `Provisioning` port in memory. Queues and stores work without it, as the local ones do.
 
     Attributes:
         backend: Whose resources.
@@ -120,7 +120,7 @@ class MemoryBackend:
         self.storage = MemoryStorage(self)
         self.fleet = MemoryFleet(capacity, boot_s=boot_s, clock=clock)
         self.lease = MemoryLease()
-        self.stack = MemoryStack(self)
+        self.provisioning = MemoryProvisioning(self)
 
     def rival(self) -> "MemoryBackend":
         """The same deployment as another process would open it: all shared but the lease."""

@@ -27,7 +27,7 @@ class Resource:
     is_data: bool = False
 
 
-class Stack(Protocol):
+class Provisioning(Protocol):
     """A deployment's resources, made and removed as a whole; found by name and tag, never by a
     state file.
     """
@@ -101,7 +101,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def stack(self) -> Stack:
+    def provisioning(self) -> Provisioning:
         """The resources as a whole."""
         ...
 

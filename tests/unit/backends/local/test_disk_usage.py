@@ -154,6 +154,6 @@ def test_asking_makes_nothing(backend: LocalBackend) -> None:
 def test_a_teardown_removes_the_count(backend: LocalBackend) -> None:
     backend.inputs.put("job/1.jpg", b"x")
     assert used(backend)
-    assert "leaves" not in str(backend.stack.plan())
-    backend.stack.teardown()
+    assert "leaves" not in str(backend.provisioning.plan())
+    backend.provisioning.teardown()
     assert not backend.folder.exists()
