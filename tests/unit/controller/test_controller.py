@@ -267,7 +267,7 @@ def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
 ) -> None:
     send(backend, [request(0)])
     tick(controller)
-    leaves(backend, clock, ids(backend)[0], "broken", done=40, reason="30 died within a minute")
+    leaves(backend, clock, ids(backend)[0], "broken", done=40, reason="30 crashed within a minute")
     assert tick(controller).broken_in_a_row == 0
 
 
