@@ -81,7 +81,7 @@ class DeadLetterProcessor:
     def __init__(self, backend: Backend, clock: Callable[[], float] = time.time) -> None:
         self._backend = backend
         self._clock = clock
-        self._finisher = OutcomeWriter(backend)
+        self._writer = OutcomeWriter(backend)
         self._seen = 0
 
     def run(self) -> int:
@@ -108,7 +108,7 @@ class DeadLetterProcessor:
         note = REASON
         try:
             request = decode_request(message.body)
-            self._finisher.settle(request, self._outcome(request, message))
+            self._writer.settle(request, self._outcome(request, message))
         except MessageError as exc:
             note = str(exc)
         letter = OutboundMessage(message.body, note=note[:1024])

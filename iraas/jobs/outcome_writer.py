@@ -1,8 +1,8 @@
-"""Finishing a request: input, outcome, reply, delete. In that order, always.
+"""Finishing a request: store the input and the outcome, reply, delete the message, in that order.
 
-Each step may be repeated and the process may die between any two: the input and the outcome are
-stored only if absent, a second reply is ignored by its requester, and a message that was not
-deleted comes back, finds its outcome, and is replied to and deleted then.
+Every step is idempotent and the process may die between any two: input and outcome are stored only
+if absent, requesters ignore a second reply, and a message that was not deleted is redelivered,
+finds its stored outcome, and is replied to and deleted then.
 """
 
 import logging
@@ -20,20 +20,20 @@ from iraas.core.ports import Backend, OutboundMessage
 from iraas.errors import BackendError, MessageError, ObjectNotFoundError, QueueNotFoundError
 
 log = logging.getLogger(__name__)
-MAX_GONE_REQUESTERS = 1000
+MAX_DEPARTED_REQUESTERS = 1000
 MAX_OPEN_QUEUES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedRequest:
-    """A request whose outcome is known, and the receipt of its message.
+    """A request with its outcome.
 
     Attributes:
-        request: What was asked.
-        outcome: What became of it.
-        receipt: The message's receipt.
+        request: The request.
+        outcome: Its outcome.
+        receipt: The receipt of its message in the request queue.
         dead_letter: Why the message also goes to the dead-letter queue; empty if it does not.
-        took_s: How long the worker was busy with it, in seconds.
+        took_s: Seconds that the worker spent on it.
     """
 
     request: Request
@@ -44,37 +44,57 @@ class CompletedRequest:
 
 
 class OutcomeWriter:
-    """Writes outcomes in the order that loses none. Not thread-safe: one thread finishes."""
+    """Writes outcomes in an order that loses none. Not thread-safe.
+
+    Args:
+        backend: The deployment.
+        fault: Injects faults in tests, after each step.
+    """
 
     def __init__(self, backend: Backend, fault: FaultHook = no_fault) -> None:
         self._backend = backend
         self._fault = fault
-        self._gone: OrderedDict[str, None] = OrderedDict()
-        self._queue_of = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
+        self._departed: OrderedDict[str, None] = OrderedDict()
+        self._find_queue = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
 
     def finish(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
-        """Finish requests together; give back the outcomes that are stored, in the same order.
+        """Finish requests together. Idempotent.
 
-        Where another worker was first, that is its outcome.
+        Args:
+            batch: The requests, each with the receipt of its message.
+
+        Returns:
+            The stored outcomes in the order of the batch. Where another worker stored one first,
+            it is that worker's.
 
         Raises:
-            BackendError: A store or the request queue failed. What was not deleted comes back.
+            BackendError: A store or the request queue failed. Messages that were not deleted are
+                redelivered.
         """
         self._store_inputs(batch)
-        self._pass(batch, "input-stored")
+        self._inject_faults(batch, "input-stored")
         outcomes = self._store_outcomes(batch)
-        self._pass(batch, "outcome-stored")
+        self._inject_faults(batch, "outcome-stored")
         self._send_to_dead_letters(batch)
-        self._reply([one.request.reply_to for one in batch], outcomes)
-        self._pass(batch, "replied")
-        self._backend.requests.delete([one.receipt for one in batch], [one.took_s for one in batch])
-        self._pass(batch, "deleted")
+        self._reply([completed.request.reply_to for completed in batch], outcomes)
+        self._inject_faults(batch, "replied")
+        self._backend.requests.delete(
+            [completed.receipt for completed in batch], [completed.took_s for completed in batch]
+        )
+        self._inject_faults(batch, "deleted")
         return outcomes
 
     def settle(self, request: Request, outcome: Outcome) -> Outcome:
-        """Store a request's outcome unless it has one, and reply; give back the stored one.
+        """Store a request's outcome unless it has one, and reply. Idempotent.
 
-        For whoever holds no message of the request queue. Idempotent.
+        Deletes no message, unlike `finish`.
+
+        Args:
+            request: The request.
+            outcome: The outcome to store.
+
+        Returns:
+            The stored outcome.
 
         Raises:
             BackendError: A store failed.
@@ -86,18 +106,23 @@ class OutcomeWriter:
         return outcomes[0]
 
     def stored_outcome(self, request: Request) -> Outcome | None:
-        """The outcome that a request has already, if any."""
+        """The stored outcome of a request; None if there is none.
+
+        Raises:
+            MessageError: The stored outcome is corrupt.
+            BackendError: The output store failed.
+        """
         try:
             return decode_outcome(self._backend.outputs.get(outcome_key(request.request_id)))
         except ObjectNotFoundError:
             return None
 
-    def _pass(self, batch: Sequence[CompletedRequest], point: str) -> None:
-        for one in batch:
-            self._fault(point, one.request.name)
+    def _inject_faults(self, batch: Sequence[CompletedRequest], point: str) -> None:
+        for completed in batch:
+            self._fault(point, completed.request.name)
 
     def _store_inputs(self, batch: Sequence[CompletedRequest]) -> None:
-        images = [(one.request.request_id, one.request.image) for one in batch]
+        images = [(item.request.request_id, item.request.image) for item in batch]
         objects = [
             (input_key(request_id, _extension(image)), image)
             for request_id, image in images
@@ -108,24 +133,25 @@ class OutcomeWriter:
 
     def _store_outcomes(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
         stored = self._backend.outputs.put_if_absent(
-            [(outcome_key(one.request.request_id), one.outcome.encode()) for one in batch]
+            [(outcome_key(item.request.request_id), item.outcome.encode()) for item in batch]
         )
         return [
-            one.outcome if new else self._truth(one) for one, new in zip(batch, stored, strict=True)
+            item.outcome if is_new else self._existing_outcome(item)
+            for item, is_new in zip(batch, stored, strict=True)
         ]
 
-    def _truth(self, one: CompletedRequest) -> Outcome:
+    def _existing_outcome(self, completed: CompletedRequest) -> Outcome:
         try:
-            return self.stored_outcome(one.request) or one.outcome
+            return self.stored_outcome(completed.request) or completed.outcome
         except MessageError as exc:
-            log.warning("the stored outcome of %s is mangled: %s", one.request.request_id, exc)
-            return one.outcome
+            log.warning("corrupt stored outcome of %s: %s", completed.request.request_id, exc)
+            return completed.outcome
 
     def _send_to_dead_letters(self, batch: Sequence[CompletedRequest]) -> None:
         letters = [
-            OutboundMessage(encode_request(one.request), note=one.dead_letter[:1024])
-            for one in batch
-            if one.dead_letter
+            OutboundMessage(encode_request(item.request), note=item.dead_letter[:1024])
+            for item in batch
+            if item.dead_letter
         ]
         if letters:
             self._backend.dead_letters.send(letters)
@@ -133,7 +159,7 @@ class OutcomeWriter:
     def _reply(self, requesters: Sequence[str], outcomes: Sequence[Outcome]) -> None:
         replies = defaultdict(list)
         for requester, outcome in zip(requesters, outcomes, strict=True):
-            if requester and requester not in self._gone:
+            if requester and requester not in self._departed:
                 replies[requester].append(
                     OutboundMessage(encode_reply(outcome), group=outcome.job_id)
                 )
@@ -141,14 +167,14 @@ class OutcomeWriter:
             self._reply_to(requester, messages)
 
     def _reply_to(self, requester: str, messages: list[OutboundMessage]) -> None:
-        """Wake a requester up. That it left, or that this fails, loses nothing: it looks again."""
+        """Notify a requester. A lost reply loses nothing: requesters also poll the store."""
         try:
-            self._queue_of(requester).send(messages)
+            self._find_queue(requester).send(messages)
         except QueueNotFoundError:
-            self._queue_of.cache_clear()
-            self._gone[requester] = None
-            if len(self._gone) > MAX_GONE_REQUESTERS:
-                self._gone.popitem(last=False)
+            self._find_queue.cache_clear()
+            self._departed[requester] = None
+            if len(self._departed) > MAX_DEPARTED_REQUESTERS:
+                self._departed.popitem(last=False)
         except BackendError as exc:
             log.warning("could not reply to %s: %s", requester, exc)
 

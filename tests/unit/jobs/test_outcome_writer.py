@@ -9,7 +9,7 @@ from iraas.core.messages import Request, decode_reply, decode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import QueueDepth
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
-from iraas.jobs.outcome_writer import MAX_GONE_REQUESTERS, CompletedRequest, OutcomeWriter
+from iraas.jobs.outcome_writer import MAX_DEPARTED_REQUESTERS, CompletedRequest, OutcomeWriter
 from tests.fakes.scripted import (
     LEASE_S,
     REQUESTER,
@@ -155,22 +155,22 @@ def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
     backend: FlakyBackend,
 ) -> None:
     send(backend, [request(0), request(1)])
-    finisher = OutcomeWriter(backend)
-    finisher.finish([take(backend)])
+    writer = OutcomeWriter(backend)
+    writer.finish([take(backend)])
     assert count_outcomes(backend) == 1
 
     backend.responses.create(REQUESTER)
-    finisher.finish([take(backend)])
+    writer.finish([take(backend)])
     assert count_outcomes(backend) == 2
     assert replies(backend) == []
 
 
 def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> None:
-    finisher = OutcomeWriter(backend)
-    for index in range(MAX_GONE_REQUESTERS + 50):
+    writer = OutcomeWriter(backend)
+    for index in range(MAX_DEPARTED_REQUESTERS + 50):
         asked = request(0, reply_to=f"gone-{index}")
-        finisher.settle(asked, outcome(asked))
-    assert len(finisher._gone) == MAX_GONE_REQUESTERS
+        writer.settle(asked, outcome(asked))
+    assert len(writer._departed) == MAX_DEPARTED_REQUESTERS
 
 
 def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:
@@ -196,15 +196,15 @@ def test_while_the_store_fails_nothing_is_deleted_and_a_second_try_finishes(
     backend.responses.create(REQUESTER)
     send(backend, [request(0)])
     one = take(backend)
-    finisher = OutcomeWriter(backend)
+    writer = OutcomeWriter(backend)
     backend.outputs.failures = 1
 
     with pytest.raises(BackendUnavailableError):
-        finisher.finish([one])
+        writer.finish([one])
     assert backend.requests.depth().in_flight == 1
     assert replies(backend) == []
 
-    assert finisher.finish([one]) == [one.outcome]
+    assert writer.finish([one]) == [one.outcome]
     assert backend.requests.depth().total == 0
     assert replies(backend) == [one.outcome]
 
@@ -223,7 +223,9 @@ def test_a_reply_that_cannot_be_sent_loses_nothing(
     assert backend.requests.depth().total == 0
 
 
-def test_a_mangled_stored_outcome_stops_nobody(backend: FlakyBackend) -> None:
+def test_a_corrupt_stored_outcome_is_replaced_by_the_new_one_in_the_reply(
+    backend: FlakyBackend,
+) -> None:
     backend.responses.create(REQUESTER)
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     send(backend, [request(0)])
@@ -267,9 +269,9 @@ def test_settling_needs_no_message_and_is_idempotent(backend: FlakyBackend) -> N
     backend.responses.create(REQUESTER)
     asked = request(0)
     first = outcome(asked, None, reason="it was lost")
-    finisher = OutcomeWriter(backend)
-    assert finisher.settle(asked, first) == first
-    assert finisher.settle(asked, outcome(asked, "cat")) == first
+    writer = OutcomeWriter(backend)
+    assert writer.settle(asked, first) == first
+    assert writer.settle(asked, outcome(asked, "cat")) == first
     assert replies(backend) == [first, first]
 
 
