@@ -1,7 +1,7 @@
-"""The memory backend: every port inside one process, for tests and for the simulation.
+"""The memory backend: every port in one process, for tests.
 
-It keeps the same promises as the others, as the contract suite shows, except that nothing outlives
-the process. Clocks are passed in; faults are made by telling it (`MemoryFleet.room`).
+It keeps the promises of the other backends, as the contract suite shows, except that nothing
+outlives the process. The clock is an argument; `MemoryFleet.available_capacity` simulates a fault.
 """
 
 from iraas.backends.memory.backend import MemoryBackend, MemoryProvisioning

@@ -103,11 +103,11 @@ def worker(
 def _bounded_log() -> Iterator[None]:
     """Keep the log within its bound that the local fleet, if it started this, has given it."""
     from iraas.backends.local.worker_log import (  # noqa: PLC0415 - not for --help
-        LOG_VARIABLE,
+        LOG_ENV_VAR,
         bounded_log,
     )
 
-    log = os.environ.pop(LOG_VARIABLE, "")
+    log = os.environ.pop(LOG_ENV_VAR, "")
     with bounded_log(Path(log) if log else None):
         yield
 

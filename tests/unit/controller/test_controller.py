@@ -147,11 +147,11 @@ def test_no_worker_is_ended_because_there_is_less_to_do(
 def test_what_stood_in_the_way_of_a_launch_is_in_the_reason(
     controller: Controller, backend: FlakyBackend
 ) -> None:
-    backend.fleet.room = 1
+    backend.fleet.available_capacity = 1
     send(backend, [request(0), request(1)])
     decision = tick(controller)
     assert (decision.wanted, decision.launched) == (2, 1)
-    assert "there is room for 1 instances only" in decision.reason
+    assert "there is capacity for 1 instances" in decision.reason
 
 
 def test_a_second_controller_stands_by_and_takes_over(backend: FlakyBackend, clock: Clock) -> None:

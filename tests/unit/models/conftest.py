@@ -26,7 +26,7 @@ SMALL_INPUT = Preprocessing(size=SIZE, crop_padding=0, resample="bicubic")
 
 
 class Encode(Protocol):
-    """Saves a picture to bytes."""
+    """Saves an image to bytes."""
 
     def __call__(self, image: Image.Image, image_format: str, **options: Any) -> bytes: ...
 

@@ -54,12 +54,12 @@ def test_a_killed_holder_loses_the_lease_at_once(tmp_path: Path, made: MakeLease
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"pid": "x"}'])
-def test_a_mangled_note_is_no_lease(tmp_path: Path, made: MakeLease, note: bytes) -> None:
+def test_a_corrupt_holder_file_is_no_lease(tmp_path: Path, made: MakeLease, note: bytes) -> None:
     path = tmp_path / "controller.lock"
     holder, other = made(path), made(path)
     assert holder.hold()
     path.with_suffix(".json").write_bytes(note)
-    assert other.holder() == "a process that did not say its name"
+    assert other.holder() == "an unknown process"
     holder.release()
     path.with_suffix(".json").write_bytes(b'{"pid": 1, "host": "x", "since": 0}')
     assert other.holder() == ""

@@ -21,7 +21,7 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from iraas.backends.local.directory_store import DirectoryStore
-store = DirectoryStore(Path(sys.argv[1]), nameless_files=sys.argv[2] == "nameless")
+store = DirectoryStore(Path(sys.argv[1]), anonymous_files=sys.argv[2] == "anonymous")
 mark = sys.argv[3].encode()
 print("ready", flush=True)
 for n in range(100_000):
@@ -33,10 +33,10 @@ for n in range(100_000):
 """
 
 
-@pytest.fixture(params=["nameless", "named"])
+@pytest.fixture(params=["anonymous", "named"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> DirectoryStore:
-    """Stores with and without the system's nameless files."""
-    return DirectoryStore(tmp_path / "outputs", nameless_files=request.param == "nameless")
+    """Stores with and without the system's anonymous files."""
+    return DirectoryStore(tmp_path / "outputs", anonymous_files=request.param == "anonymous")
 
 
 def test_naming_a_store_touches_nothing(store: DirectoryStore) -> None:
@@ -206,7 +206,7 @@ def test_a_batch_syncs_its_folder_once_and_each_file(
     assert sorted(synced) == [False] * 8 + [True]
 
 
-@pytest.mark.parametrize("way", ["nameless", "named"])
+@pytest.mark.parametrize("way", ["anonymous", "named"])
 def test_killed_writers_leave_whole_objects_and_one_winner(way: str, tmp_path: Path) -> None:
     chance = random.Random(11)
     marks = "abcd"

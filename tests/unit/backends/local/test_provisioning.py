@@ -61,7 +61,7 @@ def test_teardown_leaves_not_one_file(backend: LocalBackend) -> None:
 
 def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
     fill(backend)
-    foreign = {
+    unmanaged = {
         "notes.txt",
         "inputs/my holiday.jpg",
         "outputs/job/.keep",
@@ -69,14 +69,14 @@ def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
         "fleet/readme",
         "fleet/logs/mine.log",
     }
-    for name in foreign:
+    for name in unmanaged:
         (backend.folder / name).write_text("mine")
     other = LocalBackend(backend.folder.parent, "other")
     other.outputs.put("kept", b"x")
     backend.provisioning.teardown()
     left = files(backend.folder)
-    assert foreign <= left
-    assert {name for name in left if (backend.folder / name).is_file()} == foreign
+    assert unmanaged <= left
+    assert {name for name in left if (backend.folder / name).is_file()} == unmanaged
     assert other.outputs.get("kept") == b"x"
 
 
@@ -128,7 +128,7 @@ def test_keeping_the_data_keeps_the_stores_alone(backend: LocalBackend) -> None:
 def test_teardown_waits_for_a_controller_and_names_it(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iraas.backends.local.provisioning._LEAVE_S", 0.1)
+    monkeypatch.setattr("iraas.backends.local.provisioning._TEARDOWN_TIMEOUT_S", 0.1)
     fill(backend)
     other = LocalBackend(backend.folder.parent, "demo")
     assert other.lease.hold()

@@ -158,7 +158,7 @@ def test_a_queue_of_a_newer_iraas_is_left_alone(queue: SqliteQueue) -> None:
     queue.close()
     with closing(sqlite3.connect(queue.path)) as connection:
         connection.execute("PRAGMA user_version=3")
-    with pytest.raises(BackendError, match="newer iraas") as caught:
+    with pytest.raises(BackendError, match="newer version") as caught:
         queue.depth()
     assert "Update iraas" in caught.value.remedy
 
@@ -305,7 +305,7 @@ def test_a_busy_queue_does_not_grow(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 40_000_000
 
 
-def test_a_mangled_file_is_named_with_a_way_out(tmp_path: Path) -> None:
+def test_a_corrupt_file_is_named_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "q.db"
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(BackendError, match=r"q\.db.*not a database") as caught:
@@ -328,7 +328,7 @@ def test_a_damaged_file_is_named_with_a_way_out(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_and_loses_nothing(queue: SqliteQueue) -> None:
     send(queue, "before")
-    with queue._file.reading() as connection:
+    with queue._database.reading() as connection:
         connection.execute("PRAGMA max_page_count=20")
     with pytest.raises(BackendUnavailableError, match="full") as caught:
         send(queue, *(["x" * 40_000] * 10))
@@ -353,7 +353,7 @@ def test_only_a_durable_send_waits_for_the_disk(tmp_path: Path, durable: bool, l
     queue = SqliteQueue(tmp_path / "q.db", durable=durable)
 
     def sync_level() -> int:
-        with queue._file.reading() as connection:
+        with queue._database.reading() as connection:
             return int(connection.execute("PRAGMA synchronous").fetchone()[0])
 
     send(queue, "a")

@@ -16,10 +16,10 @@ import pytest
 
 from iraas.backends.local.instance_processes import processes_of
 from iraas.backends.local.subprocess_fleet import SLOT_DESCRIPTOR, SubprocessFleet
-from iraas.backends.local.worker_log import older_part
+from iraas.backends.local.worker_log import rotated_path
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendError
-from iraas.sandbox.environment import INSTANCE_MARK
+from iraas.sandbox.environment import INSTANCE_ENV_VAR
 from tests.effects import recorded
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -145,7 +145,8 @@ def test_a_worker_inherits_its_slot_and_no_other_file(start: Starter, tmp_path: 
 def test_a_worker_gets_the_environment_it_was_given(start: Starter, tmp_path: Path) -> None:
     script = (
         "import os\n"
-        f"print(os.environ['A'], os.environ['{INSTANCE_MARK}'], 'HOME' in os.environ, flush=True)\n"
+        f"found = os.environ['A'], os.environ['{INSTANCE_ENV_VAR}'], 'HOME' in os.environ\n"
+        "print(*found, flush=True)\n"
     )
     (instance_id,) = start(script + IDLE, environment={"A": "1"}).launch(1).launched
     assert said(tmp_path, instance_id) == f"1 {instance_id} False\n"
@@ -317,7 +318,7 @@ def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
         assert fleet.instances() == []
 
 
-def test_a_mangled_note_hides_no_taken_slot(start: Starter, tmp_path: Path) -> None:
+def test_a_corrupt_instance_file_hides_no_taken_slot(start: Starter, tmp_path: Path) -> None:
     fleet = start(capacity=1)
     (instance_id,) = fleet.launch(1).launched
     note = tmp_path / "fleet" / "slot-01.json"
@@ -354,7 +355,7 @@ def test_old_logs_are_swept_and_those_of_living_workers_kept(
 
 
 def test_the_logs_of_all_workers_together_are_bounded(start: Starter, tmp_path: Path) -> None:
-    """Also those of workers that were killed before they could shorten their own."""
+    """Also those of workers that were killed before they could rotate their own."""
     fleet = start(capacity=2)
     fleet.launch(1)
     for n in range(45):
@@ -364,9 +365,9 @@ def test_the_logs_of_all_workers_together_are_bounded(start: Starter, tmp_path: 
     fleet.launch(1)
     logs = list((tmp_path / "fleet" / "logs").iterdir())
     assert sum(path.stat().st_size for path in logs) <= 20_000_000
-    assert older_part(log_of(tmp_path, "w-old00043")).read_bytes().endswith(b"last words\n")
+    assert rotated_path(log_of(tmp_path, "w-old00043")).read_bytes().endswith(b"last words\n")
     assert not log_of(tmp_path, "w-old00000").exists()
-    assert not older_part(log_of(tmp_path, "w-old00001")).exists()
+    assert not rotated_path(log_of(tmp_path, "w-old00001")).exists()
 
 
 def test_drafts_of_killed_launchers_are_swept(start: Starter, tmp_path: Path) -> None:
