@@ -26,7 +26,7 @@ QueueMaker = Callable[[Clock], tuple[Queue, Queue]]
 
 @dataclass
 class Known:
-    """What the model knows of a message that is not deleted."""
+    """The model's state of a message that is not deleted."""
 
     number: int
     group: str

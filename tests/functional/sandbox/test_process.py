@@ -54,7 +54,7 @@ def test_what_uses_up_its_cpu_time_is_ended_and_it_is_known_why() -> None:
     assert ended_by_cpu_budget(caught.value)
 
 
-def test_a_crash_is_told_with_its_last_words_made_harmless(
+def test_a_crash_is_logged_with_its_last_output_escaped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with closing(start(children.CRASH)) as process, pytest.raises(ProcessDiedError) as caught:

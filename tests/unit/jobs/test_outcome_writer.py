@@ -66,7 +66,7 @@ def test_the_order_is_input_outcome_reply_delete(backend: FlakyBackend) -> None:
     one = take(backend)
     seen = []
 
-    def look(point: str, name: str) -> None:
+    def check(point: str, name: str) -> None:
         seen.append(
             (
                 point,
@@ -77,7 +77,7 @@ def test_the_order_is_input_outcome_reply_delete(backend: FlakyBackend) -> None:
             )
         )
 
-    OutcomeWriter(backend, look).finish([one])
+    OutcomeWriter(backend, check).finish([one])
     assert seen == [
         ("input-stored", True, False, False, False),
         ("outcome-stored", True, True, False, False),
@@ -107,12 +107,14 @@ def test_after_a_death_at_any_step_the_next_worker_leaves_exactly_one_outcome(
     assert backend.requests.depth().total == 0
     first_stored_it = step != "input-stored"
     assert stored(backend, 0).worker == ("first" if first_stored_it else "second")
-    told = replies(backend)
-    assert told
-    assert set(told) == {stored(backend, 0)}
+    sent = replies(backend)
+    assert sent
+    assert set(sent) == {stored(backend, 0)}
 
 
-def test_a_second_delivery_is_told_the_first_outcome(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_second_delivery_is_answered_with_the_first_outcome(
+    backend: FlakyBackend, clock: Clock
+) -> None:
     backend.responses.create(REQUESTER)
     send(backend, [request(0), request(0)])
     first, second = take(backend, worker="first"), take(backend, worker="second", label="dog")
@@ -173,14 +175,14 @@ def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> Non
     assert len(writer._departed) == MAX_DEPARTED_REQUESTERS
 
 
-def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:
+def test_a_request_without_requester_gets_no_reply(backend: FlakyBackend) -> None:
     send(backend, [request(0, reply_to="")])
     OutcomeWriter(backend).finish([take(backend)])
     assert backend.responses.requesters() == []
     assert count_outcomes(backend) == 1
 
 
-def test_each_requester_is_told_its_own_outcomes_only(backend: FlakyBackend) -> None:
+def test_each_requester_gets_its_own_outcomes_only(backend: FlakyBackend) -> None:
     for requester in ("submit-1", "submit-2"):
         backend.responses.create(requester)
     send(backend, [request(0, reply_to="submit-1"), request(1, reply_to="submit-2")])

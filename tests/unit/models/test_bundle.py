@@ -108,7 +108,7 @@ def test_a_file_cut_short_is_seen_without_hashing(name: str, toy: Path) -> None:
         load_bundle(toy)
 
 
-def test_nothing_at_all_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no model bundle at"):
         load_bundle(tmp_path / "nowhere")
 

@@ -19,7 +19,7 @@ ROWS = np.linspace(0, 1, 64, dtype=np.float64)[:, None].repeat(64, axis=1)
 
 
 def ramp_as_prepared() -> NDArray[np.float64]:
-    """What any ramp that is read rightly looks like in a 32 x 32 input."""
+    """The 32 x 32 input of any ramp that is read correctly."""
     return (ROWS[0::2, 0::2] + ROWS[1::2, 0::2]) / 2 * 255
 
 

@@ -73,7 +73,7 @@ def test_a_file_that_ends_anywhere_in_its_header_is_an_error(
     ("data", "reason"),
     [(b"", "empty"), (b"not an image at all", "known format"), (b"\0" * 5000, "known format")],
 )
-def test_what_is_no_image_is_told_so(data: bytes, reason: str, prepare: Prepare) -> None:
+def test_a_file_that_is_no_image_is_an_error(data: bytes, reason: str, prepare: Prepare) -> None:
     with pytest.raises(NotAnImageError, match=reason):
         prepare(data)
 

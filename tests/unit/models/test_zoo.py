@@ -1,4 +1,4 @@
-"""Bundles are made once, whoever asks and whatever was left behind."""
+"""Bundles are made once, also by concurrent processes and beside leftovers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_bundle_that_is_there_is_found_by_its_manifest_alone(bundle_path: Path
     with recorded("open") as opened:
         assert ensure_bundle(DEFAULT_MODEL, bundle_path.parent) == bundle_path
 
-    # Opened once, which is told twice: by `open`, and by the call of the system beneath it.
+    # Opened once, which is recorded twice: by `open`, and by the system call below it.
     assert [path for path, *_ in opened] == [str(bundle_path / MANIFEST_FILE)] * 2
 
 
@@ -165,14 +165,14 @@ def test_a_directory_of_the_users_is_taken_as_it_is(bundle_path: Path, tmp_path:
 
 
 @pytest.mark.parametrize("model", ["", "resnet", "../../etc", "\0", "a" * 5_000])
-def test_a_model_that_nobody_knows_is_told_so(model: str, tmp_path: Path) -> None:
+def test_an_unknown_model_is_an_error(model: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no model") as caught:
         ensure_bundle(model, tmp_path)
 
     assert DEFAULT_MODEL in caught.value.remedy
 
 
-def test_a_cache_that_cannot_be_written_is_told_so(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
 

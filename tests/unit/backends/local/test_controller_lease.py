@@ -1,4 +1,4 @@
-"""The lease on a lock file: death, removal, and looks that disturb nobody."""
+"""The lease on a lock file: death, removal, and checks that do not interfere."""
 
 import subprocess
 import sys
@@ -89,12 +89,12 @@ def test_looks_do_not_keep_a_taker_out(tmp_path: Path) -> None:
     path.touch()
     done = threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         while not done.is_set():
             is_locked(path)
 
-    lookers = [threading.Thread(target=look) for _ in range(2)]
-    for looker in lookers:
+    checkers = [threading.Thread(target=check) for _ in range(2)]
+    for looker in checkers:
         looker.start()
     try:
         for _ in range(50):
@@ -103,7 +103,7 @@ def test_looks_do_not_keep_a_taker_out(tmp_path: Path) -> None:
             lease.release()
     finally:
         done.set()
-        for looker in lookers:
+        for looker in checkers:
             looker.join()
 
 

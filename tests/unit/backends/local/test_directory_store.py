@@ -1,4 +1,4 @@
-"""What the directory store does beyond the contract: links, leftovers, kills, memory, errors."""
+"""The directory store beyond the contract: links, leftovers, kills, memory, errors."""
 
 import errno
 import os
@@ -210,7 +210,7 @@ def test_a_batch_syncs_its_folder_once_and_each_file(
 def test_killed_writers_leave_whole_objects_and_one_winner(way: str, tmp_path: Path) -> None:
     chance = random.Random(11)
     marks = "abcd"
-    told: list[tuple[str, str]] = []
+    winners: list[tuple[str, str]] = []
     for _ in range(4):
         writers = [
             subprocess.Popen(
@@ -231,10 +231,10 @@ def test_killed_writers_leave_whole_objects_and_one_winner(way: str, tmp_path: P
             with writer:
                 assert writer.stdout is not None
                 lines = writer.stdout.readlines()
-                told += [(line.split()[0], mark) for line in lines if line.endswith(" True\n")]
+                winners += [(line.split()[0], mark) for line in lines if line.endswith(" True\n")]
     store = DirectoryStore(tmp_path)
-    assert len({key for key, _ in told}) == len(told), "two writers were told that they won"
-    for key, mark in told:
+    assert len({key for key, _ in winners}) == len(winners), "two writers got True for the same key"
+    for key, mark in winners:
         assert store.get(key) == mark.encode() * 20_000
     for found in store.list("job/"):
         assert found.size_bytes == 20_000

@@ -1,4 +1,4 @@
-"""Making and removing a local deployment: nothing of anybody else is touched."""
+"""Making and removing a local deployment: unmanaged files are not touched."""
 
 import os
 import sys

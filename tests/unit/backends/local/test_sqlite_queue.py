@@ -1,4 +1,4 @@
-"""What the SQLite queue does beyond the contract: fairness, files, bounds and errors."""
+"""The SQLite queue beyond the contract: fairness, files, bounds and errors."""
 
 import os
 import sqlite3
@@ -126,7 +126,7 @@ INSERT INTO contents VALUES (1, 'a1', 'a', ''), (2, 'a2', 'a', 'n'), (3, 'a3', '
     (4, 'b1', 'b', ''), (5, 'b2', 'b', '');
 PRAGMA user_version=1;
 """
-"""What the version of tables before this one left behind."""
+"""The tables of the previous version."""
 
 
 def test_a_queue_of_an_older_iraas_goes_on(tmp_path: Path) -> None:
@@ -248,18 +248,18 @@ def test_the_largest_request_by_key_fits(queue: SqliteQueue) -> None:
 
 
 def test_who_waits_looks_more_and_more_rarely(tmp_path: Path) -> None:
-    """Every 100 ms in the end; each look asks the clock once."""
-    looks = []
+    """Every 100 ms in the end; each poll reads the clock once."""
+    polls = []
 
     def clock() -> float:
-        looks.append(time.time())
-        return looks[-1]
+        polls.append(time.time())
+        return polls[-1]
 
     queue = SqliteQueue(tmp_path / "watched.db", clock=clock)
     queue.make()
     assert queue.receive(1, lease_s=LEASE_S, wait_s=2.0) == []
     queue.close()
-    assert 2 <= len(looks) < 40
+    assert 2 <= len(polls) < 40
 
 
 def test_a_file_removed_under_an_open_queue_is_made_again(queue: SqliteQueue) -> None:
@@ -326,7 +326,7 @@ def test_a_damaged_file_is_named_with_a_way_out(tmp_path: Path) -> None:
     assert caught.value.remedy
 
 
-def test_a_full_disk_is_told_and_loses_nothing(queue: SqliteQueue) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(queue: SqliteQueue) -> None:
     send(queue, "before")
     with queue._database.reading() as connection:
         connection.execute("PRAGMA max_page_count=20")

@@ -85,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 def ended(fleet: SubprocessFleet) -> bool:
-    """Kill what there is of a fleet; what is just being started is found at a later look."""
+    """Kill what there is of a fleet; what is just being started is found by a later scan."""
     there = fleet.instances()
     for process in processes_of({one.instance_id for one in there}):
         with suppress(psutil.Error):
@@ -97,11 +97,11 @@ def worker_of(instance_id: str) -> psutil.Process:
     """The worker process of an instance, once it runs its program."""
     found: list[psutil.Process] = []
 
-    def look() -> bool:
+    def is_finished() -> bool:
         found[:] = [one for one in processes_of({instance_id}) if instance_id in one.cmdline()]
         return bool(found)
 
-    wait_until(look)
+    wait_until(is_finished)
     return found[0]
 
 
@@ -110,7 +110,7 @@ def log_of(tmp_path: Path, instance_id: str) -> Path:
 
 
 def said(tmp_path: Path, instance_id: str) -> str:
-    """What a worker said first, once it has said something."""
+    """The first line of a worker's output, once there is one."""
     path = log_of(tmp_path, instance_id)
     wait_until(lambda: path.exists() and path.read_text().endswith("\n"))
     return path.read_text()
@@ -120,7 +120,7 @@ def ids(fleet: SubprocessFleet) -> set[str]:
     return {one.instance_id for one in fleet.instances()}
 
 
-def test_a_worker_is_told_its_id_and_runs_apart(start: Starter, tmp_path: Path) -> None:
+def test_a_worker_gets_its_id_and_runs_in_its_own_session(start: Starter, tmp_path: Path) -> None:
     fleet = start(
         "import os, sys; print(sys.argv[1:], os.getsid(0) == os.getpid(), flush=True)\n" + IDLE
     )

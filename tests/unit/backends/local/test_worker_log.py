@@ -81,7 +81,7 @@ def test_a_log_is_shortened_while_it_is_written(log: Path) -> None:
     assert log.read_bytes() == b"the next line\n"  # and no hole before it
 
 
-def test_a_killed_process_leaves_its_last_words(log: Path) -> None:
+def test_the_last_output_of_a_killed_process_is_kept(log: Path) -> None:
     with bounded_log(log):
         assert run(CRASH, log) == -signal.SIGKILL
         assert log.read_bytes() == b"last words\n"
