@@ -25,7 +25,11 @@ IR_VERSION = 8
 
 
 class LiteGraph:
-    """Builds the graph layer by layer; `finish` returns the model. Not thread-safe."""
+    """Builds the graph layer by layer; `finish` returns the model. Not thread-safe.
+
+    Layers take torch modules and the names of their input tensors, and return those of their output
+    tensors.
+    """
 
     def __init__(self, size: int, mean: float, scale: float) -> None:
         """Start with the input: uint8 RGB (n, size, size, 3), normalised as (x - mean) / scale.
@@ -50,11 +54,11 @@ class LiteGraph:
         self._pixels = self._node("Transpose", [centred], perm=[0, 3, 1, 2])
 
     def stem(self, conv: Any, norm: Any) -> str:
-        """Add the first convolution, on the pixels; the name of its output."""
+        """Add the first convolution, on the pixels."""
         return self._relu6(self._convolution(self._pixels, conv, norm, 1.0 / self._scale))
 
     def head(self, x: str, conv: Any, norm: Any) -> str:
-        """Add the last convolution; the name of its output."""
+        """Add the last convolution."""
         return self._relu6(self._convolution(x, conv, norm))
 
     def block(self, x: str, block: Any) -> str:

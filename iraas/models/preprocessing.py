@@ -71,7 +71,15 @@ def decode_image(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits
 
 
 def fit_pixels(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Transform a decoded image to the model's input: uint8 RGB of shape (size, size, 3)."""
+    """Transform a decoded image to the model's input.
+
+    Args:
+        image: The image, loaded, in any mode and size.
+        preprocessing: The transformation.
+
+    Returns:
+        uint8 RGB pixels of shape (size, size, 3).
+    """
     return np.asarray(upright(_middle_square(image, preprocessing), image))
 
 

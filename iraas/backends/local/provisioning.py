@@ -118,7 +118,7 @@ class LocalProvisioning:
             return ""
         names = ", ".join(str(path.relative_to(self.folder)) for path in unmanaged[:_MAX_NAMES])
         more = ", …" if len(unmanaged) > _MAX_NAMES else ""
-        return f"unmanaged files, which a teardown leaves in place: {names}{more}"
+        return f"unmanaged files, which a teardown leaves for you to remove: {names}{more}"
 
     def _check_folder(self) -> None:
         if self.folder.is_symlink():

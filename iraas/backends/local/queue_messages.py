@@ -1,6 +1,7 @@
 """The messages of a SQLite queue: receiving them and ending their leases.
 
-All functions are called inside a write transaction.
+All functions are called inside a write transaction. `now` is in seconds since the epoch, lease
+times are in seconds, and `handles` are parsed receipts, of which stale ones are ignored.
 """
 
 import sqlite3
@@ -126,7 +127,7 @@ def hide_again(
 
 
 def release(connection: sqlite3.Connection, handles: Iterable[Handle], now: float) -> None:
-    """Make leased messages visible again; stale receipts are ignored."""
+    """Make leased messages visible again."""
     query = (
         "SELECT id, group_id, received FROM messages WHERE id = ? AND claim = ? AND due IS NOT NULL"
     )

@@ -1,6 +1,6 @@
 """The contents of a queue in memory: its messages and the shares of their groups.
 
-Not thread-safe: the queue locks it.
+Not thread-safe: the queue locks it. Times are in seconds of the queue's clock.
 """
 
 import heapq
