@@ -1,13 +1,13 @@
 #!/bin/bash
-# The user data of every instance of a deployment: install iraas, do the role's work, end the machine.
-# The launcher fills in the names between @ signs; nothing here is secret. See docs/aws.md.
+# User data of every instance of a deployment: install iraas, run the role, shut the machine down.
+# The launcher replaces the names between @ signs; none of the values is secret. See docs/aws.md.
 set -uo pipefail
 
-# First of all, and whatever comes after: a machine that is forgotten ends by itself.
+# Before anything that may fail: a forgotten machine shuts itself down.
 shutdown -h "+@MAX_LIFE_MIN@" "iraas: the end of this machine's hard maximum life" || true
 
 ROLE="@ROLE@" # worker, web or bake
-WEB_OPEN="@WEB_OPEN@" # yes: the web tier listens beyond loopback, to who knows the token
+WEB_OPEN="@WEB_OPEN@" # yes: the web tier listens on all addresses, and requires a token
 DEPLOYMENT="@DEPLOYMENT@"
 BUCKET="@BUCKET@"
 WHEEL_KEY="@WHEEL_KEY@"
@@ -22,7 +22,7 @@ UNITS="${IRAAS_MACHINE_UNITS:-/etc/systemd/system}"
 started_at=$(date +%s)
 broken=""
 
-# To a file, and to the console that `aws ec2 get-console-output` shows.
+# Log to a file, and to the console that `aws ec2 get-console-output` shows.
 exec > >(tee -a "$LOG" >(cat >/dev/console 2>/dev/null || true)) 2>&1
 
 say() { echo "$(date -u +%FT%TZ) iraas: $*"; }
@@ -35,7 +35,7 @@ instance_id() {
       "${METADATA%/}/latest/meta-data/instance-id"
 }
 
-# A machine that could not start its worker says so: the controller then launches more slowly.
+# Report a worker that could not start: the controller then backs off.
 report_broken() {
   local id now
   id=$(instance_id) || return 0
@@ -64,7 +64,7 @@ fail() {
   exit 1
 }
 
-# Three tries of whatever the network can spoil.
+# Up to three tries of a command that depends on the network.
 try() {
   local pause
   for pause in ${IRAAS_MACHINE_PAUSES:-2 10}; do
@@ -88,14 +88,14 @@ install() {
   say "installing"
   command -v python3.11 >/dev/null || try dnf install -y -q python3.11 python3.11-pip ||
     fail "python3.11 cannot be installed"
-  # Without it nothing keeps what decodes images from this machine's credentials, and no worker begins.
+  # Without it the decoder could reach this machine's credentials, and no worker starts.
   ldconfig -p | grep -q libseccomp.so.2 || try dnf install -y -q libseccomp ||
     say "libseccomp cannot be installed"
-  rm -rf "$HOME_DIR/venv" "$HOME_DIR/bundle" # of an image that was baked for something older
-  mkdir -p "$HOME_DIR/bundle" || fail "no room in $HOME_DIR"
+  rm -rf "$HOME_DIR/venv" "$HOME_DIR/bundle" # of an image that was baked for an older version
+  mkdir -p "$HOME_DIR/bundle" || fail "$HOME_DIR cannot be created"
   fetch "$WHEEL_KEY" "$WHEEL_SHA256" "$HOME_DIR/${WHEEL_KEY##*/}" || fail "the wheel is missing"
   fetch "$BUNDLE_KEY" "$BUNDLE_SHA256" "$HOME_DIR/bundle.tar.gz" || fail "the bundle is missing"
-  tar -xzf "$HOME_DIR/bundle.tar.gz" -C "$HOME_DIR/bundle" || fail "the bundle is mangled"
+  tar -xzf "$HOME_DIR/bundle.tar.gz" -C "$HOME_DIR/bundle" || fail "the bundle is corrupt"
   python3.11 -m venv "$HOME_DIR/venv" || fail "no virtual environment can be made"
   try "$HOME_DIR/venv/bin/pip" install -q --no-input --disable-pip-version-check \
     "$HOME_DIR/${WHEEL_KEY##*/}[@EXTRAS@]" || fail "the packages cannot be installed"
@@ -105,7 +105,7 @@ install() {
   say "installed in $(($(date +%s) - started_at)) s"
 }
 
-# Pictures are hostile: what decodes them is not root.
+# Images are untrusted: the process that decodes them must not be root.
 as_iraas() {
   runuser -u iraas -- env HOME="$HOME_DIR" IRAAS_BACKEND=aws IRAAS_DEPLOYMENT="$DEPLOYMENT" \
     AWS_DEFAULT_REGION="$AWS_DEFAULT_REGION" "$HOME_DIR/venv/bin/iraas" "$@"
@@ -133,7 +133,7 @@ WantedBy=multi-user.target
 UNIT
 }
 
-# A reboot forgets a shutdown that was asked for; a timer with the same end comes back with it.
+# A reboot cancels a scheduled shutdown; a persistent timer with the same time survives it.
 keep_the_end() {
   local end
   end=$(date -u -d "@$((started_at + @MAX_LIFE_MIN@ * 60))" "+%F %T UTC") || return
@@ -150,7 +150,7 @@ UNIT
   systemctl daemon-reload && systemctl enable --now iraas-end.timer
 }
 
-# An image must not inherit the end of the machine that it was made of.
+# A baked image must not inherit the shutdown time of its builder.
 [ "$ROLE" = bake ] || keep_the_end || say "the end of this machine's life would not outlive a reboot"
 
 install
@@ -162,10 +162,10 @@ worker)
 web)
   host=127.0.0.1
   if [ "$WEB_OPEN" = yes ]; then
-    # Made here, kept in memory, and in the deployment's private bucket for its owner to read.
+    # Generated here, kept in memory, and stored in the deployment's private bucket for its owner.
     token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     echo "$token" | aws s3 cp --only-show-errors - "s3://$BUCKET/web/token" ||
-      fail "the token cannot be told to its owner"
+      fail "the token cannot be stored"
     systemctl set-environment "IRAAS_TOKEN=$token"
     host=0.0.0.0
   fi
@@ -177,7 +177,7 @@ web)
 bake)
   echo "$WHEEL_SHA256 $BUNDLE_SHA256" |
     aws s3 cp --only-show-errors - "s3://$BUCKET/install/baked/$(instance_id)" ||
-    fail "the end of the work cannot be told"
+    fail "the completion cannot be recorded"
   cloud-init clean --logs || true
   ;;
 esac

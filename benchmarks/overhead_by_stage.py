@@ -160,7 +160,7 @@ def work_off(
         Timed(classifier, clock, {"classify": "ask it"}),
         "w-bench",
         limits=limits,
-        tell=tell,
+        on_heartbeat=tell,
     )
 
     def stop_when_done() -> None:

@@ -1,4 +1,4 @@
-"""Where everything is put together: from settings to an open backend, a model, a controller."""
+"""Composition root: from settings to an open backend, a model bundle and a controller."""
 
 import os
 import secrets
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def max_workers(settings: Settings) -> int:
-    """The most workers: as set, or 19, or locally one a core."""
+    """The most workers: the setting, or 19, or locally one per core."""
     if settings.max_workers is not None:
         return settings.max_workers
     return MAX_FLEET if settings.backend == "aws" else min(cores(), MAX_FLEET)
@@ -38,10 +38,10 @@ def max_workers(settings: Settings) -> int:
 
 @contextmanager
 def open_backend(settings: Settings) -> Iterator["Backend"]:
-    """Open the deployment's backend, and let go of it at the end.
+    """Open the deployment's backend, and close it after the block.
 
     Raises:
-        ConfigurationError: If it cannot be used as it is set up.
+        ConfigurationError: The settings cannot be used.
     """
     if settings.backend == "local":
         backend: Backend = _local(settings)
@@ -55,11 +55,14 @@ def open_backend(settings: Settings) -> Iterator["Backend"]:
 
 @contextmanager
 def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["AwsBackend"]:
-    """Open a deployment on AWS, for what only AWS has; see `open_backend`.
+    """Open a deployment on AWS, for functions that only AWS has, and close it after the block.
 
     Args:
         settings: The settings.
-        to_provision: Whether what is set about the fleet is to be written down with it.
+        to_provision: Whether provisioning is to store the fleet's settings in the deployment.
+
+    Raises:
+        ConfigurationError: The settings cannot be used.
     """
     backend = _aws(settings, _say, to_provision=to_provision)
     try:
@@ -69,11 +72,18 @@ def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["Aws
 
 
 def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
-    """The folder of the model's bundle; made on first use, which `report` is told of.
+    """Make the model's bundle on its first use. Idempotent.
+
+    Args:
+        settings: The settings.
+        report: Called with a sentence for the user before a step that takes time.
+
+    Returns:
+        The bundle's directory.
 
     Raises:
-        MissingExtraError: If it has to be made and what makes it is not installed.
-        BundleError: If it cannot be made.
+        MissingExtraError: The bundle has to be made and the packages for it are not installed.
+        BundleError: It cannot be made.
     """
     from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - only for those who need it
 
@@ -81,11 +91,11 @@ def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
 
 
 def ensure_model_here(settings: Settings) -> None:
-    """Make the model's bundle if workers run on this machine; it takes time once, so it is told.
+    """Make the model's bundle if workers run on this machine; reports to stderr. Idempotent.
 
     Raises:
-        MissingExtraError: If it has to be made and what makes it is not installed.
-        BundleError: If it cannot be made.
+        MissingExtraError: The bundle has to be made and the packages for it are not installed.
+        BundleError: It cannot be made.
     """
     if settings.backend == "local":
         ensure_model(settings, _say)
@@ -94,12 +104,18 @@ def ensure_model_here(settings: Settings) -> None:
 def make_controller(
     settings: Settings, backend: "Backend", kind: "type[Controller] | None" = None
 ) -> "Controller":
-    """The controller of a deployment, not started; of a certain kind if one is given."""
+    """Make the controller of a deployment; it is not started.
+
+    Args:
+        settings: The settings.
+        backend: The deployment.
+        kind: A subclass of `Controller`; None for the class itself.
+    """
     from iraas.controller.controller import Controller, ControllerConfig  # noqa: PLC0415 - as above
     from iraas.core.autoscaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
 
     policy = BacklogPolicy(settings.images_per_worker)
-    # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
+    # On EC2 a poll costs API calls, and an instance without a baked image installs for minutes.
     on_aws = ControllerConfig(
         poll_interval_s=2.0, idle_s=20.0, startup_timeout_s=900.0, heartbeat_timeout_s=120.0
     )
@@ -109,18 +125,19 @@ def make_controller(
 
 
 def new_requester_id(role: str) -> str:
-    """A name for a response queue of one's own."""
+    """A random id for the response queue of a requester with that role."""
     return f"{role}-{secrets.token_hex(8)}"
 
 
 def iraas_command(*arguments: str) -> list[str]:
-    """The command line that runs this very iraas again."""
+    """The command line that runs this installation of iraas."""
     return module_command("iraas", *arguments)
 
 
 def iraas_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker or controller that is started here: the settings, no secret but
-    those of an account on AWS that it works with.
+    """The environment of a worker or controller that is started here.
+
+    It contains the settings and no secrets, except the access to AWS if the backend is AWS.
     """
     inherited = user_environment(os.environ, with_aws=settings.backend == "aws")
     faults = {FAULTS_VARIABLE: os.environ[FAULTS_VARIABLE]} if FAULTS_VARIABLE in os.environ else {}
@@ -132,15 +149,15 @@ def _say(text: str) -> None:
 
 
 def check_home(home: Path) -> None:
-    """See to it that a folder can be at a place, as far as that shows without making one.
+    """Check that a folder exists or could be made, without making it.
 
     Raises:
-        ConfigurationError: Something else is there, or where a folder above it should be.
+        ConfigurationError: The path, or a parent of it, is not a folder.
     """
-    place = next(one for one in (home, *home.parents) if os.path.lexists(one))
-    if not place.is_dir():
+    existing = next(path for path in (home, *home.parents) if os.path.lexists(path))
+    if not existing.is_dir():
         raise ConfigurationError(
-            f"the home {home} cannot be used: {place} is no folder",
+            f"the home {home} cannot be used: {existing} is not a folder",
             remedy="Give another --home or IRAAS_HOME.",
         )
 
@@ -149,7 +166,7 @@ def _local(settings: Settings) -> "Backend":
     from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
 
     check_home(settings.home)
-    # One classifier process a worker: locally the fleet itself is as large as the machine.
+    # One classifier process per worker: locally the fleet has as many workers as cores.
     worker = replace(settings, processes=settings.processes or 1)
     return LocalBackend(
         settings.home,
@@ -178,15 +195,15 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     backend = opened(None)
     if not to_provision:
         return backend
-    wanted = _fleet_options(settings, backend.stack.options())
+    wanted = _fleet_options(settings, backend.provisioning.options())
     prices = backend.pricing
     backend.close()
-    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "nobody could tell the costs")
+    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "the costs would be unknown")
     return opened(wanted)
 
 
 def _fleet_options(settings: Settings, options: "FleetConfig") -> "FleetConfig":
-    """What a deployment is provisioned with: as set, and otherwise as it was."""
+    """The fleet options to provision: the settings, or else the deployment's present ones."""
     return replace(
         options,
         kinds=settings.instance_types or options.kinds,

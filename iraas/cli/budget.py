@@ -24,8 +24,8 @@ def tell_estimate(settings: Settings, images: int) -> None:
     if settings.backend == "local" or images < LARGE_JOB:
         return
     with open_aws(settings) as backend:
-        options = backend.stack.options()
-        prices = backend.stack.prices()
+        options = backend.provisioning.options()
+        prices = backend.provisioning.prices()
         hour = prices.hour_usd(options.kinds[0], options.pricings[0])
         usd = images / 1000 * prices.per_thousand_images(hour, IMAGES_PER_WORKER_S)
     workers = max_workers(settings)
@@ -48,8 +48,8 @@ def check_spend_limit(settings: Settings, usd: float | None) -> None:
     from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - only if it is on aws
 
     with open_aws(settings) as backend:
-        kinds = backend.stack.options().kinds
-        refuse_unpriced(kinds, backend.stack.prices(), "--max-spend cannot be held")
+        kinds = backend.provisioning.options().kinds
+        refuse_unpriced(kinds, backend.provisioning.prices(), "--max-spend cannot be held")
 
 
 @contextmanager

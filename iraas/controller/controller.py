@@ -17,7 +17,7 @@ from iraas.core.autoscaling import Observation, Policy
 from iraas.core.backoff import Backoff
 from iraas.core.keys import worker_key
 from iraas.core.ports import Backend, Instance
-from iraas.core.records import ScalingDecision, WorkerRecord, decode_worker
+from iraas.core.records import FAILED, ScalingDecision, WorkerRecord, decode_worker
 from iraas.errors import (
     BackendError,
     ConfigurationError,
@@ -243,7 +243,7 @@ class Controller:
         """Back off launching after workers that exited because they could not work."""
         for instance_id in self._known - present:
             record = self._record_of(instance_id)
-            if record and record.state == "broken" and not record.done:
+            if record and record.state == FAILED and not record.done:
                 self._crash_backoff.record_failure(record.reason)
             elif record and record.done:
                 self._crash_backoff.reset()

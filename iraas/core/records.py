@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from iraas.core.json_record import read_record
 
 WorkerState = Literal["starting", "running", "draining", "gone", "broken"]
+STOPPED: Final = "gone"
+"""A worker exited in order. The word is that of stored records and of `iraas status --json`."""
+FAILED: Final = "broken"
+"""A worker exited because it could not work. The word is stored and shown as above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ FLAG = "flag"
 """The source of a setting given on the command line."""
 MAX_FLEET = 19
 """The maximum number of workers: twenty instances with the web tier's one."""
+DEFAULT_MAX_PIXELS = 64_000_000
+"""Largest image that is decoded, width times height; cameras of 61 megapixels pass."""
+DEFAULT_MAX_IMAGE_BYTES = 50_000_000
+DEFAULT_IMAGE_CPU_S = 1.4
+"""CPU seconds that decoding one image may take before its process is ended."""
 
 
 def _deployment(text: str) -> str:
@@ -164,16 +169,16 @@ class Settings:
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )
     image_cpu_s: float = _setting(
-        _seconds(0.1, 600), 1.4, "CPU seconds that decoding one image may take."
+        _seconds(0.1, 600), DEFAULT_IMAGE_CPU_S, "CPU seconds that decoding one image may take."
     )
     max_attempts: int = _project_setting(
         _whole(1, MAX_ATTEMPTS), 3, "How often an image may crash its process when tried alone."
     )
     max_image_bytes: int = _setting(
-        _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
+        _whole(1, 10**9), DEFAULT_MAX_IMAGE_BYTES, "The largest file that is accepted, in bytes."
     )
     max_pixels: int = _setting(
-        _whole(1, 10**9), 64_000_000, "The largest image that is decoded, in pixels."
+        _whole(1, 10**9), DEFAULT_MAX_PIXELS, "The largest image that is decoded, in pixels."
     )
     min_free_bytes: int | None = _setting(
         _whole(0, 10**15),

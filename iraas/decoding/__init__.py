@@ -1,6 +1,6 @@
-"""Opening images that may be hostile: what one costs is known, and limited, before it is decoded.
+"""Decoding of untrusted images: the cost of an image is estimated, and limited, before decoding.
 
-Pillow and the standard library only, for both places that decode: the classifier and the thumbnails
-of the web tier. The rule of every module here: a bomb is refused by its structure, before it is
-decoded. Which honest images are refused with it, being as costly, is in ADR 0103.
+Pillow and the standard library only, for the two users: the classifier and the thumbnails of the
+web tier. Every module follows one rule: a decompression bomb is refused by its structure, before it
+is decoded. ADR 0103 lists the honest images that are refused because they cost as much.
 """

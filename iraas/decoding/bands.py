@@ -1,4 +1,4 @@
-"""Large images in bands of rows, so that a conversion never holds two of them."""
+"""Conversion of large images in bands of rows, which never holds two whole images in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ Region = tuple[int, int, int, int]
 """Left, top, right, bottom, in whole pixels."""
 
 BAND_PIXELS: Final = 1_000_000
-"""Colours are converted this many pixels at a time: it takes up to 24 bytes a pixel."""
+"""Pixels that are converted at a time: a conversion takes up to 24 bytes per pixel."""
 
 
 def bands(image: Image.Image, region: Region, multiple: int = 1) -> Iterator[Image.Image]:
-    """The rows of a region, some at a time; but for the last, a multiple of so many."""
+    """Cut a region into bands of about `BAND_PIXELS` pixels.
+
+    Args:
+        image: The image, loaded.
+        region: The region, within the image.
+        multiple: The height of each band, in rows, is a multiple of this, except for the last.
+
+    Yields:
+        The bands, from top to bottom.
+    """
     left, top, right, bottom = region
     rows = max(1, BAND_PIXELS // (right - left) // multiple) * multiple
     for row in range(top, bottom, rows):
@@ -30,13 +39,13 @@ def shrink_converted(
     shrink: int,
     convert: Callable[[Image.Image], Image.Image],
 ) -> Image.Image:
-    """Convert a region of a large image, and shrink it at the same time.
+    """Convert a region of a large image and shrink it at the same time.
 
     Args:
         image: The image, loaded; it is not changed.
-        region: What of it is wanted.
-        shrink: How many pixels each way are averaged into one, at least 1.
-        convert: Makes a band's colours plain; the mode is the same for every band.
+        region: The region, within the image.
+        shrink: Pixels in each direction that are averaged into one, at least 1.
+        convert: Converts the colours of a band, to the same mode for every band.
 
     Returns:
         The region, converted and shrunk.
@@ -51,10 +60,9 @@ def shrink_converted(
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An image in RGB or grey, on a white page where it is transparent.
+    """Convert an image to RGB or grey, with white in place of transparency.
 
-    Cut-out images are made to be seen on a page, and their invisible pixels are most often black,
-    which would be an image nobody meant.
+    Cut-out images are made for a white page, and their invisible pixels are most often black.
     """
     if image.has_transparency_data:
         straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode)

@@ -1,6 +1,6 @@
-"""The blocks that PNG, GIF and WebP files consist of, counted before Pillow reads them one by one.
+"""Limits on the number of blocks in PNG, GIF and WebP files, checked before Pillow reads them.
 
-Pillow takes some microseconds for each, whatever its size, and a file of 50 MB can hold millions.
+Pillow takes some microseconds per block of any size, and a file of 50 MB can hold millions.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ MAX_PNG_CHUNKS: Final = 100_000
 """A file of 50 MB in chunks of 8 kB, as libpng writes them, has 6,100."""
 
 MAX_PNG_PROFILES: Final = 4
-"""Pillow unpacks each colour profile, up to a megabyte, and keeps the last; one is allowed."""
+"""Pillow unpacks each profile, up to a megabyte, and keeps the last; the format allows one."""
 
 MAX_TEXT_BYTES: Final = 1_048_576
-"""Of one text of a PNG, unpacked: Pillow's own limit."""
+"""Bytes of one text of a PNG, unpacked: Pillow's own limit."""
 
 MAX_DEFLATE_RATIO: Final = 1_032
 
 _TEXT_BYTES: Final = {b"tEXt": 1, b"zTXt": 1, b"iTXt": 4}
-"""In Python's memory, a byte of text: iTXt is UTF-8, and one character beyond 16 bits makes all of
-a string's characters four bytes wide."""
+"""Bytes of Python memory per byte of text: iTXt is UTF-8, and one character beyond 16 bits makes
+all characters of a string four bytes wide."""
 
 MAX_GIF_BLOCKS: Final = 65_536
-"""Blocks before the first frame: 16 MB of metadata, if they are full."""
+"""Blocks before the first frame: 16 MB of metadata, if all are full."""
 
 _PNG_HEAD: Final = struct.Struct(">I4s")
 _RIFF_HEAD: Final = struct.Struct("<4sI")
@@ -37,7 +37,12 @@ _RIFF_HEAD: Final = struct.Struct("<4sI")
 
 @dataclass(frozen=True, slots=True)
 class PngChunks:
-    """How many chunks a PNG has, and what its texts may take in Python's memory."""
+    """The chunks of a PNG.
+
+    Attributes:
+        count: The number of chunks.
+        text_bytes: Upper bound on the memory of its texts, in bytes.
+    """
 
     count: int
     text_bytes: int
@@ -47,7 +52,7 @@ def check_png_chunks(data: bytes) -> PngChunks:
     """Count a PNG's chunks.
 
     Raises:
-        BrokenImageError: If there are too many, of all kinds or of one that costs much.
+        BrokenImageError: There are too many, in all or of an expensive kind.
     """
     at, profiles, text_bytes = 8, 0, 0
     for count in range(MAX_PNG_CHUNKS):
@@ -65,7 +70,7 @@ def check_gif_blocks(data: bytes) -> None:
     """Count a GIF's blocks before its first frame.
 
     Raises:
-        BrokenImageError: If there are too many.
+        BrokenImageError: There are too many.
     """
     try:
         flags = data[10]
@@ -87,7 +92,7 @@ def check_gif_blocks(data: bytes) -> None:
 
 
 def riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of a WebP's chunks. Source: RFC 9649, section 2.3."""
+    """The type and the content of each chunk of a WebP. Source: RFC 9649, section 2.3."""
     at = 12
     while at + _RIFF_HEAD.size <= len(data):
         kind, size = _RIFF_HEAD.unpack_from(data, at)
@@ -96,12 +101,12 @@ def riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height by a WebP's first chunk.
+    """Width and height of a WebP in pixels, from its first chunk.
 
     Source: RFC 9649, sections 2.5 to 2.7.
 
     Raises:
-        BrokenImageError: If they cannot be told.
+        BrokenImageError: The first chunk does not state them.
     """
     try:
         chunk = data[12:16]

@@ -1,4 +1,4 @@
-"""Whatever a decoder raises, as an `ImageError` with a reason for a person."""
+"""Translation of decoders' exceptions to `ImageError`, with a reason for people."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ MAX_REASON_CHARS: Final = 160
 
 @contextmanager
 def image_errors(data: bytes) -> Iterator[None]:
-    """Translate what is raised while an image is decoded and converted.
+    """Translate the exceptions of a block that decodes and converts an image.
 
-    For one thread at a time, since warnings are silenced meanwhile.
+    Not thread-safe, since it silences warnings of the whole process.
 
     Args:
-        data: The file.
+        data: The bytes of the image file.
 
     Raises:
-        ImageError: For every exception inside.
+        ImageError: For every exception of the block.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of large images: neither is news to anybody, and
-            # where warnings are errors they would fail a good image.
+            # Pillow warns of odd metadata and of large images, which is of no use here; where
+            # warnings are errors they would fail a good image.
             warnings.simplefilter("ignore")
             yield
     except ImageError:
@@ -48,6 +48,6 @@ def image_errors(data: bytes) -> Iterator[None]:
 
 def _short(exc: BaseException) -> str:
     text = " ".join(str(exc).split()) or type(exc).__name__
-    # Pillow names the stream's address in memory: nothing for a person, and never the same twice.
+    # Pillow adds the stream's address in memory, which is of no use and differs each time.
     text = text.replace("cannot identify image file", "unreadable header").split(" <_io", 1)[0]
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"

@@ -1,7 +1,7 @@
-"""What decoding a JPEG takes: its scans times its blocks, not its pixels alone.
+"""The cost of decoding a JPEG, which grows with scans times blocks, not with pixels alone.
 
-A decoder goes through every block of a component once per scan, data or no data: 300 kB can hold
-20,000 scans. Encoders write about 10, and up to 30 when they search for the smallest file.
+A decoder visits every block of a component once per scan, even in a scan without data: 300 kB can
+hold 20,000 scans. Encoders write about 10, and up to 30 when they search for the smallest file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from iraas.decoding.jpeg_markers import Frame, Header, Scan, iter_scans
 from iraas.decoding.limits import Cost
 
 COEFFICIENT_BYTES: Final = 128
-"""Of one block, kept until the last scan is read when there is more than one."""
+"""Bytes of one block, kept in memory until the last scan if there is more than one."""
 
 # Seconds, upper bounds measured with libjpeg-turbo 3.2.
 BLOCK_S: Final = 4e-9
@@ -28,14 +28,17 @@ PIXEL_S: Final = 12e-9
 
 
 def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cost:
-    """What decoding takes.
+    """Estimate the cost of decoding.
 
     Args:
-        data: The file.
-        header: Of the file.
-        pixels: Those that come out, after shrinking.
-        max_cpu_s: The scans are not looked at one by one where even the worst scans would take
-            less.
+        data: The bytes of the file.
+        header: Its header.
+        pixels: The number of decoded pixels, after shrinking.
+        max_cpu_s: CPU seconds; if as many scans of the worst kind take less, the scans are not
+            examined one by one.
+
+    Returns:
+        An upper bound; one above `max_cpu_s` may be too low.
     """
     frame = header.frame
     blocks = sum(frame.blocks.values())
@@ -47,7 +50,7 @@ def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cos
     if not kept:
         return Cost(memory_bytes, cpu_s + scan_s(frame, first))
     cpu_s += blocks * KEPT_BLOCK_S
-    # In a scan's data each 0xFF is followed by a zero: this never counts too few.
+    # Within a scan's data each 0xFF is followed by a zero, so this never counts too few.
     count = data.count(b"\xff\xda", header.first_scan)
     most_s = count * scan_s(frame, Scan(tuple(frame.blocks), 64, 1))
     if cpu_s + most_s <= max_cpu_s:
@@ -60,8 +63,8 @@ def jpeg_cost(data: bytes, header: Header, pixels: int, max_cpu_s: float) -> Cos
 
 
 def scan_s(frame: Frame, scan: Scan) -> float:
-    """Seconds of CPU time for one scan, its bytes left out."""
-    blocks = sum(frame.blocks.get(one, 0) for one in scan.components)
+    """CPU seconds of one scan, without the cost of its bytes."""
+    blocks = sum(frame.blocks.get(component, 0) for component in scan.components)
     block_s = BLOCK_S + scan.coefficients * BLOCK_COEFFICIENT_S
     if frame.is_arithmetic:
         block_s += ARITHMETIC_BLOCK_S

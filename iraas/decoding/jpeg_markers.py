@@ -1,7 +1,7 @@
 """The marker structure of a JPEG: its frame and its scans.
 
-Scans are found where a decoder finds them: not in the thumbnails of its metadata, and not behind
-its end. Source: ITU-T T.81, annex B.
+Scans are found where a decoder finds them: neither in the thumbnails of the metadata nor after the
+end of the image. Source: ITU-T T.81, annex B.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from iraas.decoding.limits import check_count
 from iraas.errors import BrokenImageError
 
 MAX_SEGMENTS: Final = 5_000
-"""Segments before the first scan. 50 MB of metadata are 763 full ones."""
+"""Segments before the first scan. 50 MB of metadata fill 763."""
 
 MAX_PADDING_BYTES: Final = 65_536
-"""Bytes before the first scan that belong to no segment; Pillow reads them one at a time."""
+"""Bytes outside segments before the first scan; Pillow reads them one at a time."""
 
 MAX_EXIF_BYTES: Final = 8_000_000
-"""Pillow joins EXIF segments two at a time, so that their cost grows with the square."""
+"""Pillow joins EXIF segments two at a time, at a cost that grows with the square."""
 
 MAX_TABLE_BYTES: Final = 65_536
-"""Quantisation tables before the first scan, of which an honest file has 4 at most (520 bytes);
-Pillow's time for them grows with the square too."""
+"""Bytes of quantisation tables before the first scan. An honest file has 4 tables at most (520
+bytes); Pillow's time for them grows with the square too."""
 
 LENGTH_BYTES: Final = 2
-"""Of a segment; they count themselves."""
+"""Bytes of a segment's length field, which the length includes."""
 
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 QUANTISATION_TABLES, RESTART_INTERVAL, EXIF_SEGMENT = 0xDB, 0xDD, 0xE1
@@ -40,7 +40,7 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
-_MARKER_BEHIND_DATA: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MARKER_AFTER_DATA: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Frame:
     """A frame header.
 
     Attributes:
-        process: The marker's second byte, which tells the coding.
+        process: The marker's second byte, which identifies the coding process.
         width: In pixels.
-        height: In pixels; 0 if the file leaves it open.
-        blocks: Blocks of 8 x 8 samples by component, at the edges filled up.
+        height: In pixels; 0 if the header does not state it.
+        blocks: Blocks of 8 x 8 samples by component, partial ones at the edges included.
     """
 
     process: int
@@ -75,8 +75,8 @@ class Scan:
     """A scan header.
 
     Attributes:
-        components: Those it covers.
-        coefficients: How many of a block's 64 it covers.
+        components: The components that it covers.
+        coefficients: The number of a block's 64 coefficients that it covers.
         restart_interval: Blocks or groups of blocks between restarts; 0 for none.
     """
 
@@ -87,7 +87,13 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the first scan: the frame, and where that scan's marker is."""
+    """The contents of a file before its first scan.
+
+    Attributes:
+        frame: The frame header.
+        first_scan: Offset of the first scan's marker, in bytes.
+        restart_interval: As in `Scan`.
+    """
 
     frame: Frame
     first_scan: int
@@ -98,7 +104,7 @@ def read_header(data: bytes) -> Header:
     """Read a JPEG up to its first scan.
 
     Raises:
-        BrokenImageError: If there is no frame or no scan, or too much before it.
+        BrokenImageError: There is no frame or no scan, or too much before it.
     """
     frame, interval, padding, exif_bytes, table_bytes = None, 0, 0, 0, 0
     at = 2
@@ -129,7 +135,7 @@ def read_header(data: bytes) -> Header:
 
 
 def iter_scans(data: bytes, header: Header) -> Iterator[Scan]:
-    """Every scan up to the end of the image, or of the data."""
+    """The scan headers, up to the end of the image or of the data."""
     at, interval = header.first_scan, header.restart_interval
     while at < len(data) - 1:
         marker = data[at + 1]
@@ -148,15 +154,15 @@ def iter_scans(data: bytes, header: Header) -> Iterator[Scan]:
                 max(1, min(64, spectrum[1] - spectrum[0] + 1)) if len(spectrum) > 1 else 64
             )
             yield Scan(components, coefficients, interval)
-        found = _MARKER_BEHIND_DATA.search(data, at)
+        found = _MARKER_AFTER_DATA.search(data, at)
         at = found.start() if found else len(data)
 
 
 def _marker(data: bytes, at: int) -> int:
-    """Where the next marker begins, padding left out."""
+    """The offset of the next marker, after any padding."""
     found = _MARKER.search(data, at, at + MAX_PADDING_BYTES + 2)
     if found is None:
-        raise BrokenImageError("broken JPEG: no marker where one must be")
+        raise BrokenImageError("broken JPEG: no marker where one is required")
     return found.start()
 
 
@@ -177,10 +183,10 @@ def _frame(marker: int, payload: bytes) -> Frame:
     except struct.error as exc:
         raise BrokenImageError("broken JPEG: the frame header is too short") from exc
     factors = payload[7 : 7 + 3 * count : 3]
-    columns = -(-width // (8 * max((one >> 4 for one in factors), default=1) or 8))
-    rows = -(-height // (8 * max((one & 15 for one in factors), default=1) or 8))
+    columns = -(-width // (8 * max((factor >> 4 for factor in factors), default=1) or 8))
+    rows = -(-height // (8 * max((factor & 15 for factor in factors), default=1) or 8))
     components = zip(payload[6 : 6 + 3 * count : 3], factors, strict=False)
-    blocks = {name: columns * (one >> 4) * rows * (one & 15) for name, one in components}
+    blocks = {name: columns * (factor >> 4) * rows * (factor & 15) for name, factor in components}
     return Frame(marker, width, height, blocks)
 
 

@@ -1,8 +1,8 @@
-"""Still WebP images that are too large for Pillow's way of decoding them.
+"""Decoding of still WebP images that are too large for Pillow's own way.
 
-Pillow decodes every WebP as an animation: two canvases, a copy and an image, 16 bytes a pixel. The
-same library also decodes a still image straight into a buffer, 4 bytes a pixel, and that is what
-lets photographs of more than 16 megapixels pass.
+Pillow decodes every WebP as an animation: two canvases, a copy and an image, 16 bytes per pixel.
+The same library can decode a still image into a buffer of 4 bytes per pixel, which is how
+photographs of more than 16 megapixels stay within the memory limit.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from iraas.errors import BrokenImageError
 
 PIXEL_BYTES: Final = 4
 LOSSLESS_PIXEL_BYTES: Final = 4
-"""The lossless decoder keeps its own copy of the pixels meanwhile."""
+"""The lossless decoder's own copy of the pixels."""
 ALPHA_PIXEL_BYTES: Final = 2
-"""The lossy decoder keeps a plane of alpha, which may be coded without loss."""
+"""The lossy decoder's alpha plane, which may be coded losslessly."""
 
 _ANIMATION_FLAG: Final = 0x02
 _ALPHA_FLAG: Final = 0x10
@@ -32,12 +32,18 @@ _METADATA: Final = {b"EXIF": "exif", b"XMP ": "xmp"}
 
 
 def is_still(data: bytes) -> bool:
-    """Whether a WebP is no animation."""
+    """Whether a WebP is not an animation."""
     return data[12:16] != b"VP8X" or not data[_FLAGS_AT] & _ANIMATION_FLAG
 
 
 def large_webp_cost(width: int, height: int, data: bytes) -> Cost:
-    """What `decode_large_webp` takes, the file and the image included."""
+    """Estimate the cost of `decode_large_webp`, the file and the image included.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        data: The bytes of the file.
+    """
     pixels = width * height
     each = PIXEL_BYTES + (0 if data[12:16] == b"VP8 " else LOSSLESS_PIXEL_BYTES)
     if data[12:16] == b"VP8X" and b"VP8 " in {kind for kind, _ in riff_chunks(data)}:
@@ -49,16 +55,16 @@ def decode_large_webp(data: bytes, width: int, height: int) -> Image.Image | Non
     """Decode a still WebP.
 
     Args:
-        data: The file.
-        width: Of the image, by its header.
-        height: Likewise.
+        data: The bytes of the file.
+        width: The image's width by its header, in pixels.
+        height: The image's height by its header, in pixels.
 
     Returns:
-        The image, in mode RGBA or RGBX, its EXIF in ``info``; None where Pillow's WebP library
-        cannot be reached this way.
+        The image in mode RGBA or RGBX, with its EXIF in ``info``; None where Pillow's WebP library
+        is not accessible.
 
     Raises:
-        BrokenImageError: If the content is broken or truncated, or of another size.
+        BrokenImageError: The content is broken, truncated, or of another size.
     """
     library = _library()
     if library is None:
@@ -73,7 +79,7 @@ def decode_large_webp(data: bytes, width: int, height: int) -> Image.Image | Non
     pixels = bytearray(stride * height)
     buffer = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
     if not library.WebPDecodeRGBAInto(data, len(data), buffer, len(pixels), stride):
-        raise BrokenImageError("broken WEBP: it cannot be decoded to its end")
+        raise BrokenImageError("broken WEBP: it cannot be decoded completely")
     mode = "RGBA" if _has_alpha(data) else "RGBX"
     image = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
     for kind, content in riff_chunks(data):
@@ -90,7 +96,7 @@ def _has_alpha(data: bytes) -> bool:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The libwebp that Pillow has loaded already; None where Pillow does not link to one."""
+    """The libwebp that Pillow has loaded; None where Pillow does not link to one."""
     try:
         from PIL import _webp  # noqa: PLC0415 - Pillow may be built without it
 

@@ -1,38 +1,33 @@
-"""How much one image may cost, and the errors that say so."""
+"""Limits on the cost of decoding one image, and the errors for exceeding them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from iraas.core.settings import DEFAULT_IMAGE_CPU_S, DEFAULT_MAX_PIXELS
 from iraas.errors import BrokenImageError, ImageTooLargeError
 
-DEFAULT_MAX_PIXELS: Final = 64_000_000
-"""Largest image decoded; cameras of 61 megapixels pass."""
-
 DEFAULT_MAX_MEMORY_BYTES: Final = 270_000_000
-"""Most memory for one image: its file, its pixels and the buffers of its decoder. The largest image
-by pixels (64 million of 4 bytes) fits, and what is not counted here (Pillow's code, Python's own
-objects) keeps the whole below 300 MB."""
+"""Most memory for one image: its file, its pixels and its decoder's buffers. The largest image by
+pixels (64 million of 4 bytes) fits, and with the memory that is not counted here (Pillow's code,
+Python's objects) the total stays below 300 MB."""
 
 DECODING_BYTES: Final = 290_000_000
-"""Address space that a confined process may still take to decode one image, beside the file itself:
-a little more than the estimate above, so that the estimate refuses before the system does."""
-
-DEFAULT_IMAGE_CPU_S: Final = 1.4
-"""Budget of CPU time for one image: beyond it the process that decodes it is ended."""
+"""Address space that a confined process may allocate to decode one image, beside the file itself:
+a little more than the limit above, so that the estimate refuses an image before the system does."""
 
 ESTIMATED_SHARE: Final = 6 / 7
-"""How much of an image's budget of CPU time its estimate may be: the rest is for what is not
-estimated, and for slower cores."""
+"""Share of an image's CPU budget that its estimate may reach; the rest is a margin for work that is
+not estimated, and for slower cores."""
 
 DEFAULT_MAX_CPU_S: Final = DEFAULT_IMAGE_CPU_S * ESTIMATED_SHARE
-"""Most CPU time for one image, as estimated; the figures that it is estimated from are upper bounds
-measured on a core of 2.5 GHz."""
+"""Most estimated CPU time for one image. The estimates add up upper bounds that were measured on a
+core of 2.5 GHz."""
 
 MAX_SIDE: Final = 250_000
-"""Pillow keeps 8 bytes a row beside the pixels, and decoders take some 50 ns a row: an image one
-pixel wide would cost more for its rows than for its pixels."""
+"""Longest side, in pixels. Pillow keeps 8 bytes per row beside the pixels, and decoders take some
+50 ns per row: an image one pixel wide would cost more for its rows than for its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +36,8 @@ class DecodeLimits:
 
     Attributes:
         max_pixels: Width times height.
-        max_memory_bytes: Bytes that decoding may take at its peak, the file included.
-        max_cpu_s: Seconds of CPU time that decoding may take.
+        max_memory_bytes: Estimated peak memory of decoding, in bytes, the file included.
+        max_cpu_s: Estimated CPU seconds of decoding.
     """
 
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -51,11 +46,11 @@ class DecodeLimits:
 
     @classmethod
     def within_budget(cls, max_pixels: int, image_cpu_s: float) -> DecodeLimits:
-        """Limits under which an image keeps within its budget.
+        """The limits that keep an image within a CPU budget.
 
         Args:
             max_pixels: Width times height.
-            image_cpu_s: CPU seconds after which the process that decodes it is ended.
+            image_cpu_s: CPU seconds after which the decoding process is ended.
         """
         return cls(max_pixels=max_pixels, max_cpu_s=image_cpu_s * ESTIMATED_SHARE)
 
@@ -64,12 +59,12 @@ class DecodeLimits:
 
         Args:
             width: In pixels, as the header says.
-            height: Likewise.
-            what: What has this size, if it is not the image: ``tiles of``.
+            height: In pixels, as the header says.
+            what: Prefix of the size in the message, if it is not the image's: ``tiles of``.
 
         Raises:
-            BrokenImageError: If there are no pixels.
-            ImageTooLargeError: If there are too many, or one side is too long.
+            BrokenImageError: The image has no pixels.
+            ImageTooLargeError: It has too many, or one side is too long.
         """
         if width < 1 or height < 1:
             raise BrokenImageError(f"the image has no pixels ({width} x {height})")
@@ -82,10 +77,10 @@ class DecodeLimits:
             )
 
     def check_cost(self, cost: Cost) -> None:
-        """Check what decoding will take.
+        """Check the estimated cost of decoding.
 
         Raises:
-            ImageTooLargeError: If it is more memory or more time than allowed.
+            ImageTooLargeError: It exceeds the limit on memory or on CPU time.
         """
         if cost.memory_bytes > self.max_memory_bytes:
             raise ImageTooLargeError(
@@ -104,7 +99,12 @@ DEFAULT_LIMITS: Final = DecodeLimits()
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What decoding takes at worst, as its header tells: bytes of memory, seconds of CPU time."""
+    """Upper bound on the cost of decoding, estimated from the file's structure.
+
+    Attributes:
+        memory_bytes: Peak memory, in bytes.
+        cpu_s: CPU seconds.
+    """
 
     memory_bytes: float
     cpu_s: float
@@ -116,8 +116,13 @@ class Cost:
 def check_count(what: str, count: int, limit: int) -> None:
     """Check how many parts of one kind a file has.
 
+    Args:
+        what: The parts' name, in the plural, for the message.
+        count: How many there are.
+        limit: How many there may be.
+
     Raises:
-        BrokenImageError: If there are more than `limit`.
+        BrokenImageError: There are more than `limit`.
     """
     if count > limit:
         raise BrokenImageError(f"the file has more than {limit:,} {what}")

@@ -1,7 +1,7 @@
-"""From a file's bytes to Pillow's pixels, within limits.
+"""Decoding of an image file with Pillow, within limits.
 
-First the file's structure is looked at, then Pillow reads the header, then the cost is estimated
-from it; only then is anything decoded.
+The structure of the file is checked first, then Pillow reads the header, then the cost is
+estimated; only then is anything decoded.
 """
 
 from __future__ import annotations
@@ -51,37 +51,37 @@ PLUGINS: Final = (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-"""Left alone, Pillow imports these when it first meets a format: too late for a process that may
-open no file any more."""
+"""Imported here because Pillow would import them when it first reads a format: too late for a
+confined process, which cannot open files any more."""
 
 PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXTS_BYTES
 
 
 def load_image(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:
-    """Decode an image; to be called within `image_errors`.
+    """Decode an image; call it within `image_errors`.
 
-    A truncated file raises, whatever part of it is there. Of several frames the first is decoded.
+    A truncated file is an error. Of several frames the first is decoded.
 
     Args:
-        data: The file.
-        limits: What decoding may cost; beyond them nothing is decoded.
+        data: The bytes of the image file.
+        limits: Limits on the cost of decoding; nothing is decoded beyond them.
         shrink_to: Pixels. Decoders that can shrink while they decode do so, as long as no side
             becomes shorter than this.
 
     Returns:
-        The image, loaded, in whatever mode it is stored in.
+        The image, loaded, in the mode in which it is stored.
 
     Raises:
-        NotAnImageError: If the bytes are of no format that iraas reads.
-        ImageTooLargeError: If a limit is exceeded.
-        BrokenImageError: If the structure is broken, or asks for too much.
-        Exception: Whatever a decoder raises for broken bytes.
+        NotAnImageError: The bytes are of no format that iraas reads.
+        ImageTooLargeError: A limit is exceeded.
+        BrokenImageError: The structure is broken or excessive.
+        Exception: Any other error of the decoder.
     """
     if not data:
         raise NotAnImageError("the file is empty")
     image_format = sniff_format(data[:SNIFF_BYTES])
     if image_format is None:
-        names = ", ".join(one.value for one in ImageFormat)
+        names = ", ".join(known.value for known in ImageFormat)
         raise NotAnImageError(f"not an image of a known format ({names})")
     return _LOADERS[image_format](data, limits, shrink_to)
 
@@ -122,7 +122,7 @@ def _load_tiff(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image
 
 
 def _load_webp(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
-    # By its bytes, since Pillow allocates a WebP's whole canvas when it opens the file.
+    # Read from the bytes, since Pillow allocates a WebP's whole canvas when it opens the file.
     width, height = webp_size(data)
     limits.check_size(width, height)
     cost = webp_cost(width, height, data)

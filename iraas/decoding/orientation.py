@@ -1,4 +1,4 @@
-"""Which way up an image is meant to be seen."""
+"""The EXIF orientation of an image."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _TRANSPOSITIONS: Final = {
 
 
 def upright(small: Image.Image, original: Image.Image) -> Image.Image:
-    """Turn an image as the metadata of its original say.
+    """Apply the EXIF orientation of an image to a smaller version of it.
 
     Args:
-        small: What was made of the original; turning it costs less, and comes to the same.
-        original: As Pillow opened it.
+        small: The version to turn, which is cheaper than turning the original.
+        original: The image as Pillow opened it.
 
     Returns:
-        The image turned, or the one given where nothing is to be turned.
+        The turned image; `small` itself if the orientation is the usual one.
     """
-    turned = _TRANSPOSITIONS.get(_orientation(original))
-    return small if turned is None else small.transpose(turned)
+    transposition = _TRANSPOSITIONS.get(_orientation(original))
+    return small if transposition is None else small.transpose(transposition)
 
 
 def _orientation(image: Image.Image) -> int:

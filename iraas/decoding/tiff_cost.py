@@ -1,8 +1,8 @@
-"""What decoding a TIFF takes.
+"""The cost of decoding a TIFF.
 
-Besides its pixels that is the largest strip or tile, which libtiff unpacks whole. Strips may share
-their bytes, so that a small file is read many times over; and each strip of JPEG data has scans of
-its own.
+It depends on the pixels and on the largest strip or tile, which libtiff unpacks as a whole. Strips
+may share their bytes, so that a small file is read many times over, and each strip of JPEG data has
+its own scans.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ YCBCR: Final = 6
 
 BLOCK_PIXELS: Final = 64
 KEPT_SAMPLE_BYTES: Final = 2
-"""libjpeg keeps 16 bits a sample while there are more scans to come."""
+"""libjpeg keeps 16 bits per sample until the last scan."""
 
 # Seconds, upper bounds measured with libtiff 4.7.
 FAX_PIXEL_S: Final = 5e-9
 FAX_ROW_S: Final = 2e-6
-"""Mostly for the warning that libtiff writes about each broken row."""
+"""Mostly the warning that libtiff writes about each broken row."""
 STRIP_S: Final = 4e-6
 SCAN_BLOCK_S: Final = 25e-9
 PIXEL_S: Final = 2e-9
@@ -44,18 +44,18 @@ _UNPACKED_BYTE_S: Final = {
     "tiff_jpeg": 2e-9,
 }
 ARITHMETIC_BYTE_S: Final = 10e-9
-"""Of JPEG data that are coded arithmetically."""
+"""Of arithmetically coded JPEG data."""
 _ARITHMETIC: Final = re.compile(rb"\xff[\xc9-\xcb\xcd-\xcf]")
-"""A frame's marker. Within coded data each 0xFF is followed by a zero or a restart."""
+"""The marker of a frame. Within coded data each 0xFF is followed by a zero or a restart."""
 _PACKED_BYTE_S: Final = {"raw": 0.0, "lzma": 50e-9, "jpeg": 15e-9, "tiff_jpeg": 15e-9}
-DEAREST_UNPACKED_BYTE_S: Final = 10e-9
-PACKED_BYTE_S: Final = 5e-9
+DEFAULT_UNPACKED_BYTE_S: Final = 10e-9
+DEFAULT_PACKED_BYTE_S: Final = 5e-9
 _FAX: Final = frozenset({"tiff_ccitt", "group3", "group4"})
 _JPEG: Final = frozenset({"jpeg", "tiff_jpeg"})
 
 
 class _Segments(NamedTuple):
-    """The strips or tiles: where they are, and how many pixels each has."""
+    """The strips or tiles: offsets and lengths in bytes, and the size of each in pixels."""
 
     offsets: tuple[int, ...]
     byte_counts: tuple[int, ...]
@@ -64,34 +64,34 @@ class _Segments(NamedTuple):
 
 
 def tiff_cost(image: TiffImageFile, data: bytes, limits: DecodeLimits) -> Cost:
-    """What decoding takes.
+    """Estimate the cost of decoding.
 
     Args:
-        image: As Pillow opened it; nothing is decoded.
-        data: The file.
-        limits: On the size of a tile.
+        image: The image as Pillow opened it, not decoded.
+        data: The bytes of the file.
+        limits: Limits, for the size of a tile.
 
     Raises:
-        ImageError: If the tiles are too large, or there are none.
+        ImageError: The tiles are too large or empty.
     """
     segments = _segments(image)
     limits.check_size(segments.width, segments.length, "tiles of")
     compression = str(image.info.get("compression", "raw"))
     pixels = image.width * image.height
     pixel_bytes = _pixel_bytes(image)
-    packed = sum(min(one, len(data)) for one in segments.byte_counts)
-    byte_s = _UNPACKED_BYTE_S.get(compression, DEAREST_UNPACKED_BYTE_S)
+    packed = sum(min(count, len(data)) for count in segments.byte_counts)
+    byte_s = _UNPACKED_BYTE_S.get(compression, DEFAULT_UNPACKED_BYTE_S)
     if compression in _JPEG and _ARITHMETIC.search(data):
         byte_s = ARITHMETIC_BYTE_S
     cpu_s = (
         pixels * (PIXEL_S + pixel_bytes * byte_s)
-        + packed * _PACKED_BYTE_S.get(compression, PACKED_BYTE_S)
+        + packed * _PACKED_BYTE_S.get(compression, DEFAULT_PACKED_BYTE_S)
         + len(segments.offsets) * STRIP_S
     )
     memory_bytes = 0.0
     if compression != "raw":
         in_segment = segments.width * segments.length
-        # libtiff hands out YCbCr as RGBA, but for JPEG data, whose colours libjpeg converts.
+        # libtiff converts YCbCr to RGBA, except for JPEG data, which libjpeg converts.
         is_ycbcr = image.tag_v2.get(PHOTOMETRIC) == YCBCR
         as_rgba = 4 if is_ycbcr and compression != "jpeg" else 0
         memory_bytes = in_segment * (pixel_bytes + as_rgba) + max(segments.byte_counts, default=0)
@@ -125,7 +125,7 @@ def _pixel_bytes(image: TiffImageFile) -> float:
 def _jpeg_cost(image: TiffImageFile, data: bytes, segments: _Segments, compression: str) -> Cost:
     samples = image.tag_v2.get(SAMPLES_PER_PIXEL, 3)
     in_segment = segments.width * segments.length * samples
-    if compression == "tiff_jpeg":  # old style: libtiff puts the data together from many places
+    if compression == "tiff_jpeg":  # old style: libtiff assembles the data from many parts
         in_segment = image.width * image.height * samples
         counts = [data.count(b"\xff\xda")]
     else:

@@ -1,4 +1,4 @@
-"""The first directory of a TIFF, checked before Pillow reads it. Source: TIFF 6.0, section 2."""
+"""A check of a TIFF's first directory before Pillow reads it. Source: TIFF 6.0, section 2."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from iraas.decoding.limits import check_count
 from iraas.errors import BrokenImageError
 
 MAX_ENTRIES: Final = 4_096
-"""Pillow takes 3 microseconds for each; honest directories have some dozens."""
+"""Pillow takes 3 microseconds per entry; honest directories have some dozens."""
 
 MAX_VALUES: Final = 200_000
-"""Numbers in one of the tags that Pillow turns into a tuple when it opens the file. One strip for
-each of 60,000 rows in three planes fits."""
+"""Values of a tag that Pillow converts to a tuple when it opens the file. One strip for each of
+60,000 rows in three planes fits."""
 
 BITS_PER_SAMPLE, STRIP_OFFSETS, STRIP_BYTE_COUNTS, COLOUR_MAP = 258, 273, 279, 320
 TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT = 324, 325, 338, 339
@@ -33,10 +33,10 @@ _READ_AT_OPEN: Final = frozenset(
 
 
 def check_tiff_directory(data: bytes) -> None:
-    """Check how much the first directory makes a reader read.
+    """Check the number of entries and values in the first directory.
 
     Raises:
-        BrokenImageError: If it is too much, or there is no directory.
+        BrokenImageError: There are too many, or there is no directory.
     """
     order = ">" if data.startswith(b"MM") else "<"
     try:

@@ -1,8 +1,8 @@
-"""Finishing a request: store input, store outcome, reply, delete. Always in that order.
+"""Finishing a request: store the input and the outcome, reply, delete the message, in that order.
 
-Each step may be repeated, and the process may die between any two: input and outcome are stored
-only if absent, the requester ignores a duplicate reply, and a message that was not deleted is
-delivered again, finds its outcome stored, and is replied to and deleted then.
+Every step is idempotent and the process may die between any two: input and outcome are stored only
+if absent, requesters ignore a second reply, and a message that was not deleted is redelivered,
+finds its stored outcome, and is replied to and deleted then.
 """
 
 import logging
@@ -20,20 +20,20 @@ from iraas.core.ports import Backend, OutboundMessage
 from iraas.errors import BackendError, MessageError, ObjectNotFoundError, QueueNotFoundError
 
 log = logging.getLogger(__name__)
-MAX_GONE_REQUESTERS = 1000
+MAX_DEPARTED_REQUESTERS = 1000
 MAX_OPEN_QUEUES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedRequest:
-    """A request with its outcome and its message's receipt.
+    """A request with its outcome.
 
     Attributes:
         request: The request.
         outcome: Its outcome.
-        receipt: The message's receipt.
-        dead_letter: Why the message is also sent to the dead-letter queue; empty if it is not.
-        took_s: The worker's time for it, in seconds.
+        receipt: The receipt of its message in the request queue.
+        dead_letter: Why the message also goes to the dead-letter queue; empty if it does not.
+        took_s: Seconds that the worker spent on it.
     """
 
     request: Request
@@ -48,51 +48,53 @@ class OutcomeWriter:
 
     Args:
         backend: The deployment.
-        fault: Called at each step, for fault injection in tests.
+        fault: Injects faults in tests, after each step.
     """
 
     def __init__(self, backend: Backend, fault: FaultHook = no_fault) -> None:
         self._backend = backend
         self._fault = fault
-        self._gone_requesters: OrderedDict[str, None] = OrderedDict()
-        self._queue_of = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
+        self._departed: OrderedDict[str, None] = OrderedDict()
+        self._find_queue = lru_cache(MAX_OPEN_QUEUES)(backend.responses.find)
 
     def finish(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
-        """Store the outcomes of a batch, reply, and delete the messages.
+        """Finish requests together. Idempotent.
 
         Args:
-            batch: The completed requests.
+            batch: The requests, each with the receipt of its message.
 
         Returns:
-            The stored outcomes, in the same order: another worker's where it was first.
+            The stored outcomes in the order of the batch. Where another worker stored one first,
+            it is that worker's.
 
         Raises:
             BackendError: A store or the request queue failed. Messages that were not deleted are
-                delivered again.
+                redelivered.
         """
         self._store_inputs(batch)
-        self._inject_fault(batch, "input-stored")
+        self._inject_faults(batch, "input-stored")
         outcomes = self._store_outcomes(batch)
-        self._inject_fault(batch, "outcome-stored")
+        self._inject_faults(batch, "outcome-stored")
         self._send_to_dead_letters(batch)
         self._reply([completed.request.reply_to for completed in batch], outcomes)
-        self._inject_fault(batch, "replied")
-        receipts = [completed.receipt for completed in batch]
-        self._backend.requests.delete(receipts, [completed.took_s for completed in batch])
-        self._inject_fault(batch, "deleted")
+        self._inject_faults(batch, "replied")
+        self._backend.requests.delete(
+            [completed.receipt for completed in batch], [completed.took_s for completed in batch]
+        )
+        self._inject_faults(batch, "deleted")
         return outcomes
 
     def settle(self, request: Request, outcome: Outcome) -> Outcome:
         """Store a request's outcome unless it has one, and reply. Idempotent.
 
-        For callers that hold no message of the request queue.
+        Deletes no message, unlike `finish`.
 
         Args:
             request: The request.
-            outcome: Its outcome.
+            outcome: The outcome to store.
 
         Returns:
-            The stored outcome, which may be an earlier one.
+            The stored outcome.
 
         Raises:
             BackendError: A store failed.
@@ -104,7 +106,7 @@ class OutcomeWriter:
         return outcomes[0]
 
     def stored_outcome(self, request: Request) -> Outcome | None:
-        """Read the stored outcome of a request; None if there is none.
+        """The stored outcome of a request; None if there is none.
 
         Raises:
             MessageError: The stored outcome is corrupt.
@@ -115,13 +117,12 @@ class OutcomeWriter:
         except ObjectNotFoundError:
             return None
 
-    def _inject_fault(self, batch: Sequence[CompletedRequest], point: str) -> None:
+    def _inject_faults(self, batch: Sequence[CompletedRequest], point: str) -> None:
         for completed in batch:
             self._fault(point, completed.request.name)
 
     def _store_inputs(self, batch: Sequence[CompletedRequest]) -> None:
-        requests = [completed.request for completed in batch]
-        images = [(request.request_id, request.image) for request in requests]
+        images = [(item.request.request_id, item.request.image) for item in batch]
         objects = [
             (input_key(request_id, _extension(image)), image)
             for request_id, image in images
@@ -132,14 +133,11 @@ class OutcomeWriter:
 
     def _store_outcomes(self, batch: Sequence[CompletedRequest]) -> list[Outcome]:
         stored = self._backend.outputs.put_if_absent(
-            [
-                (outcome_key(completed.request.request_id), completed.outcome.encode())
-                for completed in batch
-            ]
+            [(outcome_key(item.request.request_id), item.outcome.encode()) for item in batch]
         )
         return [
-            completed.outcome if is_new else self._existing_outcome(completed)
-            for completed, is_new in zip(batch, stored, strict=True)
+            item.outcome if is_new else self._existing_outcome(item)
+            for item, is_new in zip(batch, stored, strict=True)
         ]
 
     def _existing_outcome(self, completed: CompletedRequest) -> Outcome:
@@ -151,9 +149,9 @@ class OutcomeWriter:
 
     def _send_to_dead_letters(self, batch: Sequence[CompletedRequest]) -> None:
         letters = [
-            OutboundMessage(encode_request(completed.request), note=completed.dead_letter[:1024])
-            for completed in batch
-            if completed.dead_letter
+            OutboundMessage(encode_request(item.request), note=item.dead_letter[:1024])
+            for item in batch
+            if item.dead_letter
         ]
         if letters:
             self._backend.dead_letters.send(letters)
@@ -161,7 +159,7 @@ class OutcomeWriter:
     def _reply(self, requesters: Sequence[str], outcomes: Sequence[Outcome]) -> None:
         replies = defaultdict(list)
         for requester, outcome in zip(requesters, outcomes, strict=True):
-            if requester and requester not in self._gone_requesters:
+            if requester and requester not in self._departed:
                 replies[requester].append(
                     OutboundMessage(encode_reply(outcome), group=outcome.job_id)
                 )
@@ -169,16 +167,14 @@ class OutcomeWriter:
             self._reply_to(requester, messages)
 
     def _reply_to(self, requester: str, messages: list[OutboundMessage]) -> None:
-        """Notify a requester. If it is gone, or this fails, nothing is lost: requesters also poll
-        the output store.
-        """
+        """Notify a requester. A lost reply loses nothing: requesters also poll the store."""
         try:
-            self._queue_of(requester).send(messages)
+            self._find_queue(requester).send(messages)
         except QueueNotFoundError:
-            self._queue_of.cache_clear()
-            self._gone_requesters[requester] = None
-            if len(self._gone_requesters) > MAX_GONE_REQUESTERS:
-                self._gone_requesters.popitem(last=False)
+            self._find_queue.cache_clear()
+            self._departed[requester] = None
+            if len(self._departed) > MAX_DEPARTED_REQUESTERS:
+                self._departed.popitem(last=False)
         except BackendError as exc:
             log.warning("could not reply to %s: %s", requester, exc)
 

@@ -1,7 +1,6 @@
-"""The classifier: pictures in, predictions out.
+"""The classifier: images in, predictions out.
 
 `zoo.ensure_bundle` makes a model's bundle on first use and is cheap afterwards;
-`onnx_runtime.load_classifier` turns a bundle into a `iraas.core.ports.Classifier`. torch is needed
-for making a bundle, onnxruntime, numpy and Pillow for running one, and none of them for asking
-whether one is there.
+`onnx_runtime.load_classifier` makes a `iraas.core.ports.Classifier` of a bundle. Making a bundle
+needs torch, running one needs onnxruntime, numpy and Pillow, and checking for one needs neither.
 """

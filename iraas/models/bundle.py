@@ -2,12 +2,12 @@
 
 ::
 
-    bundle.json   what it is: name, input, preprocessing, source, licence, each file's hash
-    labels.txt    one class's name a line, in the order of the model's outputs, UTF-8
-    model.onnx    the graph with its weights: uint8 pixels (n, size, size, 3) in, logits out
+    bundle.json   the manifest: name, preprocessing, source, licence, each file's hash
+    labels.txt    class names, one per line, in the order of the model's outputs, UTF-8
+    model.onnx    the graph with its weights: uint8 pixels (n, size, size, 3) to float logits
 
-The hash of ``bundle.json`` names the whole, since it holds the hashes of the others. Nothing here
-is ever unpickled: a bundle is JSON, text and protobuf.
+The hash of ``bundle.json`` identifies the whole bundle, since it contains the hashes of the other
+files. Nothing is ever unpickled: a bundle consists of JSON, text and protobuf.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ LABELS_FILE = "labels.txt"
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_LABELS_BYTES = 16_000_000
 MAX_MODEL_BYTES = 2_000_000_000
-"""The first two are far above any real one; the third is the limit of a protobuf message."""
+"""The first two are far above any real file; the third is the limit of a protobuf message."""
 
 MAX_INPUT_SIZE = 2_048
 """Side of the largest square input accepted, in pixels: twice the largest in common use."""
@@ -37,19 +37,19 @@ MAX_INPUT_SIZE = 2_048
 RESAMPLE_FILTERS = ("bilinear", "hamming", "bicubic", "lanczos")
 """Pillow's names, in lower case, of the filters that a bundle may ask for."""
 
-_REMEDY = "delete {directory} and run the command again: the bundle is then made anew"
+_REMEDY = "delete {directory} and run the command again: this makes a new bundle"
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes the model's input.
+    """The transformation of an image to the model's input.
 
     Attributes:
         size: Side of the square input, in pixels.
-        crop_padding: The middle square of the picture is taken, its side scaled by
+        crop_padding: Pixels. The crop is the image's central square, its side scaled by
             ``size / (size + crop_padding)``.
-        resample: Filter for the resize, by Pillow's name: ``bilinear``, ``hamming``, ``bicubic``
-            or ``lanczos``.
+        resample: Pillow's name of the resize filter: ``bilinear``, ``hamming``, ``bicubic`` or
+            ``lanczos``.
     """
 
     size: int
@@ -59,12 +59,12 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """What ``bundle.json`` says besides the files' hashes.
+    """The contents of ``bundle.json`` besides the files' hashes.
 
     Attributes:
         name: The model's name in the zoo.
-        preprocessing: How a picture becomes its input.
-        source: Where graph, weights and labels come from.
+        preprocessing: The transformation of an image to its input.
+        source: Origin of graph, weights and labels, for people.
         licence: SPDX identifier of the weights' licence.
     """
 
@@ -79,10 +79,10 @@ class Bundle:
     """A bundle that was read from its directory.
 
     Attributes:
-        directory: Where it lies.
-        facts: What it is.
+        directory: Its directory.
+        facts: The contents of its manifest.
         digest: SHA-256 of its ``bundle.json``, in hex.
-        labels: The classes' names, in the order of the model's outputs.
+        labels: The class names, in the order of the model's outputs.
     """
 
     directory: Path
@@ -104,16 +104,19 @@ class Bundle:
 def write_bundle(
     directory: Path, facts: BundleFacts, *, model: bytes, labels: Sequence[str]
 ) -> None:
-    """Write a bundle's files into an existing, empty directory, and on to the disk.
+    """Write a bundle's files into an existing, empty directory, and sync them to the disk.
 
-    Not atomic: write into a temporary directory and rename that. The same arguments give the same
+    Not atomic: write into a temporary directory and rename it. The same arguments give the same
     bytes, hence the same hash, on every machine.
 
     Args:
-        directory: Where to.
-        facts: What the bundle is.
-        model: The ONNX file.
-        labels: The classes' names; none holds a line break.
+        directory: The directory.
+        facts: The contents of the manifest.
+        model: The bytes of the ONNX file.
+        labels: The class names, in the order of the model's outputs, without line breaks.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     text = "".join(f"{label}\n" for label in labels).encode()
     files = {LABELS_FILE: text, MODEL_FILE: model}
@@ -133,11 +136,11 @@ def write_bundle(
             os.fsync(file.fileno())
 
 
-def looks_whole(directory: Path) -> bool:
-    """Whether a bundle of this format lies there with files of the right sizes; reads no hash.
+def is_complete(directory: Path) -> bool:
+    """Whether a directory holds a bundle of this format whose files have the right sizes.
 
-    Costs well under a millisecond. `load_bundle` does the thorough check, in the process that
-    runs the model.
+    Computes no hash and takes well under a millisecond. `load_bundle` does the thorough check, in
+    the process that runs the model.
     """
     try:
         manifest = _read_manifest(directory)[1]
@@ -154,10 +157,10 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
 
     Args:
         path: The directory.
-        verify: Whether to hash the files (some 10 ms for 18 MB).
+        verify: Whether to check the files against their hashes (some 10 ms for 18 MB).
 
     Raises:
-        BundleError: If it is missing, mangled, of another format, or not what its hashes promise.
+        BundleError: The bundle is missing, corrupt, of another format, or fails the check.
     """
     remedy = _REMEDY.format(directory=path)
     try:
@@ -216,7 +219,7 @@ def _file_facts(manifest: Mapping[str, Any], name: str) -> tuple[int, str]:
 
 def _verify(path: Path, manifest: Mapping[str, Any], digest: str) -> None:
     if digest != _file_facts(manifest, path.name)[1]:
-        raise BundleError(f"{path} is not the file that {MANIFEST_FILE} promises (SHA-256 differs)")
+        raise BundleError(f"the SHA-256 of {path} is not the one in {MANIFEST_FILE}")
 
 
 def _facts(manifest: Mapping[str, Any]) -> BundleFacts:
@@ -230,7 +233,7 @@ def _facts(manifest: Mapping[str, Any]) -> BundleFacts:
         and 0 <= padding <= size
         and resample in RESAMPLE_FILTERS
     ):
-        raise BundleError(f"{MANIFEST_FILE} has preprocessing that this iraas does not know")
+        raise BundleError(f"{MANIFEST_FILE} has preprocessing that this version does not support")
     name, source, licence = (manifest.get(key) for key in ("name", "source", "licence"))
     if not (isinstance(name, str) and isinstance(source, str) and isinstance(licence, str)):
         raise BundleError(f"{MANIFEST_FILE} lacks a name, a source or a licence")

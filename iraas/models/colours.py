@@ -1,4 +1,4 @@
-"""Whatever colours a picture is stored in, as plain RGB or grey of 8 bits, and opaque."""
+"""Conversion of any colour mode to opaque RGB or grey of 8 bits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels; the parts of a pixel count."""
+"""Left, top, right, bottom, in pixels; fractions of a pixel count."""
 
 BITS_PER_SAMPLE_TAG: Final = 258
 PHOTOMETRIC_TAG: Final = 262
@@ -26,22 +26,21 @@ _WHITE_LEVELS: Final = (1.0, 255.0, 65_535.0)
 
 
 def plain_region(image: Image.Image, box: Box, shrink: int = 1) -> tuple[Image.Image, Box]:
-    """The part of a loaded picture that a box touches, in mode RGB (RGBX) or L.
+    """The part of a loaded image that a box touches, in mode RGB (RGBX) or L.
 
-    Transparent parts become white: cut-out pictures are made to be seen on a page, and their
-    invisible pixels are most often black, which would be a picture nobody meant. 16 bits are
-    scaled to 8, not clipped. Numbers without a fixed range (32-bit integers, floats) are taken as
-    0..1 (floats), 0..255 or 0..65,535, whichever first holds them all, and are stretched
-    from their least to their greatest otherwise.
+    Transparent parts become white: cut-out images are made for a white page, and their invisible
+    pixels are most often black. 16 bits are scaled to 8, not clipped. Numbers without a fixed range
+    (32-bit integers, floats) have the range 0..1 (floats only), 0..255 or 0..65,535, whichever is
+    the first to contain them all, and are stretched from their minimum to their maximum otherwise.
 
     Args:
-        image: The picture, loaded; it is not changed.
-        box: Within the picture.
-        shrink: How many pixels each way may be averaged into one; a picture that is plain
-            already is left as it is.
+        image: The image, loaded; it is not changed.
+        box: The box, within the image.
+        shrink: Pixels in each direction that may be averaged into one, at least 1; an image in a
+            plain mode is not shrunk.
 
     Returns:
-        A picture that holds the box (the one given, where nothing had to be changed), and the box
+        An image that contains the box (the argument itself, if it needs no conversion), and the box
         in its coordinates.
     """
     if image.mode in PLAIN_MODES and "transparency" not in image.info:
@@ -61,7 +60,7 @@ def plain_region(image: Image.Image, box: Box, shrink: int = 1) -> tuple[Image.I
 
 
 def _levels(image: Image.Image, region: Region) -> tuple[float, float] | None:
-    """The numbers that are black and white in a picture of numbers; None for one of colours."""
+    """The values of black and white in an image of numbers; None for an image of colours."""
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE_TAG, (16,))[0]
         return 0.0, float((1 << min(bits, 16)) - 1)

@@ -1,8 +1,8 @@
-"""A classifier in a process of its own, which can reach nothing but the model.
+"""A classifier in a confined process, which can access nothing but the model.
 
-Images come from strangers and decoders have bugs: what goes wrong there ends that process, and
-what takes it over finds no secret, no file, no network and no other process. The process is started
-again when it ends; it costs about 0.3 s.
+Images are untrusted and decoders have bugs: a crash ends that process alone, and code that takes it
+over finds no secret, no file, no network and no other process. A process that has ended is
+restarted, which takes about 0.3 s.
 """
 
 import json
@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iraas.core.outcomes import Prediction
-from iraas.decoding.limits import DECODING_BYTES, DEFAULT_IMAGE_CPU_S, DEFAULT_MAX_PIXELS
+from iraas.core.settings import (
+    DEFAULT_IMAGE_CPU_S,
+    DEFAULT_MAX_IMAGE_BYTES,
+    DEFAULT_MAX_PIXELS,
+)
+from iraas.decoding.limits import DECODING_BYTES
 from iraas.errors import (
-    ConfigurationError,
     DecoderCrashError,
     ImageError,
     ImageTooSlowError,
@@ -25,44 +29,44 @@ from iraas.errors import (
 from iraas.models.confined_protocol import Greeting, decode_answer, decode_greeting
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import decoder_environment
-from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
+from iraas.sandbox.process import ConfinedProcess, check_confinement, ended_by_cpu_budget
 
 log = logging.getLogger(__name__)
 BATCH_SIZE = 4
 MAX_HANGS = 2
-"""Once may be the machine's fault: a process that was paused, or a disk that swaps."""
+"""One hang may be the machine's fault: a paused process, or a disk that swaps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """What one image may cost.
+    """Limits on the cost of one image.
 
     Attributes:
         max_pixels: Width times height.
-        max_image_bytes: The file's length.
-        image_cpu_s: CPU seconds to decode and prepare it.
+        max_image_bytes: Length of the file.
+        image_cpu_s: CPU seconds to decode and preprocess it.
         answer_s: Seconds of wall clock to classify it: a process that hangs uses no CPU time.
-        max_attempts: How often it may end its process.
+        max_attempts: How often it may crash its process before it fails.
     """
 
     max_pixels: int = DEFAULT_MAX_PIXELS
-    max_image_bytes: int = 50_000_000
+    max_image_bytes: int = DEFAULT_MAX_IMAGE_BYTES
     image_cpu_s: float = DEFAULT_IMAGE_CPU_S
     answer_s: float = 20.0
     max_attempts: int = 3
 
 
 class ConfinedClassifier:
-    """`iraas.core.ports.Classifier` in a confined process. For one thread; `close` it at the end.
+    """The `Classifier` port in a confined process. Not thread-safe; `close` it at the end.
 
-    The process starts with the object; `wait_until_ready` waits for its model.
+    The constructor starts the process; `wait_until_ready` waits for its model.
 
     Args:
-        bundle: The folder of the model's bundle.
-        limits: What one image may cost.
-        verify: Whether the process checks the bundle's hashes, at its first start.
-        must_be_confined: Whether to refuse to work where the system cannot keep the process from
-            the network: on a machine whose credentials lie there.
+        bundle: The directory of the model's bundle.
+        limits: Limits on the cost of one image.
+        verify: Whether the process checks the bundle's hashes at its first start.
+        must_be_confined: Whether to fail where the system cannot block the process's network
+            access: on a machine that serves credentials over the network.
     """
 
     def __init__(
@@ -87,17 +91,17 @@ class ConfinedClassifier:
 
     @property
     def batch_size(self) -> int:
-        """A few, so that the process seldom waits for its parent."""
+        """Small, yet enough that the process seldom waits for its parent."""
         return BATCH_SIZE
 
     @property
     def unconfined(self) -> str:
-        """What the system does not confine the process in, for people; known once it is ready."""
+        """The accesses that the system does not block, for people; known once it is ready."""
         return self._greeting.unconfined if self._greeting else ""
 
     @property
     def pid(self) -> int:
-        """The process's id; another one after each restart."""
+        """The process id; a restart changes it."""
         return self._process.pid
 
     def wait_until_ready(self) -> None:
@@ -106,19 +110,25 @@ class ConfinedClassifier:
         Raises:
             BundleError: The bundle cannot be run.
             MissingExtraError: A package is not installed.
-            ConfigurationError: It must be confined and cannot be.
-            ProcessDiedError: It ended at its start.
+            ConfigurationError: The process must be confined and cannot be.
+            ProcessDiedError: The process exited while starting.
         """
         if self._greeting is None:
-            self._greet()
+            self._read_greeting()
 
     def classify(self, images: Sequence[bytes]) -> Iterator[Prediction | ImageError]:
         """Classify images; see `iraas.core.ports.Classifier.classify`.
 
-        An image that ends the process is tried again in a new one, and those after it with it.
+        An image that crashes the process is retried in a new one, together with those after it.
+
+        Args:
+            images: The bytes of the image files.
+
+        Yields:
+            A prediction or the error of each image, in order, as soon as it is known.
 
         Raises:
-            ProcessDiedError: The process could not be started again.
+            ProcessDiedError: The process could not be restarted.
         """
         self.wait_until_ready()
         done, failures = 0, _Failures(self._limits)
@@ -143,14 +153,14 @@ class ConfinedClassifier:
         self._process.close()
         self._verify = False
         self._process = self._start()
-        self._greet()
+        self._read_greeting()
 
     def _start(self) -> ConfinedProcess:
         return ConfinedProcess(
             module_command("iraas.models.confined_process"), decoder_environment(os.environ)
         )
 
-    def _greet(self) -> None:
+    def _read_greeting(self) -> None:
         limits = self._limits
         order = {
             "bundle": str(self._bundle),
@@ -161,22 +171,15 @@ class ConfinedClassifier:
         }
         greeting = decode_greeting(self._process.ask(json.dumps(order).encode()))
         greeting.check()
-        if greeting.unconfined and self._greeting is None:
-            self._tell_unconfined(greeting.unconfined)
-        self._greeting = greeting
-
-    def _tell_unconfined(self, unconfined: str) -> None:
-        if self._must_be_confined and "network" in unconfined:
-            raise ConfigurationError(
-                "this system cannot keep the process that decodes images from the network, where "
-                "this machine's credentials are",
-                remedy="Install libseccomp, and pyseccomp with pip.",
+        if self._greeting is None:
+            check_confinement(
+                greeting.unconfined, "classifier", must_be_confined=self._must_be_confined
             )
-        log.warning("this system does not confine the classifier process in: %s", unconfined)
+        self._greeting = greeting
 
 
 class _Failures:
-    """Counts how often one image ended the process, and says when that is enough."""
+    """Counts the crashes of one image, and decides when it fails."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
@@ -184,15 +187,15 @@ class _Failures:
         self._hangs = 0
 
     def add(self, failure: MessageError | ProcessDiedError) -> ImageError | None:
-        """Count an end of the process, or an answer that cannot be read.
+        """Count a crash of the process, or a malformed answer.
 
         Returns:
-            Why the image is given up; None to try it again.
+            The error that the image fails with; None to retry it.
         """
         limits = self._limits
         self._count += 1
         if isinstance(failure, MessageError):
-            log.warning("a classifier process answered with garbage: %s", failure)
+            log.warning("malformed answer of a classifier process: %s", failure)
         elif ended_by_cpu_budget(failure):
             return ImageTooSlowError(
                 f"decoding took more CPU time than the {limits.image_cpu_s:g} s that one image "

@@ -1,8 +1,8 @@
-"""The process that decodes and classifies images of strangers: it can reach nothing but the model.
+"""The process that decodes and classifies untrusted images: it can access nothing but the model.
 
-Started by `iraas.models.confined_classifier`. The first frame on its standard input says what to
-run; its greeting goes out once the model is loaded; then it answers each image by one frame. It
-leaves when its input ends, which is when its parent closes it or is gone.
+Started by `iraas.models.confined_classifier`. The first frame on its standard input is its
+configuration; it sends a greeting once the model is loaded, and then one frame for each image. It
+exits when its input ends, which is when its parent closes it or has exited.
 """
 
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run as a process."""
+    """Serve requests until the input ends."""
     child = Child()
     confinement = confine([Path(child.order["bundle"])])
     classifier = _load(child, confinement)
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
-    """Load the model, close what is still open, and greet; None if that cannot be."""
+    """Load the model, finish the confinement and send the greeting; None if it cannot be loaded."""
     from iraas.models.onnx_runtime import load_classifier  # noqa: PLC0415 - once confined
 
     order = child.order
@@ -46,7 +46,7 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
         return None
     unlimited = "" if limit_memory(order["headroom_bytes"]) else "memory"
     confinement = confine_after_loading(confinement)
-    missing = ", ".join(one for one in (confinement.missing, unlimited) if one)
+    missing = ", ".join(part for part in (confinement.missing, unlimited) if part)
     greeting = Greeting(classifier.model_id, unconfined=missing)
     child.reply(json.dumps(asdict(greeting)).encode())
     return classifier
@@ -57,7 +57,7 @@ def _answer(classifier: "OnnxClassifier", image: bytes, image_cpu_s: float) -> b
         with cpu_budget(image_cpu_s):
             pixels = classifier.prepare(image)
     except ImageError as exc:
-        # Not kept until the next image: it holds the pixels of the one that it is about.
+        # Not kept until the next image: its traceback holds the pixels of this one.
         return encode_answer(exc)
     return encode_answer(classifier.infer([pixels])[0])
 

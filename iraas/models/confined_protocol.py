@@ -1,4 +1,4 @@
-"""What a confined classifier process says: its greeting, and its answer to each image."""
+"""Messages of a confined classifier process: its greeting, and its answer to each image."""
 
 import json
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from iraas.errors import (
 
 MAX_REASON_CHARS = 1_000
 _IMAGE_ERRORS: dict[str, type[ImageError]] = {
-    one.__name__: one for one in (NotAnImageError, BrokenImageError, ImageTooLargeError)
+    error.__name__: error for error in (NotAnImageError, BrokenImageError, ImageTooLargeError)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What a classifier process says once, when its model is loaded, or cannot be.
+    """Sent once, when the model is loaded or has failed to load.
 
     Attributes:
         model_id: The bundle, as ``name@hash``; empty if it cannot be run.
-        error: Why it cannot work; empty if it can.
-        remedy: What to do about that.
-        is_incomplete_install: Whether a package is missing, and not the bundle at fault.
-        unconfined: What the system does not keep this process from, for people; often empty.
+        error: Why the process cannot work; empty if it can.
+        remedy: What the user can do about the error.
+        is_incomplete_install: Whether the error is a missing package, and not the bundle.
+        unconfined: The accesses that the system does not block, for people; usually empty.
     """
 
     model_id: str = ""
@@ -40,7 +40,7 @@ class Greeting:
     unconfined: str = ""
 
     def check(self) -> None:
-        """Raise what the process could not start for.
+        """Raise the error that the process failed to start with, if any.
 
         Raises:
             MissingExtraError: A package is missing.
@@ -55,25 +55,25 @@ def decode_greeting(data: bytes) -> Greeting:
     """Read a greeting.
 
     Raises:
-        MessageError: It is none.
+        MessageError: The data is not a greeting.
     """
     return read_record(data, Greeting)
 
 
 def encode_answer(result: Prediction | ImageError) -> bytes:
-    """What became of one image, as JSON."""
+    """The result of one image as JSON."""
     if isinstance(result, ImageError):
         value: dict[str, object] = {"error": type(result).__name__, "reason": str(result)}
     else:
-        value = {"top": [[one.label, one.score] for one in result.top]}
+        value = {"top": [[item.label, item.score] for item in result.top]}
     return json.dumps(value, separators=(",", ":")).encode()
 
 
 def decode_answer(data: bytes) -> Prediction | ImageError:
-    """Read what `encode_answer` wrote, from a process that may have been taken over.
+    """Read an answer of `encode_answer`, from a process that may have been compromised.
 
     Raises:
-        MessageError: It is no answer.
+        MessageError: The data is not an answer.
     """
     try:
         value = json.loads(data)

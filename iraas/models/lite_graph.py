@@ -1,9 +1,9 @@
-"""Write an EfficientNet-Lite as an ONNX graph, straight from its torch module.
+"""Conversion of an EfficientNet-Lite from its torch module to an ONNX graph.
 
-The family has five operations (convolution, ReLU6, addition, global mean, a linear layer), so the
-graph is written by hand: batch norms are folded in double precision, "same" padding becomes the
-convolutions' own, and the same weights give the same bytes everywhere, which makes the bundle's
-hash mean something across machines. `iraas.models.export` checks the result against torch.
+The family has five operations (convolution, ReLU6, addition, global mean, linear layer), so the
+graph is built node by node: batch norms are folded in double precision, "same" padding becomes the
+convolutions' own, and the same weights give the same bytes, hence the same bundle hash, on every
+machine. `iraas.models.export` checks the result against torch.
 """
 
 from __future__ import annotations
@@ -21,17 +21,26 @@ INPUT_NAME = "pixels"
 OUTPUT_NAME = "logits"
 OPSET = 17
 IR_VERSION = 8
-"""Opset and IR version are of 2022: every onnxruntime that iraas accepts reads them."""
+"""Opset and IR version of 2022, which every supported onnxruntime reads."""
 
 
 class LiteGraph:
-    """Builds the graph layer by layer; `finish` gives the model."""
+    """Builds the graph layer by layer; `finish` returns the model. Not thread-safe.
+
+    Layers take torch modules and the names of their input tensors, and return those of their output
+    tensors.
+    """
 
     def __init__(self, size: int, mean: float, scale: float) -> None:
-        """Start with the pixels: uint8, (n, size, size, 3), RGB; normalised as (x - mean) / scale.
+        """Start with the input: uint8 RGB (n, size, size, 3), normalised as (x - mean) / scale.
 
         The division is folded into the stem's weights. The subtraction cannot be: the padding
-        around the picture has to be zero after it.
+        around the image has to be zero after it.
+
+        Args:
+            size: Side of the square input, in pixels.
+            mean: Subtracted from each 8-bit value.
+            scale: Divides the difference.
         """
         self._size = size
         self._scale = scale
@@ -45,15 +54,19 @@ class LiteGraph:
         self._pixels = self._node("Transpose", [centred], perm=[0, 3, 1, 2])
 
     def stem(self, conv: Any, norm: Any) -> str:
-        """The first convolution, on the pixels."""
+        """Add the first convolution, on the pixels."""
         return self._relu6(self._convolution(self._pixels, conv, norm, 1.0 / self._scale))
 
     def head(self, x: str, conv: Any, norm: Any) -> str:
-        """The last convolution."""
+        """Add the last convolution."""
         return self._relu6(self._convolution(x, conv, norm))
 
     def block(self, x: str, block: Any) -> str:
-        """One inverted residual block (``MBConvBlock`` without squeeze and excitation)."""
+        """Add an inverted residual block (``MBConvBlock`` without squeeze and excitation).
+
+        Raises:
+            ValueError: The block has squeeze and excitation.
+        """
         if block.has_se:
             raise ValueError("squeeze and excitation is not of the Lite family")
         arguments = block._block_args  # noqa: SLF001 - the package has no public way to its layers
@@ -67,14 +80,19 @@ class LiteGraph:
         return self._node("Add", [y, x]) if block.id_skip and stride == 1 and same else y
 
     def classes(self, x: str, linear: Any) -> None:
-        """The mean over all places, then the linear layer."""
+        """Add the mean over all positions and the linear layer, which gives the logits."""
         mean = self._node("GlobalAveragePool", [x])
         flat = self._node("Flatten", [mean], axis=1)
         weight, bias = self._constant(_array(linear.weight)), self._constant(_array(linear.bias))
         self._nodes.append(helper.make_node("Gemm", [flat, weight, bias], [OUTPUT_NAME], transB=1))
 
     def finish(self, name: str, classes: int) -> ModelProto:
-        """The finished model; the batch size is free."""
+        """The model, with a variable batch size.
+
+        Args:
+            name: The graph's name.
+            classes: The number of logits.
+        """
         pixels = helper.make_tensor_value_info(
             INPUT_NAME, TensorProto.UINT8, ["n", self._size, self._size, 3]
         )
@@ -126,11 +144,11 @@ def build_lite_graph(model: Any, *, size: int, mean: float, scale: float) -> Mod
         model: The torch module, with its weights, in eval mode.
         size: Side of the square input, in pixels.
         mean: Subtracted from each 8-bit value.
-        scale: Divides what is left.
+        scale: Divides the difference.
 
     Returns:
-        A model from uint8 pixels (n, size, size, 3) in RGB to float logits (n, classes). The
-        same weights give the same bytes.
+        A model from uint8 RGB pixels (n, size, size, 3) to float32 logits (n, classes). The same
+        weights give the same bytes.
     """
     graph = LiteGraph(size, mean, scale)
     x = graph.stem(model._conv_stem, model._bn0)  # noqa: SLF001 - no public way to the layers

@@ -1,4 +1,4 @@
-"""Run a bundle on a CPU with onnxruntime: one process, one thread, one core."""
+"""Inference of a bundle on a CPU with onnxruntime: one process, one thread, one core."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ _LOG_ERRORS: Final = 3
 class OnnxClassifier:
     """`iraas.core.ports.Classifier` on onnxruntime.
 
-    Holds the model in memory from its making on (about 90 MB with everything imported). One thread
-    prepares and infers at a time.
+    Holds the model in memory (about 90 MB with all imports). Not thread-safe.
     """
 
     def __init__(
@@ -38,14 +37,14 @@ class OnnxClassifier:
         """Load the model.
 
         Args:
-            bundle: What to run.
-            threads: Cores to use for one inference, at least 1. One process a core, each with one
-                thread, gets more done than one process with several.
-            limits: What decoding one image may cost.
+            bundle: The bundle.
+            threads: Threads of one inference, at least 1. One process per core with one thread
+                each has more throughput than one process with several.
+            limits: Limits on the cost of decoding one image.
 
         Raises:
-            BundleError: If the model cannot be loaded, or does not fit its labels.
-            MissingExtraError: If onnxruntime, numpy or Pillow is not installed.
+            BundleError: The model cannot be loaded, or does not fit its labels.
+            MissingExtraError: onnxruntime, numpy or Pillow is not installed.
         """
         try:
             import numpy as np  # noqa: PLC0415 - heavy, and of the worker extra
@@ -64,7 +63,7 @@ class OnnxClassifier:
         self._limits = limits
         self._session = _session(onnxruntime, bundle, threads)
         self._input_name = str(self._session.get_inputs()[0].name)
-        self._same = _same_labels(bundle.labels)
+        self._duplicate_labels = _duplicate_labels(bundle.labels)
 
     @property
     def model_id(self) -> str:
@@ -78,19 +77,32 @@ class OnnxClassifier:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How the model wants its pixels."""
+        """The transformation of an image to the model's input."""
         return self._bundle.facts.preprocessing
 
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
-        """Decode an image to the model's pixels: uint8, (size, size, 3), RGB.
+        """Decode an image to the model's input.
+
+        Args:
+            data: The bytes of the image file.
+
+        Returns:
+            uint8 RGB pixels of shape (size, size, 3).
 
         Raises:
-            ImageError: With the reason, if it cannot be done.
+            ImageError: The image cannot be decoded within the limits.
         """
         return self._prepare(data, self.preprocessing, self._limits)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """Classify prepared images: one prediction each, in order; none for none."""
+        """Classify prepared images.
+
+        Args:
+            batch: Pixels as `prepare` returns them; may be empty.
+
+        Returns:
+            One prediction per image, in order.
+        """
         if not batch:
             return []
         pixels = batch[0][None] if len(batch) == 1 else self._np.stack(batch)
@@ -110,10 +122,10 @@ class OnnxClassifier:
     def _prediction(self, logits: NDArray[np.float32]) -> Prediction:
         np = self._np
         powers = np.exp(logits - logits.max(), dtype=np.float64)
-        for index, first in self._same:
+        for index, first in self._duplicate_labels:
             powers[first] += powers[index]
             powers[index] = 0.0
-        count = min(MAX_TOP, len(powers) - len(self._same))
+        count = min(MAX_TOP, len(powers) - len(self._duplicate_labels))
         best = np.argpartition(powers, -count)[-count:]
         best = best[np.argsort(-powers[best], kind="stable")]
         scores = powers[best] / powers.sum()
@@ -133,21 +145,21 @@ def load_classifier(
     limits: DecodeLimits = DEFAULT_LIMITS,
     verify: bool = True,
 ) -> OnnxClassifier:
-    """The classifier of a bundle's directory, ready to run; takes about 0.3 s with its imports.
+    """Load the classifier of a bundle; takes about 0.3 s with its imports.
 
     Args:
-        bundle_path: As `iraas.models.zoo.ensure_bundle` gives it.
-        threads: Cores to use for one inference, at least 1.
-        limits: What decoding one image may cost.
+        bundle_path: The bundle's directory, from `iraas.models.zoo.ensure_bundle`.
+        threads: Threads of one inference, at least 1.
+        limits: Limits on the cost of decoding one image.
         verify: Whether to check the files against their hashes first.
 
     Raises:
-        BundleError: If the bundle is missing, mangled, or cannot be run.
-        MissingExtraError: If onnxruntime, numpy or Pillow is not installed.
+        BundleError: The bundle is missing, corrupt, or cannot be run.
+        MissingExtraError: onnxruntime, numpy or Pillow is not installed.
     """
     if "numpy" not in sys.modules:
-        # numpy's BLAS starts a thread a core when it is imported, in every one of a machine's
-        # worker processes, and nothing here uses it.
+        # numpy's BLAS starts a thread per core when it is imported, in every worker process of a
+        # machine, and nothing here uses it.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     bundle = load_bundle(bundle_path, verify=verify)
     return OnnxClassifier(bundle, threads=threads, limits=limits)
@@ -160,15 +172,15 @@ def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _LOG_ERRORS
-    # A worker shares its machine: a thread that waits must not burn its core.
+    # A worker shares its machine: a waiting thread must not spin on its core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    remedy = f"delete {bundle.directory} and run the command again: the bundle is then made anew"
+    remedy = f"delete {bundle.directory} and run the command again: this makes a new bundle"
     try:
         session = onnxruntime.InferenceSession(
             str(bundle.model_path), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as exc:  # onnxruntime's errors have no common base of their own
+    except Exception as exc:  # onnxruntime's errors have no common base class
         raise BundleError(
             f"onnxruntime cannot load {bundle.model_path}: {exc}", remedy=remedy
         ) from exc
@@ -182,13 +194,14 @@ def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:
     )
     if not fits:
         raise BundleError(
-            f"{bundle.model_path} takes or gives other shapes than its bundle says", remedy=remedy
+            f"the input or output shapes of {bundle.model_path} do not match its bundle",
+            remedy=remedy,
         )
     return session
 
 
-def _same_labels(labels: Sequence[str]) -> list[tuple[int, int]]:
-    """Classes named like an earlier one, each with that one.
+def _duplicate_labels(labels: Sequence[str]) -> list[tuple[int, int]]:
+    """The indexes of classes with the same label as an earlier one, each with that one's index.
 
     ImageNet has two classes of missiles and two of sunglasses; to a person each pair is one label,
     and its score is the sum.

@@ -1,9 +1,9 @@
-"""From a file's bytes to a model's pixels.
+"""Preprocessing: from the bytes of an image file to the pixels of a model's input.
 
-`iraas.decoding` opens and decodes the file, within limits. The image becomes the model's input as
-in the evaluation of the weights: the middle square, a little smaller than the image, resized in one
-step. EXIF orientation turns the small result, which costs nothing and comes to the same, since the
-square is in the middle.
+`iraas.decoding` decodes the file within limits. The image is transformed as in the evaluation of
+the weights: the central square, a little smaller than the image, is resized in one step. The EXIF
+orientation is applied to the small result, which is cheap and gives the same pixels, since the
+square is central.
 """
 
 from __future__ import annotations
@@ -24,37 +24,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REDUCING_GAP: Final = 2.0
-"""Images much larger than the input are first averaged down to twice the input's side."""
+"""Images much larger than the input are first reduced by averaging to twice the input's side."""
 
 
 def prepare_pixels(
     data: bytes, preprocessing: Preprocessing, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> NDArray[np.uint8]:
-    """Decode one image and bring it into the model's form.
+    """Decode one image and transform it to the model's input.
 
-    For one thread at a time, since warnings are silenced meanwhile. A truncated file raises,
-    whatever part of it is there.
+    Not thread-safe, since it silences warnings of the whole process.
 
     Args:
-        data: The file.
-        preprocessing: What the model wants.
-        limits: What decoding it may cost.
+        data: The bytes of the image file.
+        preprocessing: The transformation.
+        limits: Limits on the cost of decoding.
 
     Returns:
         uint8 RGB pixels of shape (size, size, 3).
 
     Raises:
-        NotAnImageError: If the bytes are of no format that iraas reads.
-        ImageTooLargeError: If there are too many pixels, or decoding would take too much memory or
+        NotAnImageError: The bytes are of no format that iraas reads.
+        ImageTooLargeError: There are too many pixels, or decoding would take too much memory or
             time; nothing was decoded then.
-        BrokenImageError: If the content is broken, truncated, or of a kind nobody can decode.
+        BrokenImageError: The content is broken, truncated, or of an unsupported kind.
     """
     with image_errors(data):
         return fit_pixels(decode_image(data, preprocessing, limits), preprocessing)
 
 
 def decode_image(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits) -> Image.Image:
-    """Decode an image, no larger than the model needs it; `prepare_pixels` is the safe way in."""
+    """Decode an image, no larger than the model needs it. Use `prepare_pixels` to be safe.
+
+    Args:
+        data: The bytes of the image file.
+        preprocessing: The transformation, for the size that it needs.
+        limits: Limits on the cost of decoding.
+
+    Raises:
+        Exception: Any error of the decoder; `iraas.decoding.failures` translates them.
+    """
     return load_image(
         data,
         limits,
@@ -63,7 +71,15 @@ def decode_image(data: bytes, preprocessing: Preprocessing, limits: DecodeLimits
 
 
 def fit_pixels(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A decoded image in the model's form: uint8 RGB of shape (size, size, 3)."""
+    """Transform a decoded image to the model's input.
+
+    Args:
+        image: The image, loaded, in any mode and size.
+        preprocessing: The transformation.
+
+    Returns:
+        uint8 RGB pixels of shape (size, size, 3).
+    """
     return np.asarray(upright(_middle_square(image, preprocessing), image))
 
 

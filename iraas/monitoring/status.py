@@ -6,7 +6,14 @@ from typing import Any
 
 from iraas.core.keys import LAST_DECISION, WORKERS
 from iraas.core.ports import Backend, Instance, InstanceState, QueueDepth
-from iraas.core.records import ScalingDecision, WorkerRecord, decode_decision, decode_worker
+from iraas.core.records import (
+    FAILED,
+    STOPPED,
+    ScalingDecision,
+    WorkerRecord,
+    decode_decision,
+    decode_worker,
+)
 from iraas.errors import MessageError, ObjectNotFoundError
 from iraas.monitoring.costs import CostTracker
 from iraas.monitoring.record_cache import RecordCache
@@ -172,7 +179,7 @@ def take_status(
 
 def _is_there(record: WorkerRecord, now: float) -> bool:
     """Return whether a worker that is not in the fleet is running: only a manual one can be."""
-    has_left = record.state in {"gone", "broken"}
+    has_left = record.state in {STOPPED, FAILED}
     return record.manual and not has_left and now - record.beat_at < FRESH_S
 
 

@@ -1,4 +1,4 @@
-"""The child's end of a confined process: private pipes, and no signal but its parent's end."""
+"""The child's end of a confined process: private pipes, and no signals but the parent's exit."""
 
 import json
 import os
@@ -14,17 +14,17 @@ MAX_REQUEST_BYTES = 1_000_000_000
 
 
 class Child:
-    """The child's end of `iraas.sandbox.process.ConfinedProcess`. Make it once, at the start.
+    """The child's end of `iraas.sandbox.process.ConfinedProcess`. Make one, at the start.
 
-    Its making limits files and moves standard output out of the reach of libraries: what they print
-    must not be taken for a reply. Signals to leave are ignored: the parent closes the input once
-    the last request is answered.
+    The constructor limits files and redirects standard output to stderr, so that the output of
+    libraries is not taken for a reply. SIGINT and SIGTERM are ignored: the parent closes the input
+    after the last request. Not thread-safe.
 
     Attributes:
-        order: The first request: JSON that says what one image may cost.
+        order: The first request, a JSON object: the configuration of the process.
 
     Raises:
-        MessageError: The parent sent no order.
+        MessageError: The first request is cut off or too long.
     """
 
     def __init__(self) -> None:
@@ -38,10 +38,10 @@ class Child:
         self.order: dict[str, Any] = json.loads(next(self.requests(), b"{}"))
 
     def requests(self) -> Iterator[bytes]:
-        """The requests, until the parent closes the pipe or is gone."""
+        """The contents of the requests, until the parent closes the pipe or exits."""
         while (request := read_frame(self._source, max_bytes=MAX_REQUEST_BYTES)) is not None:
             yield request
 
     def reply(self, data: bytes) -> None:
-        """Answer the last request."""
+        """Answer the latest request with a frame of this content."""
         write_frame(self._sink, data)

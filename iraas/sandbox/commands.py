@@ -8,14 +8,13 @@ import sys
 def module_command(module: str, *arguments: str) -> list[str]:
     """The command line that runs a module of iraas with this interpreter.
 
-    Modules in the working directory, which is often a stranger's folder of images, are never
-    imported. Where nothing of iraas is found through the environment (``PYTHONPATH``) or the
-    user's own site-packages, the interpreter runs isolated (``-I``); elsewhere with a safe path
-    alone (``-P``).
+    Modules in the working directory, which is often an untrusted folder of images, are never
+    imported. The interpreter runs isolated (``-I``), or only with a safe path (``-P``) where iraas
+    may be installed through ``PYTHONPATH`` or the user's site-packages.
 
     Args:
         module: The module's name, such as ``iraas.cli.commands.classifier_process``.
-        arguments: What follows it.
+        arguments: The arguments of the module.
     """
     return [sys.executable, "-I" if _can_be_isolated() else "-P", "-m", module, *arguments]
 

@@ -1,10 +1,9 @@
-"""Taking from a process, by itself and for good, what decoding an image does not need.
+"""Irrevocable confinement of the current process to the accesses that decoding an image needs.
 
-Two mechanisms of the Linux kernel, neither of which needs privileges: Landlock takes the file
-system and TCP, seccomp the system calls that reach the network, other processes and other
-programs. Both also set ``no_new_privs``. Where one is missing the other still holds, and what holds
-is told. Both apply to the calling thread and to what it starts: confine a process before it has
-threads.
+Two mechanisms of the Linux kernel, which need no privileges: Landlock blocks the file system and
+TCP, seccomp the system calls for the network, other processes and other programs. Both also set
+``no_new_privs``. Where one is missing the other still works, and the result reports it. Both apply
+to the calling thread and the threads that it starts: confine a process before it has threads.
 
 Sources: https://docs.kernel.org/userspace-api/landlock.html, landlock(7), seccomp(2).
 """
@@ -32,19 +31,19 @@ from iraas.sandbox.system_calls import (
 
 CLONE_THREAD = 0x00010000
 _LOW_BITS = 0xFFFFFFFF
-"""The kernel takes a command for 32 bits, whatever stands above them."""
-_MIN_TREE_RULES = 2
-"""libseccomp's level of optimization that makes a binary tree of the rules."""
+"""The kernel ignores the bits of a command above the lower 32."""
+_BINARY_TREE = 2
+"""libseccomp's optimization level that compiles the rules to a binary tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a process cannot reach any more.
+    """The accesses that are blocked for a process.
 
     Attributes:
-        files: No file but the libraries of Python and the ones that were allowed, read-only.
-        network: No socket can be made.
-        processes: No other program can be run, no other process reached.
+        files: All files except Python's libraries and the allowed ones, which are read-only.
+        network: Sockets.
+        processes: Running programs, and access to other processes.
     """
 
     files: bool
@@ -53,52 +52,52 @@ class Confinement:
 
     @property
     def missing(self) -> str:
-        """What is not confined, for people; empty if everything is."""
+        """The accesses that are not blocked, comma-separated; empty if all are blocked."""
         states = {"files": self.files, "network": self.network, "processes": self.processes}
-        return ", ".join(name for name, holds in states.items() if not holds)
+        return ", ".join(name for name, is_blocked in states.items() if not is_blocked)
 
 
 def confine(readable: Sequence[Path] = ()) -> Confinement:
-    """Confine this process, for good. Call it once, before there are threads.
+    """Confine this process irrevocably. Call it once, before there are threads.
 
     Args:
-        readable: Files and folders that it may still read, beside Python's own libraries.
+        readable: Files and folders that stay readable, beside Python's libraries.
 
     Returns:
-        What holds. Nothing that the kernel lacks is an error.
+        The accesses that are blocked. A mechanism that the kernel lacks is not an error.
     """
-    seccomp = _load_seccomp()  # it asks another program where its library is: not later
+    seccomp = _load_seccomp()  # before the confinement: it runs a program to find its library
     files = _restrict_files(readable)
     calls = _forbid_calls(seccomp)
     return Confinement(files=files, network=calls, processes=calls)
 
 
 def confine_after_loading(confinement: Confinement) -> Confinement:
-    """Allow this process nothing any more but to decode, and to import where Landlock holds.
+    """Restrict this process to the system calls of decoding, and of importing under Landlock.
 
-    For a process that has loaded everything it needs. Where seccomp is missing it does nothing.
+    Call it once the process has loaded everything it needs. Does nothing without seccomp.
 
     Args:
-        confinement: What `confine` gave.
+        confinement: The result of `confine`.
 
     Returns:
-        What holds now. Where Landlock is missing, no file can be opened any more.
+        The accesses that are blocked now. Without Landlock no file can be opened any more.
     """
     if not confinement.processes:
         return confinement
-    held = _allow_decoding_only(_load_seccomp(), importing=confinement.files)
-    return replace(confinement, files=confinement.files or held)
+    blocks_files = _allow_decoding_only(_load_seccomp(), importing=confinement.files)
+    return replace(confinement, files=confinement.files or blocks_files)
 
 
 def library_paths() -> list[Path]:
-    """Where Python, its packages and their shared libraries are: what stays readable."""
+    """The paths of Python, its packages and their shared libraries, which stay readable."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     found = [Path(sysconfig.get_path(name)) for name in names]
     found += [Path(sys.base_prefix) / "lib", Path("/lib"), Path("/lib64"), Path("/usr/lib")]
     found += [Path("/usr/lib64"), Path("/etc/ld.so.cache"), Path("/usr/local/lib")]
     for package in ("iraas", "numpy", "PIL", "onnxruntime"):
         found += _package_paths(package)
-    # What the model's runtime asks about the processor, randomness, and this process's own size.
+    # The model's runtime reads the processor's properties, randomness and this process's size.
     found += [Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu"), Path("/dev/urandom")]
     return [*found, Path("/dev/null"), Path("/proc/self/statm")]
 
@@ -124,7 +123,7 @@ def _restrict_files(readable: Iterable[Path]) -> bool:
     everything = landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL
     with landlockpy.Ruleset(scoped=everything) as ruleset:
         for path in [*library_paths(), *readable]:
-            with suppress(OSError):  # of places that not every system has
+            with suppress(OSError):  # some of the paths do not exist on every system
                 folder = path.is_dir()
                 ruleset.allow_path(path, reading if folder else landlockpy.AccessFS.READ_FILE)
         ruleset.restrict()
@@ -132,7 +131,7 @@ def _restrict_files(readable: Iterable[Path]) -> bool:
 
 
 def _forbid_calls(seccomp: ModuleType | None) -> bool:
-    """Refuse what no decoder does; a model may still be loaded, with threads."""
+    """Refuse the calls that no decoder makes; a model may still be loaded, with threads."""
     if seccomp is None:
         return False
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
@@ -144,15 +143,15 @@ def _forbid_calls(seccomp: ModuleType | None) -> bool:
     for kind in FORBIDDEN_IOCTL_TYPES:
         _add_rule(rules, refusal, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFF00, kind << 8))
     rules.add_rule(refusal, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0))
-    # Its flags lie in memory, where a filter cannot look; the C library then uses clone.
+    # Its flags are in memory, which a filter cannot read; the C library falls back to clone.
     rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.add_rule(refusal, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
-    rules.add_rule(refusal, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))  # 0 is itself
+    rules.add_rule(refusal, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))  # 0 is this process
     return _load_rules(seccomp, rules)
 
 
 def _allow_decoding_only(seccomp: ModuleType | None, *, importing: bool) -> bool:
-    """Refuse everything but what decoding needs; what was refused before stays refused."""
+    """Refuse all calls except those of decoding; calls refused before stay refused."""
     if seccomp is None:
         return False
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
@@ -165,13 +164,13 @@ def _allow_decoding_only(seccomp: ModuleType | None, *, importing: bool) -> bool
 
 
 def _add_rule(rules: Any, action: Any, name: str, *arguments: Any) -> None:
-    with suppress(OSError, ValueError):  # of calls that this architecture does not have
+    with suppress(OSError, ValueError):  # this architecture may lack the call
         rules.add_rule(action, name, *arguments)
 
 
 def _load_rules(seccomp: ModuleType, rules: Any) -> bool:
-    with suppress(OSError, ValueError):  # an old libseccomp has no such level
-        rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, _MIN_TREE_RULES)
+    with suppress(OSError, ValueError):  # an old libseccomp lacks the level
+        rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
     try:
         rules.load()
     except OSError:
@@ -184,7 +183,7 @@ def _load_seccomp() -> ModuleType | None:
         return None
     try:
         import pyseccomp  # noqa: PLC0415 - for Linux alone
-    except (ImportError, RuntimeError, OSError):  # without libseccomp it fails in its own ways
+    except (ImportError, RuntimeError, OSError):  # it fails in several ways without libseccomp
         return None
     module: ModuleType = pyseccomp
     return module

@@ -1,4 +1,4 @@
-"""What a child process inherits of the environment: what is listed here, and nothing else."""
+"""The environment variables that child processes inherit: those listed here, and no others."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _RUNTIME = frozenset(
         "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8",
     }
 )  # fmt: skip
-"""What the interpreter and its libraries need to run at all."""
+"""Needed by the interpreter and its libraries."""
 
 _RUNTIME_PREFIXES = ("LC_", "OPENBLAS_", "OMP_", "MKL_", "ORT_")
 
@@ -20,35 +20,35 @@ _USER = frozenset(
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     }
 )  # fmt: skip
-"""What finds the user's folders and the way to the network."""
+"""The user's folders, and access to the network."""
 
 _USER_PREFIXES = ("XDG_",)
 _AWS_PREFIXES = ("AWS_", "BOTO_")
 
-INSTANCE_MARK = "IRAAS_INSTANCE_ID"
-"""Names a worker of the local fleet in the environment of all its processes."""
+INSTANCE_ENV_VAR = "IRAAS_INSTANCE_ID"
+"""Holds the instance id of a local fleet's worker, in the environment of all its processes."""
 
 
 def decoder_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that decodes images: no secret, no folder, no account.
+    """The environment of a process that decodes images: no secrets, folders or accounts.
 
     Args:
         environment: The parent's environment.
     """
-    return _select(environment, _RUNTIME | {INSTANCE_MARK}, _RUNTIME_PREFIXES)
+    return _select(environment, _RUNTIME | {INSTANCE_ENV_VAR}, _RUNTIME_PREFIXES)
 
 
 def user_environment(environment: Mapping[str, str], *, with_aws: bool = False) -> dict[str, str]:
     """The environment of a child process that works for the user: a worker, a controller.
 
-    The settings of iraas are not in it: whoever starts the child adds those that it is to have.
+    It lacks the settings of iraas; the caller adds those that the child needs.
 
     Args:
         environment: The parent's environment.
-        with_aws: Whether the child works on AWS and needs what gives it access.
+        with_aws: Whether to include the variables that give access to AWS.
     """
     prefixes = (*_RUNTIME_PREFIXES, *_USER_PREFIXES, *(_AWS_PREFIXES if with_aws else ()))
-    return _select(environment, _RUNTIME | _USER | {INSTANCE_MARK}, prefixes)
+    return _select(environment, _RUNTIME | _USER | {INSTANCE_ENV_VAR}, prefixes)
 
 
 def _select(

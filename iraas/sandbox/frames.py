@@ -1,4 +1,4 @@
-"""Frames on a pipe: four bytes of length, big-endian, and so many bytes."""
+"""Frames on a pipe: a length of four bytes, big-endian, and the content."""
 
 import struct
 from typing import BinaryIO
@@ -25,11 +25,14 @@ def write_frame(sink: BinaryIO, data: bytes) -> None:
 
 
 def read_frame(source: BinaryIO, *, max_bytes: int) -> bytes | None:
-    """Read one frame; None at the end of the stream.
+    """Read one frame.
 
     Args:
-        source: A buffered binary stream: `read` gives as much as asked for, except at the end.
+        source: A buffered binary stream, whose `read` returns fewer bytes only at its end.
         max_bytes: The longest content that is read.
+
+    Returns:
+        The content; None at the end of the stream.
 
     Raises:
         MessageError: The frame is longer, or the stream ends within it.
@@ -44,18 +47,22 @@ def read_frame(source: BinaryIO, *, max_bytes: int) -> bytes | None:
 
 
 def frame_head(data: bytes) -> bytes:
-    """What goes before a frame's content."""
+    """The header of a frame with this content."""
     return _HEAD.pack(len(data))
 
 
 def frame_size(head: bytes, max_bytes: int) -> int:
-    """The length of a frame's content, by its head.
+    """The length of a frame's content in bytes, from its header.
+
+    Args:
+        head: The header.
+        max_bytes: The longest content that is accepted.
 
     Raises:
-        MessageError: It is longer than `max_bytes`, or the head is cut off.
+        MessageError: The content is longer, or the header is cut off.
     """
     if len(head) < _HEAD.size:
-        raise MessageError("a frame ends in its head")
+        raise MessageError("a frame ends in its header")
     (size,) = _HEAD.unpack(head)
     if size > max_bytes:
         raise MessageError(f"a frame has {size:,} bytes, the limit is {max_bytes:,}")

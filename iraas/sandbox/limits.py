@@ -1,4 +1,4 @@
-"""Limits that a process sets to itself before it decodes images of strangers."""
+"""Resource limits that a process sets for itself before it decodes untrusted images."""
 
 import ctypes
 import resource
@@ -10,16 +10,16 @@ from pathlib import Path
 
 MAX_OPEN_FILES = 64
 MAX_WRITTEN_BYTES = 64 * 1024
-"""The longest file that may be written: the one that stderr goes to (`process.py`)."""
+"""The longest file that may be written; stderr goes to one (`process.py`)."""
 
 _PR_SET_PDEATHSIG = 1
 _STATM = Path("/proc/self/statm")
 
 
 def limit_files() -> None:
-    """Limit open files and the length of written ones, and write no core dumps.
+    """Limit the number of open files and the length of written ones; disable core dumps.
 
-    Idempotent. A write beyond the limit fails; the signal for it is ignored by Python.
+    Idempotent. A write beyond the limit fails with OSError: Python ignores the signal.
     """
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, MAX_WRITTEN_BYTES)
@@ -27,16 +27,16 @@ def limit_files() -> None:
 
 
 def limit_memory(headroom_bytes: int) -> bool:
-    """Limit the address space to what the process uses now and so many bytes more.
+    """Limit the address space to the present use plus some headroom.
 
     Call it once everything that stays in memory is loaded. An allocation beyond the limit fails
     with MemoryError.
 
     Args:
-        headroom_bytes: Bytes that may still be allocated at once.
+        headroom_bytes: Bytes that may be allocated beyond the present use.
 
     Returns:
-        Whether the system offers it: Linux does, macOS does not enforce this limit.
+        Whether the system supports it: Linux does, macOS does not.
     """
     try:
         pages = int(_STATM.read_text().split()[0])
@@ -47,10 +47,10 @@ def limit_memory(headroom_bytes: int) -> bool:
 
 
 def end_with_parent() -> None:
-    """See to it that this process is killed when the thread that started it is gone.
+    """Have this process killed when the thread that started it ends.
 
-    On Linux (prctl(2), PR_SET_PDEATHSIG); elsewhere, and where the parent was gone before, the
-    process leaves when its input ends.
+    On Linux only (prctl(2), PR_SET_PDEATHSIG). Elsewhere, and if the parent has ended already, the
+    process exits when its input ends.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -59,10 +59,10 @@ def end_with_parent() -> None:
 
 @contextmanager
 def cpu_budget(seconds: float) -> Iterator[None]:
-    """End this process by SIGPROF once what runs inside has used that much CPU time.
+    """End this process by SIGPROF once the block has used that much CPU time.
 
     The timer counts the CPU time of the whole process, user and system, and the default action of
-    its signal is to end the process: no decoder in C has to return for it. Main thread only.
+    its signal ends the process even within a decoder in C. Main thread only.
 
     Args:
         seconds: CPU seconds, greater than 0.
@@ -76,7 +76,7 @@ def cpu_budget(seconds: float) -> Iterator[None]:
 
 
 def _lower(kind: int, limit: int) -> None:
-    """Set a limit, soft and hard, unless the hard limit is lower already."""
+    """Set the soft and the hard limit, unless the hard limit is lower already."""
     _, hard = resource.getrlimit(kind)
     lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(kind, (lowest, lowest))

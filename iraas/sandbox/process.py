@@ -1,4 +1,4 @@
-"""A confined child process, as its parent holds it: for each frame that goes in, one comes back."""
+"""The parent's end of a confined child process: one reply frame for each request frame."""
 
 import logging
 import os
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-from iraas.errors import MessageError, ProcessDiedError
+from iraas.core.control_chars import escape_control_chars
+from iraas.errors import ConfigurationError, MessageError, ProcessDiedError
 from iraas.sandbox.frames import FRAME_HEAD_BYTES, frame_head, frame_size
 from iraas.sandbox.limits import MAX_WRITTEN_BYTES
 
@@ -19,36 +20,39 @@ log = logging.getLogger(__name__)
 MAX_REPLY_BYTES = 1_000_000
 MAX_LOGGED_CHARS = 2_000
 PIPE_BYTES = 256 * 1024
-"""Most images fit in at once, which saves a switch between the processes for each 64 KiB. Linux
-allows a user 64 MiB of pipes above its default (pipe(7))."""
+"""Most images fit into the pipe, which saves a context switch for each 64 KiB. Linux allows a user
+64 MiB of pipes above the default size (pipe(7))."""
 
 
 class ConfinedProcess:
-    """Starts a child and asks it. One thread asks at a time; `kill` may come from any.
+    """Starts a child and sends it requests. One thread at a time; any thread may call `kill`.
 
-    Whatever the child prints goes to a temporary file of at most `MAX_WRITTEN_BYTES`, whose end is
-    logged if the child dies: a decoder that floods its stderr fills neither a pipe nor a disk.
+    The child's stderr goes to a temporary file of at most `MAX_WRITTEN_BYTES`, whose end is logged
+    if the child dies: a decoder that floods it fills neither a pipe nor a disk.
 
     Args:
-        command: What to run; it answers each frame on its standard input by one on its standard
-            output, and leaves when its input ends.
+        command: The command line. The program answers each frame on its standard input with one on
+            its standard output, and exits when its input ends.
         environment: The child's whole environment.
+
+    Raises:
+        OSError: The child cannot be started.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._said = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._stderr = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
             self._process = subprocess.Popen(
                 command,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._stderr,
                 bufsize=0,
                 pipesize=PIPE_BYTES,
             )
         except BaseException:
-            self._said.close()
+            self._stderr.close()
             raise
         self._stdin = cast("BinaryIO", self._process.stdin)
         self._stdout = cast("BinaryIO", self._process.stdout)
@@ -61,14 +65,17 @@ class ConfinedProcess:
         return self._process.pid
 
     def ask(self, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        """Send a frame and wait for the reply; after an error the child is gone.
+        """Send a frame and wait for the reply. After an error the child has exited.
 
         Args:
             request: The frame's content.
             timeout_s: Seconds of wall clock until the child is killed; None for no limit.
 
+        Returns:
+            The content of the reply.
+
         Raises:
-            ProcessDiedError: The child ended, was killed, or answered with garbage.
+            ProcessDiedError: The child exited, was killed, or sent a malformed reply.
         """
         (reply,) = self.ask_all([request], timeout_s=timeout_s)
         return reply
@@ -76,10 +83,10 @@ class ConfinedProcess:
     def ask_all(
         self, requests: Sequence[bytes], *, timeout_s: float | None = None
     ) -> Iterator[bytes]:
-        """Send frames and give the reply to each as it comes; after an error the child is gone.
+        """Send frames and yield their replies as they come. After an error the child has exited.
 
-        Each frame is sent while the one before it is worked on, so that the child never waits for
-        its parent between two. Take all the replies: what is left would be the next caller's.
+        Each frame is sent while the previous one is processed, so that the child never waits for
+        its parent between two. Consume all replies: the next caller would read the rest.
 
         Args:
             requests: The frames' contents.
@@ -87,8 +94,8 @@ class ConfinedProcess:
                 limit.
 
         Raises:
-            ProcessDiedError: The child ended, was killed, or answered with garbage, at the first
-                request that has no reply.
+            ProcessDiedError: The child exited, was killed, or sent a malformed reply, at the first
+                request without one.
         """
         try:
             deadline = _deadline(timeout_s)
@@ -133,37 +140,37 @@ class ConfinedProcess:
             self._received += more
 
     def kill(self) -> None:
-        """End the child at once; whoever is asking gets a `ProcessDiedError`."""
+        """Kill the child; a thread that waits for a reply gets a `ProcessDiedError`."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     def close(self) -> None:
-        """End the child, wait for its end and let go of everything. Idempotent."""
+        """Kill the child, wait for its exit and close all files. Idempotent."""
         self.kill()
         self._process.wait()
-        for stream in (self._stdin, self._stdout, self._said):
-            with suppress(OSError):  # a frame that was not sent yet cannot be
+        for stream in (self._stdin, self._stdout, self._stderr):
+            with suppress(OSError):  # closing cannot send the rest of a frame
                 stream.close()
 
     def _end(self, *, timed_out: bool = False) -> ProcessDiedError:
-        """See to it that the child is gone, and tell how it ended."""
-        # A closed pipe comes a moment before the end; a child that lingers after it is killed.
+        """Make sure that the child has exited, and make the error with its exit status."""
+        # The pipe closes a moment before the exit; a child that lingers after it is killed.
         try:
             status = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             self.kill()
             status = self._process.wait()
-        said = self._last_words()
-        if said:
-            log.warning("process %d ended with status %d: %s", self.pid, status, said)
+        stderr = self._stderr_end()
+        if stderr:
+            log.warning("process %d ended with status %d: %s", self.pid, status, stderr)
         self.close()
         return ProcessDiedError(status, timed_out=timed_out)
 
-    def _last_words(self) -> str:
-        size = min(os.fstat(self._said.fileno()).st_size, MAX_WRITTEN_BYTES)
+    def _stderr_end(self) -> str:
+        size = min(os.fstat(self._stderr.fileno()).st_size, MAX_WRITTEN_BYTES)
         start = max(0, size - MAX_LOGGED_CHARS)
-        text = os.pread(self._said.fileno(), size - start, start).decode("utf-8", "replace")
-        return "".join(char if char.isprintable() else " " for char in text).strip()
+        text = os.pread(self._stderr.fileno(), size - start, start).decode("utf-8", "replace")
+        return escape_control_chars(" ".join(text.split()))
 
 
 def _deadline(timeout_s: float | None) -> float | None:
@@ -171,7 +178,7 @@ def _deadline(timeout_s: float | None) -> float | None:
 
 
 def _after(parts: list[memoryview], written: int) -> list[memoryview]:
-    """What is left of parts of which so many bytes are written."""
+    """The parts that remain once so many bytes of them are written."""
     left = []
     for part in parts:
         if written < len(part):
@@ -181,10 +188,10 @@ def _after(parts: list[memoryview], written: int) -> list[memoryview]:
 
 
 def _wait(descriptor: int, event: int, deadline: float | None) -> None:
-    """Wait until a pipe can be read or written, or is closed.
+    """Wait until a pipe is readable or writable, or closed.
 
     Raises:
-        TimeoutError: That took too long.
+        TimeoutError: The deadline has passed.
     """
     poll = select.poll()
     poll.register(descriptor, event)
@@ -194,5 +201,27 @@ def _wait(descriptor: int, event: int, deadline: float | None) -> None:
 
 
 def ended_by_cpu_budget(error: ProcessDiedError) -> bool:
-    """Tell whether a child was ended by `iraas.sandbox.limits.cpu_budget`."""
+    """Whether a child was ended by `iraas.sandbox.limits.cpu_budget`."""
     return error.status == -signal.SIGPROF
+
+
+def check_confinement(unconfined: str, process: str, *, must_be_confined: bool) -> None:
+    """Log the accesses that the system does not block for a decoding process.
+
+    Args:
+        unconfined: Those accesses, as `iraas.sandbox.confinement.Confinement.missing` lists them.
+        process: The process's role, for the log.
+        must_be_confined: Whether network access is an error: on a machine that serves credentials
+            over the network.
+
+    Raises:
+        ConfigurationError: The process can reach the network and must not.
+    """
+    if must_be_confined and "network" in unconfined:
+        raise ConfigurationError(
+            "this system cannot block network access for the process that decodes images, and this "
+            "machine serves its credentials over the network",
+            remedy="Install libseccomp, and pyseccomp with pip.",
+        )
+    if unconfined:
+        log.warning("this system does not confine the %s process in: %s", process, unconfined)

@@ -26,7 +26,7 @@ METADATA_CALLS = (
     "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat",
     "file_setattr",
 )  # fmt: skip
-"""What changes whom a file belongs to and who may read it: Landlock does not cover these."""
+"""Changes of a file's owner, permissions and times, which Landlock does not cover."""
 
 IPC_CALLS = (
     "shmget", "shmat", "shmdt", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl",
@@ -37,7 +37,7 @@ IPC_CALLS = (
 WATCHING_CALLS = (
     "inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init", "fanotify_mark", "flock",
 )  # fmt: skip
-"""What hears of others' files, by names that Landlock does not hide, or locks them."""
+"""Calls that watch or lock files of others, which Landlock does not prevent."""
 
 FORBIDDEN_CALLS = (
     *NETWORK_CALLS, *PROCESS_CALLS, *KERNEL_CALLS, *METADATA_CALLS, *IPC_CALLS, *WATCHING_CALLS,
@@ -49,10 +49,10 @@ FORBIDDEN_COMMANDS = (
     ("fcntl", 1, 15),
     ("fcntl", 1, 1024),  # F_SETLEASE
     ("fcntl", 1, 1026),  # F_NOTIFY
-    ("ioctl", 1, 0x5412),  # TIOCSTI: to type into the terminal
-    ("prctl", 0, 1),  # PR_SET_PDEATHSIG: to outlive the parent
+    ("ioctl", 1, 0x5412),  # TIOCSTI: types into the terminal
+    ("prctl", 0, 1),  # PR_SET_PDEATHSIG: would let it outlive the parent
 )
-"""Calls that do many things: the call, the argument that says which, and the value refused."""
+"""Commands of multiplexed calls: the call, the index of the command argument, its value."""
 
 FORBIDDEN_IOCTL_TYPES = (0x66, 0x58, 0x89)
 """The second byte of an ioctl's number: attributes of files (``f``, ``X``), and sockets."""
@@ -67,13 +67,13 @@ DECODING_CALLS = (
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid",
     "getrlimit", "setrlimit", "prlimit64", "sysinfo", "uname", "exit", "exit_group",
 )  # fmt: skip
-"""All that a process may call which has loaded what it needs, and decodes."""
+"""The only calls of a process that has loaded everything it needs, and decodes."""
 
 IMPORTING_CALLS = (
     "open", "openat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2",
     "readlink", "readlinkat", "getdents", "getdents64", "getcwd",
 )  # fmt: skip
-"""What Python calls for a module that is imported late, where Landlock holds the rest."""
+"""Python's calls for late imports; allowed where Landlock restricts the files."""
 
 IMPORTING_COMMANDS = (
     ("fcntl", 1, 1),  # F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC

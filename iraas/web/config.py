@@ -3,7 +3,11 @@
 from dataclasses import dataclass, field
 
 from iraas.client.storage_guard import StorageLimits
-from iraas.decoding.limits import DEFAULT_IMAGE_CPU_S, DEFAULT_MAX_PIXELS
+from iraas.core.settings import (
+    DEFAULT_IMAGE_CPU_S,
+    DEFAULT_MAX_IMAGE_BYTES,
+    DEFAULT_MAX_PIXELS,
+)
 
 USUAL_QUOTA_BYTES = 20_000_000_000
 """Unlike the command line, the web tier takes images from people who do not see the disk."""
@@ -47,7 +51,7 @@ class WebConfig:
         history_s: How long the dashboard's past is kept.
     """
 
-    max_image_bytes: int = 50_000_000
+    max_image_bytes: int = DEFAULT_MAX_IMAGE_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
     image_cpu_s: float = DEFAULT_IMAGE_CPU_S
     max_files: int = 10_000

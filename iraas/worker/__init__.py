@@ -1,5 +1,5 @@
-"""A worker: a supervisor, and under it one single-threaded classifier process a core.
+"""A worker: a supervisor process with one single-threaded classifier process per core below it.
 
-``supervisor`` keeps the processes alive and decides when the worker leaves; ``pipeline`` is what
-each process runs; ``finishing`` holds the order of writes that makes every outcome happen once.
+``supervisor`` keeps the processes alive and decides when the worker stops; ``pipeline`` is the work
+of each process: receive, read, classify, write, acknowledge.
 """

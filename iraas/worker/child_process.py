@@ -1,7 +1,7 @@
-"""A classifier process, as its supervisor holds it: a pipe to read beats from, a handle to end it.
+"""The supervisor's handle of a classifier process: reads its heartbeats and ends it.
 
-Its standard input is a pipe that nobody writes to after the start: when the supervisor dies,
-however it dies, the pipe closes and the process leaves by itself.
+The child's standard input is a pipe that is written to once, at the start: when the supervisor
+dies, for whatever reason, the pipe closes and the child exits by itself.
 """
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
 from iraas.errors import MessageError
-from iraas.worker.heartbeat import Heartbeat, decode_beat
+from iraas.worker.heartbeat import Heartbeat, decode_heartbeat
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -19,27 +19,27 @@ class ClassifierProcess:
     """A running classifier process. Not thread-safe.
 
     Args:
-        command: What to run; it reads one line of settings from its standard input and writes
-            beats to its standard output.
-        greeting: That line.
-        now: Gives monotonic seconds.
-        environment: The process's whole environment; this one's if None.
+        command: The command line. The program reads one line of settings from its standard input
+            and writes heartbeats to its standard output.
+        settings_line: That line, without its line break.
+        now: Returns monotonic seconds.
+        environment: The process's whole environment; None inherits this one's.
 
     Attributes:
-        beat: The last beat; None until the model is loaded.
-        progress_at: When it last did anything, in monotonic seconds.
+        heartbeat: The last heartbeat; None until the model is loaded.
+        progress_at: When a heartbeat last showed progress, in monotonic seconds.
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        greeting: bytes,
+        settings_line: bytes,
         now: Callable[[], float],
         *,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        # Inheritable descriptors pass on: one holds the worker's slot in the local fleet, so that
-        # the slot is not free before the last process of the worker is gone.
+        # Inheritable descriptors are passed on: one holds the worker's slot in the local fleet, so
+        # that the slot stays taken until the last process of the worker has exited.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -53,23 +53,26 @@ class ClassifierProcess:
         self._stdin = self._process.stdin
         self._stdout = self._process.stdout
         os.set_blocking(self._stdout.fileno(), False)
-        self._stdin.write(greeting + b"\n")
-        self._rest = b""
+        self._stdin.write(settings_line + b"\n")
+        self._partial_line = b""
         self._now = now
-        self.beat: Heartbeat | None = None
+        self.heartbeat: Heartbeat | None = None
         self.progress_at = now()
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process id."""
         return self._process.pid
 
     def fileno(self) -> int:
-        """The descriptor to wait on for beats and for the end."""
+        """The descriptor that is readable when there are heartbeats, and at the process's exit."""
         return self._stdout.fileno()
 
-    def read_beats(self) -> bool:
-        """Take in what it said; False once it is gone."""
+    def read_heartbeats(self) -> bool:
+        """Read the pending heartbeats without blocking; False once the process has exited.
+
+        Lines that are not heartbeats are skipped.
+        """
         while True:
             try:
                 data = os.read(self._stdout.fileno(), 65536)
@@ -77,43 +80,51 @@ class ClassifierProcess:
                 return True
             if not data:
                 return False
-            self._take_in(data)
+            self._parse(data)
 
     def is_stalled(self, stall_timeout_s: float) -> bool:
-        """Tell whether it has had messages in hand, or has been starting, for too long."""
-        waits_for_work = self.beat is not None and not self.beat.held
+        """Whether it has been loading, or holding messages, without progress for too long.
+
+        Args:
+            stall_timeout_s: Seconds without progress that are too long.
+        """
+        waits_for_work = self.heartbeat is not None and not self.heartbeat.in_flight
         return not waits_for_work and self._now() - self.progress_at > stall_timeout_s
 
     def drain(self) -> None:
-        """Ask it to finish what it is doing and leave."""
+        """Send SIGTERM: finish the current work, then exit. Does nothing after the exit."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL. Does nothing after the exit."""
         self._signal(signal.SIGKILL)
 
     def reap(self, timeout_s: float | None = None) -> int:
-        """Wait for its end and give back its exit status, negative for a signal.
+        """Wait for the exit, close the pipes and return the exit status, negative for a signal.
+
+        Args:
+            timeout_s: Seconds to wait; None waits without limit.
 
         Raises:
-            subprocess.TimeoutExpired: It has not ended within the time.
+            subprocess.TimeoutExpired: The process has not exited in time.
         """
         status = self._process.wait(timeout_s)
         self._stdin.close()
         self._stdout.close()
         return status
 
-    def _take_in(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[-MAX_LINE_BYTES:]
+    def _parse(self, data: bytes) -> None:
+        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+        self._partial_line = self._partial_line[-MAX_LINE_BYTES:]
         for line in lines:
             try:
-                beat = decode_beat(line)
+                new = decode_heartbeat(line)
             except MessageError:
                 continue
-            if self.beat is None or beat.done != self.beat.done or beat.held != self.beat.held:
+            old = self.heartbeat
+            if old is None or (new.done, new.in_flight) != (old.done, old.in_flight):
                 self.progress_at = self._now()
-            self.beat = beat
+            self.heartbeat = new
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:

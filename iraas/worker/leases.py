@@ -1,4 +1,4 @@
-"""Keeping leases alive while their messages are worked on."""
+"""Extending the leases of the messages in flight."""
 
 import logging
 import threading
@@ -12,11 +12,16 @@ from iraas.errors import BackendError
 log = logging.getLogger(__name__)
 
 
-class LeaseKeeper:
-    """Extends the leases of the messages in hand, from a thread of its own. Thread-safe.
+class LeaseExtender:
+    """Extends the leases of the messages in flight, in a thread of its own. Thread-safe.
 
-    It extends each time a third of the lease has passed, so that one failed call costs no lease.
-    A process that is paused past its leases loses them, as it should: somebody else takes over.
+    Use it as a context manager: the thread runs inside the block. It extends every third of the
+    lease, so that one failed call loses none. A process that is paused for longer than its leases
+    loses them, as it should: another worker receives the messages.
+
+    Args:
+        queue: The queue of the messages.
+        lease_s: Seconds for which a lease is granted, and extended.
     """
 
     def __init__(self, queue: Queue, lease_s: float) -> None:
@@ -40,25 +45,25 @@ class LeaseKeeper:
         self._stopped.set()
         self._thread.join(timeout=self._lease_s)
 
-    def hold(self, receipts: Sequence[str]) -> None:
-        """Start to keep these leases alive."""
+    def add(self, receipts: Sequence[str]) -> None:
+        """Start extending these leases. Idempotent."""
         with self._lock:
             self._receipts.update(dict.fromkeys(receipts))
 
-    def let_go(self, receipts: Sequence[str]) -> None:
-        """Stop to keep these leases alive."""
+    def remove(self, receipts: Sequence[str]) -> None:
+        """Stop extending these leases; unknown receipts are ignored. Idempotent."""
         with self._lock:
             for receipt in receipts:
                 self._receipts.pop(receipt, None)
 
-    def held(self) -> list[str]:
-        """The receipts of all that is in hand."""
+    def receipts(self) -> list[str]:
+        """The receipts whose leases are extended, in the order in which they were added."""
         with self._lock:
             return list(self._receipts)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._lease_s / 3):
-            receipts = self.held()
+            receipts = self.receipts()
             if not receipts:
                 continue
             try:

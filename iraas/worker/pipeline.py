@@ -1,8 +1,8 @@
-"""A classifier process's work: intake, classification and output side by side.
+"""The work of a classifier process: receiving, classifying and storing side by side.
 
 The main thread decodes and infers. One thread receives ahead of it and one stores behind it, so
-that the core never waits for a queue or a store; a third keeps the leases alive. A stage of its
-own for decoding would gain nothing: it competes with inference for the same core.
+that the core never waits for a queue or a store; a third one extends the leases. A separate stage
+for decoding would gain nothing: it competes with inference for the same core.
 """
 
 import logging
@@ -19,27 +19,28 @@ from iraas.core.ports import Backend, Classifier
 from iraas.errors import BackendError, DecoderCrashError, ImageError
 from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.worker.heartbeat import Heartbeat
-from iraas.worker.leases import LeaseKeeper
-from iraas.worker.prefetch import Hand
+from iraas.worker.leases import LeaseExtender
+from iraas.worker.prefetch import PrefetchWindow
 from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
 
 log = logging.getLogger(__name__)
 MAX_PAUSE_S = 30.0
-OUTPUT_BATCH = 10
-JOIN_S = 5.0
+MAX_STORE_BATCH = 10
+JOIN_TIMEOUT_S = 5.0
 
 
 class Pipeline:
-    """Classifies what the request queue holds until it is told to stop.
+    """Classifies the requests of the queue until it is stopped.
 
     Args:
         backend: The deployment.
-        classifier: The model, in memory.
-        worker_id: Who signs the outcomes.
-        limits: How much to take on.
-        tell: Called with a beat after each receive and each batch of outcomes, from any thread.
-        clock: Gives seconds since the epoch.
-        fault: The tests' seam.
+        classifier: The loaded model; used by the thread that calls `run` alone.
+        worker_id: The worker's id, which goes into the outcomes.
+        limits: Batch sizes, prefetch limits and times.
+        on_heartbeat: Called after each receive and each batch of outcomes, by any of the threads,
+            one call at a time.
+        clock: Returns seconds since the epoch.
+        fault: Injects faults in tests.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Pipeline:
         worker_id: str,
         *,
         limits: WorkerLimits,
-        tell: Callable[[Heartbeat], None],
+        on_heartbeat: Callable[[Heartbeat], None],
         clock: Callable[[], float] = time.time,
         fault: FaultHook = no_fault,
     ) -> None:
@@ -58,69 +59,73 @@ class Pipeline:
         self._worker_id = worker_id
         self._clock = clock
         self._fault = fault
-        self._tell = tell
+        self._on_heartbeat = on_heartbeat
         self._limits = limits
         self._stop = threading.Event()
-        self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._late: list[Task] = []
-        self._concluded: list[CompletedRequest] = []
-        self._finished: queue.SimpleQueue[CompletedRequest | None] = queue.SimpleQueue()
-        self._hand = Hand(limits.hold, limits.hold_bytes)
-        self._beat = Heartbeat(classifier.model_id)
-        self._beat_lock = threading.Lock()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._received_after_stop: list[Task] = []
+        self._completed: list[CompletedRequest] = []
+        self._to_store: queue.SimpleQueue[CompletedRequest | None] = queue.SimpleQueue()
+        self._prefetch = PrefetchWindow(limits.max_prefetch, limits.max_prefetch_bytes)
+        self._heartbeat = Heartbeat(classifier.model_id)
+        self._heartbeat_lock = threading.Lock()
 
     def stop(self) -> None:
-        """Take no more; finish what is being classified and release the rest.
+        """Stop receiving; finish the current classification and release the other messages.
 
-        A receive that waits cannot be called back. What it brings after the stop is classified all
-        the same: to release it would cost the request one of its receives, and the next worker
-        would try it alone, as if it had ended a process.
+        A waiting receive cannot be cancelled. The messages that it returns after the stop are
+        still classified: releasing them would count as a receive, and the next worker would run
+        each of them alone, as if it had crashed a process.
 
-        May be called from a signal handler: it takes no lock.
+        Idempotent. Takes no lock, so a signal handler may call it.
         """
         self._stop.set()
-        self._ready.put(None)
+        self._tasks.put(None)
 
     def run(self) -> None:
-        """Work until `stop`. Blocks; call it once, from the main thread."""
-        with LeaseKeeper(self._backend.requests, self._limits.lease_s) as leases:
+        """Process requests until `stop`. Blocks; call it once.
+
+        Raises:
+            Exception: The classifier failed, and not merely on an image.
+        """
+        with LeaseExtender(self._backend.requests, self._limits.lease_s) as leases:
             self._leases = leases
-            intake = MessageReceiver(
+            receiver = MessageReceiver(
                 self._backend,
                 self._limits,
-                self._hand,
+                self._prefetch,
                 leases,
-                ready=self._admit,
-                finished=self._finished.put,
-                conclude=self._failure,
-                idle=self._told_idle,
+                on_task=self._enqueue,
+                on_completed=self._to_store.put,
+                make_failure=self._failure,
+                on_poll=self._record_poll,
             )
             receiving = threading.Thread(
-                target=intake.run, args=(self._stop,), name="intake", daemon=True
+                target=receiver.run, args=(self._stop,), name="receiver", daemon=True
             )
-            storing = threading.Thread(target=self._store_all, name="output", daemon=True)
+            storing = threading.Thread(target=self._store_all, name="writer", daemon=True)
             receiving.start()
             storing.start()
             self._update(draining=False)
             while tasks := self._next_tasks():
                 self._classify(tasks)
-                self._hand_over()
-            self._leave(receiving, storing)
+                self._store_completed()
+            self._shut_down(receiving, storing)
 
-    def _admit(self, task: Task) -> None:
-        """Take a task from the intake's thread."""
+    def _enqueue(self, task: Task) -> None:
+        """Called by the receiving thread."""
         if self._stop.is_set():
-            self._late.append(task)
+            self._received_after_stop.append(task)
         else:
-            self._ready.put(task)
+            self._tasks.put(task)
 
     def _next_tasks(self) -> list[Task]:
-        """Wait for work and take what is there, up to the model's batch; empty to stop."""
-        first = self._ready.get()
+        """Block until there are tasks, up to the model's batch size; empty once stopped."""
+        first = self._tasks.get()
         tasks = [] if first is None else [first]
         while tasks and len(tasks) < self._classifier.batch_size:
             try:
-                more = self._ready.get_nowait()
+                more = self._tasks.get_nowait()
             except queue.Empty:
                 break
             if more is not None:
@@ -128,34 +133,35 @@ class Pipeline:
         return [] if self._stop.is_set() else tasks
 
     def _classify(self, tasks: Sequence[Task]) -> None:
-        """Classify together; each task took the time since the result before its own."""
+        """Classify tasks together; each is charged the time since the previous result."""
         for task in tasks:
             self._fault("decode", task.request.name)
         began = time.monotonic()
         results = self._classifier.classify([task.image for task in tasks])
         for task, result in zip(tasks, results, strict=True):
             now = time.monotonic()
-            self._conclude(task, result, now - began)
+            self._complete(task, result, now - began)
             began = now
 
-    def _conclude(self, task: Task, result: Prediction | ImageError, took_s: float) -> None:
+    def _complete(self, task: Task, result: Prediction | ImageError, took_s: float) -> None:
         prediction, reason = (None, str(result)) if isinstance(result, ImageError) else (result, "")
         outcome = self._outcome(task.request, task.attempts, prediction, reason)
         dead_letter = reason if isinstance(result, DecoderCrashError) else ""
-        self._concluded.append(
+        self._completed.append(
             CompletedRequest(task.request, outcome, task.receipt, dead_letter, took_s)
         )
 
-    def _hand_over(self, *, at_once: bool = False) -> None:
-        """Give what is concluded to the output thread: a few together while there is more to do.
+    def _store_completed(self, *, at_once: bool = False) -> None:
+        """Pass completed requests to the storing thread, in batches while tasks are waiting.
 
-        Storing a few together costs hardly more than storing one; nobody waits longer for it than
-        it takes to classify those few.
+        Storing a few together costs hardly more than storing one, and delays an outcome only by
+        the time that classifying those few takes.
         """
-        if at_once or self._ready.empty() or len(self._concluded) >= self._limits.store:
-            for one in self._concluded:
-                self._finished.put(one)
-            self._concluded.clear()
+        is_full = len(self._completed) >= self._limits.store_batch_size
+        if at_once or is_full or self._tasks.empty():
+            for completed in self._completed:
+                self._to_store.put(completed)
+            self._completed.clear()
 
     def _failure(self, request: Request, reason: str, attempts: int) -> Outcome:
         return self._outcome(request, attempts, None, reason)
@@ -177,37 +183,37 @@ class Pipeline:
         )
 
     def _store_all(self) -> None:
-        """The output thread: store what is finished, in the batches that come about by waiting."""
-        finisher = OutcomeWriter(self._backend, self._fault)
-        while (first := self._finished.get()) is not None:
+        """The storing thread: store together whatever has been completed meanwhile."""
+        writer = OutcomeWriter(self._backend, self._fault)
+        while (first := self._to_store.get()) is not None:
             batch = [first]
-            while len(batch) < OUTPUT_BATCH and not self._finished.empty():
-                more = self._finished.get()
+            while len(batch) < MAX_STORE_BATCH and not self._to_store.empty():
+                more = self._to_store.get()
                 if more is None:
-                    self._finished.put(None)
+                    self._to_store.put(None)
                     break
                 batch.append(more)
-            self._store(finisher, batch)
+            self._store(writer, batch)
 
-    def _store(self, finisher: OutcomeWriter, batch: Sequence[CompletedRequest]) -> None:
-        receipts = [one.receipt for one in batch]
+    def _store(self, writer: OutcomeWriter, batch: Sequence[CompletedRequest]) -> None:
+        receipts = [completed.receipt for completed in batch]
         outcomes: list[Outcome] = []
         pause_s = 0.5
         while not outcomes:
             try:
-                outcomes = finisher.finish(batch)
+                outcomes = writer.finish(batch)
             except BackendError as exc:
-                log.warning("could not store outcomes: %s; again in %.1f s", exc, pause_s)
+                log.warning("could not store outcomes: %s; retrying in %.1f s", exc, pause_s)
                 if self._stop.wait(pause_s):
-                    return  # still under lease: leaving releases them
+                    return  # still under lease: the shutdown releases them
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
-        self._leases.let_go(receipts)
-        self._hand.put_down(receipts)
+        self._leases.remove(receipts)
+        self._prefetch.remove(receipts)
         self._update(
             done=len(outcomes), failed=sum(outcome.status == "failed" for outcome in outcomes)
         )
 
-    def _told_idle(self, empty_polls: int) -> None:
+    def _record_poll(self, empty_polls: int) -> None:
         self._update(empty_polls=empty_polls)
 
     def _update(
@@ -218,31 +224,31 @@ class Pipeline:
         empty_polls: int | None = None,
         draining: bool | None = None,
     ) -> None:
-        with self._beat_lock:
-            beat = self._beat
-            self._beat = replace(
-                beat,
-                done=beat.done + done,
-                failed=beat.failed + failed,
-                empty_polls=beat.empty_polls if empty_polls is None else empty_polls,
-                draining=beat.draining if draining is None else draining,
-                held=tuple(self._leases.held()),
+        with self._heartbeat_lock:
+            last = self._heartbeat
+            self._heartbeat = replace(
+                last,
+                done=last.done + done,
+                failed=last.failed + failed,
+                empty_polls=last.empty_polls if empty_polls is None else empty_polls,
+                draining=last.draining if draining is None else draining,
+                in_flight=tuple(self._leases.receipts()),
             )
-            self._tell(self._beat)
+            self._on_heartbeat(self._heartbeat)
 
-    def _leave(self, receiving: threading.Thread, storing: threading.Thread) -> None:
-        self._hand.close()
-        self._hand_over(at_once=True)
+    def _shut_down(self, receiving: threading.Thread, storing: threading.Thread) -> None:
+        self._prefetch.close()
+        self._store_completed(at_once=True)
         self._update(draining=True)
-        receiving.join(min(self._limits.wait_s + 1, JOIN_S))
-        for task in list(self._late):
+        receiving.join(min(self._limits.wait_s + 1, JOIN_TIMEOUT_S))
+        for task in list(self._received_after_stop):
             self._classify([task])
-        self._hand_over(at_once=True)
-        self._finished.put(None)
-        storing.join(JOIN_S)
-        held = self._leases.held()
-        if held:
+        self._store_completed(at_once=True)
+        self._to_store.put(None)
+        storing.join(JOIN_TIMEOUT_S)
+        receipts = self._leases.receipts()
+        if receipts:
             try:
-                self._backend.requests.release(held)
+                self._backend.requests.release(receipts)
             except BackendError as exc:
-                log.warning("could not release %d messages: %s", len(held), exc)
+                log.warning("could not release %d messages: %s", len(receipts), exc)

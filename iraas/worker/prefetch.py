@@ -1,13 +1,17 @@
-"""What a classifier process has in its hands, so that it never holds more than it should."""
+"""Limits on the messages and bytes that a classifier process prefetches."""
 
 import threading
 from collections.abc import Callable, Sequence
 
 
-class Hand:
-    """The messages, and the bytes of their images, between receive and outcome.
+class PrefetchWindow:
+    """Counts the messages, and the bytes of their images, between receive and stored outcome.
 
-    Thread-safe. Waits end early when `close` is called.
+    Thread-safe. All waits end early once `close` is called.
+
+    Args:
+        max_messages: Messages held at most.
+        max_bytes: Bytes of images from which on no more messages are received.
     """
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -17,20 +21,25 @@ class Hand:
         self._closed = False
         self._changed = threading.Condition()
 
-    def take(self, receipt: str, image_bytes: int) -> None:
-        """Have one more message, with its image's size."""
+    def add(self, receipt: str, image_bytes: int) -> None:
+        """Count one more message.
+
+        Args:
+            receipt: The message's receipt.
+            image_bytes: Bytes of its image in memory.
+        """
         with self._changed:
             self._sizes[receipt] = image_bytes
 
-    def put_down(self, receipts: Sequence[str]) -> None:
-        """Have these no longer."""
+    def remove(self, receipts: Sequence[str]) -> None:
+        """Count these messages no longer; unknown receipts are ignored. Idempotent."""
         with self._changed:
             for receipt in receipts:
                 self._sizes.pop(receipt, None)
             self._changed.notify_all()
 
-    def wait_for_room(self, messages: int) -> None:
-        """Wait until that many more messages fit. They always fit into an empty hand."""
+    def wait_for_capacity(self, messages: int) -> None:
+        """Block until that many more messages fit; any number fits while nothing is held."""
         self._wait(
             lambda: (
                 not self._sizes
@@ -42,11 +51,11 @@ class Hand:
         )
 
     def wait_until_empty(self) -> None:
-        """Wait until nothing is in hand."""
+        """Block until no message is held."""
         self._wait(lambda: not self._sizes)
 
     def close(self) -> None:
-        """End all waits, now and later."""
+        """End all waits, now and later. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A worker's parent process: keeps its classifier processes alive, and knows when to leave."""
+"""The parent process of a worker: keeps its classifier processes alive, decides when it stops."""
 
 import logging
 import os
@@ -12,31 +12,31 @@ from dataclasses import dataclass
 
 from iraas.core.keys import worker_key
 from iraas.core.ports import Backend
-from iraas.core.records import WorkerRecord, WorkerState
+from iraas.core.records import FAILED, STOPPED, WorkerRecord, WorkerState
 from iraas.errors import BackendError
 from iraas.worker.child_process import ClassifierProcess
 
 log = logging.getLogger(__name__)
 MAX_START_FAILURES = 3
-MAX_DEATHS_PER_MINUTE = 30
+MAX_CRASHES_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorConfig:
-    """When a supervisor does what.
+    """Timeouts of a supervisor, in seconds unless they say otherwise.
 
     Attributes:
-        idle_timeout_s: How long the worker stays idle before it leaves.
-        empty_polls: Empty receives of each process before it leaves.
-        stall_timeout_s: How long a process may show no progress with messages in hand.
-        shutdown_timeout_s: How long processes have to leave in order.
-        heartbeat_interval_s: Shortest time between two of the worker's records; half of it once all
-            that it had is done, for that is when people look.
-        max_lifetime_s: When the worker leaves whatever there is to do.
+        idle_timeout_s: Time without work after which the worker stops.
+        min_empty_polls: Consecutive empty receives that each process needs before that, a count.
+        stall_timeout_s: Time that a process may hold messages without progress.
+        shutdown_timeout_s: Time that processes have to exit after SIGTERM.
+        heartbeat_interval_s: Shortest time between two of the worker's records; half of it once the
+            worker has finished all its messages, so that a finished job shows up soon.
+        max_lifetime_s: Age at which the worker stops although there is work.
     """
 
     idle_timeout_s: float = 10.0
-    empty_polls: int = 3
+    min_empty_polls: int = 3
     stall_timeout_s: float = 60.0
     shutdown_timeout_s: float = 10.0
     heartbeat_interval_s: float = 1.0
@@ -44,18 +44,18 @@ class SupervisorConfig:
 
 
 class Supervisor:
-    """Runs a worker until it leaves. One thread; the main thread, for it handles signals.
+    """Runs a worker until it stops. Main thread only, since it handles signals.
 
     Args:
-        backend: The deployment: for the worker's record, the queue's depth and releases.
+        backend: The deployment, for the worker's record, the queue's depth and releases.
         worker_id: The worker's id.
-        processes: How many classifier processes to run.
+        processes: The number of classifier processes.
         manual: Whether a person started this worker, and not the fleet.
         start: Starts a classifier process.
-        rules: When to do what.
-        interrupted: Tells why the machine will be taken away soon, or an empty text.
-        clock: Gives seconds since the epoch.
-        now: Gives monotonic seconds.
+        config: Timeouts.
+        interrupted: Returns why the machine is about to be reclaimed, or an empty text.
+        clock: Returns seconds since the epoch.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -66,94 +66,103 @@ class Supervisor:
         processes: int,
         manual: bool = False,
         start: Callable[[], ClassifierProcess],
-        rules: SupervisorConfig,
+        config: SupervisorConfig,
         interrupted: Callable[[], str] = str,
         clock: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._worker_id = worker_id
-        self._wanted = processes
+        self._process_count = processes
         self._manual = manual
         self._start = start
-        self._rules = rules
+        self._config = config
         self._interrupted = interrupted
         self._clock = clock
         self._now = now
         self._processes: list[ClassifierProcess] = []
         self._selector = selectors.DefaultSelector()
-        self._signals = 0
+        self._signal_count = 0
         self._started_at = clock()
-        self._born = self._active = self._asked_depth = now()
-        self._recorded: tuple[float, int] = (now() - rules.heartbeat_interval_s, 0)
-        self._done_by_gone = self._failed_by_gone = 0
+        self._began = self._last_active = self._depth_polled_at = now()
+        self._last_record: tuple[float, int] = (now() - config.heartbeat_interval_s, 0)
+        self._done_by_exited = self._failed_by_exited = 0
         self._start_failures = 0
-        self._deaths: deque[float] = deque(maxlen=MAX_DEATHS_PER_MINUTE)
+        self._crashes: deque[float] = deque(maxlen=MAX_CRASHES_PER_MINUTE)
         self._error = ""
         self._model = ""
 
     def run(self) -> WorkerRecord:
-        """Work until there is nothing left, a signal says so, or nothing works; say which.
+        """Run until the queue is empty, a signal arrives or the worker cannot work. Call it once.
 
-        The first SIGTERM or SIGINT drains, the second ends the processes at once.
+        The first SIGTERM or SIGINT drains, the second one kills the processes.
+
+        Returns:
+            The last record, with the reason for the stop.
         """
         with self._handling_signals():
             try:
                 reason = self._supervise()
-                # At once: what comes after the look at the queue is another worker's.
+                # At once: messages that arrive after the last poll are for other workers.
                 for process in self._processes:
                     process.drain()
                 self._record("draining", reason, 0.0)
-                self._wait_for_the_end()
+                self._await_exits()
             finally:
                 for process in self._processes:
                     process.kill()
                     process.reap()
-        return self._record("broken" if self._error else "gone", reason, 0.0)
+        return self._record(FAILED if self._error else STOPPED, reason, 0.0)
 
     def _supervise(self) -> str:
-        """Keep the processes going until there is a reason to leave; give it back."""
+        """Keep the processes running until there is a reason to stop, and return it."""
         self._record("starting", "", 0.0)
         while True:
-            while len(self._processes) < self._wanted:
-                self._add()
+            while len(self._processes) < self._process_count:
+                self._add_process()
             self._wait(0.5)
-            reason = self._reason_to_leave()
+            reason = self._stop_reason()
             if reason:
                 return reason
-            self._end_stalled()
+            self._kill_stalled()
             self._record_if_due()
 
-    def _reason_to_leave(self) -> str:
-        if self._signals:
-            return "told to leave"
+    def _stop_reason(self) -> str:
+        if self._signal_count:
+            return "stopped by a signal"
         if self._error:
             return self._error
-        if self._now() - self._born > self._rules.max_lifetime_s:
-            return f"its life of {self._rules.max_lifetime_s:g} s is over"
+        if self._now() - self._began > self._config.max_lifetime_s:
+            return f"maximum lifetime of {self._config.max_lifetime_s:g} s reached"
         return self._interrupted() or self._idle_reason()
 
     def _idle_reason(self) -> str:
         now = self._now()
-        beats = [process.beat for process in self._processes]
-        # A process that has just ended is missing here: its successor has not looked yet.
-        is_busy = any(one is None or one.held or one.empty_polls == 0 for one in beats)
-        if is_busy or len(beats) < self._wanted:
-            self._active = now
+        heartbeats = [process.heartbeat for process in self._processes]
+        is_busy = any(
+            heartbeat is None or heartbeat.in_flight or heartbeat.empty_polls == 0
+            for heartbeat in heartbeats
+        )
+        # A process that has just exited is missing here: its successor has not polled yet.
+        if is_busy or len(heartbeats) < self._process_count:
+            self._last_active = now
             return ""
-        polled = all(one and one.empty_polls >= self._rules.empty_polls for one in beats)
-        idle_s = now - self._active
-        if not polled or idle_s < self._rules.idle_timeout_s or now - self._asked_depth < 1:
+        polled = all(
+            heartbeat and heartbeat.empty_polls >= self._config.min_empty_polls
+            for heartbeat in heartbeats
+        )
+        idle_s = now - self._last_active
+        if not polled or idle_s < self._config.idle_timeout_s or now - self._depth_polled_at < 1:
             return ""
-        self._asked_depth = now
+        self._depth_polled_at = now
         try:
             left = self._backend.requests.depth().total
         except BackendError as exc:
-            log.warning("could not ask for the queue's depth: %s", exc)
+            log.warning("could not read the queue's depth: %s", exc)
             return ""
         return "" if left else f"idle for {idle_s:.0f} s and no image is left"
 
-    def _add(self) -> None:
+    def _add_process(self) -> None:
         process = self._start()
         self._processes.append(process)
         self._selector.register(process, selectors.EVENT_READ, process)
@@ -161,92 +170,93 @@ class Supervisor:
     def _wait(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, ClassifierProcess):
-                if not key.data.read_beats():
-                    self._send_to_dead_letters(key.data)
+                if not key.data.read_heartbeats():
+                    self._handle_exit(key.data)
             else:
-                self._signals += len(os.read(key.fd, 64))
+                self._signal_count += len(os.read(key.fd, 64))
 
-    def _send_to_dead_letters(self, process: ClassifierProcess) -> None:
-        """Take note of a process's end, and let others have at once what it held."""
+    def _handle_exit(self, process: ClassifierProcess) -> None:
+        """Forget a process that has exited, and release at once the messages that it held."""
         self._selector.unregister(process)
         self._processes.remove(process)
         status = process.reap()
-        beat = process.beat
-        if beat is None or beat.error:
+        last = process.heartbeat
+        if last is None or last.error:
             self._start_failures += 1
-            text = beat.error if beat else f"a process ended with status {status} at its start"
-            if self._start_failures >= MAX_START_FAILURES or (beat and beat.error):
+            text = last.error if last else f"a process exited with status {status} while starting"
+            if self._start_failures >= MAX_START_FAILURES or (last and last.error):
                 self._error = text
             return
         self._start_failures = 0
-        self._done_by_gone += beat.done
-        self._failed_by_gone += beat.failed
-        if beat.draining:
+        self._done_by_exited += last.done
+        self._failed_by_exited += last.failed
+        if last.draining:
             return
         log.warning("classifier process %d ended with status %d", process.pid, status)
-        self._count_death()
-        if beat.held:
+        self._record_crash()
+        if last.in_flight:
             try:
-                self._backend.requests.release(beat.held)
+                self._backend.requests.release(last.in_flight)
             except BackendError as exc:
-                log.warning("could not release %d messages: %s", len(beat.held), exc)
+                log.warning("could not release %d messages: %s", len(last.in_flight), exc)
 
-    def _count_death(self) -> None:
+    def _record_crash(self) -> None:
         now = self._now()
-        self._deaths.append(now)
-        if len(self._deaths) == MAX_DEATHS_PER_MINUTE and now - self._deaths[0] < 60:  # noqa: PLR2004 - a minute
-            self._error = f"{MAX_DEATHS_PER_MINUTE} classifier processes died within a minute"
+        self._crashes.append(now)
+        if len(self._crashes) == MAX_CRASHES_PER_MINUTE and now - self._crashes[0] < 60:  # noqa: PLR2004 - a minute
+            self._error = f"{MAX_CRASHES_PER_MINUTE} classifier processes crashed within a minute"
 
-    def _end_stalled(self) -> None:
+    def _kill_stalled(self) -> None:
         for process in self._processes:
-            if process.is_stalled(self._rules.stall_timeout_s):
-                log.warning("classifier process %d shows no progress: ending it", process.pid)
+            if process.is_stalled(self._config.stall_timeout_s):
+                log.warning("classifier process %d makes no progress: killing it", process.pid)
                 process.kill()
 
-    def _wait_for_the_end(self) -> None:
-        deadline = self._now() + self._rules.shutdown_timeout_s
-        while self._processes and self._now() < deadline and self._signals < 2:  # noqa: PLR2004 - the second signal
+    def _await_exits(self) -> None:
+        deadline = self._now() + self._config.shutdown_timeout_s
+        while self._processes and self._now() < deadline and self._signal_count < 2:  # noqa: PLR2004 - the second signal
             self._wait(min(0.1, max(0.0, deadline - self._now())))
 
     def _record_if_due(self) -> None:
         now = self._now()
-        at, done_then = self._recorded
+        at, done_then = self._last_record
         done, _ = self._totals()
-        has_caught_up = not any(one.beat is None or one.beat.held for one in self._processes)
+        heartbeats = [process.heartbeat for process in self._processes]
+        has_caught_up = all(last is not None and not last.in_flight for last in heartbeats)
         due_s = (
-            self._rules.heartbeat_interval_s / 2
+            self._config.heartbeat_interval_s / 2
             if has_caught_up
-            else self._rules.heartbeat_interval_s
+            else self._config.heartbeat_interval_s
         )
         if now - at < due_s:
             return
-        heartbeat_due = now - at > max(5.0, self._rules.heartbeat_interval_s)
+        heartbeat_due = now - at > max(5.0, self._config.heartbeat_interval_s)
         had_loaded = bool(self._model)
-        self._note_model()
+        self._update_model()
         if done != done_then or bool(self._model) != had_loaded or heartbeat_due:
             state: WorkerState = "running" if self._model else "starting"
             self._record(state, "", (done - done_then) / (now - at))
 
-    def _note_model(self) -> None:
-        loaded = [one.beat.model for one in self._processes if one.beat]
+    def _update_model(self) -> None:
+        loaded = [process.heartbeat.model for process in self._processes if process.heartbeat]
         self._model = self._model or next(iter(loaded), "")
 
     def _totals(self) -> tuple[int, int]:
-        beats = [one.beat for one in self._processes if one.beat]
-        done = self._done_by_gone + sum(beat.done for beat in beats)
-        failed = self._failed_by_gone + sum(beat.failed for beat in beats)
+        heartbeats = [process.heartbeat for process in self._processes if process.heartbeat]
+        done = self._done_by_exited + sum(heartbeat.done for heartbeat in heartbeats)
+        failed = self._failed_by_exited + sum(heartbeat.failed for heartbeat in heartbeats)
         return done, failed
 
     def _record(self, state: WorkerState, reason: str, images_per_s: float) -> WorkerRecord:
-        self._note_model()
+        self._update_model()
         done, failed = self._totals()
-        self._recorded = (self._now(), done)
+        self._last_record = (self._now(), done)
         record = WorkerRecord(
             worker_id=self._worker_id,
             state=state,
             started_at=self._started_at,
             beat_at=self._clock(),
-            processes=self._wanted,
+            processes=self._process_count,
             done=done,
             failed=failed,
             images_per_s=round(images_per_s, 2),
@@ -266,12 +276,13 @@ class Supervisor:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         old_wakeup = signal.set_wakeup_fd(writing)
-        old = [signal.signal(one, _note) for one in (signal.SIGTERM, signal.SIGINT)]
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        old_handlers = [signal.signal(number, _ignore) for number in numbers]
         self._selector.register(reading, selectors.EVENT_READ, None)
         try:
             yield
         finally:
-            for number, handler in zip((signal.SIGTERM, signal.SIGINT), old, strict=True):
+            for number, handler in zip(numbers, old_handlers, strict=True):
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
             self._selector.close()
@@ -279,5 +290,5 @@ class Supervisor:
             os.close(writing)
 
 
-def _note(_number: int, _frame: object) -> None:
-    """A handler must exist for the wake-up descriptor to be written to."""
+def _ignore(_number: int, _frame: object) -> None:
+    """Python writes to the wake-up descriptor only for signals that have a handler."""

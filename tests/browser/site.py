@@ -77,7 +77,7 @@ class ProvisioningContext:
             self.classifier,
             f"w-{number}",
             limits=WorkerLimits(wait_s=0.1),
-            tell=_not_told,
+            on_heartbeat=_not_told,
         )
         thread = threading.Thread(target=pipeline.run, daemon=True)
         thread.start()

@@ -1,8 +1,8 @@
 """The aws queues, stores, response queues, lease and fleet, for the contract suite.
 
 The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
-The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token. The
-stack is not part of it; its own tests hold it to its port.
+The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token.
+Provisioning has no adapter here: its own tests hold it to its port.
 """
 
 import os
@@ -22,14 +22,14 @@ from tests.functional.aws.deployments import ENDPOINT_VARIABLE, QUICK, Deploymen
 
 FAIRNESS = "emulators serve in the order of sending, and moto is slow past a hundred messages"
 STALENESS = "moto lets a stale receipt delete"
-LAUNCHES = "who loses a slot to another tries the next one at its next look, not at once"
+LAUNCHES = "a launcher that loses a slot tries the next one at its next poll, not at once"
 CAPACITY = 3
-NOT_HERE = frozenset({"stack"})
+NOT_HERE = frozenset({"provisioning"})
 """The fixtures of ports that this rig has no adapter for."""
 
 
 def gaps() -> dict[str, str]:
-    """What the emulator does not keep; one named by hand is taken to be better than moto."""
+    """The promises that the emulator breaks; a configured one is assumed to be better than moto."""
     found = {"fair groups": FAIRNESS, "one launch wins": LAUNCHES}
     return found if os.environ.get(ENDPOINT_VARIABLE) else found | {"stale receipts": STALENESS}
 

@@ -32,9 +32,9 @@ from iraas.core.ports import (
     ControllerLease,
     Fleet,
     ObjectStore,
+    Provisioning,
     Queue,
     ResponseQueues,
-    Stack,
 )
 from tests.contract import aws_rig
 from tests.functional.aws.deployments import (
@@ -81,7 +81,7 @@ class Clock:
 def rig(request: pytest.FixtureRequest) -> Rig:
     """Each adapter's deployment in turn."""
     if request.param == "aws" and aws_rig.NOT_HERE & set(request.fixturenames):
-        pytest.skip("the aws stack has tests of its own")
+        pytest.skip("provisioning on aws has tests of its own")
     found = request.getfixturevalue(f"{request.param}_rig")
     assert isinstance(found, Rig)
     return found
@@ -115,7 +115,7 @@ def local_rig(tmp_path: Path) -> Iterator[Rig]:
     backend, rival = opened(), opened()
     yield Rig(backend, rival, clock.advance, _kill_worker)
     rival.lease.release()
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     backend.close()
     rival.close()
 
@@ -189,8 +189,8 @@ def lease(rig: Rig) -> ControllerLease:
 
 
 @pytest.fixture
-def stack(rig: Rig) -> Stack:
-    return rig.backend.stack
+def provisioning(rig: Rig) -> Provisioning:
+    return rig.backend.provisioning
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""What `iraas.core.ports.ControllerLease` promises."""
+"""The promises of `iraas.core.ports.ControllerLease`."""
 
 from iraas.core.ports import Backend, ControllerLease
 
 
-def test_nobody_holds_a_fresh_lease(lease: ControllerLease) -> None:
+def test_a_fresh_lease_is_free(lease: ControllerLease) -> None:
     assert lease.holder() == ""
 
 

@@ -35,7 +35,7 @@ class Consumer:
         self.done: dict[str, int] = defaultdict(int)
         self.now = 0.0
 
-    def work(self, *, at_once: int = 1, tell: bool = False) -> list[str]:
+    def work(self, *, at_once: int = 1, report: bool = False) -> list[str]:
         """Take up to so many, and delete them together; whose they were."""
         messages = self.queue.receive(at_once, lease_s=LEASE_S)
         took_s = []
@@ -46,7 +46,7 @@ class Consumer:
             self.spent_s[message.body] += cost
             self.done[message.body] += 1
             took_s.append(cost)
-        self.queue.delete([one.receipt for one in messages], took_s if tell else None)
+        self.queue.delete([one.receipt for one in messages], took_s if report else None)
         return [one.body for one in messages]
 
     def difference_s(self) -> float:
@@ -81,7 +81,7 @@ def test_what_is_taken_together_is_charged_as_the_consumer_tells(
     for group in COSTS:
         send(consumer.queue, group, 700)
     while consumer.now < 20.0:
-        consumer.work(at_once=at_once, tell=True)
+        consumer.work(at_once=at_once, report=True)
         assert consumer.difference_s() <= at_once * SLOW_S
     assert consumer.done["honest"] > 200
 
@@ -163,11 +163,11 @@ def test_what_a_process_had_when_it_ended_is_charged_once_for_all_of_it(
 
 
 def test_who_tells_nonsense_is_charged_within_bounds(queue: Queue, pass_time: PassTime) -> None:
-    for told_s in (float("nan"), float("inf"), -5.0, 10.0**12):
+    for reported_s in (float("nan"), float("inf"), -5.0, 10.0**12):
         send(queue, "attack", 1)
         send(queue, "honest", 1)
         for _ in range(2):
             (message,) = queue.receive(1, lease_s=LEASE_S)
             pass_time(0.5)
-            queue.delete([message.receipt], [told_s])
+            queue.delete([message.receipt], [reported_s])
         assert queue.depth().total == 0

@@ -1,4 +1,4 @@
-"""What `iraas.core.ports.Fleet` promises."""
+"""The promises of `iraas.core.ports.Fleet`."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `iraas.core.ports.ObjectStore` promises."""
+"""The promises of `iraas.core.ports.ObjectStore`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -216,7 +216,7 @@ def test_storing_stands_a_neighbour_that_deletes(store: ObjectStore, rival: Back
                 own.put(f"x/z/{name}", b"2")
                 assert own.get(f"x/y/{name}") == b"1"
                 own.delete([f"x/y/{name}", f"x/z/{name}"])
-        except BaseException as exc:  # noqa: BLE001 - a thread hands its failure to the test
+        except BaseException as exc:  # noqa: BLE001 - the test reports the thread's failure
             failures.append(exc)
 
     mine = [(store, "a"), (rival.outputs, "b"), (store, "c")]

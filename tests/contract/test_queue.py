@@ -1,4 +1,4 @@
-"""What `iraas.core.ports.Queue` promises."""
+"""The promises of `iraas.core.ports.Queue`."""
 
 import threading
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_delete_is_idempotent(queue: Queue) -> None:
     assert len(receive_all(queue)) == 1
 
 
-def test_a_receipt_still_deletes_after_its_lease_if_nobody_else_received(
+def test_a_receipt_still_deletes_after_its_lease_if_no_other_receiver_has_it(
     queue: Queue, pass_time: PassTime
 ) -> None:
     send(queue, "a")
@@ -225,7 +225,7 @@ def test_of_a_batch_with_a_body_too_long_nothing_is_sent(queue: Queue, character
     assert queue.receive(1, lease_s=LEASE_S) == []
 
 
-def test_a_message_handed_out_too_often_becomes_a_dead_letter(
+def test_a_message_delivered_too_often_becomes_a_dead_letter(
     queue: Queue,
     dead_letters: Queue,
     pass_time: PassTime,

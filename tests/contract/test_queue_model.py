@@ -26,7 +26,7 @@ QueueMaker = Callable[[Clock], tuple[Queue, Queue]]
 
 @dataclass
 class Known:
-    """What the model knows of a message that is not deleted."""
+    """The model's state of a message that is not deleted."""
 
     number: int
     group: str
@@ -66,12 +66,12 @@ class QueueModel(RuleBasedStateMachine):
     @rule(count=st.integers(1, 10), lease_s=st.sampled_from([1.0, 7.0, 30.0]))
     def receive(self, count: int, lease_s: float) -> None:
         visible = self.visible()
-        worn = {body for body in visible if visible[body].receive_count == MAX_RECEIVES}
+        exhausted = {body for body in visible if visible[body].receive_count == MAX_RECEIVES}
         received = self.queue.receive(count, lease_s=lease_s)
         bodies = [message.body for message in received]
         assert len(set(bodies)) == len(bodies)
-        assert set(bodies) <= visible.keys() - worn
-        self.note_dead_letters(worn)
+        assert set(bodies) <= visible.keys() - exhausted
+        self.note_dead_letters(exhausted)
         assert len(bodies) == count or not self.visible().keys() - set(bodies)
         for group in {visible[body].group for body in bodies}:
             order = [body for body in bodies if visible[body].group == group]
@@ -130,11 +130,11 @@ class QueueModel(RuleBasedStateMachine):
             return []
         return data.draw(st.lists(st.sampled_from(self.receipts), max_size=12))
 
-    def note_dead_letters(self, worn: set[str]) -> None:
-        """The dead letters that came since the last look are all worn out."""
+    def note_dead_letters(self, exhausted: set[str]) -> None:
+        """The dead letters that came since the last check are all exhausted."""
         while batch := self.dead_letters.receive(10, lease_s=1000.0):
             for message in batch:
-                assert message.body in worn
+                assert message.body in exhausted
                 assert message.body not in self.dead
                 self.dead.add(message.body)
                 del self.known[message.body]

@@ -1,4 +1,4 @@
-"""What `iraas.core.ports.ResponseQueues` promises."""
+"""The promises of `iraas.core.ports.ResponseQueues`."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def test_a_reply_reaches_its_requester(responses: ResponseQueues, rival: Backend
     assert bodies(mine) == ["hello"]
 
 
-def test_nobody_takes_the_replies_of_another(responses: ResponseQueues) -> None:
+def test_requesters_do_not_receive_each_others_replies(responses: ResponseQueues) -> None:
     mine, yours = responses.create("me"), responses.create("you")
     responses.find("you").send([OutboundMessage("for you")])
     assert mine.receive(1, lease_s=30.0) == []

@@ -1,4 +1,4 @@
-"""The space that images take: what every adapter tells of it."""
+"""The promises of `iraas.core.ports.Storage`: the space that images take."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from iraas.core.ports import StorageUsage
 from tests.contract.conftest import Rig
 
 MOST_SMALL_BYTES = 100_000
-"""What whole blocks and an empty queue may add to what was stored."""
+"""Bytes that whole blocks and an empty queue may add to the stored ones."""
 
 
 def used(rig: Rig) -> int:

@@ -144,7 +144,7 @@ class AwsBackend:
         return S3ControllerLease(self._session, self._outputs_bucket, RECORDS_PREFIX, self._holder)
 
     @cached_property
-    def stack(self) -> AwsStack:
+    def provisioning(self) -> AwsStack:
         """The resources as a whole."""
         return AwsStack(
             self._session,

@@ -1,14 +1,14 @@
-"""The local backend as a whole: everything of a deployment lies in one folder.
+"""The local backend: a deployment is one folder.
 
 ::
 
     <home>/<deployment>/queues/requests.db, dead-letters.db     SQLite queues
-                        queues/responses/<requester>/           a queue per requester
+                        queues/responses/<requester>/           one queue per requester
                         inputs/  outputs/  records/             directory stores, see core.keys
-                        inputs.usage                            what the input store takes
-                        fleet/slot-NN.lock, slot-NN.json        the workers' slots
-                        fleet/logs/<worker>.log, .log.1         what workers said; bounded
-                        controller.lock, controller.json        the controller's lease
+                        inputs.usage                            size of the input store
+                        fleet/slot-NN.lock, slot-NN.json        slots of the workers
+                        fleet/logs/<worker>.log, .log.1         output of the workers; bounded
+                        controller.lock, controller.json        lease of the controller
 """
 
 import time
@@ -18,7 +18,7 @@ from pathlib import Path
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DirectoryStore
 from iraas.backends.local.disk_usage import LocalStorage, UsageCounter, allocated
-from iraas.backends.local.provisioning import LocalStack
+from iraas.backends.local.provisioning import LocalProvisioning
 from iraas.backends.local.response_queues import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
@@ -26,15 +26,17 @@ from iraas.core.ids import is_plain_name
 from iraas.core.ports import NoCost
 
 MAX_RECEIVES = 20
-"""How often a request is handed out. Workers give up on an image much sooner, with a failure
-outcome; this only ends what never gets that far."""
+"""How often a request is delivered. Workers fail an image much sooner, with an outcome; this limit
+applies to requests that never get that far."""
 
 
 class LocalBackend:
-    """The `Backend` port on one machine. Opening one touches nothing; whatever is written first
-    makes the folder it needs, so that a deployment works without being provisioned.
+    """The `Backend` port on one machine.
 
-    Threads may share an object; processes and forks may each open their own on the same folder.
+    Opening one touches nothing. Every write makes the folders that it needs, so that a deployment
+    works without being provisioned.
+
+    Thread-safe. Processes and forks may each open the same folder.
     """
 
     name = "local"
@@ -56,12 +58,15 @@ class LocalBackend:
         Args:
             home: The folder of all deployments.
             deployment: The deployment's name; a plain name.
-            capacity: The number of workers there may be, at least 1.
-            worker_command: What starts a worker; ``--worker-id`` and its id are appended.
+            capacity: The most workers, at least 1.
+            worker_command: The command line of a worker; ``--worker-id`` and its id are appended.
             worker_environment: The workers' environment; this process's own if None.
-            max_receives: How often a request is handed out before it is a dead letter.
+            max_receives: How often a request is delivered before it becomes a dead letter.
             max_body_bytes: The longest message body, in bytes of UTF-8.
-            clock: Tells the time in seconds since the epoch.
+            clock: Returns seconds since the epoch.
+
+        Raises:
+            ValueError: The deployment's name is not a plain name.
         """
         if not is_plain_name(deployment):
             raise ValueError(f"{deployment[:80]!r} is not a deployment's name")
@@ -88,7 +93,7 @@ class LocalBackend:
         self.storage = LocalStorage(
             folder,
             counter,
-            lambda: sum(allocated(one.size_bytes) for one in self.inputs.list()),
+            lambda: sum(allocated(found.size_bytes) for found in self.inputs.list()),
             (self.requests.path, self.dead_letters.path),
         )
         self.fleet = SubprocessFleet(
@@ -99,7 +104,7 @@ class LocalBackend:
             clock=clock,
         )
         self.lease = FileLease(folder / "controller.lock", clock=clock)
-        self.stack = LocalStack(
+        self.provisioning = LocalProvisioning(
             folder=folder,
             queues={"requests": self.requests, "dead-letters": self.dead_letters},
             responses=self.responses,
@@ -110,7 +115,7 @@ class LocalBackend:
         )
 
     def close(self) -> None:
-        """Let go of connections, files, workers and the lease. Idempotent."""
+        """Close connections and files, forget the workers, release the lease. Idempotent."""
         self._close_queues()
         self.fleet.close()
         self.lease.release()

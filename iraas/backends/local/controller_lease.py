@@ -1,4 +1,4 @@
-"""The controller's lease as a lock on a file: the system frees it when its holder dies."""
+"""The controller's lease as a file lock, which the system releases when its holder dies."""
 
 import fcntl
 import json
@@ -16,26 +16,27 @@ from iraas.backends.local.durable_files import (
     write_atomic,
 )
 
-_LOOKS = 4
-_LOOK_PAUSE_S = 0.002
+_ATTEMPTS = 4
+_PAUSE_S = 0.002
 
 
 def try_lock(path: Path) -> int | None:
-    """Take the exclusive lock of a file, which is made when missing; None if it is taken.
+    """Take the exclusive lock of a file, which is made if it is missing.
 
-    Gives back the open descriptor that holds the lock. It is inherited by nobody unless it is
-    passed on; the lock is free once all copies of it are closed.
+    Returns:
+        An open descriptor that holds the lock, or None if the lock is taken. Child processes
+        inherit it only if it is passed to them; the lock is free once all copies are closed.
 
     Raises:
-        OSError: As the system reports it.
+        OSError: The file cannot be opened or locked.
     """
-    for look in range(_LOOKS):
-        if look:  # what is in the way may be a mere look by `is_locked`, which is over at once
-            time.sleep(_LOOK_PAUSE_S)
+    for attempt in range(_ATTEMPTS):
+        if attempt:  # the other holder may be a check by `is_locked`, which takes microseconds
+            time.sleep(_PAUSE_S)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, descriptor):  # else its file was removed between the two calls
+            if _is_at(path, descriptor):  # else the file was removed between the two calls
                 return descriptor
         except BlockingIOError:
             pass
@@ -47,10 +48,10 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody has the exclusive lock of a file.
+    """Whether the exclusive lock of a file is taken; False if the file is missing.
 
     Raises:
-        OSError: As the system reports it, unless the file is missing.
+        OSError: The file cannot be opened or locked.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -73,17 +74,17 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 class FileLease:
-    """The `ControllerLease` port on a lock file. Threads may share an object; a fork drops it."""
+    """The `ControllerLease` port on a lock file. Thread-safe; a forked child does not hold it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Name the lock file; nothing is touched yet.
 
         Args:
-            path: The lock file. A JSON file beside it says who holds the lock, for people.
-            clock: Tells the time in seconds since the epoch.
+            path: The lock file. A JSON file beside it names the holder, for people.
+            clock: Returns seconds since the epoch.
         """
         self._path = path
-        self._note = path.with_suffix(".json")
+        self._holder_file = path.with_suffix(".json")
         self._clock = clock
         self._descriptor: int | None = None
         self._process_id = 0
@@ -101,40 +102,40 @@ class FileLease:
             self._process_id = os.getpid()
             if self._descriptor is None:
                 return False
-            said = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._clock()}
-            sweep_drafts(self._note.parent)
-            write_atomic(self._note, json.dumps(said).encode())
+            record = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._clock()}
+            sweep_drafts(self._holder_file.parent)
+            write_atomic(self._holder_file, json.dumps(record).encode())
             return True
 
     def release(self) -> None:
-        """Let somebody else have it. Idempotent."""
+        """Release the lease if this process holds it. Idempotent."""
         with self._lock, os_errors_translated(self._path):
             if self._descriptor is not None and self._process_id == os.getpid():
-                self._note.unlink(missing_ok=True)
+                self._holder_file.unlink(missing_ok=True)
             self._drop()
 
     def holder(self) -> str:
-        """Who holds the lease, for people; empty if nobody does."""
+        """The holder of the lease, for people; empty if it is free."""
         with os_errors_translated(self._path):
             if not is_locked(self._path):
                 return ""
-            pid, host = self._said()
-        return f"process {pid} on {host}" if pid else "a process that did not say its name"
+            pid, host = self._read_holder()
+        return f"process {pid} on {host}" if pid else "an unknown process"
 
     def how_to_end(self) -> str:
-        """How a person ends whoever holds the lease."""
+        """Instructions for ending the holder of the lease, for people."""
         with os_errors_translated(self._path):
-            pid, host = self._said()
+            pid, host = self._read_holder()
         if not pid:
             return "Ctrl-C in its terminal"
         elsewhere = "" if host == socket.gethostname()[:64] else f" on {host}"
         return f"Ctrl-C in its terminal or kill {pid}{elsewhere}"
 
-    def _said(self) -> tuple[int, str]:
-        """The process and the host that the note names; 0 if it names none."""
+    def _read_holder(self) -> tuple[int, str]:
+        """The process id and the host of the holder; 0 if they are not known."""
         try:
-            said = json.loads(self._note.read_bytes())
-            return int(said["pid"]), str(said["host"])[:64]
+            record = json.loads(self._holder_file.read_bytes())
+            return int(record["pid"]), str(record["host"])[:64]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0, ""
 

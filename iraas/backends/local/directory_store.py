@@ -1,8 +1,8 @@
-"""An object store in folders that a person can read: an object is a file of its key's name.
+"""An object store on a directory: an object is a file with the path of its key.
 
-What is stored is written to a nameless file first, synced, and only then given its name, so that a
-killed writer leaves nothing behind and a reader never sees half an object. Where nameless files
-cannot be had (they are Linux's own), drafts lie in a folder that no key can name.
+An object is written to an anonymous file first, synced, and then linked to its name, so that a
+killed writer leaves nothing behind and a reader never sees a partial object. Without anonymous
+files (a feature of Linux), drafts are written to a folder that no key can name.
 """
 
 import errno
@@ -27,20 +27,20 @@ from iraas.core.ports import StoredObject
 from iraas.errors import ObjectNotFoundError
 
 DRAFTS = ".drafts"
-"""The folder, under the root, of drafts that need a name."""
+"""The folder, under the root, of drafts with a name."""
 _DRAFT_LIFE_S = 3600.0
 _OPEN_DRAFTS = 32
-_NAMELESS = getattr(os, "O_TMPFILE", 0)
-_NOT_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+_ANONYMOUS = getattr(os, "O_TMPFILE", 0)
+_NOT_ANONYMOUS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 _PROC = "/proc/self/fd"
 
 _Entry = tuple[int, str]
-"""An object's place in a batch, and its name in its folder."""
+"""An object's index in a batch, and its name in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A written file that has no key yet: its open descriptor, and a path that leads to it."""
+    """A written file without a key: its open descriptor, and a path to it."""
 
     descriptor: int
     path: str
@@ -55,43 +55,42 @@ class _Draft:
 class DirectoryStore:
     """The `ObjectStore` port on a directory. Threads, processes and forks may share it.
 
-    The directory is made when something is first stored. Objects are synced to the disk, and so
-    are the folders that list them, before a method returns.
+    The first write makes the directory. Objects, and the folders that list them, are synced to the
+    disk before a method returns.
 
     Two keys of which one is a folder of the other (``a`` and ``a/b``) cannot both be stored, nor a
-    key with a segment longer than the filesystem's names (255 bytes): BackendError.
+    key with a segment over 255 bytes, the limit of file systems: BackendError.
     """
 
     def __init__(
         self,
         root: Path,
         *,
-        nameless_files: bool = True,
+        anonymous_files: bool = True,
         on_change: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Name the directory; nothing is touched yet.
 
         Args:
-            root: The directory. It may be a link; links inside it are not followed.
-            nameless_files: False to do without them even where they can be had.
-            on_change: Told of how many bytes more its files take on the disk, or fewer, after each
-                change.
+            root: The directory. It may be a symbolic link; links inside it are not followed.
+            anonymous_files: Whether to use anonymous files where the system has them.
+            on_change: Called after each change with the difference in allocated bytes.
         """
         self.root = root
         self._tree = DirectoryTree(root)
-        self._nameless = bool(_NAMELESS) and nameless_files and Path(_PROC).is_dir()
+        self._use_anonymous = bool(_ANONYMOUS) and anonymous_files and Path(_PROC).is_dir()
         self._swept_at = float("-inf")
         self._on_change = on_change
 
     def put(self, key: str, data: bytes) -> None:
-        """Store an object, replacing what is there. See `iraas.core.ports.ObjectStore.put`."""
+        """Store an object, replacing an existing one. See `iraas.core.ports.ObjectStore.put`."""
         folder, _, name = check_key(key).rpartition("/")
 
-        def replace(there: int) -> None:
-            before = size_of(name, there)
-            os.replace(draft.path, name, dst_dir_fd=there)
+        def replace(folder_fd: int) -> None:
+            before = size_of(name, folder_fd)
+            os.replace(draft.path, name, dst_dir_fd=folder_fd)
             self._on_change(allocated(len(data)) - allocated(before))
-            self._tree.sync(folder, there)
+            self._tree.sync(folder, folder_fd)
 
         with os_errors_translated(self.root / key):
             draft = self._draft(data, named=True)
@@ -102,28 +101,28 @@ class DirectoryStore:
                 draft.discard()
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """Store what is not there. See `iraas.core.ports.ObjectStore.put_if_absent`."""
+        """Store the absent objects. See `iraas.core.ports.ObjectStore.put_if_absent`."""
         for key, _ in objects:
             check_key(key)
         stored: list[bool] = []
         with os_errors_translated(self.root):
             for start in range(0, len(objects), _OPEN_DRAFTS):
-                some = objects[start : start + _OPEN_DRAFTS]
-                stored += self._put_some(some)
-                done = zip(some, stored[start:], strict=True)
-                self._on_change(sum(allocated(len(data)) for (_, data), new in done if new))
+                batch = objects[start : start + _OPEN_DRAFTS]
+                stored += self._put_batch(batch)
+                done = zip(batch, stored[start:], strict=True)
+                self._on_change(sum(allocated(len(data)) for (_, data), is_new in done if is_new))
         return stored
 
-    def _put_some(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
-        places = _places_by_folder(objects)
+    def _put_batch(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        entries_of = _entries_by_folder(objects)
         drafts: dict[int, _Draft] = {}
         stored = [False] * len(objects)
         try:
-            for folder, entries in places.items():
-                for place in self._absent(folder, entries):
-                    drafts[place] = self._draft(objects[place][1], named=False)
+            for folder, entries in entries_of.items():
+                for index in self._absent(folder, entries):
+                    drafts[index] = self._draft(objects[index][1], named=False)
             _sync_together([draft.descriptor for draft in drafts.values()])
-            for folder, entries in places.items():
+            for folder, entries in entries_of.items():
                 self._publish(folder, entries, drafts, stored)
             return stored
         finally:
@@ -131,12 +130,12 @@ class DirectoryStore:
                 draft.discard()
 
     def _absent(self, folder: str, entries: Sequence[_Entry]) -> list[int]:
-        """The places of those that are not there."""
+        """The indexes of the objects that are not stored."""
         try:
-            with self._tree.opened(folder) as there:
-                return [place for place, name in entries if not is_plain_file(name, there)]
+            with self._tree.opened(folder) as folder_fd:
+                return [index for index, name in entries if not is_plain_file(name, folder_fd)]
         except FileNotFoundError:
-            return [place for place, _ in entries]
+            return [index for index, _ in entries]
 
     def _publish(
         self,
@@ -145,24 +144,24 @@ class DirectoryStore:
         drafts: Mapping[int, _Draft],
         stored: list[bool],
     ) -> None:
-        """Give the drafts of a folder their names, note which got theirs, and sync the folder."""
+        """Link the drafts of a folder to their names, record the new ones, and sync the folder."""
 
-        def link_all(there: int) -> None:
-            for place, name in entries:
-                if place in drafts and not stored[place]:
-                    stored[place] = _link(drafts[place], name, there)
-            self._tree.sync(folder, there)
+        def link_all(folder_fd: int) -> None:
+            for index, name in entries:
+                if index in drafts and not stored[index]:
+                    stored[index] = _link(drafts[index], name, folder_fd)
+            self._tree.sync(folder, folder_fd)
 
         self._tree.inside(folder, link_all)
 
     def get(self, key: str) -> bytes:
         """Read an object. See `iraas.core.ports.ObjectStore.get`."""
         folder, _, name = check_key(key).rpartition("/")
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not stop us
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a named pipe must not block
         with os_errors_translated(self.root / key):
             try:
-                with self._tree.opened(folder) as there:
-                    descriptor = os.open(name, flags, dir_fd=there)
+                with self._tree.opened(folder) as folder_fd:
+                    descriptor = os.open(name, flags, dir_fd=folder_fd)
             except OSError as exc:
                 if exc.errno not in NOTHING_THERE:
                     raise
@@ -177,7 +176,7 @@ class DirectoryStore:
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """List objects by key. See `iraas.core.ports.ObjectStore.list`.
 
-        Lists a folder at a time, as it is when its turn comes.
+        Reads a folder at a time, when the iteration reaches it.
         """
         if prefix:
             if not prefix.endswith("/"):
@@ -186,7 +185,7 @@ class DirectoryStore:
         return self._list(prefix[:-1], after)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, and the folders that are empty then."""
+        """Remove objects, and the folders that become empty. Idempotent."""
         for key in keys:
             check_key(key)
         with os_errors_translated(self.root):
@@ -195,12 +194,12 @@ class DirectoryStore:
                 self._tree.remove_empty(folder)
 
     def _remove(self, key: str) -> int:
-        """Remove an object; gives back what it took on the disk."""
+        """Remove an object; the bytes that were allocated for it."""
         folder, _, name = key.rpartition("/")
         try:
-            with self._tree.opened(folder) as there:
-                size_bytes = size_of(name, there)
-                os.unlink(name, dir_fd=there)
+            with self._tree.opened(folder) as folder_fd:
+                size_bytes = size_of(name, folder_fd)
+                os.unlink(name, dir_fd=folder_fd)
         except OSError as exc:
             if exc.errno not in NOTHING_THERE | {errno.EISDIR}:
                 raise
@@ -226,13 +225,13 @@ class DirectoryStore:
         return draft
 
     def _new_draft(self) -> _Draft:
-        if self._nameless:
+        if self._use_anonymous:
             try:
-                descriptor = os.open(self.root, os.O_WRONLY | _NAMELESS, 0o600)
+                descriptor = os.open(self.root, os.O_WRONLY | _ANONYMOUS, 0o600)
             except OSError as exc:
-                if exc.errno not in _NOT_NAMELESS:
+                if exc.errno not in _NOT_ANONYMOUS:
                     raise
-                self._nameless = False
+                self._use_anonymous = False
             else:
                 return _Draft(descriptor, f"{_PROC}/{descriptor}", named=False)
         return self._named_draft()
@@ -253,44 +252,44 @@ class DirectoryStore:
 
 
 def _sweep_drafts(folder: Path) -> None:
-    """Remove what writers left there who were killed long ago."""
+    """Remove the drafts of writers that were killed long ago."""
     oldest = time.time() - _DRAFT_LIFE_S
     for path in folder.glob("*"):
         try:
             if path.lstat().st_mtime < oldest:
                 path.unlink()
         except OSError:
-            continue  # another sweeper was quicker, or it is not ours
+            continue  # removed by another process, or not ours
 
 
-def _places_by_folder(objects: Sequence[tuple[str, bytes]]) -> dict[str, list[_Entry]]:
-    places: dict[str, list[_Entry]] = {}
-    for place, (key, _) in enumerate(objects):
+def _entries_by_folder(objects: Sequence[tuple[str, bytes]]) -> dict[str, list[_Entry]]:
+    entries_of: dict[str, list[_Entry]] = {}
+    for index, (key, _) in enumerate(objects):
         folder, _, name = key.rpartition("/")
-        places.setdefault(folder, []).append((place, name))
-    return places
+        entries_of.setdefault(folder, []).append((index, name))
+    return entries_of
 
 
 def _sync_together(descriptors: Sequence[int]) -> None:
-    """Sync files in fewer turns of the disk than one each: all are on their way before the first
-    is waited for, and one commit of the file system's journal then serves them all.
+    """Sync files with fewer disk writes than one each: all writes are started before the first is
+    waited for, and one commit of the file system's journal then covers them all.
     """
     if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
         for descriptor in descriptors:
-            # That the pages are not needed has Linux write them out without waiting for it.
+            # This hint makes Linux start writing the pages, without waiting for the result.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     for descriptor in descriptors:
         os.fsync(descriptor)
 
 
-def _link(draft: _Draft, name: str, there: int) -> bool:
-    """Give a draft its name unless somebody has it; the system lets exactly one have it."""
+def _link(draft: _Draft, name: str, folder_fd: int) -> bool:
+    """Link a draft to its name unless the name exists; atomic. Whether it did."""
     try:
-        # With descriptors and follow_symlinks this is linkat(AT_SYMLINK_FOLLOW), which alone can
-        # name a nameless file by its path in /proc.
-        os.link(draft.path, name, src_dir_fd=there, dst_dir_fd=there, follow_symlinks=True)
+        # With descriptors and follow_symlinks this is linkat(AT_SYMLINK_FOLLOW), the only way to
+        # link an anonymous file by its path in /proc.
+        os.link(draft.path, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=True)
     except FileExistsError:
-        return not is_plain_file(name, there) and _link(draft, name, there)
+        return not is_plain_file(name, folder_fd) and _link(draft, name, folder_fd)
     return True
 
 

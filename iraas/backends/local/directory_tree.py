@@ -1,6 +1,6 @@
-"""A tree of folders, walked from its root a folder at a time: no symbolic link is followed.
+"""A tree of folders that is opened from its root, folder by folder, without following links.
 
-Names that no store key can have (a dot first, a space …) are neither listed nor reached.
+Names that no store key can have (a leading dot, a space …) are neither listed nor accessible.
 """
 
 import errno
@@ -17,7 +17,7 @@ from iraas.core.ports import StoredObject
 from iraas.errors import BackendError, BackendUnavailableError
 
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-"""What the system says when a path leads nowhere that a store would go."""
+"""Errors of the system for a path that is not a file or a folder of a store."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _ATTEMPTS = 100
 
@@ -25,22 +25,22 @@ Answer = TypeVar("Answer")
 
 
 class DirectoryTree:
-    """Folders under a root, named by relative paths with ``/``; the root's own name is empty.
+    """Folders under a root, named by relative paths with ``/``; the root's own path is empty.
 
-    The root itself may be a link: its owner put it there.
+    The root itself may be a symbolic link. Thread-safe.
     """
 
     def __init__(self, root: Path) -> None:
         """Name the root; nothing is touched yet."""
         self.root = root
-        self._lasting: set[str] = set()
+        self._synced: set[str] = set()
 
     @contextmanager
     def opened(self, folder: str) -> Iterator[int]:
-        """Have a folder's descriptor.
+        """Open a folder; yields its descriptor.
 
         Raises:
-            OSError: With one of `NOTHING_THERE` if there is no such folder.
+            OSError: With an errno of `NOTHING_THERE` if there is no such folder.
         """
         descriptor = self._open(folder, make=False)
         try:
@@ -49,10 +49,17 @@ class DirectoryTree:
             os.close(descriptor)
 
     def inside(self, folder: str, act: Callable[[int], Answer]) -> Answer:
-        """Act with a folder's descriptor; the folder is made, again if it is removed meanwhile.
+        """Call a function with a folder's descriptor; makes the folder if it is missing.
+
+        Args:
+            folder: The folder.
+            act: The function. It is called again if the folder is removed meanwhile.
+
+        Returns:
+            The result of the function.
 
         Raises:
-            BackendUnavailableError: Somebody keeps removing it.
+            BackendUnavailableError: Another process keeps removing the folder.
             OSError: As the system reports it.
         """
         for _ in range(_ATTEMPTS):
@@ -64,17 +71,17 @@ class DirectoryTree:
                     os.close(descriptor)
             except FileNotFoundError:
                 continue
-        raise BackendUnavailableError(f"{self.root / folder} is removed as often as it is made")
+        raise BackendUnavailableError(f"{self.root / folder} is removed whenever it is made")
 
-    def sync(self, folder: str, there: int) -> None:
-        """Make what a folder lists survive a power cut, and the way that leads to it.
+    def sync(self, folder: str, folder_fd: int) -> None:
+        """Make a folder's entries, and the path to it, survive a power cut.
 
         Args:
             folder: The folder.
-            there: Its descriptor.
+            folder_fd: Its descriptor.
         """
-        os.fsync(there)
-        if folder in self._lasting:
+        os.fsync(folder_fd)
+        if folder in self._synced:
             return
         above = folder
         while above:
@@ -82,23 +89,27 @@ class DirectoryTree:
             with suppress(FileNotFoundError), self.opened(above) as higher:
                 os.fsync(higher)
         fsync_dir(self.root.parent)
-        self._lasting.add(folder)
+        self._synced.add(folder)
 
     def remove_empty(self, folder: str) -> None:
-        """Remove a folder and those above it, up to the root, as far as they are empty."""
+        """Remove a folder and its parents, up to the root, as long as they are empty."""
         while folder:
             above, _, name = folder.rpartition("/")
             try:
-                with self.opened(above) as there:
-                    os.rmdir(name, dir_fd=there)
+                with self.opened(above) as folder_fd:
+                    os.rmdir(name, dir_fd=folder_fd)
             except OSError:
                 return
             folder = above
 
     def walk(self, folder: str, after: str) -> Iterator[StoredObject]:
-        """The plain files under a folder by relative path, sorted, those after a path only.
+        """Iterate over the plain files under a folder, sorted by relative path.
 
-        Reads a folder at a time; holds no descriptor while its user works.
+        Reads a folder at a time; no descriptor is open while the caller holds an item.
+
+        Args:
+            folder: The folder.
+            after: Only paths after this one are listed.
         """
         for name, found in self._scan(folder):
             path = f"{folder}/{name}" if folder else name
@@ -110,10 +121,10 @@ class DirectoryTree:
                 yield StoredObject(path, found.st_size, found.st_mtime)
 
     def _scan(self, folder: str) -> list[tuple[str, os.stat_result | None]]:
-        """A folder's files with their facts, and its folders with None, in the order of keys."""
+        """A folder's files with their stat results, its folders with None, in the order of keys."""
         entries: list[tuple[str, os.stat_result | None]] = []
         try:
-            with self.opened(folder) as there, os.scandir(there) as scan:
+            with self.opened(folder) as folder_fd, os.scandir(folder_fd) as scan:
                 for entry in scan:
                     if not _is_segment(entry.name):
                         continue
@@ -162,25 +173,31 @@ class DirectoryTree:
         return os.open(name, _FOLDER, dir_fd=above)
 
 
-def is_plain_file(name: str, there: int) -> bool:
-    """Tell whether a plain file of that name lies in the folder of a descriptor.
+def is_plain_file(name: str, folder_fd: int) -> bool:
+    """Whether a folder contains a plain file of that name.
+
+    Args:
+        name: The name.
+        folder_fd: The folder's descriptor.
 
     Raises:
-        BackendError: Something else lies there: a folder, a link, a device.
+        BackendError: The name belongs to something else: a folder, a link, a device.
     """
     try:
-        found = os.stat(name, dir_fd=there, follow_symlinks=False)
+        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(found.st_mode):
-        raise BackendError(f"{name!r} is in the way of an object and is no plain file")
+        raise BackendError(
+            f"{name!r} is not a plain file, so no object can be stored under that name"
+        )
     return True
 
 
-def size_of(name: str, there: int) -> int:
-    """The bytes of a file in the folder of a descriptor; 0 if there is none."""
+def size_of(name: str, folder_fd: int) -> int:
+    """The size of a file in the folder of a descriptor, in bytes; 0 if it is missing."""
     try:
-        return os.stat(name, dir_fd=there, follow_symlinks=False).st_size
+        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0
 

@@ -1,9 +1,9 @@
-"""What a deployment's images take on the disk, and how much is free there.
+"""The disk space of a deployment's images, and the free space.
 
-The count lies in a file of its own beside the input store. Whoever stores or removes an image adds
-to it under the file's lock, so that all processes share it and no request has to walk a folder. It
-is not synced, a process may be killed between an image and its count, and nobody waits for long for
-a lock whose holder was stopped: `recount` mends all that.
+A file beside the input store holds the count. Every process that stores or removes an image updates
+it under the file's lock, so that all processes share it and no request has to walk a folder. The
+count may drift: it is not synced, a process may be killed between an image and its count, and the
+wait for a lock is limited. `recount` corrects it.
 """
 
 import fcntl
@@ -17,36 +17,40 @@ from pathlib import Path
 from iraas.backends.local.durable_files import os_errors_translated
 from iraas.core.ports import StorageUsage
 
-LOCK_S = 1.0
+LOCK_TIMEOUT_S = 1.0
 _PAUSE_S = 0.001
 _BLOCK_BYTES = 4096
-_FEW_FILES = 1000
-"""Files that a disk must still be able to hold; with fewer it counts as full."""
+_MIN_FREE_FILES = 1000
+"""Free inodes below which a disk counts as full."""
 _COUNT = struct.Struct("<qq")
 _UNCOUNTED = (0, 0)
 
 
 def allocated(size_bytes: int) -> int:
-    """What a file of a size takes on a usual disk: whole blocks."""
+    """The disk space of a file of a size, in bytes: whole blocks."""
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
 class UsageCounter:
     """A count of bytes in a file. Threads, processes and forks may share it.
 
-    The file holds the bytes, and how often they were counted from scratch; 0 means never, and that
-    the bytes are only what was added since somebody began to count.
+    The file holds the bytes and the number of full counts. The latter is 0 until the first full
+    count has finished; the bytes are then those added since it began.
 
     Args:
-        path: The file. It is made by `recount` alone.
+        path: The file. Only `recount` makes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, size_bytes: int) -> None:
-        """Count more bytes, or fewer; nothing happens before the first `recount`, nor if somebody
-        has held the lock for `LOCK_S` seconds.
+        """Add bytes to the count.
+
+        Does nothing before the first `recount`, or if the lock is taken for `LOCK_TIMEOUT_S`.
+
+        Args:
+            size_bytes: The bytes; negative for removed ones.
 
         Raises:
             OSError: As the system reports it.
@@ -58,7 +62,7 @@ class UsageCounter:
                     _write(descriptor, count + size_bytes, generation)
 
     def read(self) -> int | None:
-        """The bytes; None if they were never counted."""
+        """The count in bytes; None if there was no full count yet."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -70,10 +74,10 @@ class UsageCounter:
         return max(0, count) if generation else None
 
     def recount(self, measure: Callable[[], int]) -> None:
-        """Count from scratch what others may be adding to. Of two who do so, the first one wins.
+        """Count from scratch while others may add. Of two concurrent counts the first one wins.
 
         Args:
-            measure: Gives the bytes that are there now; may take long.
+            measure: Measures the present bytes; may take long.
 
         Raises:
             OSError: As the system reports it.
@@ -108,10 +112,10 @@ class LocalStorage:
     """The `Storage` port on a disk.
 
     Args:
-        folder: The deployment's folder, there or not.
-        counter: The count of the input store, which adds to it.
-        measure: Gives the bytes in the input store by walking it.
-        queues: The files of the queues that hold images.
+        folder: The deployment's folder; it may be missing.
+        counter: The count of the input store, which updates it.
+        measure: Measures the bytes of the input store by walking it.
+        queues: The database files of the queues, which may hold images.
     """
 
     def __init__(
@@ -127,11 +131,11 @@ class LocalStorage:
         self._queues = queues
 
     def usage(self) -> StorageUsage:
-        """What is used and free; counts from scratch if nobody ever did."""
+        """The used and the free space; counts from scratch if there was no full count yet."""
         with os_errors_translated(self._folder):
-            disk = _disk_of(self._folder)
+            disk = _file_system_of(self._folder)
             free = disk.f_bavail * disk.f_frsize
-            if disk.f_files and disk.f_favail < _FEW_FILES:
+            if disk.f_files and disk.f_favail < _MIN_FREE_FILES:
                 free = 0
             used = self._counted() + sum(map(_queue_bytes, self._queues))
             return StorageUsage(used, free, disk.f_blocks * disk.f_frsize)
@@ -151,8 +155,8 @@ class LocalStorage:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take a file's lock, which others hold for microseconds; False if it cannot be had."""
-    deadline = time.monotonic() + LOCK_S
+    """Take a file's lock, which others hold for microseconds; False after `LOCK_TIMEOUT_S`."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,8 +178,8 @@ def _write(descriptor: int, count: int, generation: int) -> None:
     os.pwrite(descriptor, _COUNT.pack(count, generation), 0)
 
 
-def _disk_of(folder: Path) -> os.statvfs_result:
-    """The disk where a folder is, or would be."""
+def _file_system_of(folder: Path) -> os.statvfs_result:
+    """The file system of a folder, or of its nearest existing parent."""
     while True:
         try:
             return os.statvfs(folder)
@@ -191,5 +195,5 @@ def _queue_bytes(path: Path) -> int:
         try:
             total += name.stat().st_size
         except FileNotFoundError:
-            continue  # not made yet, or closed by its last user
+            continue  # not made yet, or removed by SQLite at its last close
     return total

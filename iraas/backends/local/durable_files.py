@@ -1,4 +1,4 @@
-"""What the local adapters share about files: durable folders, whole writes, errors for people."""
+"""File helpers of the local adapters: durable folders, atomic writes, translated errors."""
 
 import errno
 import os
@@ -12,39 +12,47 @@ from pathlib import Path
 from iraas.errors import BackendError, BackendUnavailableError, IraasError, PermissionDeniedError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
-_DRAFT_LIFE_S = 3600.0
-_FOR_NOW = frozenset({errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN, errno.EBUSY})
+_DRAFT_LIFETIME_S = 3600.0
+_TRANSIENT = frozenset({errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN, errno.EBUSY})
 
 
-def translate_os_error(exc: OSError, place: str) -> IraasError:
-    """Make an error for a person of an operating system's error."""
-    said = f"{place}: {exc.strerror or exc}"
+def translate_os_error(exc: OSError, path: str) -> IraasError:
+    """Translate an error of the operating system to one with a remedy.
+
+    Args:
+        exc: The error.
+        path: The path that it is about.
+    """
+    message = f"{path}: {exc.strerror or exc}"
     if exc.errno in _NO_SPACE:
         remedy = "Free some space on that disk, then try again."
-        return BackendUnavailableError(said, remedy=remedy)
-    if exc.errno in _NOT_ALLOWED:
-        remedy = "Give yourself the right to write there, or choose another place with --home."
-        return PermissionDeniedError(said, remedy=remedy)
-    if exc.errno in _FOR_NOW:
-        return BackendUnavailableError(said, remedy="Try again in a moment.")
-    return BackendError(said, remedy="Look at that path, or choose another place with --home.")
+        return BackendUnavailableError(message, remedy=remedy)
+    if exc.errno in _NO_PERMISSION:
+        remedy = "Allow yourself to write there, or choose another folder with --home."
+        return PermissionDeniedError(message, remedy=remedy)
+    if exc.errno in _TRANSIENT:
+        return BackendUnavailableError(message, remedy="Try again in a moment.")
+    return BackendError(message, remedy="Check that path, or choose another folder with --home.")
 
 
 @contextmanager
-def os_errors_translated(place: Path) -> Iterator[None]:
-    """Run a block whose OSErrors become iraas's errors.
+def os_errors_translated(path: Path) -> Iterator[None]:
+    """Translate the OSErrors of a block.
+
+    Args:
+        path: The path for errors that name none.
 
     Raises:
-        BackendUnavailableError: The disk is full, or the system is short of something for now.
-        PermissionDeniedError: The system says no.
-        BackendError: Anything else that the system reports.
+        BackendUnavailableError: The disk is full, or a resource is temporarily exhausted.
+        PermissionDeniedError: The system denies access.
+        BackendError: Any other error of the system.
     """
     try:
         yield
     except OSError as exc:
-        raise translate_os_error(exc, str(exc.filename or place)) from exc
+        raise translate_os_error(exc, str(exc.filename or path)) from exc
 
 
 def fsync_dir(folder: Path) -> None:
@@ -57,9 +65,9 @@ def fsync_dir(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, for this user alone, so that they survive a power cut.
+    """Make a folder and its parents, for this user alone, and sync them to the disk.
 
-    Idempotent; safe against others who do the same.
+    Idempotent; safe for concurrent processes.
 
     Raises:
         OSError: As the system reports it.
@@ -76,16 +84,20 @@ def make_folder(folder: Path) -> None:
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove what `write_atomic` left in a folder whose process was killed long ago."""
-    oldest = time.time() - _DRAFT_LIFE_S
+    """Remove the drafts in a folder that killed calls of `write_atomic` left long ago."""
+    oldest = time.time() - _DRAFT_LIFETIME_S
     for path in folder.glob(".*"):
-        with suppress(OSError):  # another sweeper was quicker, or it is not ours
+        with suppress(OSError):  # removed by another process, or not ours
             if _DRAFT.fullmatch(path.name) and path.lstat().st_mtime < oldest:
                 path.unlink()
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a small file in one step, without syncing it: readers see the old or the new one.
+    """Replace a small file atomically, without syncing it: readers see the old or the new one.
+
+    Args:
+        path: The file.
+        data: Its new content.
 
     Raises:
         OSError: As the system reports it.
@@ -99,22 +111,22 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
-def foreign_files(
+def unmanaged_files(
     folder: Path, ours: Mapping[str, re.Pattern[str]], skipped: Collection[Path]
 ) -> Iterator[Path]:
-    """The files and links below a folder that bear no name of ours.
+    """The files and links below a folder whose names are none of ours.
 
     Args:
-        folder: Where to look; nothing is found where it is missing.
-        ours: What our files are called, by the folder they lie in, as seen from `folder`.
-        skipped: Folders that are not looked into.
+        folder: The folder; it may be missing.
+        ours: The pattern of our file names for each folder, by its path relative to `folder`.
+        skipped: Folders that are not searched.
     """
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
-        within = here.relative_to(folder).as_posix()
-        pattern = ours.get("" if within == "." else within)
-        links = [one for one in folders if (here / one).is_symlink()]
-        folders[:] = [one for one in folders if here / one not in skipped]
+    for path, folders, names in os.walk(folder):
+        here = Path(path)
+        relative = here.relative_to(folder).as_posix()
+        pattern = ours.get("" if relative == "." else relative)
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [name for name in folders if here / name not in skipped]
         for name in sorted([*names, *links]):
             if pattern is None or not pattern.fullmatch(name):
                 yield here / name

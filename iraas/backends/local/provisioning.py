@@ -1,7 +1,7 @@
-"""A local deployment's resources: one folder with queues, stores, the fleet and the lease in it.
+"""A local deployment's resources: one folder with the queues, stores, fleet and lease.
 
-Whatever else somebody has put into these folders stays: only files that the adapters could have
-made are removed, and folders only once they are empty. Links are removed, never followed.
+Unmanaged files in these folders stay: a teardown removes only files that the adapters could have
+made, and empty folders. Links are removed, never followed.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iraas.backends.local.controller_lease import FileLease
 from iraas.backends.local.directory_store import DRAFTS, DirectoryStore
-from iraas.backends.local.durable_files import foreign_files, make_folder, os_errors_translated
+from iraas.backends.local.durable_files import make_folder, os_errors_translated, unmanaged_files
 from iraas.backends.local.response_queues import SqliteResponseQueues
 from iraas.backends.local.sqlite_queue import SqliteQueue
 from iraas.backends.local.subprocess_fleet import SubprocessFleet
@@ -21,9 +21,9 @@ from iraas.core.keys import SHARD_SIZE
 from iraas.core.ports import Resource
 from iraas.errors import BackendError, BackendUnavailableError
 
-_LEAVE_S = 10.0
+_TEARDOWN_TIMEOUT_S = 10.0
 _PAUSE_S = 0.02
-_NAMED = 3
+_MAX_NAMES = 3
 _DRAFT = re.compile(r"[0-9a-f]{20}")
 _OURS = {
     "queues": re.compile(r"(requests|dead-letters)\.db(-wal|-shm)?"),
@@ -34,17 +34,17 @@ _OURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LocalStack:
-    """The `Stack` port on a folder.
+class LocalProvisioning:
+    """The `Provisioning` port on a folder.
 
     Attributes:
         folder: The deployment's folder.
-        queues: The request queue and the dead-letter queue, by what people call them.
+        queues: The request queue and the dead-letter queue, by their names for people.
         responses: The response queues, in ``queues/responses``.
-        stores: The stores, by what people call them.
+        stores: The stores, by their names for people.
         fleet: The fleet, in ``fleet``.
-        lease: The controller's lease; somebody who holds it delays a teardown.
-        close: Lets go of all files.
+        lease: The controller's lease; a teardown waits for it.
+        close: Closes all files.
     """
 
     folder: Path
@@ -56,10 +56,12 @@ class LocalStack:
     close: Callable[[], None]
 
     def plan(self) -> list[Resource]:
-        """What the deployment is made of, there or not, with counts and sizes."""
-        there = self.folder.is_dir()
+        """The resources of the deployment, existing or not, with counts and sizes."""
+        exists = self.folder.is_dir()
         return [
-            Resource("folder", str(self.folder), there, detail=self._foreign(), is_data=True),
+            Resource(
+                "folder", str(self.folder), exists, detail=self._unmanaged_note(), is_data=True
+            ),
             *(_queue_resource(name, queue) for name, queue in self.queues.items()),
             *(
                 Resource("response queue", name, exists=True)
@@ -82,10 +84,13 @@ class LocalStack:
             queue.make()
 
     def teardown(self, *, keep_data: bool = False) -> None:
-        """End the workers, then remove what the deployment is made of. Idempotent.
+        """End the workers, then remove the resources of the deployment. Idempotent.
+
+        Args:
+            keep_data: Whether to keep the stores.
 
         Raises:
-            BackendUnavailableError: A controller is at work, or a worker does not go away.
+            BackendUnavailableError: A controller is running, or a worker does not exit.
             BackendError: The deployment's folder is a link, so perhaps not ours.
         """
         self._check_folder()
@@ -102,28 +107,28 @@ class LocalStack:
         with os_errors_translated(self.folder):
             _remove_files(self.folder, _OURS[""])
 
-    def _foreign(self) -> str:
-        """What people should know of files that a teardown leaves: empty if there are none."""
+    def _unmanaged_note(self) -> str:
+        """A note about the files that a teardown keeps; empty if there are none."""
         skipped = [store.root for store in self.stores.values() if next(store.list(), None)]
         if any(self.responses.requesters()):
             skipped.append(self.folder / "queues" / "responses")
         ours = _OURS | {f"{store.root.name}/{DRAFTS}": _DRAFT for store in self.stores.values()}
-        foreign = list(islice(foreign_files(self.folder, ours, skipped), _NAMED + 1))
-        if not foreign:
+        unmanaged = list(islice(unmanaged_files(self.folder, ours, skipped), _MAX_NAMES + 1))
+        if not unmanaged:
             return ""
-        names = ", ".join(str(one.relative_to(self.folder)) for one in foreign[:_NAMED])
-        more = ", …" if len(foreign) > _NAMED else ""
-        return f"iraas did not make, so leaves for you to remove: {names}{more}"
+        names = ", ".join(str(path.relative_to(self.folder)) for path in unmanaged[:_MAX_NAMES])
+        more = ", …" if len(unmanaged) > _MAX_NAMES else ""
+        return f"unmanaged files, which a teardown leaves for you to remove: {names}{more}"
 
     def _check_folder(self) -> None:
         if self.folder.is_symlink():
             raise BackendError(
                 f"{self.folder} is a link, which a deployment's folder must not be",
-                remedy="Choose another place with --home, or remove the link.",
+                remedy="Choose another folder with --home, or remove the link.",
             )
 
     def _take_lease(self) -> None:
-        deadline = time.monotonic() + _LEAVE_S
+        deadline = time.monotonic() + _TEARDOWN_TIMEOUT_S
         while not self.lease.hold():
             if time.monotonic() > deadline:
                 raise BackendUnavailableError(
@@ -133,13 +138,13 @@ class LocalStack:
             time.sleep(_PAUSE_S)
 
     def _end_workers(self) -> None:
-        deadline = time.monotonic() + _LEAVE_S
+        deadline = time.monotonic() + _TEARDOWN_TIMEOUT_S
         while instances := self.fleet.instances():
             self.fleet.terminate([instance.instance_id for instance in instances])
             if time.monotonic() > deadline and self.fleet.instances():
                 raise BackendUnavailableError(
-                    f"{len(instances)} workers do not go away",
-                    remedy="End these processes by hand, then try again.",
+                    f"{len(instances)} workers do not exit",
+                    remedy="Kill these processes, then try again.",
                 )
 
     def _remove(self, *, keep_data: bool) -> None:
@@ -168,7 +173,7 @@ def _size_bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        return 0  # the last one to close a queue removes the files beside it
+        return 0  # SQLite removes the files beside a database at its last close
 
 
 def _store_resource(name: str, store: DirectoryStore) -> Resource:
@@ -198,7 +203,7 @@ def _remove_store(store: DirectoryStore) -> None:
 
 
 def _remove_files(folder: Path, ours: re.Pattern[str]) -> None:
-    """Remove a folder's files of certain names, then the folder if it is empty."""
+    """Remove the files of a folder whose names match, then the folder if it is empty."""
     if folder.is_symlink():
         return
     for path in _entries(folder):
@@ -208,7 +213,7 @@ def _remove_files(folder: Path, ours: re.Pattern[str]) -> None:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove a folder, and those in it, as far as they hold nothing."""
+    """Remove a folder and its subfolders, as far as they are empty."""
     if folder.is_symlink() or not folder.is_dir():
         return
     for path in _entries(folder):
@@ -216,7 +221,7 @@ def _remove_folder(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        return  # something is in it that is not ours
+        return  # it contains unmanaged files
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The groups of a SQLite queue: their fair shares (`iraas.core.fair_shares`) and their counts.
+"""The groups of a SQLite queue: their fair shares (`iraas.core.fair_shares`) and counts.
 
 All functions are called inside a write transaction.
 """
@@ -31,7 +31,15 @@ WHERE id = ? RETURNING visible + leased + delayed
 
 
 def turns(connection: sqlite3.Connection, count: int) -> list[int]:
-    """The groups whose turns are the next so many, as far as there are visible messages."""
+    """The groups of the next messages to receive.
+
+    Args:
+        connection: The connection.
+        count: The most messages.
+
+    Returns:
+        The group id of each message, in order; fewer than `count` if fewer are visible.
+    """
     waiting = connection.execute(_WAITING, (count,)).fetchall()
     found: list[int] = []
     while waiting and len(found) < count:
@@ -46,7 +54,17 @@ def turns(connection: sqlite3.Connection, count: int) -> list[int]:
 
 
 def enter(connection: sqlite3.Connection, name: str, visible: int, delayed: int) -> int:
-    """Count more messages of a group that are about to come; give back its id."""
+    """Count messages of a group that are about to be inserted.
+
+    Args:
+        connection: The connection.
+        name: The group's name; the group is made if it is missing.
+        visible: The number of visible messages.
+        delayed: The number of delayed messages.
+
+    Returns:
+        The group's id.
+    """
     row = connection.execute("SELECT id FROM groups WHERE name = ?", (name,)).fetchone()
     if row is None:
         least_s = _least(connection)
@@ -61,14 +79,14 @@ def enter(connection: sqlite3.Connection, name: str, visible: int, delayed: int)
 
 
 def wake(connection: sqlite3.Connection, groups: Iterable[int]) -> None:
-    """Let groups whose messages are about to be visible save up no credit by having paused."""
+    """Raise the virtual time of groups that become active: a pause must not earn credit."""
     least_s = _least(connection)
     if least_s is not None:
         connection.executemany(_CATCH_UP, [(least_s, group) for group in groups])
 
 
 def lease(connection: sqlite3.Connection, counts: Iterable[tuple[int, int]]) -> None:
-    """Count visible messages as leased: so many of each group."""
+    """Count visible messages as leased; `counts` pairs each group with its number."""
     connection.executemany(
         "UPDATE groups SET visible = visible - ?, leased = leased + ? WHERE id = ?",
         [(count, count, group) for group, count in counts],
@@ -76,62 +94,62 @@ def lease(connection: sqlite3.Connection, counts: Iterable[tuple[int, int]]) -> 
 
 
 class Settlement:
-    """What changes with messages of any groups that are given back in one call."""
+    """The changes of groups from one call that ends leases or delays. Not thread-safe."""
 
     def __init__(self, now: float, together: int) -> None:
-        """Begin with nothing.
+        """Start without changes.
 
         Args:
-            now: The time.
-            together: How many messages are given back.
+            now: The time, in seconds since the epoch.
+            together: The number of messages in the call.
         """
         self._now = now
         self._together = together
         self._changes: dict[int, _Change] = {}
 
     def end_lease(
-        self, group: int, received: float | None, told_s: float | None = None, shown: int = 0
+        self, group: int, received: float | None, reported_s: float | None = None, shown: int = 0
     ) -> None:
-        """A lease ends: its group is charged, and the message is deleted, or shown again.
+        """End a lease: charge its group, and count the message as deleted or visible again.
 
         Args:
             group: The message's group.
-            received: When the lease began; None if that is not known.
-            told_s: How long it took, if that is told.
-            shown: 1 if the message is visible again.
+            received: When the lease began, in seconds since the epoch; None if unknown.
+            reported_s: The seconds of work that the receiver reported; None if it did not.
+            shown: 1 if the message is visible again, 0 if it is deleted.
         """
         change = self._changes.get(group) or self._of(group)
         if received is not None:
-            change.costs.add(cost_s(self._now - received, told_s, self._together))
+            change.costs.add(cost_s(self._now - received, reported_s, self._together))
         change.leased -= 1
         change.visible += shown
 
     def hide(self, group: int) -> None:
-        """A visible message of a group is deleted."""
+        """Count a visible message of a group as deleted."""
         self._of(group).visible -= 1
 
     def end_delay(self, group: int) -> None:
-        """A delayed message of a group is visible."""
+        """Count a delayed message of a group as visible."""
         change = self._of(group)
         change.delayed -= 1
         change.visible += 1
 
     def write(self, connection: sqlite3.Connection) -> bool:
-        """Write it down; tell whether a group has no message left."""
+        """Write the changes to the database; whether a group has no message left."""
         left = [
             connection.execute(
                 _SETTLE,
                 (
-                    one.costs.sum_s,
-                    one.costs.weight,
-                    one.costs.mean_s,
-                    one.visible,
-                    one.leased,
-                    one.delayed,
+                    change.costs.sum_s,
+                    change.costs.weight,
+                    change.costs.mean_s,
+                    change.visible,
+                    change.leased,
+                    change.delayed,
                     group,
                 ),
             ).fetchone()[0]
-            for group, one in self._changes.items()
+            for group, change in self._changes.items()
         ]
         return 0 in left
 
@@ -143,7 +161,7 @@ class Settlement:
 
 
 class _Change:
-    """What changes of a group: its costs, and its counts."""
+    """The changes of one group: its costs and its counts."""
 
     __slots__ = ("costs", "delayed", "leased", "visible")
 
@@ -152,17 +170,17 @@ class _Change:
         self.visible = self.leased = self.delayed = 0
 
 
-def forget_if_drained(connection: sqlite3.Connection) -> bool:
-    """Forget all groups if the queue has no message; tell whether it has none."""
-    some = "SELECT 1 FROM groups WHERE visible > 0 OR leased > 0 OR delayed > 0 LIMIT 1"
-    if connection.execute(some).fetchone() is not None:
+def delete_groups_if_empty(connection: sqlite3.Connection) -> bool:
+    """Delete all groups if the queue has no message; whether it has none."""
+    any_message = "SELECT 1 FROM groups WHERE visible > 0 OR leased > 0 OR delayed > 0 LIMIT 1"
+    if connection.execute(any_message).fetchone() is not None:
         return False
     connection.execute("DELETE FROM groups")
     return True
 
 
 def _least(connection: sqlite3.Connection) -> float | None:
-    """The least virtual time of the groups that wait, or else of those that have messages."""
+    """The least virtual time of the groups with visible messages, or else with any messages."""
     row = connection.execute(_WAITING, (1,)).fetchone()
     if row is None:
         row = connection.execute(_IN_FLIGHT).fetchone()

@@ -1,6 +1,7 @@
-"""The messages of a SQLite queue: receiving them, and what ends a lease.
+"""The messages of a SQLite queue: receiving them and ending their leases.
 
-All functions are called inside a write transaction.
+All functions are called inside a write transaction. `now` is in seconds since the epoch, lease
+times are in seconds, and `handles` are parsed receipts, of which stale ones are ignored.
 """
 
 import sqlite3
@@ -10,13 +11,13 @@ from typing import NamedTuple
 
 from iraas.backends.local.queue_groups import (
     Settlement,
-    forget_if_drained,
+    delete_groups_if_empty,
     lease,
     turns,
     wake,
 )
 
-_ENDED_AT_ONCE = 200
+_END_BATCH = 200
 _OLDEST = """
 SELECT messages.id, receive_count, body, note, group_id
 FROM messages CROSS JOIN contents ON contents.id = messages.id
@@ -35,13 +36,21 @@ _DELETE = (
 )
 
 Handle = tuple[int, int]
-"""A receipt taken apart: the message's id, and the number of its receive."""
+"""A parsed receipt: the message's id, and the number of its receive."""
 _Leased = tuple[int, int, float | None]
-"""A message under lease: its id, its group, and when the lease began if that is known."""
+"""A leased message: its id, its group, and when the lease began, if known."""
 
 
 class Candidate(NamedTuple):
-    """A message that may be received."""
+    """A visible message.
+
+    Attributes:
+        id: Its id.
+        receive_count: How often it was received.
+        body: Its body.
+        note: Its note.
+        group_id: The id of its group.
+    """
 
     id: int
     receive_count: int
@@ -51,7 +60,7 @@ class Candidate(NamedTuple):
 
 
 def candidates(connection: sqlite3.Connection, count: int) -> list[Candidate]:
-    """The visible messages that are next, at most so many, each group's in their order."""
+    """The next visible messages, at most `count`, each group's in the order of sending."""
     groups = turns(connection, count)
     found = {
         group: iter(connection.execute(_OLDEST, (group, number)).fetchall())
@@ -67,18 +76,26 @@ def lease_all(
     now: float,
     lease_s: float,
 ) -> None:
-    """Hide messages under one number."""
+    """Lease messages under one claim.
+
+    Args:
+        connection: The connection.
+        messages: The messages.
+        claim: The number of this receive, which goes into the receipts.
+        now: The time, in seconds since the epoch.
+        lease_s: Seconds until the lease ends.
+    """
     due = now + lease_s
-    connection.executemany(_LEASE, [(due, claim, now, one.id) for one in messages])
-    lease(connection, _counts([one.group_id for one in messages]))
+    connection.executemany(_LEASE, [(due, claim, now, message.id) for message in messages])
+    lease(connection, _counts([message.group_id for message in messages]))
 
 
 def end_due(connection: sqlite3.Connection, now: float) -> None:
-    """Make messages visible whose lease or delay is over, a bounded number at a time.
+    """Make messages visible whose lease or delay has ended, a bounded number per call.
 
-    Messages that were received together and end together are given back together.
+    Messages that were received together and end together are released together.
     """
-    due = connection.execute(_DUE, (now, _ENDED_AT_ONCE)).fetchall()
+    due = connection.execute(_DUE, (now, _END_BATCH)).fetchall()
     if not due:
         return
     delayed = [(row[0], row[3]) for row in due if row[1] == 0]
@@ -99,7 +116,7 @@ def end_due(connection: sqlite3.Connection, now: float) -> None:
 def hide_again(
     connection: sqlite3.Connection, handles: Sequence[Handle], now: float, lease_s: float
 ) -> None:
-    """Lease anew what is visible and was not received by anybody else since."""
+    """Lease messages again that are visible and were not received by another receiver since."""
     hide = (
         "UPDATE messages SET due = ?, received = ? WHERE id = ? AND claim = ? AND due IS NULL "
         "RETURNING group_id"
@@ -110,7 +127,7 @@ def hide_again(
 
 
 def release(connection: sqlite3.Connection, handles: Iterable[Handle], now: float) -> None:
-    """Make messages visible by receipt."""
+    """Make leased messages visible again."""
     query = (
         "SELECT id, group_id, received FROM messages WHERE id = ? AND claim = ? AND due IS NOT NULL"
     )
@@ -119,7 +136,7 @@ def release(connection: sqlite3.Connection, handles: Iterable[Handle], now: floa
 
 
 def show(connection: sqlite3.Connection, messages: Collection[_Leased], now: float) -> None:
-    """Make leased messages visible, all given back together."""
+    """Make leased messages visible again, all released together."""
     settlement = Settlement(now, len(messages))
     wake(connection, {group for _, group, _ in messages})
     for _, group, received in messages:
@@ -131,44 +148,47 @@ def show(connection: sqlite3.Connection, messages: Collection[_Leased], now: flo
 def delete(
     connection: sqlite3.Connection, handles: Sequence[tuple[Handle, float | None]], now: float
 ) -> bool:
-    """Delete messages by receipt; tell whether that emptied the queue.
+    """Delete messages by receipt; stale receipts are ignored.
 
     Args:
         connection: The connection.
-        handles: The receipts, each with how long the message took if that is told.
-        now: The time.
+        handles: The receipts, each with the seconds of work that the receiver reported, if any.
+        now: The time, in seconds since the epoch.
+
+    Returns:
+        Whether the queue is empty.
     """
     settlement = Settlement(now, len(handles))
-    gone = []
-    for handle, told_s in handles:
+    deleted = []
+    for handle, reported_s in handles:
         for is_visible, group, received in connection.execute(_DELETE, handle).fetchall():
-            gone.append(handle[:1])
+            deleted.append(handle[:1])
             if is_visible:
                 settlement.hide(group)
             else:
-                settlement.end_lease(group, received, told_s)
-    connection.executemany("DELETE FROM contents WHERE id = ?", gone)
-    return settlement.write(connection) and forget_if_drained(connection)
+                settlement.end_lease(group, received, reported_s)
+    connection.executemany("DELETE FROM contents WHERE id = ?", deleted)
+    return settlement.write(connection) and delete_groups_if_empty(connection)
 
 
 def drop(connection: sqlite3.Connection, messages: Sequence[Candidate], now: float) -> None:
     """Delete visible messages."""
     for delete in ("DELETE FROM messages WHERE id = ?", "DELETE FROM contents WHERE id = ?"):
-        connection.executemany(delete, [(one.id,) for one in messages])
+        connection.executemany(delete, [(message.id,) for message in messages])
     settlement = Settlement(now, len(messages))
-    for one in messages:
-        settlement.hide(one.group_id)
+    for message in messages:
+        settlement.hide(message.group_id)
     settlement.write(connection)
 
 
 def group_names(connection: sqlite3.Connection, messages: Sequence[Candidate]) -> list[str]:
     """The names of the messages' groups."""
     query = "SELECT name FROM groups WHERE id = ?"
-    return [connection.execute(query, (one.group_id,)).fetchone()[0] for one in messages]
+    return [connection.execute(query, (message.group_id,)).fetchone()[0] for message in messages]
 
 
 def _counts(groups: Sequence[int]) -> list[tuple[int, int]]:
-    """How often each group is among these."""
+    """Each group with the number of its occurrences."""
     first = groups[0] if groups else 0
     if groups.count(first) == len(groups):
         return [(first, len(groups))]

@@ -1,11 +1,11 @@
-"""The tables of a queue's SQLite file, and how those of an older file become them.
+"""The tables of a queue's SQLite file, and the migrations from older files.
 
-Bodies lie in a table of their own: changing a lease rewrites a row, and rows are small this way.
-The counts of messages are those of their groups, so that a receive or a delete changes one row for
-both. They have no index by their virtual times: it would be rewritten with each receive and delete,
-which costs more than to look at all groups as long as they are fewer than some hundred.
+Bodies are in a table of their own: a change of a lease rewrites the row, which is small this way.
+The message counts are columns of the groups, so that a receive or a delete changes one row for
+both. The virtual times have no index: each receive and delete would rewrite it, which costs more
+than scanning all groups as long as there are fewer than some hundred.
 
-No statement has a semicolon inside.
+No statement contains a semicolon.
 """
 
 from iraas.core.fair_shares import FIRST_COST_S
@@ -54,4 +54,4 @@ DROP TABLE contents_1
 """  # noqa: S608 - a number of ours  # nosec B608
 
 MIGRATIONS = (_FROM_1,)
-"""What makes a file's tables of each version those of the next. Version 1 shared by count."""
+"""Statements that upgrade the tables of each version to the next. Version 1 shared by count."""

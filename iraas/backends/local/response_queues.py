@@ -1,4 +1,4 @@
-"""The response queues: a folder each, which comes and goes as a whole, with a queue in it."""
+"""The response queues: one folder each, with a queue in it, which is removed as a whole."""
 
 import os
 import secrets
@@ -12,15 +12,15 @@ from iraas.backends.local.sqlite_queue import MAX_BODY_BYTES, SqliteQueue
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import ReceivedMessage
 
-_LIFE_SIGN_EVERY_S = 10.0
-_GONE = ".gone-"
+_HEARTBEAT_INTERVAL_S = 10.0
+_REMOVED_PREFIX = ".gone-"
 
 
 class ResponseQueue(SqliteQueue):
-    """A response queue as its requester uses it: whoever receives shows life."""
+    """A response queue as its requester uses it: receiving records that it is alive."""
 
     def __init__(self, folder: Path, *, max_body_bytes: int, clock: Callable[[], float]) -> None:
-        """Name the queue. Its file is never made here: `ResponseQueues.create` does that."""
+        """Name the queue; its file is never made here, but by `SqliteResponseQueues.create`."""
         super().__init__(
             _file(folder),
             create=False,
@@ -28,18 +28,17 @@ class ResponseQueue(SqliteQueue):
             max_body_bytes=max_body_bytes,
             clock=clock,
         )
-        self._life_sign = _life_sign(folder)
-        self._time = clock
-        self._shown_at = -_LIFE_SIGN_EVERY_S
+        self._heartbeat_file = _heartbeat_file(folder)
+        self._touched_at = -_HEARTBEAT_INTERVAL_S
 
     def receive(
         self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
     ) -> list[ReceivedMessage]:
-        """Receive, and show life at most every 10 seconds. See `iraas.core.ports.Queue.receive`."""
-        now = self._time()
-        if abs(now - self._shown_at) >= _LIFE_SIGN_EVERY_S:
-            self._shown_at = now
-            _show_life(self._life_sign, now)
+        """Receive, and record it at most every 10 seconds. See `iraas.core.ports.Queue.receive`."""
+        now = self._clock()
+        if abs(now - self._touched_at) >= _HEARTBEAT_INTERVAL_S:
+            self._touched_at = now
+            _touch(self._heartbeat_file, now)
         return super().receive(max_messages, lease_s=lease_s, wait_s=wait_s)
 
 
@@ -56,28 +55,28 @@ class SqliteResponseQueues:
         """Name the folder; nothing is touched yet.
 
         Args:
-            root: The folder that holds a folder per requester.
+            root: The folder with one folder per requester.
             max_body_bytes: The longest body of a reply, in bytes of UTF-8.
-            clock: Tells the time in seconds since the epoch; the same for all who share the folder.
+            clock: Returns seconds since the epoch; the same for all users of the folder.
         """
         self._root = root
         self._max_body_bytes = max_body_bytes
         self._clock = clock
 
     def create(self, requester_id: str) -> ResponseQueue:
-        """Make a requester's queue, or find it. See `iraas.core.ports.ResponseQueues.create`."""
+        """Make a requester's queue if missing. See `iraas.core.ports.ResponseQueues.create`."""
         folder = self._folder(requester_id)
         with os_errors_translated(folder):
             make_folder(folder)
-            _life_sign(folder).touch(mode=0o600)
-        _show_life(_life_sign(folder), self._clock())
+            _heartbeat_file(folder).touch(mode=0o600)
+        _touch(_heartbeat_file(folder), self._clock())
         maker = SqliteQueue(_file(folder), durable=False)
         maker.make()
         maker.close()
         return ResponseQueue(folder, max_body_bytes=self._max_body_bytes, clock=self._clock)
 
     def find(self, requester_id: str) -> SqliteQueue:
-        """The queue of a requester, made by nobody but it."""
+        """The queue of a requester; its methods raise QueueNotFoundError if there is none."""
         return SqliteQueue(
             _file(self._folder(requester_id)),
             create=False,
@@ -93,26 +92,31 @@ class SqliteResponseQueues:
             self._remove(folder)
 
     def sweep(self, ttl_s: float) -> list[str]:
-        """Remove queues nobody received from for so long. Gives back whose they were."""
+        """Remove the queues that were not received from for `ttl_s` seconds.
+
+        Returns:
+            Their requesters' ids.
+        """
         swept = []
         with os_errors_translated(self._root):
             for folder in sorted(self._root.glob("*")) if self._root.is_dir() else ():
-                if folder.name.startswith(_GONE):
+                if folder.name.startswith(_REMOVED_PREFIX):
                     shutil.rmtree(folder, ignore_errors=True)
-                elif is_plain_name(folder.name) and self._clock() - _shown(folder) >= ttl_s:
+                elif is_plain_name(folder.name) and self._clock() - _last_receive(folder) >= ttl_s:
                     self._remove(folder)
                     swept.append(folder.name)
         return swept
 
     def requesters(self) -> list[str]:
-        """Whose queues there are, sorted."""
+        """The ids of the requesters that have a queue, sorted."""
         with os_errors_translated(self._root):
             folders = self._root.glob("*")
-            return sorted(one.name for one in folders if is_plain_name(one.name) and one.is_dir())
+            names = (path.name for path in folders if path.is_dir())
+            return sorted(name for name in names if is_plain_name(name))
 
     def _remove(self, folder: Path) -> None:
-        """Take a queue out of sight in one step, then remove it."""
-        gone = self._root / f"{_GONE}{secrets.token_hex(8)}"
+        """Rename a queue's folder, which is atomic, then remove it."""
+        gone = self._root / f"{_REMOVED_PREFIX}{secrets.token_hex(8)}"
         try:
             folder.rename(gone)
         except FileNotFoundError:
@@ -129,20 +133,20 @@ def _file(folder: Path) -> Path:
     return folder / "replies.db"
 
 
-def _life_sign(folder: Path) -> Path:
+def _heartbeat_file(folder: Path) -> Path:
     return folder / "life-sign"
 
 
-def _show_life(path: Path, now: float) -> None:
+def _touch(path: Path, now: float) -> None:
     try:
         os.utime(path, (now, now))
     except FileNotFoundError:
         return  # the queue was removed, which the next call on it reports
 
 
-def _shown(folder: Path) -> float:
-    """When a requester last showed life; its folder's age counts until it first did."""
+def _last_receive(folder: Path) -> float:
+    """The time of a requester's last receive, or of its folder if there was none."""
     try:
-        return _life_sign(folder).stat().st_mtime
+        return _heartbeat_file(folder).stat().st_mtime
     except FileNotFoundError:
         return folder.stat().st_mtime

@@ -1,8 +1,8 @@
-"""One SQLite database file: opened when first used, reopened when it was replaced, fork-safe.
+"""A SQLite database file: opened at its first use, reopened when it was replaced, fork-safe.
 
-SQLite keeps its locks per process and its book of them in memory. A connection that is carried
-across a fork can therefore corrupt the file, even one that the child opens anew while the parent's
-is open (https://www.sqlite.org/howtocorrupt.html, section 2.6). So every connection is closed just
+SQLite's locks belong to the process and are tracked in its memory. A connection that is carried
+across a fork can therefore corrupt the file, even one that the child opens while the parent's is
+open (https://www.sqlite.org/howtocorrupt.html, section 2.6). So every connection is closed just
 before a fork, and each side opens its own when it needs one.
 """
 
@@ -27,20 +27,20 @@ from iraas.errors import (
 )
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a call waits for other writers before it gives up with BackendUnavailableError."""
+"""Seconds that a call waits for other writers before it raises BackendUnavailableError."""
 _RETRY_PAUSE_S = 0.02
 _WAL_LIMIT_BYTES = 16 * 2**20
 
-_TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 Sync = Literal["FULL", "NORMAL"]
 
 
 class SqliteDatabase:
-    """A database file and this process's one connection to it.
+    """A database file and this process's single connection to it.
 
-    Methods may be called from several threads: a lock gives the connection to one at a time, which
-    costs nothing, as SQLite takes one writer at a time.
+    Thread-safe: a lock gives the connection to one thread at a time, which costs nothing, as SQLite
+    allows one writer at a time. Processes and forks may each open the same file.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class SqliteDatabase:
         Args:
             path: The database file.
             schema: Statements that make the tables; run once, in one transaction. No statement
-                has a semicolon inside.
-            migrations: Statements that make tables of version 1 those of version 2, and so on.
-            create: Whether to make the file and its folder when missing. If False, using a file
-                that is not there raises QueueNotFoundError.
+                contains a semicolon.
+            migrations: Statements that upgrade version 1 of the tables to version 2, and so on.
+            create: Whether to make a missing file and its folder. If False, using a missing file
+                raises QueueNotFoundError.
         """
         self.path = path
         self._schema = schema
@@ -66,14 +66,14 @@ class SqliteDatabase:
         self._sync: Sync = "FULL"
         self.serial = next(_serials)
         with _fork_lock:
-            _every_file.add(self)
+            _databases.add(self)
 
     def __del__(self) -> None:
         self._disconnect()
 
     @property
-    def is_to_be_made(self) -> bool:
-        """Whether the file is missing, and its first use will make it."""
+    def will_be_created(self) -> bool:
+        """Whether the file is missing and the next use will make it."""
         return self._create and _identity(self.path) is None
 
     def make(self) -> None:
@@ -83,17 +83,26 @@ class SqliteDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Have the connection for single read statements, each its own transaction."""
+        """Yield the connection for single read statements, each its own transaction.
+
+        Raises:
+            BackendError: The database failed, or a more specific error.
+        """
         with self._lock, self._errors_translated():
             yield self._connected()
 
     @contextmanager
     def writing(self, sync: Sync) -> Iterator[sqlite3.Connection]:
-        """Have the connection inside a write transaction, committed at the end of the block.
+        """Yield the connection in a write transaction, which is committed after the block.
+
+        An exception of the block rolls the transaction back.
 
         Args:
-            sync: ``FULL`` if what is written must survive a power cut when the block ends; with
-                ``NORMAL`` a power cut may undo the latest transactions, and corrupts nothing.
+            sync: With ``FULL`` the transaction survives a power cut once the block has ended; with
+                ``NORMAL`` a power cut may undo the latest transactions, but corrupts nothing.
+
+        Raises:
+            BackendError: The database failed, or a more specific error.
         """
         with self._lock, self._errors_translated():
             connection = self._connected()
@@ -109,10 +118,14 @@ class SqliteDatabase:
                     connection.execute("ROLLBACK")
                 raise
 
-    def shrink(self, over_bytes: int) -> None:
-        """Give the space of deleted rows back to the disk if the file is larger than that.
+    def vacuum(self, over_bytes: int) -> None:
+        """Return the space of deleted rows to the file system.
 
-        Best effort: gives up if anybody else is at work. Its cost is that of copying what is left.
+        Does nothing if another connection is using the file. Takes as long as copying the remaining
+        rows.
+
+        Args:
+            over_bytes: Nothing is done for a file of at most this size.
         """
         with self._lock, self._errors_translated():
             connection = self._connected()
@@ -124,21 +137,21 @@ class SqliteDatabase:
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.OperationalError as exc:
-                if not _is(exc, *_TAKEN):
+                if not _is(exc, *_BUSY_CODES):
                     raise
 
     def close(self) -> None:
-        """Let go of the connection; the next use opens another. Idempotent."""
+        """Close the connection; the next use opens another. Idempotent."""
         with self._lock:
             self._disconnect()
 
     def close_for_fork(self) -> None:
-        """Close, and keep everybody out until `fork_done`."""
+        """Close the connection, and block all threads until `fork_done`."""
         self._lock.acquire()
         self._disconnect()
 
     def fork_done(self) -> None:
-        """Let threads in again after `close_for_fork`, on both sides of the fork."""
+        """Unblock threads after `close_for_fork`, in the parent and in the child."""
         self._lock.release()
 
     def _disconnect(self) -> None:
@@ -150,15 +163,15 @@ class SqliteDatabase:
         if self._connection is not None:
             if self._identity == _identity(self.path):
                 return self._connection
-            self._disconnect()  # the file was removed or replaced under us
+            self._disconnect()  # the file was removed or replaced
         deadline = time.monotonic() + BUSY_TIMEOUT_S
         while True:
             try:
                 connection = self._open()
             except sqlite3.OperationalError as exc:
-                # Two processes that switch a new file to WAL at once get BUSY without waiting.
+                # Two processes that switch a new file to WAL together get BUSY without waiting.
                 removed = _is(exc, sqlite3.SQLITE_CANTOPEN) and _identity(self.path) is None
-                if not (removed or _is(exc, *_TAKEN)) or time.monotonic() > deadline:
+                if not (removed or _is(exc, *_BUSY_CODES)) or time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_PAUSE_S)
                 continue
@@ -201,11 +214,11 @@ class SqliteDatabase:
         if _version(connection) == newest:
             return
         connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection)  # another process may have been at it meanwhile
+        version = _version(connection)  # another process may have migrated it meanwhile
         if version > newest:
             raise BackendError(
-                f"queue {self.path} was made by a newer iraas",
-                remedy="Update iraas, or choose another place with --home.",
+                f"queue {self.path} was made by a newer version of iraas",
+                remedy="Update iraas, or choose another folder with --home.",
             )
         scripts = self._migrations[version - 1 :] if version else [self._schema]
         for statement in ";".join(scripts).split(";"):
@@ -224,9 +237,9 @@ class SqliteDatabase:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path; None if none does."""
+    """The device and inode of a file; None if it is missing."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - on every call's way; Path.stat costs twice as much
+        found = os.stat(path)  # noqa: PTH116 - runs with every call; Path.stat costs twice as much
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
@@ -238,32 +251,32 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _is(exc: sqlite3.Error, *codes: int) -> bool:
-    """Tell whether SQLite reported one of some primary result codes."""
+    """Whether an error has one of these primary result codes."""
     return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in codes
 
 
 def _translate(exc: sqlite3.Error, path: Path) -> IraasError:
-    said = f"queue {path}: {exc}"
-    if _is(exc, *_TAKEN):
-        return BackendUnavailableError(f"{said} (for {BUSY_TIMEOUT_S:g} s)", remedy="Try again.")
+    message = f"queue {path}: {exc}"
+    if _is(exc, *_BUSY_CODES):
+        return BackendUnavailableError(f"{message} (for {BUSY_TIMEOUT_S:g} s)", remedy="Try again.")
     if _is(exc, sqlite3.SQLITE_FULL):
         remedy = "Free some space on that disk, then try again."
-        return BackendUnavailableError(said, remedy=remedy)
+        return BackendUnavailableError(message, remedy=remedy)
     if _is(exc, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-        remedy = "Give yourself the right to write there, or choose another place with --home."
-        return PermissionDeniedError(said, remedy=remedy)
+        remedy = "Allow yourself to write there, or choose another folder with --home."
+        return PermissionDeniedError(message, remedy=remedy)
     if _is(exc, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         remedy = (
             "Move that file and those beside it with the same name away and send again with "
-            "iraas submit --resume: outcomes that are stored stay."
+            "iraas submit --resume: stored outcomes are kept."
         )
-        return BackendError(said, remedy=remedy)
+        return BackendError(message, remedy=remedy)
     if _is(exc, sqlite3.SQLITE_IOERR):
-        return BackendUnavailableError(said, remedy="Look after that disk, then try again.")
-    return BackendError(said)
+        return BackendUnavailableError(message, remedy="Check that disk, then try again.")
+    return BackendError(message)
 
 
-_every_file: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
+_databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
 _closed_for_fork: list[SqliteDatabase] = []
 _fork_lock = threading.Lock()
 _serials = itertools.count()
@@ -271,15 +284,15 @@ _serials = itertools.count()
 
 def _before_fork() -> None:
     _fork_lock.acquire()
-    # The later made come first: a queue is made after its dead-letter queue and locks it last.
-    _closed_for_fork.extend(sorted(_every_file, key=lambda file: -file.serial))
-    for file in _closed_for_fork:
-        file.close_for_fork()
+    # Newest first: a queue is made after its dead-letter queue, and locks that one second.
+    _closed_for_fork.extend(sorted(_databases, key=lambda database: -database.serial))
+    for database in _closed_for_fork:
+        database.close_for_fork()
 
 
 def _after_fork() -> None:
-    for file in _closed_for_fork:
-        file.fork_done()
+    for database in _closed_for_fork:
+        database.fork_done()
     _closed_for_fork.clear()
     _fork_lock.release()
 

@@ -1,7 +1,7 @@
 """A queue in one SQLite file, shared by any number of threads and processes of one machine.
 
-Groups share it fairly by the time that their messages take: see `iraas.core.fair_shares`. Their
-virtual times are in the file, and survive whoever uses it.
+Groups share it fairly by the time that their messages take: see `iraas.core.fair_shares`. The file
+holds their virtual times, so that they outlive the processes that use it.
 """
 
 import math
@@ -32,17 +32,17 @@ from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMes
 from iraas.errors import MessageTooLargeError
 
 MAX_BODY_BYTES = 52 * 2**10
-"""Room for a request or a reply with the longest name, and for little more: an image costs less CPU
-time in the input store, where it must go anyway, than in a message (ADR 0120)."""
+"""Fits a request or a reply with the longest name, and little more: an image costs less CPU time in
+the input store, where it must be stored anyway, than in a message (ADR 0120)."""
 MAX_NOTE_CHARACTERS = 1024
 MAX_DELAY_S = 900.0
 MAX_LEASE_S = 43_200.0
 MAX_WAIT_S = 20.0
-_FIRST_PAUSE_S = 0.005
-_LONGEST_PAUSE_S = 0.1
+_MIN_POLL_INTERVAL_S = 0.005
+_MAX_POLL_INTERVAL_S = 0.1
 _CLAIM_BITS = 59
 _RECEIPT = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-_SHRINK_OVER_BYTES = 8 * 2**20
+_VACUUM_OVER_BYTES = 8 * 2**20
 
 
 class SqliteQueue:
@@ -64,21 +64,25 @@ class SqliteQueue:
         max_body_bytes: int = MAX_BODY_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Name the queue; its file is opened, or made, when it is first used.
+        """Name the queue; its file is opened, or made, at its first use.
 
         Args:
             path: The database file.
-            create: Whether to make the file when missing; else QueueNotFoundError is raised.
-            max_receives: How often a message is handed out before it is a dead letter, at least 1.
-            dead_letters: Where it goes then; set both or none.
+            create: Whether to make a missing file; else the methods raise QueueNotFoundError.
+            max_receives: How often a message is delivered before it becomes a dead letter, at
+                least 1; None for no limit.
+            dead_letters: The queue of the dead letters; set both or none.
             durable: Whether an acknowledged send survives a power cut. A killed process loses
                 nothing either way.
             max_body_bytes: The longest body, in bytes of UTF-8.
-            clock: Tells the time in seconds since the epoch; the same for all who share the file.
+            clock: Returns seconds since the epoch; the same for all processes that share the file.
+
+        Raises:
+            ValueError: Only one of `max_receives` and `dead_letters` is set, or the former is 0.
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
-        self._file = SqliteDatabase(path, schema=SCHEMA, migrations=MIGRATIONS, create=create)
+        self._database = SqliteDatabase(path, schema=SCHEMA, migrations=MIGRATIONS, create=create)
         self._max_receives = max_receives
         self._dead_letters = dead_letters
         self._durable = durable
@@ -88,7 +92,7 @@ class SqliteQueue:
     @property
     def path(self) -> Path:
         """The database file."""
-        return self._file.path
+        return self._database.path
 
     @property
     def max_body_bytes(self) -> int:
@@ -102,7 +106,7 @@ class SqliteQueue:
 
     def make(self) -> None:
         """Make the file if it is missing. Idempotent."""
-        self._file.make()
+        self._database.make()
 
     def send(self, messages: Sequence[OutboundMessage]) -> None:
         """Send messages, all in one transaction. See `iraas.core.ports.Queue.send`."""
@@ -111,7 +115,7 @@ class SqliteQueue:
         if not messages:
             return
         now = self._clock()
-        with self._file.writing("FULL" if self._durable else "NORMAL") as connection:
+        with self._database.writing("FULL" if self._durable else "NORMAL") as connection:
             groups = _enter(connection, messages)
             contents = []
             for message in messages:
@@ -127,46 +131,46 @@ class SqliteQueue:
     ) -> list[ReceivedMessage]:
         """Receive messages under lease. See `iraas.core.ports.Queue.receive`.
 
-        While it waits it looks whether anything is visible, every 5 to 100 ms.
+        While waiting it polls for visible messages every 5 to 100 ms.
         """
         if not 1 <= max_messages <= MAX_BATCH:
             raise ValueError(f"max_messages is {max_messages}, not in 1..{MAX_BATCH}")
         _check_range("lease_s", lease_s, MAX_LEASE_S)
         _check_range("wait_s", wait_s, MAX_WAIT_S)
         deadline = time.monotonic() + wait_s
-        pause_s = _FIRST_PAUSE_S
+        pause_s = _MIN_POLL_INTERVAL_S
         received = self._claim(max_messages, lease_s)
         while not received:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return []
             time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.3, _LONGEST_PAUSE_S)
-            if self._something_is_visible():
+            pause_s = min(pause_s * 1.3, _MAX_POLL_INTERVAL_S)
+            if self._has_visible():
                 received = self._claim(max_messages, lease_s)
         return received
 
     def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
-        """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
-        told = [None] * len(receipts) if took_s is None else took_s
+        """Delete messages. See `iraas.core.ports.Queue.delete`."""
+        reported = [None] * len(receipts) if took_s is None else took_s
         handles = [
             (handle, seconds)
-            for receipt, seconds in zip(receipts, told, strict=True)
+            for receipt, seconds in zip(receipts, reported, strict=True)
             if (handle := _handle(receipt)) is not None
         ]
         if not handles:
             return
-        with self._file.writing("NORMAL") as connection:
+        with self._database.writing("NORMAL") as connection:
             drained = delete(connection, handles, self._clock())
         if drained:
-            self._file.shrink(_SHRINK_OVER_BYTES)
+            self._database.vacuum(_VACUUM_OVER_BYTES)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
-        """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
+        """Extend leases to `lease_s` seconds from now. See `iraas.core.ports.Queue.extend`."""
         _check_range("lease_s", lease_s, MAX_LEASE_S)
         now = self._clock()
         handles = _handles(receipts)
-        with self._file.writing("NORMAL") as connection:
+        with self._database.writing("NORMAL") as connection:
             hide_again(connection, handles, now, lease_s)
             connection.executemany(
                 "UPDATE messages SET due = ? WHERE id = ? AND claim = ?",
@@ -175,14 +179,14 @@ class SqliteQueue:
 
     def release(self, receipts: Sequence[str]) -> None:
         """End leases now. See `iraas.core.ports.Queue.release`."""
-        with self._file.writing("NORMAL") as connection:
+        with self._database.writing("NORMAL") as connection:
             release(connection, _handles(receipts), self._clock())
 
     def depth(self) -> QueueDepth:
-        """Count the messages, exactly; makes no file. See `iraas.core.ports.Queue.depth`."""
-        if self._file.is_to_be_made:
+        """Count the messages exactly; makes no file. See `iraas.core.ports.Queue.depth`."""
+        if self._database.will_be_created:
             return QueueDepth(0, 0, 0)
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             visible, leased, delayed, ended, ended_delays = connection.execute(
                 "SELECT total(visible), total(leased), total(delayed), ended, ended_delays "
                 "FROM (SELECT count(*) AS ended, total(receive_count = 0) AS ended_delays "
@@ -193,8 +197,8 @@ class SqliteQueue:
         return QueueDepth(int(visible + ended), int(leased), int(delayed))
 
     def close(self) -> None:
-        """Let go of the file; the next use opens it again. Idempotent."""
-        self._file.close()
+        """Close the file; the next use opens it again. Idempotent."""
+        self._database.close()
 
     def _check(self, message: OutboundMessage) -> None:
         _check_range("delay_s", message.delay_s, MAX_DELAY_S)
@@ -206,8 +210,8 @@ class SqliteQueue:
                 f"{self._max_body_bytes:,} bytes"
             )
 
-    def _something_is_visible(self) -> bool:
-        with self._file.reading() as connection:
+    def _has_visible(self) -> bool:
+        with self._database.reading() as connection:
             (found,) = connection.execute(
                 "SELECT EXISTS (SELECT 1 FROM messages WHERE due IS NULL) "
                 "OR EXISTS (SELECT 1 FROM messages WHERE due IS NOT NULL AND due <= ?)",
@@ -216,7 +220,7 @@ class SqliteQueue:
         return bool(found)
 
     def _claim(self, max_messages: int, lease_s: float) -> list[ReceivedMessage]:
-        with self._file.writing("NORMAL") as connection:
+        with self._database.writing("NORMAL") as connection:
             now = self._clock()
             end_due(connection, now)
             found = self._candidates(connection, max_messages, now)
@@ -225,30 +229,35 @@ class SqliteQueue:
             claim = secrets.randbits(_CLAIM_BITS)
             lease_all(connection, found, claim, now, lease_s)
         return [
-            ReceivedMessage(one.body, f"{one.id}-{claim}", one.receive_count + 1, one.note)
-            for one in found
+            ReceivedMessage(
+                message.body, f"{message.id}-{claim}", message.receive_count + 1, message.note
+            )
+            for message in found
         ]
 
     def _candidates(
         self, connection: sqlite3.Connection, count: int, now: float
     ) -> list[Candidate]:
-        """The messages that are next; those handed out too often are moved away first."""
+        """The next messages; those delivered too often go to the dead letters first."""
         while True:
             found = candidates(connection, count)
-            worn = [one for one in found if one.receive_count >= (self._max_receives or math.inf)]
-            if not worn or self._dead_letters is None:
+            max_receives = self._max_receives or math.inf
+            exhausted = [message for message in found if message.receive_count >= max_receives]
+            if not exhausted or self._dead_letters is None:
                 return found
             self._dead_letters.send(
                 [
-                    OutboundMessage(one.body, name, 0.0, one.note)
-                    for one, name in zip(worn, group_names(connection, worn), strict=True)
+                    OutboundMessage(message.body, name, 0.0, message.note)
+                    for message, name in zip(
+                        exhausted, group_names(connection, exhausted), strict=True
+                    )
                 ]
             )
-            drop(connection, worn, now)
+            drop(connection, exhausted, now)
 
 
 def _enter(connection: sqlite3.Connection, messages: Sequence[OutboundMessage]) -> dict[str, int]:
-    """Count the messages that are about to come, by their groups; the groups' ids by name."""
+    """Count the messages to be inserted in their groups; the groups' ids by name."""
     visible = Counter(message.group for message in messages if not message.delay_s)
     delayed = Counter(message.group for message in messages if message.delay_s)
     return {
@@ -256,13 +265,13 @@ def _enter(connection: sqlite3.Connection, messages: Sequence[OutboundMessage]) 
     }
 
 
-def _check_range(name: str, value: float, most: float) -> None:
-    if not 0 <= value <= most:
-        raise ValueError(f"{name} is {value}, not in 0..{most:g}")
+def _check_range(name: str, value: float, maximum: float) -> None:
+    if not 0 <= value <= maximum:
+        raise ValueError(f"{name} is {value}, not in 0..{maximum:g}")
 
 
 def _handle(receipt: str) -> Handle | None:
-    """Take a receipt apart; what is no receipt of ours is as stale as one can be."""
+    """Parse a receipt; None for a text that is not a receipt, which counts as stale."""
     match = _RECEIPT.fullmatch(receipt)
     return None if match is None else (int(match[1]), int(match[2]))
 

@@ -1,11 +1,10 @@
-"""A fleet of worker processes on this machine, one a slot.
+"""A fleet of worker processes on this machine, one per slot.
 
-A slot is a lock file. The launcher takes the lock and passes the open descriptor on to the worker,
-and the system frees the lock when the last process that holds a copy is gone, however it died: no
-book is kept that could be wrong. A file beside the lock, written before the process is started,
-names the instance; it means nothing while the lock is free. Every process of an instance is found
-by a mark in its environment, which is there from its first moment and is no pid that the system
-could have given to somebody else.
+A slot is a lock file. The launcher takes the lock and passes the open descriptor to the worker; the
+system releases the lock when the last process with a copy has ended, for whatever reason, so that
+no state can become stale. A file beside the lock, written before the worker is started, names the
+instance; it is ignored while the lock is free. The processes of an instance are found by a variable
+in their environment, which is set from the start and, unlike a pid, is never reused.
 """
 
 import json
@@ -25,14 +24,14 @@ from iraas.backends.local.durable_files import (
     write_atomic,
 )
 from iraas.backends.local.instance_processes import end_processes
-from iraas.backends.local.worker_log import LOG_VARIABLE, older_part, shorten
+from iraas.backends.local.worker_log import LOG_ENV_VAR, rotate, rotated_path
 from iraas.core.ids import ALPHABET, is_plain_name
 from iraas.core.ports import Instance, InstanceState, Launch
-from iraas.sandbox.environment import INSTANCE_MARK
+from iraas.sandbox.environment import INSTANCE_ENV_VAR
 
 SLOT_DESCRIPTOR = "IRAAS_SLOT_FD"
-"""Names, in a worker's environment, the descriptor that holds its slot. A worker that passes it on
-to its own processes keeps the slot taken until they are gone too."""
+"""Holds the number of the slot's descriptor, in a worker's environment. A worker that passes the
+descriptor to its child processes keeps the slot taken until they have exited too."""
 _KEPT_LOGS = 50
 _KEPT_LOG_BYTES = 20_000_000
 
@@ -40,7 +39,7 @@ _KEPT_LOG_BYTES = 20_000_000
 class SubprocessFleet:
     """The `Fleet` port on subprocesses. Any number of processes may launch into the same folder.
 
-    The workers are on their own: they outlive their launcher. `close` forgets them.
+    The workers outlive their launcher; `close` forgets them. Thread-safe.
     """
 
     def __init__(
@@ -58,10 +57,13 @@ class SubprocessFleet:
         Args:
             root: The folder of the slots and of the workers' logs.
             capacity: The number of slots, at least 1.
-            command: What starts a worker; ``--worker-id`` and the instance's id are appended.
+            command: The command line of a worker; ``--worker-id`` and the id are appended.
             environment: The workers' environment; this process's own if None.
-            grace_s: Seconds that `terminate` gives a worker to leave by itself.
-            clock: Tells the time in seconds since the epoch.
+            grace_s: Seconds between SIGTERM and SIGKILL in `terminate`.
+            clock: Returns seconds since the epoch.
+
+        Raises:
+            ValueError: The capacity is below 1.
         """
         if capacity < 1:
             raise ValueError(f"a fleet of {capacity} slots")
@@ -114,23 +116,24 @@ class SubprocessFleet:
         return []
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """End instances: politely first, by force after `grace_s` seconds.
+        """End instances: SIGTERM first, SIGKILL after `grace_s` seconds.
 
-        See `iraas.core.ports.Fleet.terminate`. Returns when they are gone, or a few seconds after
-        the use of force.
+        See `iraas.core.ports.Fleet.terminate`. Returns once they have exited, or a few seconds
+        after SIGKILL.
         """
-        wanted = set(instance_ids)
-        there = {instance.instance_id for instance in self.instances()} & wanted
-        if there:
-            self._stopping |= there
-            end_processes(there, grace_s=self._grace_s, is_over=lambda: self._gone(there))
+        existing = {instance.instance_id for instance in self.instances()} & set(instance_ids)
+        if existing:
+            self._stopping |= existing
+            end_processes(
+                existing, grace_s=self._grace_s, is_finished=lambda: self._have_ended(existing)
+            )
 
     def close(self) -> None:
-        """Forget the workers, which go on. Idempotent."""
+        """Forget the workers, which keep running. Idempotent."""
         with self._lock:
             self._reap()
             for child in self._children:
-                child.returncode = 0  # it is nobody's child now: its end is not waited for
+                child.returncode = 0  # else Popen would warn that it still runs
             self._children.clear()
 
     @property
@@ -141,7 +144,7 @@ class SubprocessFleet:
         return [self.root / f"slot-{slot:02d}.lock" for slot in range(1, self._capacity + 1)]
 
     def _fill(self, slot: Path) -> list[str]:
-        """Start an instance in a slot; give back its id, or nothing if the slot is taken."""
+        """Start an instance in a slot; its id, or an empty list if the slot is taken."""
         descriptor = try_lock(slot)
         if descriptor is None:
             return []
@@ -152,12 +155,12 @@ class SubprocessFleet:
 
     def _start(self, slot: Path, descriptor: int) -> str:
         instance_id = f"w-{''.join(secrets.choice(ALPHABET) for _ in range(8))}"
-        said = {"instance_id": instance_id, "launched_at": self._clock()}
-        write_atomic(_note(slot), json.dumps(said).encode())
+        record = {"instance_id": instance_id, "launched_at": self._clock()}
+        write_atomic(_instance_file(slot), json.dumps(record).encode())
         environment = dict(os.environ if self._environment is None else self._environment)
         path = self._logs / f"{instance_id}.log"
-        environment |= {INSTANCE_MARK: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
-        environment |= {LOG_VARIABLE: str(path.absolute())}
+        environment |= {INSTANCE_ENV_VAR: instance_id, SLOT_DESCRIPTOR: str(descriptor)}
+        environment |= {LOG_ENV_VAR: str(path.absolute())}
         with path.open("ab") as log:
             child = subprocess.Popen(
                 [*self._command, "--worker-id", instance_id],
@@ -175,17 +178,17 @@ class SubprocessFleet:
         if not is_locked(slot):
             return None
         try:
-            said = json.loads(_note(slot).read_bytes())
-            instance_id, launched_at = str(said["instance_id"]), float(said["launched_at"])
+            record = json.loads(_instance_file(slot).read_bytes())
+            instance_id, launched_at = str(record["instance_id"]), float(record["launched_at"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None  # its launcher has the lock and has not named it yet
+            return None  # its launcher holds the lock and has not written the file yet
         if not is_plain_name(instance_id):
             return None
         stopping = instance_id in self._stopping
         state = InstanceState.STOPPING if stopping else InstanceState.RUNNING
         return Instance(instance_id, state, launched_at, "process", "free")
 
-    def _gone(self, instance_ids: set[str]) -> bool:
+    def _have_ended(self, instance_ids: set[str]) -> bool:
         return not instance_ids & {instance.instance_id for instance in self.instances()}
 
     def _reap(self) -> None:
@@ -197,12 +200,12 @@ class SubprocessFleet:
         logs = [log for log in self._logs.glob("w-*.log") if log.name not in in_use]
         logs.sort(key=lambda log: log.stat().st_mtime, reverse=True)
         size_bytes = 0
-        for place, log in enumerate(logs):
-            shorten(log)  # its worker may have been killed before it did
-            size_bytes += _size_bytes(log) + _size_bytes(older_part(log))
-            if place >= _KEPT_LOGS or size_bytes > _KEPT_LOG_BYTES:
+        for index, log in enumerate(logs):
+            rotate(log)  # a killed worker did not
+            size_bytes += _size_bytes(log) + _size_bytes(rotated_path(log))
+            if index >= _KEPT_LOGS or size_bytes > _KEPT_LOG_BYTES:
                 log.unlink(missing_ok=True)
-                older_part(log).unlink(missing_ok=True)
+                rotated_path(log).unlink(missing_ok=True)
         for folder in (self.root, self._logs):
             sweep_drafts(folder)
 
@@ -211,5 +214,5 @@ def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _note(slot: Path) -> Path:
+def _instance_file(slot: Path) -> Path:
     return slot.with_suffix(".json")

@@ -1,8 +1,8 @@
-"""Bounding the log of a local worker, to which all its processes append.
+"""Rotation of the log of a local worker, to which all its processes append.
 
-When the log is too long, its end is copied to a file beside it and the log is emptied. Nobody has
-to pass lines on for that: a killed worker's last words, and those of a crash handler, are in the
-file. What is written between two looks may exceed the bound until the next one.
+When the log is too long, its end is copied to a file beside it and the log is truncated. The
+processes write to the file directly, so that the last output of a killed worker or a crash handler
+is in it. The log may exceed its limit until the next check.
 """
 
 import os
@@ -13,28 +13,29 @@ from pathlib import Path
 
 from iraas.backends.local.durable_files import write_atomic
 
-LOG_VARIABLE = "IRAAS_WORKER_LOG"
-"""Names, in a worker's environment, the log that its fleet has made its output."""
+LOG_ENV_VAR = "IRAAS_WORKER_LOG"
+"""Holds the path of the log, in a worker's environment; its fleet redirects its output there."""
 MAX_LOG_BYTES = 1_000_000
 KEPT_BYTES = 250_000
-LOOK_S = 0.25
+CHECK_INTERVAL_S = 0.25
 
 
-def older_part(log: Path) -> Path:
-    """Where the end of a log lies that was emptied."""
+def rotated_path(log: Path) -> Path:
+    """The file that holds the end of a rotated log."""
     return log.with_name(f"{log.name}.1")
 
 
-def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:
-    """Empty a log that is too long, and keep the end of what it said.
+def rotate(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:
+    """Truncate a log that is too long, and keep its end in the file beside it.
 
-    Whoever writes to it must append. What is written while the end is stored is kept as well; a
-    line that arrives in the microseconds between the last read and the emptying is lost.
+    Writers must append. Output during the copy is kept as well; a line that is written in the
+    microseconds between the last read and the truncation is lost. Do not call it concurrently for
+    the same log.
 
     Args:
-        log: The log.
-        max_bytes: How long it may be.
-        kept_bytes: How much of its end is kept.
+        log: The log; it may be missing.
+        max_bytes: The longest log that is left alone, in bytes.
+        kept_bytes: Bytes of its end that are kept.
 
     Returns:
         Whether it was too long.
@@ -52,8 +53,8 @@ def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BY
             return False
         end = os.pread(descriptor, kept_bytes, size_bytes - kept_bytes)
         whole_lines = end.partition(b"\n")[2] or end
-        write_atomic(older_part(log), whole_lines)
-        with older_part(log).open("ab", buffering=0) as older:
+        write_atomic(rotated_path(log), whole_lines)
+        with rotated_path(log).open("ab", buffering=0) as older:
             older.write(os.pread(descriptor, kept_bytes, size_bytes))
         os.ftruncate(descriptor, 0)
     finally:
@@ -62,26 +63,26 @@ def shorten(log: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BY
 
 
 @contextmanager
-def bounded_log(log: Path | None, look_s: float = LOOK_S) -> Iterator[None]:
-    """Keep a log within its bound for as long as this lasts; does nothing without one.
+def bounded_log(log: Path | None, interval_s: float = CHECK_INTERVAL_S) -> Iterator[None]:
+    """Rotate a log whenever it is too long, in a thread, for the duration of the block.
 
     Args:
-        log: The log.
-        look_s: Seconds between two looks at it.
+        log: The log; nothing is done if None.
+        interval_s: Seconds between two checks of its length.
     """
     if log is None:
         yield
         return
     stop = threading.Event()
 
-    def watch() -> None:
-        while not stop.wait(look_s):
-            with suppress(OSError):  # a full disk, say: the next look tries again
-                shorten(log)
+    def check() -> None:
+        while not stop.wait(interval_s):
+            with suppress(OSError):  # such as a full disk: the next check tries again
+                rotate(log)
 
     with suppress(OSError):
-        shorten(log)
-    thread = threading.Thread(target=watch, name="log", daemon=True)
+        rotate(log)
+    thread = threading.Thread(target=check, name="log", daemon=True)
     thread.start()
     try:
         yield
@@ -89,4 +90,4 @@ def bounded_log(log: Path | None, look_s: float = LOOK_S) -> Iterator[None]:
         stop.set()
         thread.join()
         with suppress(OSError):
-            shorten(log)
+            rotate(log)

@@ -1,10 +1,10 @@
-"""The memory backend: every port inside one process, for tests and for the simulation.
+"""The memory backend: every port in one process, for tests.
 
-It keeps the same promises as the others, as the contract suite shows, except that nothing outlives
-the process. Clocks are passed in; faults are made by telling it (`MemoryFleet.room`).
+It keeps the promises of the other backends, as the contract suite shows, except that nothing
+outlives the process. The clock is an argument; `MemoryFleet.available_capacity` simulates a fault.
 """
 
-from iraas.backends.memory.backend import MemoryBackend, MemoryStack
+from iraas.backends.memory.backend import MemoryBackend, MemoryProvisioning
 from iraas.backends.memory.fleet import MemoryFleet, MemoryLease
 from iraas.backends.memory.queue import MemoryQueue, MemoryResponseQueues
 from iraas.backends.memory.store import MemoryStore
@@ -13,8 +13,8 @@ __all__ = [
     "MemoryBackend",
     "MemoryFleet",
     "MemoryLease",
+    "MemoryProvisioning",
     "MemoryQueue",
     "MemoryResponseQueues",
-    "MemoryStack",
     "MemoryStore",
 ]

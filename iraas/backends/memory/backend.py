@@ -1,4 +1,4 @@
-"""The memory backend as a whole."""
+"""The memory backend: a deployment in the memory of one process."""
 
 import time
 from collections.abc import Callable
@@ -11,44 +11,46 @@ from iraas.core.ports import NoCost, Resource, StorageUsage
 
 
 @dataclass(slots=True)
-class MemoryStack:
-    """The `Stack` port in memory. Queues and stores work without it, as the local ones do.
+class MemoryProvisioning:
+    """The `Provisioning` port in memory. Queues and stores work without it, as the local ones do.
 
     Attributes:
-        backend: Whose resources.
-        provisioned: Whether they were made and not removed since.
+        backend: The backend with the resources.
+        provisioned: Whether the deployment is provisioned.
     """
 
     backend: "MemoryBackend"
     provisioned: bool = False
 
     def plan(self) -> list[Resource]:
-        """What the deployment is made of."""
+        """The resources of the deployment."""
         backend = self.backend
-        kept = self.provisioned
         stores = {"inputs": backend.inputs, "outputs": backend.outputs, "records": backend.records}
         return [
-            Resource("queue", "requests", kept or backend.requests.depth().total > 0),
-            Resource("queue", "dead-letters", kept or backend.dead_letters.depth().total > 0),
+            Resource("queue", "requests", self.provisioned or backend.requests.depth().total > 0),
+            Resource(
+                "queue", "dead-letters", self.provisioned or backend.dead_letters.depth().total > 0
+            ),
             *(Resource("queue", name, exists=True) for name in backend.responses.requesters()),
             *(
-                Resource("store", name, kept or any(store.list()), is_data=True)
+                Resource("store", name, self.provisioned or any(store.list()), is_data=True)
                 for name, store in stores.items()
             ),
             *(
-                Resource("instance", one.instance_id, exists=True)
-                for one in backend.fleet.instances()
+                Resource("instance", instance.instance_id, exists=True)
+                for instance in backend.fleet.instances()
             ),
         ]
 
     def provision(self) -> None:
-        """Note that the resources are wanted: there is nothing to make."""
+        """Mark the deployment as provisioned: there is nothing to make."""
         self.provisioned = True
 
     def teardown(self, *, keep_data: bool = False) -> None:
         """End the instances and empty the queues, and the stores unless `keep_data`."""
         backend = self.backend
-        backend.fleet.terminate([one.instance_id for one in backend.fleet.instances()])
+        instances = backend.fleet.instances()
+        backend.fleet.terminate([instance.instance_id for instance in instances])
         for requester_id in backend.responses.requesters():
             backend.responses.delete(requester_id)
         self.provisioned = False
@@ -64,9 +66,9 @@ class MemoryStorage:
     """The `Storage` port in memory.
 
     Attributes:
-        backend: Whose inputs are counted.
-        free_bytes: How much is free; None if there is no end to it.
-        total_bytes: How much there is in all; None as above.
+        backend: The backend whose inputs are counted.
+        free_bytes: The free space in bytes; None for no limit.
+        total_bytes: The total space in bytes; None for no limit.
     """
 
     backend: "MemoryBackend"
@@ -74,16 +76,16 @@ class MemoryStorage:
     total_bytes: int | None = None
 
     def usage(self) -> StorageUsage:
-        """What is used and free."""
-        used = sum(one.size_bytes for one in self.backend.inputs.list())
+        """The used and the free space."""
+        used = sum(found.size_bytes for found in self.backend.inputs.list())
         return StorageUsage(used, self.free_bytes, self.total_bytes)
 
     def recount(self) -> None:
-        """Nothing: every look counts."""
+        """Do nothing: `usage` counts at each call."""
 
 
 class MemoryBackend:
-    """The `Backend` port in memory. Threads may share it."""
+    """The `Backend` port in memory. Thread-safe."""
 
     name = "memory"
 
@@ -101,9 +103,9 @@ class MemoryBackend:
         Args:
             capacity: The number of slots of the fleet, at least 1.
             boot_s: Seconds for which an instance is booting.
-            max_receives: How often a request is handed out before it is a dead letter.
+            max_receives: How often a request is delivered before it becomes a dead letter.
             max_body_bytes: The longest message body, in bytes of UTF-8.
-            clock: Tells the time in seconds; all time passes by it.
+            clock: Returns the time in seconds, for all parts.
         """
         self.dead_letters = MemoryQueue(max_body_bytes=max_body_bytes, clock=clock)
         self.requests = MemoryQueue(
@@ -120,15 +122,15 @@ class MemoryBackend:
         self.storage = MemoryStorage(self)
         self.fleet = MemoryFleet(capacity, boot_s=boot_s, clock=clock)
         self.lease = MemoryLease()
-        self.stack = MemoryStack(self)
+        self.provisioning = MemoryProvisioning(self)
 
     def rival(self) -> "MemoryBackend":
-        """The same deployment as another process would open it: all shared but the lease."""
+        """The same deployment as another process would open it; only the lease is not shared."""
         other = MemoryBackend()
         other.__dict__.update(self.__dict__)
         other.lease = self.lease.rival("another controller")
         return other
 
     def close(self) -> None:
-        """Let go of the lease. Idempotent."""
+        """Release the lease. Idempotent."""
         self.lease.release()

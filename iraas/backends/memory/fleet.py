@@ -1,4 +1,4 @@
-"""A fleet of instances that are only noted down, and a controller's lease."""
+"""A fleet of simulated instances, and the controller's lease."""
 
 import itertools
 import threading
@@ -9,13 +9,13 @@ from iraas.core.ports import Instance, InstanceState, Launch
 
 
 class MemoryFleet:
-    """The `Fleet` port in memory: instances boot by the clock, and run until somebody ends them.
+    """The `Fleet` port in memory: instances boot by the clock, and run until they are ended.
 
-    Threads may share it.
+    Thread-safe.
 
     Attributes:
-        room: How many instances there is room for, however large the capacity: what is beyond is
-            refused, as a cloud without capacity does. None for no limit.
+        available_capacity: The most instances that can be launched whatever the capacity, to
+            simulate a cloud that is short of it. None for no limit.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class MemoryFleet:
         Args:
             capacity: The number of slots, at least 1.
             boot_s: Seconds for which an instance is booting.
-            on_launch: Told the id of each instance that is launched.
-            on_end: Told the id of each instance that is ended by `terminate`.
-            clock: Tells the time in seconds.
+            on_launch: Called with the id of each launched instance.
+            on_end: Called with the id of each instance that `terminate` ends.
+            clock: Returns the time in seconds.
         """
         if capacity < 1:
             raise ValueError(f"a fleet of {capacity} slots")
-        self.room: int | None = None
+        self.available_capacity: int | None = None
         self._capacity = capacity
         self._boot_s = boot_s
         self._on_launch = on_launch
@@ -56,24 +56,26 @@ class MemoryFleet:
     def launch(self, count: int) -> Launch:
         """Launch instances into free slots. See `iraas.core.ports.Fleet.launch`."""
         with self._lock:
-            there = len(self._launched_at)
-            room = self._capacity if self.room is None else min(self.room, self._capacity)
+            existing = len(self._launched_at)
+            limit = self._capacity
+            if self.available_capacity is not None:
+                limit = min(limit, self.available_capacity)
             ids = tuple(
-                f"w-{next(self._numbers):08d}" for _ in range(max(0, min(count, room - there)))
+                f"w-{next(self._numbers):08d}" for _ in range(max(0, min(count, limit - existing)))
             )
             self._launched_at |= dict.fromkeys(ids, self._clock())
         if self._on_launch:
             for instance_id in ids:
                 self._on_launch(instance_id)
         full = f"all {self._capacity} slots are taken"
-        refused = full if room == self._capacity else f"there is room for {room} instances only"
-        return Launch(ids, refused if len(ids) < count else "")
+        shortfall = full if limit == self._capacity else f"there is capacity for {limit} instances"
+        return Launch(ids, shortfall if len(ids) < count else "")
 
     def instances(self) -> list[Instance]:
         """The instances that exist."""
         now = self._clock()
         with self._lock:
-            there = list(self._launched_at.items())
+            launched = list(self._launched_at.items())
         return [
             Instance(
                 instance_id,
@@ -81,7 +83,7 @@ class MemoryFleet:
                 at,
                 "memory",
             )
-            for instance_id, at in there
+            for instance_id, at in launched
         ]
 
     def non_worker_instances(self) -> list[Instance]:
@@ -95,22 +97,22 @@ class MemoryFleet:
                 self._on_end(instance_id)
 
     def end(self, instance_id: str) -> bool:
-        """Let an instance be gone, as when its worker leaves; True if it was there."""
+        """End an instance without `on_end`, as when its worker exits; whether it existed."""
         with self._lock:
             return self._launched_at.pop(instance_id, None) is not None
 
 
 class MemoryLease:
-    """The `ControllerLease` port in memory; `rival` makes another that contends for the same.
+    """The `ControllerLease` port in memory; `rival` makes a contender for the same lease.
 
-    Threads may share it.
+    Thread-safe.
     """
 
     def __init__(self, name: str = "a controller") -> None:
-        """Start with nobody holding the lease.
+        """Start with a free lease.
 
         Args:
-            name: What `holder` says while this object holds it.
+            name: The holder's name while this object holds it.
         """
         self.name = name
         self._held_by: list[MemoryLease] = []
@@ -131,12 +133,12 @@ class MemoryLease:
             return self._held_by[0] is self
 
     def release(self) -> None:
-        """Let somebody else have it. Idempotent."""
+        """Release the lease if this object holds it. Idempotent."""
         with self._lock:
             if self in self._held_by:
                 self._held_by.remove(self)
 
     def holder(self) -> str:
-        """Who holds it; empty if nobody does."""
+        """The holder's name; empty if the lease is free."""
         with self._lock:
             return self._held_by[0].name if self._held_by else ""

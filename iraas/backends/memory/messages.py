@@ -1,6 +1,6 @@
-"""What a queue in memory holds: messages, and the shares of their groups.
+"""The contents of a queue in memory: its messages and the shares of their groups.
 
-Not thread-safe: the queue locks it.
+Not thread-safe: the queue locks it. Times are in seconds of the queue's clock.
 """
 
 import heapq
@@ -16,7 +16,15 @@ from iraas.core.ports import OutboundMessage, QueueDepth
 
 @dataclass(slots=True)
 class Entry:
-    """A message: when its lease or delay ends (None while visible), and its latest receive."""
+    """A message with its state.
+
+    Attributes:
+        message: The message.
+        due: When its lease or delay ends; None while it is visible.
+        received: When it was last received.
+        receive_count: How often it was received.
+        claim: The receipt of its last receive; empty before the first.
+    """
 
     message: OutboundMessage
     due: float | None = None
@@ -26,13 +34,21 @@ class Entry:
 
     @property
     def is_leased(self) -> bool:
-        """Whether it is under lease."""
+        """Whether it is leased."""
         return self.due is not None and self.receive_count > 0
 
 
 @dataclass(slots=True)
 class Group:
-    """A group's share (see `iraas.core.fair_shares`), and its visible messages in their order."""
+    """A group's share (see `iraas.core.fair_shares`) and its messages.
+
+    Attributes:
+        settled_s: Its virtual time without the messages in flight.
+        cost_s: The moving average of its messages' costs.
+        visible: A heap of the numbers of its visible messages.
+        leased: The number of its leased messages.
+        present: The number of all its messages.
+    """
 
     settled_s: float
     cost_s: float = FIRST_COST_S
@@ -42,18 +58,18 @@ class Group:
 
     @property
     def virtual_s(self) -> float:
-        """Its virtual time: what its messages have cost, and will cost that are in flight."""
+        """Its virtual time: the costs of finished messages and the expected ones in flight."""
         return self.settled_s + self.leased * self.cost_s
 
     def settle(self, costs: Costs) -> None:
-        """Charge it."""
+        """Charge the group for finished messages."""
         self.settled_s += costs.sum_s
         self.cost_s += costs.weight * (costs.mean_s - self.cost_s)
 
 
 @dataclass(slots=True)
 class Messages:
-    """What a queue holds. `hidden` is a heap that may hold outdated entries."""
+    """The messages of a queue. `hidden` is a heap that may contain outdated entries."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -63,10 +79,10 @@ class Messages:
     received_at: float = 0.0
 
     def add(self, message: OutboundMessage, now: float) -> None:
-        """Take a message in."""
+        """Add a message."""
         group = self.groups.get(message.group)
         if group is None:
-            self._forget()
+            self._delete_idle_groups()
             group = self.groups[message.group] = Group(self._least_s() or 0.0)
         group.present += 1
         number = next(self.numbers)
@@ -77,7 +93,7 @@ class Messages:
             self.show(number)
 
     def hide(self, number: int, due: float) -> None:
-        """Hide a message that is not among its group's visible ones."""
+        """Hide a message that has been taken from its group's visible ones."""
         entry = self.entries[number]
         group = self.groups[entry.message.group]
         group.leased += (entry.receive_count > 0) - entry.is_leased
@@ -91,12 +107,12 @@ class Messages:
         group.leased -= entry.is_leased
         entry.due = None
         least_s = None if group.visible else self._least_s()
-        if least_s is not None:  # pausing saves up no credit
+        if least_s is not None:  # a pause earns no credit
             group.settled_s = max(group.settled_s, least_s - group.leased * group.cost_s)
         heapq.heappush(group.visible, number)
 
     def hide_again(self, number: int, now: float, due: float) -> None:
-        """Lease a message anew; one that is visible is taken from its group."""
+        """Lease a message again; a visible one is taken from its group."""
         entry = self.entries[number]
         if entry.due is None:
             visible = self.groups[entry.message.group].visible
@@ -106,7 +122,7 @@ class Messages:
         self.hide(number, due)
 
     def drop(self, number: int) -> None:
-        """Forget a message."""
+        """Delete a message."""
         entry = self.entries.pop(number)
         group = self.groups[entry.message.group]
         group.leased -= entry.is_leased
@@ -117,24 +133,24 @@ class Messages:
         if not self.entries:
             self.groups.clear()
 
-    def settle(self, given_back: Sequence[tuple[int, float | None]], now: float) -> None:
+    def settle(self, released: Sequence[tuple[int, float | None]], now: float) -> None:
         """Charge the groups of messages whose leases end together.
 
         Args:
-            given_back: The messages' numbers, each with what it took if that is told.
-            now: The time.
+            released: The messages' numbers, each with the seconds of work that were reported.
+            now: The time, in seconds.
         """
         costs: dict[str, Costs] = defaultdict(Costs)
-        for number, told_s in given_back:
+        for number, reported_s in released:
             entry = self.entries[number]
             if entry.is_leased:
-                cost = cost_s(now - entry.received, told_s, len(given_back))
+                cost = cost_s(now - entry.received, reported_s, len(released))
                 costs[entry.message.group].add(cost)
-        for name, one in costs.items():
-            self.groups[name].settle(one)
+        for name, charged in costs.items():
+            self.groups[name].settle(charged)
 
     def end_due(self, now: float) -> None:
-        """Show messages whose lease or delay is over."""
+        """Make messages visible whose lease or delay has ended."""
         ended: dict[float, set[int]] = defaultdict(set)
         while self.hidden and self.hidden[0][0] <= now:
             due, number = heapq.heappop(self.hidden)
@@ -146,14 +162,14 @@ class Messages:
                 self.show(number)
 
     def pop(self) -> int | None:
-        """The next visible message, by its group's turn."""
+        """Take the next visible message, by its group's turn; None if there is none."""
         waiting = [group for group in self.groups.values() if group.visible]
         if not waiting:
             return None
         return heapq.heappop(min(waiting, key=lambda group: group.virtual_s).visible)
 
     def find(self, receipt: str) -> int | None:
-        """The message of a receipt that is not stale."""
+        """The number of a receipt's message; None if the receipt is stale."""
         number = receipt.partition("-")[0]
         entry = self.entries.get(int(number)) if number.isdecimal() else None
         return int(number) if entry is not None and entry.claim == receipt else None
@@ -165,13 +181,13 @@ class Messages:
         return QueueDepth(visible, leased, len(self.entries) - visible - leased)
 
     def _least_s(self) -> float | None:
-        """The least virtual time of the groups that wait, or else of those that have messages."""
+        """The least virtual time of the groups with visible messages, or else with any messages."""
         groups = [group for group in self.groups.values() if group.present]
         waiting = [group for group in groups if group.visible]
         return min((group.virtual_s for group in waiting or groups), default=None)
 
-    def _forget(self) -> None:
-        """Forget the groups without messages that have no debt."""
+    def _delete_idle_groups(self) -> None:
+        """Delete the groups that have neither messages nor debt."""
         least_s = self._least_s()
         for name, group in list(self.groups.items()):
             if not group.present and (least_s is None or group.settled_s <= least_s):

@@ -9,12 +9,12 @@ from iraas.core.ids import is_plain_name
 from iraas.core.ports import MAX_BATCH, OutboundMessage, QueueDepth, ReceivedMessage
 from iraas.errors import MessageTooLargeError, QueueNotFoundError
 
-_PAUSE_S = 0.02
-"""The longest wait between two looks at a clock that may be anybody's."""
+_POLL_INTERVAL_S = 0.02
+"""The longest wait between two readings of the clock, which tests may advance."""
 
 
 class MemoryQueue:
-    """The `Queue` port in memory. Threads may share it."""
+    """The `Queue` port in memory. Thread-safe."""
 
     def __init__(
         self,
@@ -28,11 +28,15 @@ class MemoryQueue:
         """Make an empty queue.
 
         Args:
-            max_receives: How often a message is handed out before it is a dead letter, at least 1.
-            dead_letters: Where it goes then; set both or none.
+            max_receives: How often a message is delivered before it becomes a dead letter, at
+                least 1; None for no limit.
+            dead_letters: The queue of the dead letters; set both or none.
             max_body_bytes: The longest body, in bytes of UTF-8.
-            clock: Tells the time in seconds; leases and delays end by it.
-            messages: Where the messages are kept, for queues that share them.
+            clock: Returns the time in seconds, for leases and delays.
+            messages: Returns the messages, for queues that share them.
+
+        Raises:
+            ValueError: Only one of `max_receives` and `dead_letters` is set, or the former is 0.
         """
         if (max_receives is None) != (dead_letters is None) or max_receives == 0:
             raise ValueError("max_receives (at least 1) and dead_letters go together")
@@ -85,16 +89,16 @@ class MemoryQueue:
                 left_s = deadline - time.monotonic()
                 if received or left_s <= 0:
                     return received
-                held.changed.wait(min(left_s, _PAUSE_S))
+                held.changed.wait(min(left_s, _POLL_INTERVAL_S))
 
     def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
-        """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
-        told = [None] * len(receipts) if took_s is None else took_s
+        """Delete messages. See `iraas.core.ports.Queue.delete`."""
+        reported = [None] * len(receipts) if took_s is None else took_s
         held = self._messages()
         with held.changed:
             found = {
-                number: told_s
-                for receipt, told_s in zip(receipts, told, strict=True)
+                number: seconds
+                for receipt, seconds in zip(receipts, reported, strict=True)
                 if (number := held.find(receipt)) is not None
             }
             held.settle(list(found.items()), self._clock())
@@ -102,7 +106,7 @@ class MemoryQueue:
                 held.drop(number)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
-        """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
+        """Extend leases to `lease_s` seconds from now. See `iraas.core.ports.Queue.extend`."""
         _check_range("lease_s", lease_s, 43_200.0)
         held = self._messages()
         with held.changed:
@@ -115,15 +119,15 @@ class MemoryQueue:
         """End leases now. See `iraas.core.ports.Queue.release`."""
         held = self._messages()
         with held.changed:
-            found = {held.find(receipt) for receipt in receipts}
-            leased = [one for one in found if one is not None and held.entries[one].is_leased]
+            numbers = {held.find(receipt) for receipt in receipts}
+            leased = [n for n in numbers if n is not None and held.entries[n].is_leased]
             held.settle([(number, None) for number in leased], self._clock())
             for number in leased:
                 held.show(number)
             held.changed.notify_all()
 
     def depth(self) -> QueueDepth:
-        """Count the messages, exactly. See `iraas.core.ports.Queue.depth`."""
+        """Count the messages exactly. See `iraas.core.ports.Queue.depth`."""
         held = self._messages()
         with held.changed:
             held.end_due(self._clock())
@@ -158,23 +162,23 @@ class MemoryQueue:
 
 
 class MemoryResponseQueues:
-    """The `ResponseQueues` port in memory. Threads may share it."""
+    """The `ResponseQueues` port in memory. Thread-safe."""
 
     def __init__(
         self, *, max_body_bytes: int = 2**20, clock: Callable[[], float] = time.time
     ) -> None:
-        """Start with no queue.
+        """Start without queues.
 
         Args:
             max_body_bytes: The longest body of a reply, in bytes of UTF-8.
-            clock: Tells the time in seconds.
+            clock: Returns the time in seconds.
         """
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._held: dict[str, Messages] = {}
 
     def create(self, requester_id: str) -> MemoryQueue:
-        """Make a requester's queue, or find it. Idempotent."""
+        """Make a requester's queue if it is missing. Idempotent."""
         _check_requester(requester_id)
         self._held.setdefault(requester_id, Messages()).received_at = self._clock()
         return self.find(requester_id)
@@ -199,15 +203,19 @@ class MemoryResponseQueues:
         self._held.pop(requester_id, None)
 
     def sweep(self, ttl_s: float) -> list[str]:
-        """Remove queues that nobody received from for so long. Gives back whose they were."""
+        """Remove the queues that were not received from for `ttl_s` seconds.
+
+        Returns:
+            Their requesters' ids, sorted.
+        """
         now = self._clock()
-        swept = [one for one, held in self._held.items() if now - held.received_at >= ttl_s]
+        swept = [name for name, held in self._held.items() if now - held.received_at >= ttl_s]
         for requester_id in swept:
             self._held.pop(requester_id, None)
         return sorted(swept)
 
     def requesters(self) -> list[str]:
-        """Whose queues there are, sorted."""
+        """The ids of the requesters that have a queue, sorted."""
         return sorted(self._held)
 
 
@@ -216,6 +224,6 @@ def _check_requester(requester_id: str) -> None:
         raise ValueError(f"{requester_id[:80]!r} is not a requester's id")
 
 
-def _check_range(name: str, value: float, most: float) -> None:
-    if not 0 <= value <= most:
-        raise ValueError(f"{name} is {value}, not in 0..{most:g}")
+def _check_range(name: str, value: float, maximum: float) -> None:
+    if not 0 <= value <= maximum:
+        raise ValueError(f"{name} is {value}, not in 0..{maximum:g}")

@@ -10,26 +10,26 @@ from iraas.errors import ObjectNotFoundError
 
 
 class MemoryStore:
-    """The `ObjectStore` port in memory. Threads may share it."""
+    """The `ObjectStore` port in memory. Thread-safe."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         """Start empty.
 
         Args:
-            clock: Tells the time in seconds, for `StoredObject.modified_at`.
+            clock: Returns the time in seconds, for `StoredObject.modified_at`.
         """
         self._clock = clock
         self._objects: dict[str, tuple[bytes, float]] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes) -> None:
-        """Store an object, replacing what is there."""
+        """Store an object, replacing an existing one."""
         check_key(key)
         with self._lock:
             self._objects[key] = (bytes(data), self._clock())
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """Store what is not there. See `iraas.core.ports.ObjectStore.put_if_absent`."""
+        """Store the absent objects. See `iraas.core.ports.ObjectStore.put_if_absent`."""
         for key, _ in objects:
             check_key(key)
         stored = []
@@ -55,7 +55,7 @@ class MemoryStore:
                 self._objects.pop(key, None)
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        """List objects by key, as they were when the first was asked for."""
+        """List objects by key, as they were when the iteration began."""
         if prefix:
             if not prefix.endswith("/"):
                 raise ValueError(f"prefix {prefix[:80]!r} does not end with /")

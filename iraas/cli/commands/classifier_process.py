@@ -34,7 +34,7 @@ BROKEN = 70
 ANSWERS_IN_A_STALL = 3
 """An image that hangs twice fails before the supervisor takes the whole process for stalled."""
 LOCAL_LIMITS = WorkerLimits()
-AWS_LIMITS = WorkerLimits(batch=10, hold=30, store=10, wait_s=20.0)
+AWS_LIMITS = WorkerLimits(receive_batch_size=10, max_prefetch=30, store_batch_size=10, wait_s=20.0)
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def _work(greeting: Mapping[str, Any], tell: Callable[[Heartbeat], None]) -> Non
             classifier,
             greeting["worker_id"],
             limits=_limits(settings),
-            tell=tell,
+            on_heartbeat=tell,
             fault=parse_faults(os.environ.get(FAULTS_VARIABLE, "")),
         )
         signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())

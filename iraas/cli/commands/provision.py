@@ -72,7 +72,7 @@ def provision(
         if check:
             _check(backend, as_json=as_json)
             return
-        costs = backend.stack.costs()
+        costs = backend.provisioning.costs()
         if not as_json:
             for line in costs.lines():
                 typer.echo(line, err=True)
@@ -80,7 +80,7 @@ def provision(
         if dry_run:
             return
         if bake:
-            typer.echo(f"Workers now start from the image {backend.stack.bake()}.", err=True)
+            typer.echo(f"Workers now start from the image {backend.provisioning.bake()}.", err=True)
         if web:
             _launch_web_tier(backend)
 
@@ -103,14 +103,14 @@ def _make(
         resource_table,
     )
 
-    plan = backend.stack.plan()
+    plan = backend.provisioning.plan()
     if not as_json:
         console(stderr=True).print(resource_table(plan, "to be made"))
     if not dry_run:
         if not yes:
             _ask(as_json=as_json)
-        backend.stack.provision()
-        plan = backend.stack.plan()
+        backend.provisioning.provision()
+        plan = backend.provisioning.plan()
     if as_json:
         print_json(
             {
@@ -138,7 +138,7 @@ def _check(backend: "AwsBackend", *, as_json: bool) -> None:
 
     from iraas.cli.output.render import console, finding_table, print_json  # noqa: PLC0415 - as above
 
-    findings = backend.stack.check()
+    findings = backend.provisioning.check()
     if as_json:
         for one in findings:
             print_json(asdict(one))

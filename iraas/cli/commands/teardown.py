@@ -12,7 +12,7 @@ from iraas.core.settings import ResolvedSettings
 from iraas.errors import IraasError, UsageError
 
 if TYPE_CHECKING:
-    from iraas.core.ports import Resource, Stack
+    from iraas.core.ports import Provisioning, Resource
 
 
 @with_settings()
@@ -36,9 +36,9 @@ def teardown(
     name = resolved.settings.deployment
     with open_backend(resolved.settings) as backend:
         if dry_run:
-            _announce(name, _list(backend.stack, keep_data=keep_data), as_json=as_json)
+            _announce(name, _list(backend.provisioning, keep_data=keep_data), as_json=as_json)
         else:
-            _tear_down(name, backend.stack, yes=yes, keep_data=keep_data, as_json=as_json)
+            _tear_down(name, backend.provisioning, yes=yes, keep_data=keep_data, as_json=as_json)
 
 
 def _announce(name: str, there: "list[Resource]", *, as_json: bool) -> None:
@@ -49,7 +49,9 @@ def _announce(name: str, there: "list[Resource]", *, as_json: bool) -> None:
     typer.echo(_intention(name, len(there)), err=True)
 
 
-def _tear_down(name: str, stack: "Stack", *, yes: bool, keep_data: bool, as_json: bool) -> None:
+def _tear_down(
+    name: str, stack: "Provisioning", *, yes: bool, keep_data: bool, as_json: bool
+) -> None:
     there = None
     try:
         there = _list(stack, keep_data=keep_data)
@@ -73,7 +75,7 @@ def _tear_down(name: str, stack: "Stack", *, yes: bool, keep_data: bool, as_json
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _list(stack: "Stack", *, keep_data: bool) -> "list[Resource]":
+def _list(stack: "Provisioning", *, keep_data: bool) -> "list[Resource]":
     return [one for one in stack.plan() if one.exists and not (keep_data and one.is_data)]
 
 
@@ -90,7 +92,7 @@ def _print_json(name: str, key: str, resources: "list[Resource]") -> None:
     print_json({"deployment": name, key: resource_json(resources)})
 
 
-def _remove(stack: "Stack", *, keep_data: bool) -> IraasError | None:
+def _remove(stack: "Provisioning", *, keep_data: bool) -> IraasError | None:
     """Remove it; give back what went wrong, so that what remains is shown in any case."""
     try:
         stack.teardown(keep_data=keep_data)

@@ -15,6 +15,7 @@ from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import with_settings
 from iraas.cli.output.pluralize import pluralize
 from iraas.core.control_chars import escape_control_chars
+from iraas.core.records import FAILED
 from iraas.core.settings import ResolvedSettings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def worker(
             processes=processes,
             manual=worker_id is None and machine is None,
             start=start,
-            rules=SupervisorConfig(
+            config=SupervisorConfig(
                 idle_timeout_s=settings.grace_s,
                 stall_timeout_s=settings.stall_s,
                 heartbeat_interval_s=LOCAL_BEAT_S if settings.backend == "local" else AWS_BEAT_S,
@@ -94,7 +95,7 @@ def worker(
     typer.echo(f"worker {name} left: {reason} ({pluralize(record.done, 'image')})", err=True)
     if machine:
         machine.end()
-    if record.state == "broken":
+    if record.state == FAILED:
         raise typer.Exit(ExitCode.FAILURE)
 
 
@@ -102,11 +103,11 @@ def worker(
 def _bounded_log() -> Iterator[None]:
     """Keep the log within its bound that the local fleet, if it started this, has given it."""
     from iraas.backends.local.worker_log import (  # noqa: PLC0415 - not for --help
-        LOG_VARIABLE,
+        LOG_ENV_VAR,
         bounded_log,
     )
 
-    log = os.environ.pop(LOG_VARIABLE, "")
+    log = os.environ.pop(LOG_ENV_VAR, "")
     with bounded_log(Path(log) if log else None):
         yield
 

@@ -3,7 +3,7 @@
 One suite, ``tests/contract``, checks every adapter against them: memory, local and aws.
 """
 
-from iraas.core.ports.backend import Backend, Resource, Stack
+from iraas.core.ports.backend import Backend, Provisioning, Resource
 from iraas.core.ports.classifiers import Classifier
 from iraas.core.ports.fleets import (
     ControllerLease,
@@ -43,12 +43,12 @@ __all__ = [
     "ObjectStore",
     "OutboundMessage",
     "Pricing",
+    "Provisioning",
     "Queue",
     "QueueDepth",
     "ReceivedMessage",
     "Resource",
     "ResponseQueues",
-    "Stack",
     "Storage",
     "StorageUsage",
     "StoredObject",

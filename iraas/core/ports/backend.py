@@ -27,8 +27,8 @@ class Resource:
     is_data: bool = False
 
 
-class Stack(Protocol):
-    """A deployment's resources, created and removed as a whole; found by name and tag, never by a
+class Provisioning(Protocol):
+    """A deployment's resources, made and removed as a whole; found by name and tag, never by a
     state file.
     """
 
@@ -104,8 +104,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def stack(self) -> Stack:
-        """The deployment's resources as a whole."""
+    def provisioning(self) -> Provisioning:
+        """The resources as a whole."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from iraas.decoding.limits import DECODING_BYTES
 from iraas.errors import ConfigurationError, ProcessDiedError
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import decoder_environment
-from iraas.sandbox.process import ConfinedProcess, ended_by_cpu_budget
+from iraas.sandbox.process import ConfinedProcess, check_confinement, ended_by_cpu_budget
 from iraas.web.config import WebConfig
 from iraas.web.limits.round_robin_lock import RoundRobinLock
 from iraas.web.problems import Problem
@@ -157,11 +157,11 @@ class _Worker:
     def _start(self) -> ConfinedProcess:
         process = ConfinedProcess(self._command, decoder_environment(os.environ))
         unconfined = process.ask(self._order, timeout_s=TIMEOUT_S).decode("utf-8", "replace")
-        if "network" in unconfined and self._must_be_confined:
+        try:
+            check_confinement(unconfined, "thumbnail", must_be_confined=self._must_be_confined)
+        except ConfigurationError:
             process.close()
-            raise ConfigurationError("it cannot be kept from this machine's credentials")
-        if unconfined:
-            log.warning("this system does not confine the thumbnails' process in: %s", unconfined)
+            raise
         self._process = process
         return process
 

@@ -50,7 +50,7 @@ def backend(endpoint: str, tmp_path: Path) -> Iterator[AwsBackend]:
         bundle=lambda: bundle,
         sleep=lambda _: time.sleep(0.1),
     )
-    backend.stack.provision()
+    backend.provisioning.provision()
     yield backend
     backend.close()
 
@@ -175,7 +175,7 @@ def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only
         options=open_options,
         bundle=lambda: shim.folder.parent / "bundle",
     )
-    opened.stack.provision()
+    opened.provisioning.provision()
     (instance_id,) = opened.launch_web_tier().launched
     machine = until(lambda: shim.machines.get(instance_id), "no boot")
     until(lambda: "the web tier is up" in machine.log, "it is not up")
@@ -193,9 +193,9 @@ def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only
 def test_baking_makes_an_image_from_which_workers_start_without_installing(
     shim: BootShim, backend: AwsBackend
 ) -> None:
-    image_id = backend.stack.bake()
-    assert backend.stack.bake() != image_id
-    images = [one for one in backend.stack.remaining() if one.kind == "image"]
+    image_id = backend.provisioning.bake()
+    assert backend.provisioning.bake() != image_id
+    images = [one for one in backend.provisioning.remaining() if one.kind == "image"]
     assert len(images) == 1
     (instance_id,) = backend.fleet.launch(1).launched
     ec2 = backend.session.client("ec2")
@@ -204,8 +204,8 @@ def test_baking_makes_an_image_from_which_workers_start_without_installing(
     builders = [one for one in shim.machines.values() if "cloud-init" in _calls(one)]
     assert len(builders) == 2
     assert all(state_of(backend, one.instance_id) == "terminated" for one in builders)
-    backend.stack.teardown()
-    assert backend.stack.remaining() == []
+    backend.provisioning.teardown()
+    assert backend.provisioning.remaining() == []
 
 
 def _alive_in_group(group: int) -> int:

@@ -109,7 +109,7 @@ def run(
             options=FleetConfig(kinds=("c6a.large",), capacity=2),
             bundle=lambda: bundle_path,
         )
-        backend.stack.provision()
+        backend.provisioning.provision()
         worker = environment("WORKER", recorder.url, folder)
         with booting(moto, folder / "machines", worker) as shim:
             outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
@@ -126,7 +126,7 @@ def run(
             act(acting)
             acting.close()
         patch.setenv("AWS_ACCESS_KEY_ID", "ADMIN")
-        backend.stack.teardown()
+        backend.provisioning.teardown()
         backend.close()
         yield Run(recorder, outcomes)
 

@@ -25,7 +25,7 @@ from iraas.core.ports import Backend, UncountedStorage
 from iraas.errors import BackendError, BackendUnavailableError
 from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.jobs.store import create_job
-from iraas.worker.leases import LeaseKeeper
+from iraas.worker.leases import LeaseExtender
 from tests.functional.aws.deployments import Deployment
 from tests.functional.aws.faults import (
     Fault,
@@ -112,20 +112,20 @@ class Worker:
     def __init__(self, name: str, backend: Backend) -> None:
         self._name = name
         self._backend = backend
-        self._finisher = OutcomeWriter(backend)
+        self._writer = OutcomeWriter(backend)
 
     def work(self, done: threading.Event) -> None:
-        with LeaseKeeper(self._backend.requests, LEASE_S) as leases:
+        with LeaseExtender(self._backend.requests, LEASE_S) as leases:
             while not done.is_set():
                 try:
                     self._step(leases, done)
                 except BackendUnavailableError:
                     continue
 
-    def _step(self, leases: LeaseKeeper, done: threading.Event) -> None:
+    def _step(self, leases: LeaseExtender, done: threading.Event) -> None:
         messages = self._backend.requests.receive(5, lease_s=LEASE_S, wait_s=1.0)
         receipts = [one.receipt for one in messages]
-        leases.hold(receipts)
+        leases.add(receipts)
         try:
             if messages:
                 done.wait(LEASE_S / 2)  # what classifying takes: leases are extended meanwhile
@@ -138,9 +138,9 @@ class Worker:
                 found = outcome_of(asked, image, self._name)
                 batch.append(CompletedRequest(asked, found, message.receipt))
             if batch:
-                self._finisher.finish(batch)
+                self._writer.finish(batch)
         finally:
-            leases.let_go(receipts)
+            leases.remove(receipts)
 
 
 def backend_of(deployment: Deployment) -> Backend:

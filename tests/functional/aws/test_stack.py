@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetConfig
 from iraas.backends.aws.provisioning.queues import QueuePart
-from iraas.core.ports import Stack
+from iraas.core.ports import Provisioning
 from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
 from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.deployments import ENVIRONMENT
@@ -25,25 +25,25 @@ def keys(backend: AwsBackend, prefix: str) -> list[str]:
 
 
 def test_the_stack_is_a_stack(backend: AwsBackend) -> None:
-    stack: Stack = backend.stack
+    stack: Provisioning = backend.provisioning
     assert [one.exists for one in stack.plan()] == [False] * 11
 
 
 def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_account(
     backend: AwsBackend,
 ) -> None:
-    backend.stack.provision()
-    assert all(one.exists for one in backend.stack.plan())
+    backend.provisioning.provision()
+    assert all(one.exists for one in backend.provisioning.plan())
     assert len(account(backend.session)["queues"]) == 2
     assert len(account(backend.session)["buckets"]) == 2
-    backend.stack.teardown()
-    assert backend.stack.remaining() == []
+    backend.provisioning.teardown()
+    assert backend.provisioning.remaining() == []
     assert nothing(account(backend.session))
-    backend.stack.teardown()
+    backend.provisioning.teardown()
 
 
 def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.responses.create("submit-1")
     backend.fleet.launch(3)
     backend.launch_web_tier()
@@ -55,56 +55,56 @@ def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
     backend.inputs.put("a/00000/00000000.jpg", b"y")
     backend.inputs.delete(["a/00000/00000000.jpg"])
     s3.create_multipart_upload(Bucket=bucket, Key="images/unfinished")
-    found = {one.kind for one in backend.stack.remaining()}
+    found = {one.kind for one in backend.provisioning.remaining()}
     assert {"instance", "response queue"} <= found
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
 
 def test_teardown_of_what_was_never_made_does_nothing(backend: AwsBackend) -> None:
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
 
 def test_data_can_be_kept_and_found_again(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.outputs.put("a/00000/00000000.json", b"{}")
     backend.fleet.launch(1)
-    backend.stack.teardown(keep_data=True)
+    backend.provisioning.teardown(keep_data=True)
     found = account(backend.session)
     assert len(found.pop("buckets")) == 2
     assert nothing(found)
-    assert [one.kind for one in backend.stack.remaining()] == ["bucket", "bucket"]
-    assert all(one.is_data for one in backend.stack.remaining())
+    assert [one.kind for one in backend.provisioning.remaining()] == ["bucket", "bucket"]
+    assert all(one.is_data for one in backend.provisioning.remaining())
     assert keys(backend, "install/") == []
-    backend.stack.provision()
+    backend.provisioning.provision()
     assert backend.outputs.get("a/00000/00000000.json") == b"{}"
     assert len(backend.fleet.launch(1).launched) == 1
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
 
 def test_provisioning_twice_changes_nothing(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     before = account(backend.session)
-    plan = backend.stack.plan()
-    backend.stack.provision()
+    plan = backend.provisioning.plan()
+    backend.provisioning.provision()
     assert account(backend.session) == before
-    assert backend.stack.plan() == plan
+    assert backend.provisioning.plan() == plan
 
 
 def test_provisioning_anew_brings_templates_and_options_up_to_date(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
-    open_backend().stack.provision()
+    open_backend().provisioning.provision()
     options = FleetConfig(kinds=("c7i.large",), pricings=("on-demand",), max_life_min=77)
     changed = open_backend(options=options)
-    changed.stack.provision()
+    changed.provisioning.provision()
     again = open_backend()
-    assert replace(again.stack.options(), subnet_ids=()) == options
+    assert replace(again.provisioning.options(), subnet_ids=()) == options
     (worker,) = [
         one
-        for one in again.stack.plan()
+        for one in again.provisioning.plan()
         if one.name == "iraas-demo-worker" and (one.kind == "launch template")
     ]
     assert worker.detail == "version 2"
@@ -116,22 +116,24 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
 def test_a_fleet_never_exceeds_what_it_was_provisioned_for(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
-    open_backend(options=FleetConfig(capacity=2)).stack.provision()
+    open_backend(options=FleetConfig(capacity=2)).provisioning.provision()
     assert len(open_backend(capacity=19).fleet.launch(5).launched) == 2
 
 
 def test_two_deployments_live_side_by_side(open_backend: Callable[..., AwsBackend]) -> None:
     one, other = open_backend("one"), open_backend("one-two")
-    one.stack.provision()
-    other.stack.provision()
+    one.provisioning.provision()
+    other.provisioning.provision()
     one.fleet.launch(1)
     other.fleet.launch(2)
     other.responses.create("submit-1")
-    one.stack.teardown()
-    assert one.stack.remaining() == []
-    assert len([left for left in other.stack.remaining() if left.kind == "instance"]) == 2
-    assert len([left for left in other.stack.remaining() if left.kind == "response queue"]) == 1
-    other.stack.teardown()
+    one.provisioning.teardown()
+    assert one.provisioning.remaining() == []
+    assert len([left for left in other.provisioning.remaining() if left.kind == "instance"]) == 2
+    assert (
+        len([left for left in other.provisioning.remaining() if left.kind == "response queue"]) == 1
+    )
+    other.provisioning.teardown()
     assert nothing(account(one.session))
 
 
@@ -142,7 +144,7 @@ STEPS = 11
 def test_a_failure_at_any_step_leaves_nothing_behind(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    stack = backend.stack
+    stack = backend.provisioning
     parts = stack._parts
 
     class FailingError(BackendError):
@@ -174,16 +176,16 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
 def test_a_failure_keeps_what_was_there_before(
     backend: AwsBackend, open_backend: Callable[..., AwsBackend]
 ) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.outputs.put("a/00000/00000000.json", b"{}")
 
     def no_bundle() -> Path:
         raise ConfigurationError("no model")
 
     with pytest.raises(ConfigurationError, match="no model"):
-        open_backend(bundle=no_bundle).stack.provision()
+        open_backend(bundle=no_bundle).provisioning.provision()
     assert backend.outputs.get("a/00000/00000000.json") == b"{}"
-    assert all(one.exists for one in backend.stack.plan())
+    assert all(one.exists for one in backend.provisioning.plan())
 
 
 def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
@@ -195,7 +197,7 @@ def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
 
     monkeypatch.setattr(QueuePart, "make", somebody_was_faster)
     with pytest.raises(BackendError, match="no luck"):
-        backend.stack.provision()
+        backend.provisioning.provision()
     found = account(backend.session)
     assert [url.rpartition("/")[2] for url in found.pop("queues")] == ["iraas-demo-dead-letters"]
     assert nothing(found)
@@ -258,16 +260,16 @@ def test_what_we_did_not_make_is_neither_changed_nor_removed(
     make(backend)
     before = account(backend.session)
     with pytest.raises(ConfigurationError, match="this deployment did not make it") as caught:
-        backend.stack.provision()
+        backend.provisioning.provision()
     assert caught.value.remedy
     assert account(backend.session) == before
-    assert any(one.detail.startswith("not ours") for one in backend.stack.plan())
-    backend.stack.teardown()
+    assert any(one.detail.startswith("not ours") for one in backend.provisioning.plan())
+    backend.provisioning.teardown()
     assert account(backend.session) == before
 
 
 def test_buckets_are_private_encrypted_and_expire(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     s3 = backend.session.s3
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
@@ -286,7 +288,7 @@ def test_buckets_are_private_encrypted_and_expire(backend: AwsBackend) -> None:
 
 
 def test_queues_redrive_keep_and_encrypt(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     sqs = backend.session.sqs
 
     def attributes(name: str) -> dict[str, str]:
@@ -309,7 +311,7 @@ def test_nobody_gets_into_an_instance_unless_asked(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     backend = open_backend()
-    backend.stack.provision()
+    backend.provisioning.provision()
 
     def rules(name: str) -> list[tuple[int, str]]:
         filters = [{"Name": "group-name", "Values": [name]}]
@@ -322,17 +324,17 @@ def test_nobody_gets_into_an_instance_unless_asked(
         ]
 
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == ([], [])
-    open_backend(options=FleetConfig(web_cidr="203.0.113.7/32")).stack.provision()
+    open_backend(options=FleetConfig(web_cidr="203.0.113.7/32")).provisioning.provision()
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == (
         [],
         [(8000, "203.0.113.7/32")],
     )
-    open_backend(options=FleetConfig()).stack.provision()
+    open_backend(options=FleetConfig()).provisioning.provision()
     assert rules("iraas-demo-web") == []
 
 
 def test_templates_say_all_that_keeps_an_instance_safe(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     answer = backend.session.client("ec2").describe_launch_template_versions(
         LaunchTemplateName="iraas-demo-worker", Versions=["$Default"]
     )
@@ -368,7 +370,7 @@ def test_a_queues_name_that_rests_after_deletion_is_waited_for(
         return create(**request)
 
     monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
-    backend.stack.provision()
+    backend.provisioning.provision()
     assert slept == [5.0, 5.0, 5.0]
     assert len([line for line in said if "lets its name rest" in line]) == 1
     assert len(account(backend.session)["queues"]) == 2
@@ -380,7 +382,7 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
     backend = open_backend()
     now = [0.0]
     site = replace(
-        backend.stack._site(),
+        backend.provisioning._site(),
         clock=lambda: now[0],
         sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
     )
@@ -399,15 +401,15 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
 
 
 def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.put_object(Bucket=bucket, Key=f"install/{OPTIONS_KEY}", Body=b"{")
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
 
 def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None:
-    findings = {one.subject: one for one in backend.stack.check()}
+    findings = {one.subject: one for one in backend.provisioning.check()}
     assert findings["subnets"].ok
     assert findings["Spot role"].ok
     # moto has neither the simulation of policies nor these quotas.
@@ -416,7 +418,7 @@ def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None
 
 
 def test_the_costs_say_the_cap_and_how_old_the_prices_are(backend: AwsBackend) -> None:
-    costs = backend.stack.costs()
+    costs = backend.provisioning.costs()
     assert costs.cap == 19
     assert costs.rest_hour == 0
     assert 0 < costs.cheapest_full_hour < costs.full_hour < 19 * 0.2

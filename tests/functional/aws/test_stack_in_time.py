@@ -43,10 +43,10 @@ def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     lingering, waits = Lingering(looks=9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep, report=waits.said.append)
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.responses.create("submit-1")
-    backend.stack.teardown()
-    assert backend.stack.remaining() == []
+    backend.provisioning.teardown()
+    assert backend.provisioning.remaining() == []
     assert lingering.shown > 1
     assert waits.slept_s > 0
     (told,) = [line for line in waits.said if "no longer lists" in line]
@@ -59,7 +59,7 @@ def test_a_teardown_does_not_wait_for_ever_and_what_is_listed_is_told(
     late.plan_all(Lingering(looks=10**9).choose)
     backend = open_backend(endpoint_url=late.url)
     now = [0.0]
-    stack = backend.stack
+    stack = backend.provisioning
     stack._clock = lambda: now[0]
     stack._sleep = lambda _: now.__setitem__(0, now[0] + 40.0)
     stack.provision()
@@ -74,14 +74,14 @@ def test_a_queue_that_is_just_going_is_made_anew_and_not_taken_up(
     lingering, waits = Lingering(looks=10**9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep)
-    backend.stack.provision()
-    assert all(one.exists for one in backend.stack.plan())
+    backend.provisioning.provision()
+    assert all(one.exists for one in backend.provisioning.plan())
     for name in (backend.names.requests, backend.names.dead_letters):
         url = backend.session.sqs.get_queue_url(QueueName=name)["QueueUrl"]
         backend.session.sqs.delete_queue(QueueUrl=url)
-    assert all(one.exists for one in backend.stack.plan())  # so it seems still
+    assert all(one.exists for one in backend.provisioning.plan())  # so it seems still
     late.plan("CreateQueue", *[answer(400, QUEUE_GONE)] * 3)
-    backend.stack.provision()
+    backend.provisioning.provision()
     assert waits.slept_s == 15.0
     assert len(account(backend.session)["queues"]) == 2
 
@@ -94,26 +94,26 @@ def _broken(self: Any) -> None:
 def test_what_cannot_be_removed_keeps_nothing_else(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.fleet.launch(2)
     backend.responses.create("submit-1")
     with monkeypatch.context() as patch:
         patch.setattr(kind, "remove", _broken)
         with pytest.raises(BackendError, match="2 steps failed") as caught:
-            backend.stack.teardown()
+            backend.provisioning.teardown()
     assert "again" in caught.value.remedy
     found = account(backend.session)
     assert found["instances"] == []
     assert found["buckets"] == []
     assert len([names for names in found.values() if names]) <= 2
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
 
 def test_the_only_failure_of_a_teardown_is_raised_as_it_is(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend.stack.provision()
+    backend.provisioning.provision()
     remove = QueuePart.remove
 
     def sometimes(self: QueuePart) -> None:
@@ -123,19 +123,19 @@ def test_the_only_failure_of_a_teardown_is_raised_as_it_is(
 
     monkeypatch.setattr(QueuePart, "remove", sometimes)
     with pytest.raises(BackendError, match=r"^iraas-demo-requests stays$"):
-        backend.stack.teardown()
+        backend.provisioning.teardown()
 
 
 def test_options_that_cannot_be_read_keep_no_instance_alive(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
     backend = open_backend()
-    backend.stack.provision()
+    backend.provisioning.provision()
     backend.fleet.launch(2)
     unlucky = open_backend(endpoint_url=late.url)
     late.plan_all(lambda name: answer(403, "AccessDenied") if name == "GetObject" else None)
     with pytest.raises(Exception, match="not allowed"):
-        unlucky.stack.teardown()
+        unlucky.provisioning.teardown()
     assert account(backend.session)["instances"] == []
 
 
@@ -143,13 +143,13 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     backend = open_backend()
-    backend.stack.provision()
+    backend.provisioning.provision()
     ec2 = backend.session.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     made = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     backend.fleet.launch(1)
     moved = open_backend(options=FleetConfig(subnet_ids=(made,)))
-    moved.stack.provision()
+    moved.provisioning.provision()
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["iraas-demo-*"]}]
     )["SecurityGroups"]
@@ -159,7 +159,7 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
         LaunchTemplateName="iraas-demo-worker", Versions=["$Default"]
     )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     assert data["SecurityGroupIds"] == [here["iraas-demo-worker"]]
-    moved.stack.teardown()
+    moved.provisioning.teardown()
     left = ec2.describe_security_groups()["SecurityGroups"]
     assert {one["GroupName"] for one in left} == {"default"}
 
@@ -170,8 +170,8 @@ def test_a_group_of_our_name_in_another_vpc_that_is_not_ours_is_left_alone(
     ec2 = backend.session.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     theirs = ec2.create_security_group(GroupName=backend.names.web, Description="x", VpcId=vpc)
-    backend.stack.provision()
-    backend.stack.teardown()
+    backend.provisioning.provision()
+    backend.provisioning.teardown()
     groups = ec2.describe_security_groups()["SecurityGroups"]
     assert [one["GroupId"] for one in groups if one["GroupName"] != "default"] == [
         theirs["GroupId"]
@@ -188,14 +188,14 @@ def test_provisioning_removes_superseded_files_once_no_instance_may_fetch_them(
     open_backend: Callable[..., AwsBackend], tmp_path: Path
 ) -> None:
     backend = open_backend()
-    backend.stack.provision()
+    backend.provisioning.provision()
     first = install_keys(backend)
     (instance_id,) = backend.fleet.launch(1).launched
     (tmp_path / "bundle" / "bundle.json").write_text('{"newer": true}')
-    open_backend().stack.provision()
+    open_backend().provisioning.provision()
     assert len(install_keys(backend) - first) == 1
     assert first < install_keys(backend)
     backend.fleet.terminate([instance_id])
-    open_backend().stack.provision()
+    open_backend().provisioning.provision()
     assert len(install_keys(backend)) == len(first) == 3
     assert install_keys(backend) != first

@@ -68,9 +68,9 @@ def test_provisioning_refuses_a_type_without_a_price_unless_a_table_names_it(
     ):
         pass
     with open_aws(replace(odd, prices=own_prices), to_provision=True) as backend:
-        assert backend.stack.options().kinds == ("c6a.large", "x9.huge")
+        assert backend.provisioning.options().kinds == ("c6a.large", "x9.huge")
     with open_aws(settings, to_provision=True) as backend:
-        assert backend.stack.options() == FleetConfig()
+        assert backend.provisioning.options() == FleetConfig()
 
 
 def test_a_limit_on_spending_is_refused_while_a_type_has_no_price(

@@ -75,7 +75,7 @@ def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -
     worker.send_signal(signal.SIGTERM)
     done = finish(worker)
     assert done.returncode == 0
-    assert "left: told to leave" in done.stderr
+    assert "left: stopped by a signal" in done.stderr
 
 
 def test_a_classifier_process_that_is_killed_takes_no_image_with_it(

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from iraas.backends.local.worker_log import MAX_LOG_BYTES, older_part
+from iraas.backends.local.worker_log import MAX_LOG_BYTES, rotated_path
 from tests.functional.cli.deployment import Deployment
 
 
@@ -16,7 +16,7 @@ def test_a_real_worker_bounds_its_own_log(deployment: Deployment) -> None:
         "worker", "--worker-id", "w-00000001", IRAAS_WORKER_LOG=str(log), IRAAS_GRACE_S="0"
     )
     assert log.stat().st_size <= MAX_LOG_BYTES
-    assert older_part(log).stat().st_size <= MAX_LOG_BYTES
+    assert rotated_path(log).stat().st_size <= MAX_LOG_BYTES
 
 
 def test_a_worker_of_the_fleet_knows_its_log(deployment: Deployment, photo: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_budget_of_an_image_is_a_setting(bundle_path: Path) -> None:
 
 
 class Scripted(ConfinedClassifier):
-    """Runs a program in the place of the confined process; counts how often."""
+    """Runs a program instead of the confined process; counts how often."""
 
     def __init__(self, program: str, limits: ImageLimits = DEFAULTS, **options: bool) -> None:
         self.program = program
@@ -200,7 +200,7 @@ def test_a_process_that_ends_at_its_start_is_a_fault_of_its_own() -> None:
         classifier.wait_until_ready()
 
 
-def test_a_bundle_that_cannot_be_run_is_told_in_words(tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
     with (
         closing(ConfinedClassifier(tmp_path, ImageLimits())) as classifier,
         pytest.raises(BundleError),

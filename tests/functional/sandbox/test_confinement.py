@@ -1,4 +1,4 @@
-"""What a confined process cannot do, tried from inside of one."""
+"""The accesses that are blocked for a confined process, tried from inside one."""
 
 import json
 import resource
@@ -35,7 +35,7 @@ assert confine_after_loading(confine()).missing == 'files, network, processes'
 
 
 def outcomes(confinement: str, attempts: str) -> dict[str, str]:
-    """What became of attempts in a process that confined itself."""
+    """The results of attempts in a process that confined itself."""
     program = attempt(confinement=confinement, attempts=attempts)
     with closing(start(program)) as process:
         found: dict[str, str] = json.loads(process.ask(b"go"))
@@ -44,7 +44,7 @@ def outcomes(confinement: str, attempts: str) -> dict[str, str]:
 
 @contextmanager
 def metadata_service() -> Iterator[str]:
-    """An HTTP server on this machine, in the place of the one that gives out credentials."""
+    """An HTTP server on this machine, instead of the one that serves credentials."""
 
     class Credentials(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -124,7 +124,7 @@ def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
 
 
 @pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
-def test_it_signals_watches_and_outlives_nobody_by_a_detour(confinement: str) -> None:
+def test_no_indirect_way_to_signal_watch_or_outlive_others(confinement: str) -> None:
     prepare = """
 import ctypes, fcntl
 reader, writer = os.pipe()

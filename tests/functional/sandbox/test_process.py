@@ -43,8 +43,8 @@ def test_a_flood_of_warnings_fills_neither_the_pipe_nor_the_disk() -> None:
     with closing(start(children.FLOOD)) as process:
         assert process.ask(b"", timeout_s=HANG_S) == b"done"
         assert process.ask(b"", timeout_s=HANG_S) == b"done"
-        process._said.flush()
-        assert Path(f"/proc/self/fd/{process._said.fileno()}").stat().st_size <= MAX_WRITTEN_BYTES
+        process._stderr.flush()
+        assert Path(f"/proc/self/fd/{process._stderr.fileno()}").stat().st_size <= MAX_WRITTEN_BYTES
 
 
 def test_what_uses_up_its_cpu_time_is_ended_and_it_is_known_why() -> None:
@@ -54,7 +54,7 @@ def test_what_uses_up_its_cpu_time_is_ended_and_it_is_known_why() -> None:
     assert ended_by_cpu_budget(caught.value)
 
 
-def test_a_crash_is_told_with_its_last_words_made_harmless(
+def test_a_crash_is_logged_with_its_last_output_escaped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with closing(start(children.CRASH)) as process, pytest.raises(ProcessDiedError) as caught:

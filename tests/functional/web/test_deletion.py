@@ -20,7 +20,7 @@ BIG = picture("") + b"\xff" * 200_000
 def shop(tmp_path: Path) -> Iterator[LocalBackend]:
     backend = LocalBackend(tmp_path, "shop", worker_command=["false"])
     yield backend
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     backend.close()
 
 

@@ -17,7 +17,7 @@ EMPTY = b""
 def shop(tmp_path: Path) -> Iterator[LocalBackend]:
     backend = LocalBackend(tmp_path, "shop", worker_command=["false"])
     yield backend
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     backend.close()
 
 

@@ -81,7 +81,11 @@ class Worker:
     def __init__(self, backend: Backend) -> None:
         self.classifier = AnyPictureClassifier()
         self._pipeline = Pipeline(
-            backend, self.classifier, "w-test", limits=WorkerLimits(wait_s=0.1), tell=_not_told
+            backend,
+            self.classifier,
+            "w-test",
+            limits=WorkerLimits(wait_s=0.1),
+            on_heartbeat=_not_told,
         )
         self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
         self._thread.start()

@@ -1,8 +1,8 @@
-"""A process that speaks a classifier process's part: it does what its greeting says.
+"""A stand-in for a classifier process: it runs the steps that its first line of input lists.
 
-The greeting is a JSON list of steps: ``{"beat": {…}}`` says a beat, ``{"say": "…"}`` writes text as
-it is, ``{"exit": N}`` leaves, ``{"kill": N}`` sends itself a signal, ``{"wait": "polite"}`` waits
-for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
+The line is a JSON list of steps: ``{"beat": {…}}`` sends a heartbeat, ``{"say": "…"}`` writes raw
+text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal, ``{"wait": "polite"}`` waits for
+SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
 """
 
 import json
@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Any
 
-last_beat: dict[str, Any] = {"model": "scripted@00000000", "held": []}
+last_heartbeat: dict[str, Any] = {"model": "scripted@00000000", "in_flight": []}
 
 
 def main() -> None:
@@ -38,13 +38,13 @@ def do(step: dict[str, Any]) -> None:
 
 
 def leave(_number: int, _frame: object) -> None:
-    say({"draining": True, "held": []})
+    say({"draining": True, "in_flight": []})
     os._exit(0)
 
 
 def say(news: dict[str, Any]) -> None:
-    last_beat.update(news)
-    os.write(1, json.dumps(last_beat).encode() + b"\n")
+    last_heartbeat.update(news)
+    os.write(1, json.dumps(last_heartbeat).encode() + b"\n")
 
 
 main()

@@ -1,6 +1,6 @@
 """Runs a supervisor over scripted children, for the tests, and prints ``up`` and its last record.
 
-Arguments: the steps of its children as JSON, and its drain in seconds.
+Arguments: the steps of its children as JSON, and its shutdown timeout in seconds.
 """
 
 import json
@@ -26,18 +26,18 @@ def main() -> None:
     backend = MemoryBackend()
     put = backend.records.put
 
-    def telling(key: str, data: bytes) -> None:
+    def announcing(key: str, data: bytes) -> None:
         put(key, data)
         if decode_worker(data).state == "running":
             print("up", flush=True)  # noqa: T201 - this is the program's output
 
-    backend.records.put = telling  # type: ignore[method-assign]
+    backend.records.put = announcing  # type: ignore[method-assign]
     supervisor = Supervisor(
         backend,
         "w-1",
         processes=1,
         start=lambda: child(steps),
-        rules=SupervisorConfig(
+        config=SupervisorConfig(
             shutdown_timeout_s=shutdown_timeout_s, idle_timeout_s=60.0, max_lifetime_s=30.0
         ),
     )

@@ -1,4 +1,4 @@
-"""What a classifier process leaves behind when it is told to leave, on the local backend."""
+"""A classifier process that stops in the middle of a receive, on the local backend."""
 
 import threading
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ IMAGES = 6
 
 
 class Polling(LocalBackend):
-    """The local backend, which tells when a receive has begun."""
+    """The local backend, which signals the start of a receive."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home, "test")
         self.receiving = threading.Event()
         receive = self.requests.receive
 
-        def telling(
+        def signalling(
             max_messages: int, *, lease_s: float, wait_s: float = 0.0
         ) -> list[ReceivedMessage]:
             self.receiving.set()
             return receive(max_messages, lease_s=lease_s, wait_s=wait_s)
 
-        self.requests.receive = telling  # type: ignore[method-assign]
+        self.requests.receive = signalling  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def backend(tmp_path: Path) -> Iterator[Polling]:
 def run(backend: Polling, limits: WorkerLimits) -> tuple[Pipeline, threading.Thread]:
     """Start a pipeline and wait until its receive waits."""
     backend.receiving.clear()
-    pipeline = Pipeline(backend, ScriptedClassifier(), "w-1", limits=limits, tell=lambda beat: None)
+    pipeline = Pipeline(
+        backend, ScriptedClassifier(), "w-1", limits=limits, on_heartbeat=lambda _: None
+    )
     thread = threading.Thread(target=pipeline.run)
     thread.start()
     assert backend.receiving.wait(PATIENCE_S)

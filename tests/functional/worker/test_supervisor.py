@@ -1,4 +1,4 @@
-"""The supervisor over real small processes: it restarts, releases, drains, and leaves in time."""
+"""The supervisor over real small processes: it restarts, releases, drains and stops."""
 
 import json
 import signal
@@ -15,9 +15,9 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import worker_key
 from iraas.core.ports import OutboundMessage, QueueDepth
-from iraas.core.records import WorkerRecord, decode_worker
+from iraas.core.records import FAILED, STOPPED, WorkerRecord, decode_worker
 from iraas.worker.child_process import ClassifierProcess
-from iraas.worker.supervisor import MAX_DEATHS_PER_MINUTE, Supervisor, SupervisorConfig
+from iraas.worker.supervisor import MAX_CRASHES_PER_MINUTE, Supervisor, SupervisorConfig
 from tests.functional.worker.supervised import child
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -25,18 +25,18 @@ Steps = list[dict[str, Any]]
 IDLE: Steps = [{"beat": {"empty_polls": 3}}, {"wait": "polite"}]
 DEAF: Steps = [{"wait": "deaf"}]
 SILENT: Steps = [{"wait": "polite"}]
-HASTE = 30
+SPEEDUP = 30
 """How much faster the supervisor's clock goes."""
 
 
-def hurried() -> float:
-    return time.monotonic() * HASTE
+def fast_clock() -> float:
+    return time.monotonic() * SPEEDUP
 
 
 def supervise(
     backend: MemoryBackend,
     *scripts: Steps,
-    rules: SupervisorConfig,
+    config: SupervisorConfig,
     processes: int = 1,
     interrupted: Callable[[], str] = str,
 ) -> WorkerRecord:
@@ -45,8 +45,8 @@ def supervise(
 
     def start() -> ClassifierProcess:
         process = child(left.pop(0) if len(left) > 1 else left[0])
-        process._now = hurried
-        process.progress_at = hurried()
+        process._now = fast_clock
+        process.progress_at = fast_clock()
         return process
 
     return Supervisor(
@@ -54,9 +54,9 @@ def supervise(
         "w-1",
         processes=processes,
         start=start,
-        rules=rules,
+        config=config,
         interrupted=interrupted,
-        now=hurried,
+        now=fast_clock,
     ).run()
 
 
@@ -72,22 +72,22 @@ def _no_child_stays() -> Iterator[None]:
     assert set(psutil.Process().children()) <= before
 
 
-def held_by_somebody(backend: MemoryBackend) -> str:
+def leased_receipt(backend: MemoryBackend) -> str:
     """The receipt of a message under a long lease."""
     backend.requests.send([OutboundMessage("image")])
     (message,) = backend.requests.receive(1, lease_s=600.0)
     return message.receipt
 
 
-def test_it_leaves_when_idle_with_nothing_left(backend: MemoryBackend) -> None:
+def test_it_stops_when_idle_with_an_empty_queue(backend: MemoryBackend) -> None:
     record = supervise(
         backend,
         IDLE,
         IDLE,
         processes=2,
-        rules=SupervisorConfig(idle_timeout_s=2.0, max_lifetime_s=900.0),
+        config=SupervisorConfig(idle_timeout_s=2.0, max_lifetime_s=900.0),
     )
-    assert record.state == "gone"
+    assert record.state == STOPPED
     assert record.reason.startswith("idle for ")
     assert record.reason.endswith("no image is left")
     assert decode_worker(backend.records.get(worker_key("w-1"))) == record
@@ -102,7 +102,7 @@ def put_delayed(backend: MemoryBackend) -> None:
 
 
 def put_in_flight(backend: MemoryBackend) -> None:
-    held_by_somebody(backend)
+    leased_receipt(backend)
 
 
 @pytest.mark.parametrize("put", [put_visible, put_delayed, put_in_flight])
@@ -111,15 +111,15 @@ def test_it_stays_while_an_image_is_left_anywhere(
 ) -> None:
     put(backend)
     record = supervise(
-        backend, IDLE, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+        backend, IDLE, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
-    assert record.reason == "its life of 25 s is over"
+    assert record.reason == "maximum lifetime of 25 s reached"
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        [{"beat": {"empty_polls": 3, "held": ["r"]}}, {"wait": "polite"}],
+        [{"beat": {"empty_polls": 3, "in_flight": ["r"]}}, {"wait": "polite"}],
         [{"beat": {"empty_polls": 2}}, {"wait": "polite"}],
         [{"beat": {"empty_polls": 0}}, {"wait": "polite"}],
         SILENT,
@@ -132,47 +132,52 @@ def test_it_stays_while_a_process_is_busy(backend: MemoryBackend, other: Steps) 
         IDLE,
         other,
         processes=2,
-        rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0, stall_timeout_s=200.0),
+        config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0, stall_timeout_s=200.0),
     )
-    assert record.reason == "its life of 25 s is over"
+    assert record.reason == "maximum lifetime of 25 s reached"
 
 
-def test_a_process_that_dies_is_replaced_and_what_it_held_is_released(
+def test_a_process_that_dies_is_replaced_and_its_messages_are_released(
     backend: MemoryBackend,
 ) -> None:
-    receipt = held_by_somebody(backend)
-    dies: Steps = [{"beat": {"held": [receipt], "done": 4, "failed": 1}}, {"kill": signal.SIGKILL}]
+    receipt = leased_receipt(backend)
+    dies: Steps = [
+        {"beat": {"in_flight": [receipt], "done": 4, "failed": 1}},
+        {"kill": signal.SIGKILL},
+    ]
     works: Steps = [{"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
     record = supervise(
-        backend, dies, works, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+        backend, dies, works, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
     assert backend.requests.depth() == QueueDepth(1, 0, 0)
-    assert (record.state, record.done, record.failed) == ("gone", 6, 1)
+    assert (record.state, record.done, record.failed) == (STOPPED, 6, 1)
 
 
-def test_a_process_that_left_in_order_is_replaced_without_a_fuss(backend: MemoryBackend) -> None:
-    receipt = held_by_somebody(backend)
-    leaves: Steps = [{"beat": {"held": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
+def test_a_process_that_exited_in_order_is_replaced_without_a_warning(
+    backend: MemoryBackend,
+) -> None:
+    receipt = leased_receipt(backend)
+    leaves: Steps = [{"beat": {"in_flight": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
     record = supervise(
-        backend, leaves, IDLE, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
+        backend, leaves, IDLE, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
     assert backend.requests.depth() == QueueDepth(0, 1, 0)
     assert record.done == 3
 
 
-def test_a_process_without_progress_is_ended_and_what_it_held_is_released(
+def test_a_process_without_progress_is_killed_and_its_messages_are_released(
     backend: MemoryBackend,
 ) -> None:
-    receipt = held_by_somebody(backend)
-    stalls: Steps = [{"beat": {"held": [receipt]}}, {"wait": "polite"}]
+    receipt = leased_receipt(backend)
+    stalls: Steps = [{"beat": {"in_flight": [receipt]}}, {"wait": "polite"}]
     record = supervise(
         backend,
         stalls,
         IDLE,
-        rules=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=10.0, max_lifetime_s=40.0),
+        config=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=10.0, max_lifetime_s=40.0),
     )
     assert backend.requests.depth() == QueueDepth(1, 0, 0)
-    assert record.state == "gone"
+    assert record.state == STOPPED
 
 
 def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend) -> None:
@@ -180,28 +185,28 @@ def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend)
     record = supervise(
         backend,
         IDLE,
-        rules=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=5.0, max_lifetime_s=25.0),
+        config=SupervisorConfig(idle_timeout_s=0.0, stall_timeout_s=5.0, max_lifetime_s=25.0),
     )
-    assert record.reason == "its life of 25 s is over"
+    assert record.reason == "maximum lifetime of 25 s reached"
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ([{"exit": 3}], "a process ended with status 3 at its start"),
-        ([{"kill": signal.SIGSEGV}], "a process ended with status -11 at its start"),
-        (SILENT, "a process ended with status -9 at its start"),
+        ([{"exit": 3}], "a process exited with status 3 while starting"),
+        ([{"kill": signal.SIGSEGV}], "a process exited with status -11 while starting"),
+        (SILENT, "a process exited with status -9 while starting"),
     ],
     ids=["exits", "crashes", "never comes up"],
 )
-def test_processes_that_never_come_up_make_a_broken_worker(
+def test_processes_that_never_start_make_a_failed_worker(
     backend: MemoryBackend, script: Steps, reason: str
 ) -> None:
     record = supervise(
-        backend, script, rules=SupervisorConfig(stall_timeout_s=10.0, max_lifetime_s=900.0)
+        backend, script, config=SupervisorConfig(stall_timeout_s=10.0, max_lifetime_s=900.0)
     )
-    assert (record.state, record.reason) == ("broken", reason)
-    assert decode_worker(backend.records.get(worker_key("w-1"))).state == "broken"
+    assert (record.state, record.reason) == (FAILED, reason)
+    assert decode_worker(backend.records.get(worker_key("w-1"))).state == FAILED
 
 
 def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
@@ -209,68 +214,70 @@ def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
         backend,
         [{"exit": 3}],
         IDLE,
-        rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=600.0),
+        config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=600.0),
     )
-    assert record.state == "gone"
+    assert record.state == STOPPED
 
 
 def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
     backend: MemoryBackend,
 ) -> None:
-    says: Steps = [{"beat": {"model": "", "error": "the bundle is mangled"}}, {"exit": 70}]
-    record = supervise(backend, says, rules=SupervisorConfig(max_lifetime_s=900.0))
-    assert (record.state, record.reason) == ("broken", "the bundle is mangled")
+    says: Steps = [{"beat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
+    record = supervise(backend, says, config=SupervisorConfig(max_lifetime_s=900.0))
+    assert (record.state, record.reason) == (FAILED, "the bundle is corrupt")
 
 
-def test_too_many_deaths_in_a_minute_make_a_broken_worker(backend: MemoryBackend) -> None:
+def test_too_many_crashes_in_a_minute_make_a_failed_worker(backend: MemoryBackend) -> None:
     dies: Steps = [{"beat": {"done": 1}}, {"kill": signal.SIGKILL}]
-    record = supervise(backend, dies, processes=4, rules=SupervisorConfig(max_lifetime_s=900.0))
-    assert record.state == "broken"
-    assert record.reason == f"{MAX_DEATHS_PER_MINUTE} classifier processes died within a minute"
-    assert record.done >= MAX_DEATHS_PER_MINUTE
+    record = supervise(backend, dies, processes=4, config=SupervisorConfig(max_lifetime_s=900.0))
+    assert record.state == FAILED
+    assert record.reason == f"{MAX_CRASHES_PER_MINUTE} classifier processes crashed within a minute"
+    assert record.done >= MAX_CRASHES_PER_MINUTE
 
 
-def test_a_machine_that_will_be_taken_away_is_left_in_time(backend: MemoryBackend) -> None:
+def test_a_machine_about_to_be_reclaimed_is_left_in_time(backend: MemoryBackend) -> None:
     put_visible(backend)
     record = supervise(
         backend,
         IDLE,
-        rules=SupervisorConfig(max_lifetime_s=900.0),
+        config=SupervisorConfig(max_lifetime_s=900.0),
         interrupted=lambda: "the spot instance is taken back in two minutes",
     )
     assert (record.state, record.reason) == (
-        "gone",
+        STOPPED,
         "the spot instance is taken back in two minutes",
     )
 
 
-def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_shutdown_timeout(
+    backend: MemoryBackend,
+) -> None:
     record = supervise(
         backend,
         DEAF,
-        rules=SupervisorConfig(idle_timeout_s=0.0, shutdown_timeout_s=5.0, max_lifetime_s=600.0),
+        config=SupervisorConfig(idle_timeout_s=0.0, shutdown_timeout_s=5.0, max_lifetime_s=600.0),
     )
-    assert record.state == "gone"
+    assert record.state == STOPPED
 
 
 @pytest.mark.parametrize(
     "garbage",
     ["hello\n", "{}\n", "\n\n\n", "[" * 50_000 + "\n", "x" * 3_000_000 + "\n", "\x00\n", "{\n"],
-    ids=["text", "empty object", "empty lines", "deep", "long", "null", "mangled"],
+    ids=["text", "empty object", "empty lines", "deep", "long", "null", "corrupt"],
 )
-def test_garbage_on_the_pipe_is_passed_over(backend: MemoryBackend, garbage: str) -> None:
+def test_garbage_on_the_pipe_is_skipped(backend: MemoryBackend, garbage: str) -> None:
     script: Steps = [{"say": garbage}, {"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
     record = supervise(
-        backend, script, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
+        backend, script, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
     )
-    assert (record.state, record.done) == ("gone", 2)
+    assert (record.state, record.done) == (STOPPED, 2)
 
 
-def test_a_beat_may_come_in_pieces(backend: MemoryBackend) -> None:
-    line = json.dumps({"model": "m", "held": [], "empty_polls": 3})
+def test_a_heartbeat_may_come_in_pieces(backend: MemoryBackend) -> None:
+    line = json.dumps({"model": "m", "in_flight": [], "empty_polls": 3})
     script: Steps = [{"say": line[:20]}, {"say": line[20:]}, {"say": "\n"}, {"wait": "polite"}]
     record = supervise(
-        backend, script, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
+        backend, script, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
     )
     assert record.model == "m"
 
@@ -280,27 +287,27 @@ class WatchedBackend(MemoryBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[WorkerRecord] = []
+        self.written: list[WorkerRecord] = []
         put = self.records.put
 
-        def keeping(key: str, data: bytes) -> None:
-            self.told.append(decode_worker(data))
+        def recording(key: str, data: bytes) -> None:
+            self.written.append(decode_worker(data))
             put(key, data)
 
-        self.records.put = keeping  # type: ignore[method-assign]
+        self.records.put = recording  # type: ignore[method-assign]
 
 
-def test_the_record_tells_the_life_of_a_worker() -> None:
+def test_the_records_show_each_state_of_a_worker() -> None:
     backend = WatchedBackend()
     script: Steps = [{"beat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
-    supervise(backend, script, rules=SupervisorConfig(idle_timeout_s=20.0, max_lifetime_s=600.0))
-    states = [one.state for one in backend.told]
+    supervise(backend, script, config=SupervisorConfig(idle_timeout_s=20.0, max_lifetime_s=600.0))
+    states = [one.state for one in backend.written]
     assert states[0] == "starting"
-    assert states[-3:] == ["running", "draining", "gone"]
-    running = next(one for one in backend.told if one.state == "running")
+    assert states[-3:] == ["running", "draining", STOPPED]
+    running = next(one for one in backend.written if one.state == "running")
     assert (running.model, running.done, running.failed) == ("scripted@00000000", 5, 2)
     assert running.images_per_s > 0
-    assert all(one.started_at == backend.told[0].started_at for one in backend.told)
+    assert all(one.started_at == backend.written[0].started_at for one in backend.written)
 
 
 def started(steps: Steps, shutdown_timeout_s: float) -> subprocess.Popen[str]:
@@ -328,21 +335,21 @@ def finished(process: subprocess.Popen[str], numbers: Sequence[signal.Signals]) 
 def test_a_signal_drains(number: signal.Signals) -> None:
     process = started(IDLE, shutdown_timeout_s=20.0)
     record = finished(process, [number])
-    assert (record.state, record.reason) == ("gone", "told to leave")
+    assert (record.state, record.reason) == (STOPPED, "stopped by a signal")
 
 
-def test_a_second_signal_does_not_wait_for_the_drain() -> None:
+def test_a_second_signal_does_not_wait_for_the_shutdown_timeout() -> None:
     process = started(DEAF, shutdown_timeout_s=1000.0)
     (deaf,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     record = finished(process, [signal.SIGTERM])
-    assert record.state == "gone"
+    assert record.state == STOPPED
     assert not deaf.is_running()
 
 
-def test_when_the_supervisor_is_killed_its_processes_leave() -> None:
+def test_when_the_supervisor_is_killed_its_processes_exit() -> None:
     process = started(IDLE, shutdown_timeout_s=1.0)
     (orphan,) = psutil.Process(process.pid).children()
     process.kill()

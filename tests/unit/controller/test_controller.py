@@ -147,11 +147,11 @@ def test_no_worker_is_ended_because_there_is_less_to_do(
 def test_what_stood_in_the_way_of_a_launch_is_in_the_reason(
     controller: Controller, backend: FlakyBackend
 ) -> None:
-    backend.fleet.room = 1
+    backend.fleet.available_capacity = 1
     send(backend, [request(0), request(1)])
     decision = tick(controller)
     assert (decision.wanted, decision.launched) == (2, 1)
-    assert "there is room for 1 instances only" in decision.reason
+    assert "there is capacity for 1 instances" in decision.reason
 
 
 def test_a_second_controller_stands_by_and_takes_over(backend: FlakyBackend, clock: Clock) -> None:
@@ -267,7 +267,7 @@ def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
 ) -> None:
     send(backend, [request(0)])
     tick(controller)
-    leaves(backend, clock, ids(backend)[0], "broken", done=40, reason="30 died within a minute")
+    leaves(backend, clock, ids(backend)[0], "broken", done=40, reason="30 crashed within a minute")
     assert tick(controller).broken_in_a_row == 0
 
 

@@ -1,4 +1,4 @@
-"""What decoding takes of memory is not more than estimated, and large honest images are read."""
+"""Decoding takes no more memory than estimated, and large honest images are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a TIFF of JPEG data is estimated to take."""
+"""The estimated cost of a TIFF of JPEG data."""
 
 from io import BytesIO
 from typing import cast

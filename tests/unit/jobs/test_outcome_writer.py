@@ -9,7 +9,7 @@ from iraas.core.messages import Request, decode_reply, decode_request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import QueueDepth
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
-from iraas.jobs.outcome_writer import MAX_GONE_REQUESTERS, CompletedRequest, OutcomeWriter
+from iraas.jobs.outcome_writer import MAX_DEPARTED_REQUESTERS, CompletedRequest, OutcomeWriter
 from tests.fakes.scripted import (
     LEASE_S,
     REQUESTER,
@@ -66,7 +66,7 @@ def test_the_order_is_input_outcome_reply_delete(backend: FlakyBackend) -> None:
     one = take(backend)
     seen = []
 
-    def look(point: str, name: str) -> None:
+    def check(point: str, name: str) -> None:
         seen.append(
             (
                 point,
@@ -77,7 +77,7 @@ def test_the_order_is_input_outcome_reply_delete(backend: FlakyBackend) -> None:
             )
         )
 
-    OutcomeWriter(backend, look).finish([one])
+    OutcomeWriter(backend, check).finish([one])
     assert seen == [
         ("input-stored", True, False, False, False),
         ("outcome-stored", True, True, False, False),
@@ -107,12 +107,12 @@ def test_after_a_death_at_any_step_the_next_worker_leaves_exactly_one_outcome(
     assert backend.requests.depth().total == 0
     first_stored_it = step != "input-stored"
     assert stored(backend, 0).worker == ("first" if first_stored_it else "second")
-    received = replies(backend)
-    assert received
-    assert set(received) == {stored(backend, 0)}
+    sent = replies(backend)
+    assert sent
+    assert set(sent) == {stored(backend, 0)}
 
 
-def test_a_second_delivery_replies_with_the_first_outcome(
+def test_a_second_delivery_is_answered_with_the_first_outcome(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     backend.responses.create(REQUESTER)
@@ -157,25 +157,25 @@ def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
     backend: FlakyBackend,
 ) -> None:
     send(backend, [request(0), request(1)])
-    finisher = OutcomeWriter(backend)
-    finisher.finish([take(backend)])
+    writer = OutcomeWriter(backend)
+    writer.finish([take(backend)])
     assert count_outcomes(backend) == 1
 
     backend.responses.create(REQUESTER)
-    finisher.finish([take(backend)])
+    writer.finish([take(backend)])
     assert count_outcomes(backend) == 2
     assert replies(backend) == []
 
 
 def test_memory_of_requesters_that_left_is_bounded(backend: FlakyBackend) -> None:
-    finisher = OutcomeWriter(backend)
-    for index in range(MAX_GONE_REQUESTERS + 50):
+    writer = OutcomeWriter(backend)
+    for index in range(MAX_DEPARTED_REQUESTERS + 50):
         asked = request(0, reply_to=f"gone-{index}")
-        finisher.settle(asked, outcome(asked))
-    assert len(finisher._gone_requesters) == MAX_GONE_REQUESTERS
+        writer.settle(asked, outcome(asked))
+    assert len(writer._departed) == MAX_DEPARTED_REQUESTERS
 
 
-def test_nobody_waits_for_a_request_without_requester(backend: FlakyBackend) -> None:
+def test_a_request_without_requester_gets_no_reply(backend: FlakyBackend) -> None:
     send(backend, [request(0, reply_to="")])
     OutcomeWriter(backend).finish([take(backend)])
     assert backend.responses.requesters() == []
@@ -198,15 +198,15 @@ def test_while_the_store_fails_nothing_is_deleted_and_a_second_try_finishes(
     backend.responses.create(REQUESTER)
     send(backend, [request(0)])
     one = take(backend)
-    finisher = OutcomeWriter(backend)
+    writer = OutcomeWriter(backend)
     backend.outputs.failures = 1
 
     with pytest.raises(BackendUnavailableError):
-        finisher.finish([one])
+        writer.finish([one])
     assert backend.requests.depth().in_flight == 1
     assert replies(backend) == []
 
-    assert finisher.finish([one]) == [one.outcome]
+    assert writer.finish([one]) == [one.outcome]
     assert backend.requests.depth().total == 0
     assert replies(backend) == [one.outcome]
 
@@ -225,7 +225,9 @@ def test_a_reply_that_cannot_be_sent_loses_nothing(
     assert backend.requests.depth().total == 0
 
 
-def test_a_corrupt_stored_outcome_stops_nobody(backend: FlakyBackend) -> None:
+def test_a_corrupt_stored_outcome_is_replaced_by_the_new_one_in_the_reply(
+    backend: FlakyBackend,
+) -> None:
     backend.responses.create(REQUESTER)
     backend.outputs.put(outcome_key(request(0).request_id), b"{")
     send(backend, [request(0)])
@@ -269,9 +271,9 @@ def test_settling_needs_no_message_and_is_idempotent(backend: FlakyBackend) -> N
     backend.responses.create(REQUESTER)
     asked = request(0)
     first = outcome(asked, None, reason="it was lost")
-    finisher = OutcomeWriter(backend)
-    assert finisher.settle(asked, first) == first
-    assert finisher.settle(asked, outcome(asked, "cat")) == first
+    writer = OutcomeWriter(backend)
+    assert writer.settle(asked, first) == first
+    assert writer.settle(asked, outcome(asked, "cat")) == first
     assert replies(backend) == [first, first]
 
 

@@ -1,4 +1,4 @@
-"""What the classifier's tests share."""
+"""Fixtures of the models' tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL_INPUT = Preprocessing(size=SIZE, crop_padding=0, resample="bicubic")
 
 
 class Encode(Protocol):
-    """Saves a picture to bytes."""
+    """Saves an image to bytes."""
 
     def __call__(self, image: Image.Image, image_format: str, **options: Any) -> bytes: ...
 
@@ -44,7 +44,7 @@ class MakePng(Protocol):
 
 
 class MakeTiff(Protocol):
-    """Writes a TIFF by hand: one strip, one sample a pixel, and further tags of type LONG."""
+    """Writes a TIFF by hand: one strip, one sample per pixel, and further tags of type LONG."""
 
     def __call__(
         self, width: int, height: int, bits: int, pixels: bytes, **options: int

@@ -14,8 +14,8 @@ from iraas.models.bundle import (
     MANIFEST_FILE,
     BundleFacts,
     Preprocessing,
+    is_complete,
     load_bundle,
-    looks_whole,
     write_bundle,
 )
 
@@ -80,11 +80,11 @@ def test_a_changed_file_is_found_by_its_hash(name: str, toy: Path) -> None:
     data[1] ^= 1
     (toy / name).write_bytes(data)
 
-    with pytest.raises(BundleError, match=rf"{name}.*SHA-256") as caught:
+    with pytest.raises(BundleError, match=rf"SHA-256 of .*{name}") as caught:
         load_bundle(toy)
 
     assert "delete" in caught.value.remedy
-    assert looks_whole(toy)
+    assert is_complete(toy)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "labels.txt", "bundle.json"])
@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(name: str, toy: Path) -> None:
         load_bundle(toy)
 
     assert caught.value.remedy
-    assert not looks_whole(toy)
+    assert not is_complete(toy)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "labels.txt", "bundle.json"])
@@ -103,12 +103,12 @@ def test_a_file_cut_short_is_seen_without_hashing(name: str, toy: Path) -> None:
     data = (toy / name).read_bytes()
     (toy / name).write_bytes(data[:-3])
 
-    assert not looks_whole(toy)
+    assert not is_complete(toy)
     with pytest.raises(BundleError):
         load_bundle(toy)
 
 
-def test_nothing_at_all_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no model bundle at"):
         load_bundle(tmp_path / "nowhere")
 
@@ -119,7 +119,7 @@ def test_nothing_at_all_is_told_so(tmp_path: Path) -> None:
 def test_a_manifest_that_is_none_is_an_error(text: str, toy: Path) -> None:
     (toy / MANIFEST_FILE).write_text(text)
 
-    assert not looks_whole(toy)
+    assert not is_complete(toy)
     with pytest.raises(BundleError):
         load_bundle(toy)
 
@@ -184,7 +184,7 @@ def test_a_file_that_has_no_end_or_no_beginning_is_an_error_and_holds_nothing_up
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    assert not looks_whole(toy)
+    assert not is_complete(toy)
     with pytest.raises(BundleError, match="it is not a regular file"):
         load_bundle(toy)
 

@@ -1,4 +1,4 @@
-"""Pictures in every colour mode come out as the RGB that a person sees."""
+"""Images of every colour mode are converted to the RGB that a person sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = np.linspace(0, 1, 64, dtype=np.float64)[:, None].repeat(64, axis=1)
 
 
 def ramp_as_prepared() -> NDArray[np.float64]:
-    """What any ramp that is read rightly looks like in a 32 x 32 input."""
+    """The 32 x 32 input of any ramp that is read correctly."""
     return (ROWS[0::2, 0::2] + ROWS[1::2, 0::2]) / 2 * 255
 
 
@@ -74,7 +74,7 @@ def test_grey_is_grey(mode: str, image_format: str, encode: Encode, prepare: Pre
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "BMP", "GIF"])
-def test_one_bit_pictures_are_smoothed_and_not_sampled(
+def test_one_bit_images_are_smoothed_and_not_sampled(
     image_format: str, encode: Encode, prepare: Prepare
 ) -> None:
     checks = np.indices((128, 128)).sum(axis=0) % 2 * 255
@@ -188,9 +188,7 @@ def test_invisible_colours_do_not_bleed_into_visible_ones(encode: Encode, prepar
     assert_colour(prepare(encode(image, "PNG")), (255, 255, 255))
 
 
-def test_a_large_cut_out_picture_looks_like_its_small_copy(
-    encode: Encode, prepare: Prepare
-) -> None:
+def test_a_large_cut_out_image_looks_like_its_small_copy(encode: Encode, prepare: Prepare) -> None:
     small = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     small.paste((*BRICK, 255), (16, 8, 40, 56))
     large = small.resize((1_920, 1_920), Image.Resampling.NEAREST)
@@ -201,7 +199,7 @@ def test_a_large_cut_out_picture_looks_like_its_small_copy(
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-4_000.0, 5_000.0)])
-def test_a_large_picture_of_numbers_has_one_range(
+def test_a_large_image_of_numbers_has_one_range(
     low: float, high: float, encode: Encode, prepare: Prepare
 ) -> None:
     numbers = np.repeat(np.repeat(ROWS * (high - low) + low, 30, axis=0), 30, axis=1)

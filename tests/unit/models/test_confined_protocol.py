@@ -1,4 +1,4 @@
-"""What a confined classifier process says is read with care: it may have been taken over."""
+"""Messages of a confined classifier process are untrusted: it may have been compromised."""
 
 import json
 

@@ -61,10 +61,10 @@ Damage = list[tuple[float, int]]
 
 def damaged(data: bytes, damage: Damage, kept: float) -> bytes:
     broken = bytearray(data)
-    for place, value in damage:
+    for position, value in damage:
         # Half of the damage goes into the first 100 bytes, where the headers are.
         reach = 100 if value % 2 else len(broken)
-        broken[int(place * (min(reach, len(broken)) - 1))] = value
+        broken[int(position * (min(reach, len(broken)) - 1))] = value
     return bytes(broken[: max(1, int(len(broken) * kept))])
 
 
@@ -77,11 +77,11 @@ damage_lists = st.lists(
     "kind",
     ["JPEG", "progressive", "CMYK", "PNG", "palette", "WEBP", "GIF", "BMP", "TIFF", "TIFF LZW"],
 )
-def test_damage_gives_a_picture_or_an_image_error(kind: str, originals: dict[str, bytes]) -> None:
+def test_damage_gives_pixels_or_an_image_error(kind: str, originals: dict[str, bytes]) -> None:
     @settings(max_examples=60, deadline=None)
     @given(damage=damage_lists, kept=st.sampled_from([1.0, 1.0, 1.0, 0.7]))
     def try_one(damage: Damage, kept: float) -> None:
-        assert_picture_or_image_error(damaged(originals[kind], damage, kept))
+        assert_pixels_or_image_error(damaged(originals[kind], damage, kept))
 
     run: Callable[[], None] = try_one
     run()
@@ -94,13 +94,13 @@ def test_garbage_after_a_known_head_is_an_image_error(head: bytes) -> None:
     @settings(max_examples=40, deadline=None)
     @given(rest=st.binary(max_size=300))
     def try_one(rest: bytes) -> None:
-        assert_picture_or_image_error(head + rest)
+        assert_pixels_or_image_error(head + rest)
 
     run: Callable[[], None] = try_one
     run()
 
 
-def assert_picture_or_image_error(data: bytes) -> None:
+def assert_pixels_or_image_error(data: bytes) -> None:
     try:
         pixels = prepare_pixels(data, SMALL_INPUT, DecodeLimits(max_pixels=1_000_000))
     except ImageError:

@@ -1,4 +1,4 @@
-"""What is exported is what torch computes, and the same everywhere."""
+"""The exported graph computes what torch does, and is reproducible."""
 
 from __future__ import annotations
 

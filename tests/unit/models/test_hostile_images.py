@@ -40,7 +40,7 @@ def webp_canvas(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("image_format", [one.value for one in ImageFormat])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.97])
-def test_a_truncated_file_is_an_error_and_not_half_a_picture(
+def test_a_truncated_file_is_an_error_and_not_half_an_image(
     image_format: str, kept: float, encode: Encode, prepare: Prepare
 ) -> None:
     data = encode(noise(), image_format)
@@ -71,9 +71,9 @@ def test_a_file_that_ends_anywhere_in_its_header_is_an_error(
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "empty"), (b"not a picture at all", "known format"), (b"\0" * 5000, "known format")],
+    [(b"", "empty"), (b"not an image at all", "known format"), (b"\0" * 5000, "known format")],
 )
-def test_what_is_no_image_is_told_so(data: bytes, reason: str, prepare: Prepare) -> None:
+def test_a_file_that_is_no_image_is_an_error(data: bytes, reason: str, prepare: Prepare) -> None:
     with pytest.raises(NotAnImageError, match=reason):
         prepare(data)
 
@@ -156,7 +156,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
 
 
 @pytest.mark.parametrize("sides", [(100_000, 100_000), (2_000_000_000, 2)])
-def test_a_picture_far_over_pillows_own_limit_is_too_large(
+def test_an_image_far_over_pillows_own_limit_is_too_large(
     sides: tuple[int, int], prepare: Prepare, make_png: MakePng
 ) -> None:
     with pytest.raises(ImageTooLargeError, match="too many pixels"):

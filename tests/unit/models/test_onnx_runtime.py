@@ -144,7 +144,7 @@ def test_a_model_that_does_not_fit_its_bundle_is_refused(
     model = (bundle_path / "model.onnx").read_bytes()
     write_bundle(tmp_path, facts, model=model, labels=[str(one) for one in range(classes)])
 
-    with pytest.raises(BundleError, match="other shapes"):
+    with pytest.raises(BundleError, match=r"shapes of .* do not match"):
         load_classifier(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Classifying a picture reports nothing to anybody, and leaves nothing in the user's folders."""
+"""Classifying an image sends no report, and leaves nothing in the user's folders."""
 
 import os
 import subprocess

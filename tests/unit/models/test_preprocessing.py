@@ -1,4 +1,4 @@
-"""Decoding and preprocessing of good pictures."""
+"""Decoding and preprocessing of good images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def difference(one: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], other: obje
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_every_format_gives_the_same_picture(
+def test_every_format_gives_the_same_image(
     image_format: str, photos: list[tuple[Path, str, int]], encode: Encode
 ) -> None:
     photo = Image.open(photos[0][0]).convert("RGB")
@@ -75,7 +75,7 @@ def test_the_exif_orientation_is_obeyed(
     assert difference(pixels, prepare(encode(upright, "PNG", exif=b""))) < 6
 
 
-def test_broken_exif_does_not_fail_a_good_picture(encode: Encode, prepare: Prepare) -> None:
+def test_broken_exif_does_not_fail_a_good_image(encode: Encode, prepare: Prepare) -> None:
     data = encode(quarters(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
 
     assert difference(prepare(data), prepare(encode(quarters(), "PNG"))) < 6
@@ -104,7 +104,7 @@ def test_of_several_frames_the_first_counts(
     assert difference(pixels, np.broadcast_to((255, 0, 0), (32, 32, 3))) < 2
 
 
-def test_a_phones_picture_with_a_second_one_inside_is_a_jpeg(
+def test_a_phones_image_with_a_second_one_inside_is_a_jpeg(
     encode: Encode, prepare: Prepare
 ) -> None:
     data = encode(quarters(), "MPO", save_all=True, append_images=[Image.new("RGB", (96, 64))])

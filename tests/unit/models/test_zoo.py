@@ -1,4 +1,4 @@
-"""Bundles are made once, whoever asks and whatever was left behind."""
+"""Bundles are made once, also by concurrent processes and beside leftovers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from iraas.errors import BundleError, ConfigurationError, MissingExtraError
 from iraas.models import zoo
-from iraas.models.bundle import MANIFEST_FILE, load_bundle, looks_whole
+from iraas.models.bundle import MANIFEST_FILE, is_complete, load_bundle
 from iraas.models.zoo import DEFAULT_MODEL, MODELS, ensure_bundle
 from tests.effects import recorded
 
@@ -51,8 +51,8 @@ def test_several_processes_at_once_make_one_bundle(tmp_path: Path) -> None:
 
     assert [asker.returncode for asker in askers] == [0, 0, 0]
     assert sum("making the model bundle" in text for text in said) == 1
-    places = {line for text in said for line in text.splitlines() if line.startswith("at ")}
-    assert places == {f"at {tmp_path / 'efficientnet-lite0-r1'}"}
+    directories = {line for text in said for line in text.splitlines() if line.startswith("at ")}
+    assert directories == {f"at {tmp_path / 'efficientnet-lite0-r1'}"}
     assert load_bundle(tmp_path / "efficientnet-lite0-r1").facts.name == DEFAULT_MODEL
     assert all("heavy []" in text for text in said)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -66,11 +66,11 @@ def test_a_bundle_that_is_there_is_found_by_its_manifest_alone(bundle_path: Path
     with recorded("open") as opened:
         assert ensure_bundle(DEFAULT_MODEL, bundle_path.parent) == bundle_path
 
-    # Opened once, which is told twice: by `open`, and by the call of the system beneath it.
+    # Opened once, which is recorded twice: by `open`, and by the system call below it.
     assert [path for path, *_ in opened] == [str(bundle_path / MANIFEST_FILE)] * 2
 
 
-def test_a_mangled_bundle_is_made_anew(quick_export: list[Path], tmp_path: Path) -> None:
+def test_a_corrupt_bundle_is_replaced(quick_export: list[Path], tmp_path: Path) -> None:
     first = ensure_bundle(DEFAULT_MODEL, tmp_path)
     os.truncate(first / "model.onnx", 1_000)
 
@@ -88,7 +88,7 @@ def test_what_a_killed_maker_left_is_cleared_away(quick_export: list[Path], tmp_
 
     made = ensure_bundle(DEFAULT_MODEL, tmp_path)
 
-    assert looks_whole(made)
+    assert is_complete(made)
     assert not left.exists()
 
 
@@ -105,7 +105,7 @@ def test_a_failing_exporter_leaves_nothing_and_says_why(
     assert [path.name for path in tmp_path.iterdir()] == ["no-such-model-r1.lock"]
 
 
-def test_an_exporter_that_makes_half_a_bundle_is_not_believed(
+def test_an_incomplete_bundle_of_the_exporter_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_half(name: str, directory: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_exporter_that_makes_half_a_bundle_is_not_believed(
 
     monkeypatch.setattr(zoo, "_export", make_half)
 
-    with pytest.raises(BundleError, match="no whole bundle"):
+    with pytest.raises(BundleError, match="incomplete bundle"):
         ensure_bundle(DEFAULT_MODEL, tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["efficientnet-lite0-r1.lock"]
@@ -165,14 +165,14 @@ def test_a_directory_of_the_users_is_taken_as_it_is(bundle_path: Path, tmp_path:
 
 
 @pytest.mark.parametrize("model", ["", "resnet", "../../etc", "\0", "a" * 5_000])
-def test_a_model_that_nobody_knows_is_told_so(model: str, tmp_path: Path) -> None:
+def test_an_unknown_model_is_an_error(model: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no model") as caught:
         ensure_bundle(model, tmp_path)
 
     assert DEFAULT_MODEL in caught.value.remedy
 
 
-def test_a_cache_that_cannot_be_written_is_told_so(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
 
@@ -185,9 +185,9 @@ def test_a_cache_that_cannot_be_written_is_told_so(tmp_path: Path) -> None:
 def test_a_strangers_folder_cannot_slip_a_module_into_the_exporter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    (pictures / "torch.py").write_text("raise SystemExit('a stranger ran')")
-    monkeypatch.chdir(pictures)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "torch.py").write_text("raise SystemExit('a stranger ran')")
+    monkeypatch.chdir(images)
 
-    assert looks_whole(ensure_bundle(DEFAULT_MODEL, tmp_path / "cache"))
+    assert is_complete(ensure_bundle(DEFAULT_MODEL, tmp_path / "cache"))

@@ -23,7 +23,7 @@ def test_where_the_user_has_a_path_of_modules_a_child_finds_them_and_still_not_t
 
 
 def test_no_other_place_starts_an_interpreter() -> None:
-    """Whoever puts ``sys.executable`` or ``-m`` in a command goes round the one safe way."""
+    """Commands with ``sys.executable`` or ``-m`` of their own bypass `module_command`."""
     found = [
         f"{source.path}: {ast.unparse(node)}"
         for source in sources("iraas")

@@ -23,7 +23,7 @@ def test_frames_come_back_in_order(contents: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\0\0", "ends in its head"),
+        (b"\0\0", "ends in its header"),
         (b"\0\0\0\5abc", "ends early"),
         (b"\0\0\0\x0b", "the limit is 10"),
         (b"\xff\xff\xff\xff", "the limit is 10"),

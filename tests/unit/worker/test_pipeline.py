@@ -29,23 +29,28 @@ from tests.fakes.scripted import (
 )
 from tests.waiting import PATIENCE_S, wait_until
 
-LIMITS = WorkerLimits(batch=4, hold=8, lease_s=LEASE_S, wait_s=0.05)
+LIMITS = WorkerLimits(receive_batch_size=4, max_prefetch=8, lease_s=LEASE_S, wait_s=0.05)
 
 
 class Running:
     """A pipeline in a thread.
 
     Attributes:
-        beats: All that it told so far.
+        heartbeats: All heartbeats so far.
     """
 
     def __init__(
         self, backend: FlakyBackend, classifier: ScriptedClassifier, limits: WorkerLimits = LIMITS
     ) -> None:
-        self.beats: list[Heartbeat] = []
+        self.heartbeats: list[Heartbeat] = []
         self.classifier = classifier
         self.pipeline = Pipeline(
-            backend, classifier, "w-1", limits=limits, tell=self.beats.append, clock=lambda: 7.0
+            backend,
+            classifier,
+            "w-1",
+            limits=limits,
+            on_heartbeat=self.heartbeats.append,
+            clock=lambda: 7.0,
         )
         self._thread = threading.Thread(target=self.pipeline.run)
         self._thread.start()
@@ -101,16 +106,18 @@ def test_a_broken_image_fails_with_its_reason_and_hurts_no_other(
     assert backend.dead_letters.depth().total == 0
 
 
-def test_it_never_holds_more_than_it_should(backend: FlakyBackend, start: Start) -> None:
+def test_it_never_holds_more_than_its_prefetch_limit(backend: FlakyBackend, start: Start) -> None:
     classifier = ScriptedClassifier()
     classifier.gate.clear()
     send(backend, [request(index) for index in range(40)])
     running = start(classifier)
-    wait_until(lambda: backend.requests.depth().in_flight == LIMITS.hold, "a full hand")
+    wait_until(
+        lambda: backend.requests.depth().in_flight == LIMITS.max_prefetch, "a full prefetch window"
+    )
     classifier.gate.set()
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     running.stop()
-    assert max(len(beat.held) for beat in running.beats) == LIMITS.hold
+    assert max(len(heartbeat.in_flight) for heartbeat in running.heartbeats) == LIMITS.max_prefetch
 
 
 def test_the_next_are_received_while_one_is_classified(backend: FlakyBackend, start: Start) -> None:
@@ -123,7 +130,7 @@ def test_the_next_are_received_while_one_is_classified(backend: FlakyBackend, st
     wait_until(lambda: backend.requests.depth() == QueueDepth(0, 2, 0), "a receive ahead")
 
 
-def test_told_to_stop_it_finishes_what_it_is_at_and_releases_the_rest(
+def test_once_stopped_it_finishes_the_current_task_and_releases_the_rest(
     backend: FlakyBackend, start: Start
 ) -> None:
     classifier = ScriptedClassifier()
@@ -131,7 +138,9 @@ def test_told_to_stop_it_finishes_what_it_is_at_and_releases_the_rest(
     send(backend, [request(index) for index in range(20)])
     running = start(classifier)
     assert classifier.waiting.wait(PATIENCE_S)
-    wait_until(lambda: backend.requests.depth().in_flight == LIMITS.hold, "a full hand")
+    wait_until(
+        lambda: backend.requests.depth().in_flight == LIMITS.max_prefetch, "a full prefetch window"
+    )
 
     running.stop()
 
@@ -142,9 +151,11 @@ def test_told_to_stop_it_finishes_what_it_is_at_and_releases_the_rest(
 
 def test_stopped_with_nothing_to_do_it_leaves(backend: FlakyBackend, start: Start) -> None:
     running = start()
-    wait_until(lambda: running.beats and running.beats[-1].empty_polls > 0, "an empty poll")
+    wait_until(
+        lambda: running.heartbeats and running.heartbeats[-1].empty_polls > 0, "an empty poll"
+    )
     running.stop()
-    assert running.beats[-1].draining
+    assert running.heartbeats[-1].draining
 
 
 def test_two_processes_share_the_work_without_doing_any_twice(
@@ -157,12 +168,14 @@ def test_two_processes_share_the_work_without_doing_any_twice(
     assert sorted(done) == sorted(f"label-{index}" for index in range(60))
 
 
-def test_a_model_that_likes_batches_gets_them(backend: FlakyBackend, start: Start) -> None:
+def test_a_model_with_batches_gets_them(backend: FlakyBackend, start: Start) -> None:
     classifier = ScriptedClassifier(batch_size=4)
     classifier.gate.clear()
     send(backend, [request(index) for index in range(12)])
     start(classifier)
-    wait_until(lambda: backend.requests.depth().in_flight == LIMITS.hold, "a full hand")
+    wait_until(
+        lambda: backend.requests.depth().in_flight == LIMITS.max_prefetch, "a full prefetch window"
+    )
     classifier.gate.set()
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     sizes = [len(batch) for batch in classifier.batches]
@@ -181,7 +194,7 @@ def test_while_the_store_fails_what_is_done_is_kept_and_stored_later(
     assert count_outcomes(backend) == 2
 
 
-def test_told_to_stop_while_the_store_fails_it_releases_what_it_could_not_store(
+def test_stopped_while_the_store_fails_it_releases_what_it_could_not_store(
     backend: FlakyBackend, start: Start
 ) -> None:
     backend.outputs.failures = 10**6
@@ -190,25 +203,25 @@ def test_told_to_stop_while_the_store_fails_it_releases_what_it_could_not_store(
     wait_until(lambda: running.classifier.batches, "a classification")
     running.stop()
     assert backend.requests.depth() == QueueDepth(1, 0, 0)
-    assert running.beats[-1].done == 0
+    assert running.heartbeats[-1].done == 0
 
 
-def test_the_beats_tell_of_the_model_the_work_and_the_end(
+def test_heartbeats_report_the_model_the_work_and_the_end(
     backend: FlakyBackend, start: Start
 ) -> None:
     send(backend, [request(0), request(1, BROKEN)])
     running = start()
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
-    wait_until(lambda: running.beats[-1].done == 2, "the beat of the second outcome")
-    assert running.beats[0].model == "scripted@00000000"
-    assert running.beats[-1].failed == 1
-    assert running.beats[-1].held == ()
-    assert not running.beats[-1].draining
+    wait_until(lambda: running.heartbeats[-1].done == 2, "the heartbeat of the second outcome")
+    assert running.heartbeats[0].model == "scripted@00000000"
+    assert running.heartbeats[-1].failed == 1
+    assert running.heartbeats[-1].in_flight == ()
+    assert not running.heartbeats[-1].draining
     running.stop()
-    assert running.beats[-1].draining
+    assert running.heartbeats[-1].draining
 
 
-def test_a_message_in_hand_is_in_the_beat_so_that_it_can_be_released(
+def test_a_message_in_flight_is_in_the_heartbeat_so_that_it_can_be_released(
     backend: FlakyBackend, start: Start
 ) -> None:
     classifier = ScriptedClassifier()
@@ -216,19 +229,19 @@ def test_a_message_in_hand_is_in_the_beat_so_that_it_can_be_released(
     send(backend, [request(0)])
     running = start(classifier)
     assert classifier.waiting.wait(PATIENCE_S)
-    backend.requests.release(running.beats[-1].held)
+    backend.requests.release(running.heartbeats[-1].in_flight)
     assert backend.requests.depth().visible == 1
 
 
 def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBackend) -> None:
-    """Whatever is no ImageError is a fault of ours: the process ends, its supervisor tells."""
+    """Whatever is no ImageError is a fault of ours: the process ends, its supervisor reports it."""
 
     class Faulty(ScriptedClassifier):
         def prepare(self, data: bytes) -> str:
             raise RuntimeError("out of memory")
 
     send(backend, [request(0)])
-    pipeline = Pipeline(backend, Faulty(), "w-1", limits=LIMITS, tell=lambda _: None)
+    pipeline = Pipeline(backend, Faulty(), "w-1", limits=LIMITS, on_heartbeat=lambda _: None)
     try:
         with pytest.raises(RuntimeError, match="out of memory") as caught:
             pipeline.run()
@@ -236,8 +249,8 @@ def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBack
         assert count_outcomes(backend) == 0
     finally:
         pipeline.stop()
-        pipeline._finished.put(None)
-        pipeline._hand.close()
+        pipeline._to_store.put(None)
+        pipeline._prefetch.close()
 
 
 def test_an_image_that_crashes_its_decoder_fails_and_its_message_goes_to_the_dead_letters(
@@ -259,7 +272,7 @@ COSTLY_S = 0.05
 
 
 class CostlyClassifier(ScriptedClassifier):
-    """A classifier that is busy with some pictures for a while."""
+    """A classifier that is busy with some images for a while."""
 
     def prepare(self, data: bytes) -> str:
         label = super().prepare(data)
@@ -268,7 +281,7 @@ class CostlyClassifier(ScriptedClassifier):
         return label
 
 
-def test_a_job_of_costly_pictures_does_not_hold_up_one_of_quick_ones() -> None:
+def test_a_job_of_costly_images_does_not_hold_up_one_of_quick_ones() -> None:
     backend = FlakyBackend(time.time)
     for job, label in ((OTHER_JOB, "costly"), (JOB, "quick")):
         asked = [
@@ -280,5 +293,5 @@ def test_a_job_of_costly_pictures_does_not_hold_up_one_of_quick_ones() -> None:
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     running.stop()
     labels = [label for batch in classifier.batches for label in batch]
-    last_quick = max(place for place, label in enumerate(labels) if label == "quick")
+    last_quick = max(index for index, label in enumerate(labels) if label == "quick")
     assert labels[:last_quick].count("costly") < 20

@@ -1,9 +1,9 @@
-"""The hand: what a classifier process holds, and the waits for room in it."""
+"""The prefetch window: its limits and the waits for capacity."""
 
 import threading
 from collections.abc import Callable
 
-from iraas.worker.prefetch import Hand
+from iraas.worker.prefetch import PrefetchWindow
 from tests.waiting import wait_until
 
 
@@ -13,46 +13,46 @@ def started(wait: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def test_there_is_room_until_it_is_full() -> None:
-    hand = Hand(max_messages=3, max_bytes=100)
-    hand.take("a", 1)
-    hand.wait_for_room(2)
-    waiting = started(lambda: hand.wait_for_room(3))
+def test_there_is_capacity_until_it_is_full() -> None:
+    window = PrefetchWindow(max_messages=3, max_bytes=100)
+    window.add("a", 1)
+    window.wait_for_capacity(2)
+    waiting = started(lambda: window.wait_for_capacity(3))
     waiting.join(0.05)
     assert waiting.is_alive()
-    hand.put_down(["a"])
-    wait_until(lambda: not waiting.is_alive(), "room")
+    window.remove(["a"])
+    wait_until(lambda: not waiting.is_alive(), "capacity")
 
 
 def test_many_bytes_fill_it_too() -> None:
-    hand = Hand(max_messages=10, max_bytes=100)
-    hand.take("a", 100)
-    waiting = started(lambda: hand.wait_for_room(1))
+    window = PrefetchWindow(max_messages=10, max_bytes=100)
+    window.add("a", 100)
+    waiting = started(lambda: window.wait_for_capacity(1))
     waiting.join(0.05)
     assert waiting.is_alive()
-    hand.put_down(["a"])
-    wait_until(lambda: not waiting.is_alive(), "room")
+    window.remove(["a"])
+    wait_until(lambda: not waiting.is_alive(), "capacity")
 
 
-def test_anything_fits_into_an_empty_hand() -> None:
-    Hand(max_messages=1, max_bytes=1).wait_for_room(10)
+def test_anything_fits_into_an_empty_window() -> None:
+    PrefetchWindow(max_messages=1, max_bytes=1).wait_for_capacity(10)
 
 
 def test_waiting_until_it_is_empty() -> None:
-    hand = Hand(max_messages=3, max_bytes=100)
-    hand.wait_until_empty()
-    hand.take("a", 0)
-    waiting = started(hand.wait_until_empty)
+    window = PrefetchWindow(max_messages=3, max_bytes=100)
+    window.wait_until_empty()
+    window.add("a", 0)
+    waiting = started(window.wait_until_empty)
     waiting.join(0.05)
     assert waiting.is_alive()
-    hand.put_down(["a", "never held"])
+    window.remove(["a", "never added"])
     wait_until(lambda: not waiting.is_alive(), "emptiness")
 
 
 def test_closing_ends_all_waits_now_and_later() -> None:
-    hand = Hand(max_messages=1, max_bytes=1)
-    hand.take("a", 1)
-    waiting = [started(hand.wait_until_empty), started(lambda: hand.wait_for_room(1))]
-    hand.close()
+    window = PrefetchWindow(max_messages=1, max_bytes=1)
+    window.add("a", 1)
+    waiting = [started(window.wait_until_empty), started(lambda: window.wait_for_capacity(1))]
+    window.close()
     wait_until(lambda: not any(one.is_alive() for one in waiting), "the end of the waits")
-    hand.wait_until_empty()
+    window.wait_until_empty()

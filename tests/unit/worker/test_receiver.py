@@ -1,4 +1,4 @@
-"""The intake: what becomes of each message that is received."""
+"""Receiving: each message becomes a task, a completed request or a dead letter."""
 
 import threading
 
@@ -9,8 +9,8 @@ from iraas.core.messages import Request
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage
 from iraas.jobs.outcome_writer import CompletedRequest
-from iraas.worker.leases import LeaseKeeper
-from iraas.worker.prefetch import Hand
+from iraas.worker.leases import LeaseExtender
+from iraas.worker.prefetch import PrefetchWindow
 from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
 from tests.fakes.scripted import (
     JOB,
@@ -28,15 +28,15 @@ from tests.waiting import PATIENCE_S
 LIMITS = WorkerLimits(wait_s=0.0, lease_s=LEASE_S)
 
 
-class Desk:
-    """An intake at work, with a classifier behind it that is done at once.
+class Receiving:
+    """A receiver with a classifier that finishes at once.
 
     Attributes:
-        tasks: What was handed on to be classified.
-        beside: How many messages were in hand when each task came, itself included.
-        notes: The attempts on record when each task came.
-        finished: What needed no classification.
-        polls: The numbers of empty receives that it told of.
+        tasks: The tasks to classify.
+        beside: Messages in flight when each task came, itself included.
+        notes: The attempt markers stored when each task came.
+        finished: Requests that needed no classification.
+        polls: The numbers of consecutive empty receives it reported.
     """
 
     def __init__(self, backend: FlakyBackend, limits: WorkerLimits = LIMITS) -> None:
@@ -46,29 +46,29 @@ class Desk:
         self.notes: list[list[str]] = []
         self.finished: list[CompletedRequest] = []
         self.polls: list[int] = []
-        self.hand = Hand(limits.hold, limits.hold_bytes)
-        self.leases = LeaseKeeper(backend.requests, limits.lease_s)
+        self.prefetch = PrefetchWindow(limits.max_prefetch, limits.max_prefetch_bytes)
+        self.leases = LeaseExtender(backend.requests, limits.lease_s)
         self.stop = threading.Event()
         self.empty_polls_before_stop = 1
-        self.intake = MessageReceiver(
+        self.receiver = MessageReceiver(
             backend,
             limits,
-            self.hand,
+            self.prefetch,
             self.leases,
-            ready=self._classify,
-            finished=self._finish,
-            conclude=lambda asked, reason, attempts: outcome(asked, None, reason=reason),
-            idle=self._idle,
+            on_task=self._classify,
+            on_completed=self._finish,
+            make_failure=lambda asked, reason, attempts: outcome(asked, None, reason=reason),
+            on_poll=self._on_poll,
         )
 
-    def run(self) -> "Desk":
-        """Take in until a receive brings nothing."""
-        self.intake.run(self.stop)
+    def run(self) -> "Receiving":
+        """Receive until a receive brings nothing."""
+        self.receiver.run(self.stop)
         return self
 
     def _classify(self, task: Task) -> None:
         self.tasks.append(task)
-        self.beside.append(len(self.hand._sizes))
+        self.beside.append(len(self.prefetch._sizes))
         self.notes.append([one.key for one in self.backend.records.list(attempts_of(JOB))])
         self._done(task.receipt)
 
@@ -78,80 +78,84 @@ class Desk:
 
     def _done(self, receipt: str) -> None:
         self.backend.requests.delete([receipt])
-        self.leases.let_go([receipt])
-        self.hand.put_down([receipt])
+        self.leases.remove([receipt])
+        self.prefetch.remove([receipt])
 
-    def _idle(self, empty_polls: int) -> None:
+    def _on_poll(self, empty_polls: int) -> None:
         self.polls.append(empty_polls)
         if empty_polls >= self.empty_polls_before_stop:
             self.stop.set()
 
 
 @pytest.fixture
-def desk(backend: FlakyBackend) -> Desk:
-    return Desk(backend)
+def receiving(backend: FlakyBackend) -> Receiving:
+    return Receiving(backend)
 
 
 @pytest.fixture
-def died_once(backend: FlakyBackend, clock: Clock) -> None:
+def crashed_once(backend: FlakyBackend, clock: Clock) -> None:
     """Requests 0 to 2 were received by a process that is gone."""
     send(backend, [request(index) for index in range(3)])
     receive(backend, 3)
     clock.advance(LEASE_S + 1)
 
 
-def test_messages_become_tasks_with_their_images(desk: Desk, backend: FlakyBackend) -> None:
+def test_messages_become_tasks_with_their_images(
+    receiving: Receiving, backend: FlakyBackend
+) -> None:
     send(backend, [request(0), request(1)])
-    desk.run()
-    assert [(task.request, task.image, task.attempts) for task in desk.tasks] == [
+    receiving.run()
+    assert [(task.request, task.image, task.attempts) for task in receiving.tasks] == [
         (request(0), picture("label-0"), 1),
         (request(1), picture("label-1"), 1),
     ]
-    assert desk.leases.held() == []
+    assert receiving.leases.receipts() == []
 
 
-def test_a_large_image_is_read_from_the_input_store(desk: Desk, backend: FlakyBackend) -> None:
+def test_a_large_image_is_read_from_the_input_store(
+    receiving: Receiving, backend: FlakyBackend
+) -> None:
     backend.inputs.put("big/one.jpg", picture("whale"))
     send(backend, [Request(request(0).request_id, "a", 1.0, input_key="big/one.jpg")])
-    assert desk.run().tasks[0].image == picture("whale")
+    assert receiving.run().tasks[0].image == picture("whale")
 
 
 def test_empty_receives_are_counted_until_one_brings_something(
-    desk: Desk, backend: FlakyBackend
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
-    desk.empty_polls_before_stop = 3
+    receiving.empty_polls_before_stop = 3
     send(backend, [request(0)])
-    assert desk.run().polls == [0, 1, 2, 3]
+    assert receiving.run().polls == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"v":9}', "[" * 100_000, "x" * 5000])
-def test_a_mangled_message_goes_to_the_dead_letters_and_hurts_no_other(
-    body: str, desk: Desk, backend: FlakyBackend
+def test_a_corrupt_message_goes_to_the_dead_letters_and_hurts_no_other(
+    body: str, receiving: Receiving, backend: FlakyBackend
 ) -> None:
     backend.requests.send([OutboundMessage(body)])
     send(backend, [request(0)])
 
-    desk.run()
+    receiving.run()
 
     (letter,) = backend.dead_letters.receive(10, lease_s=LEASE_S)
     assert letter.body == body
     assert letter.note
     assert len(letter.note) <= 1024
-    assert [task.request for task in desk.tasks] == [request(0)]
+    assert [task.request for task in receiving.tasks] == [request(0)]
     assert backend.requests.depth().total == 0
-    assert desk.leases.held() == []
+    assert receiving.leases.receipts() == []
 
 
-@pytest.mark.usefixtures("died_once")
-def test_a_message_seen_before_runs_alone_with_a_note_on_record(
-    desk: Desk, backend: FlakyBackend
+@pytest.mark.usefixtures("crashed_once")
+def test_a_redelivered_message_runs_alone_with_a_note_on_record(
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
     send(backend, [request(3)])
-    desk.run()
-    assert sorted(task.request.request_id for task in desk.tasks) == [
+    receiving.run()
+    assert sorted(task.request.request_id for task in receiving.tasks) == [
         request(index).request_id for index in range(4)
     ]
-    for task, beside, notes in zip(desk.tasks, desk.beside, desk.notes, strict=True):
+    for task, beside, notes in zip(receiving.tasks, receiving.beside, receiving.notes, strict=True):
         if task.attempts > 1:
             assert beside == 1
             assert notes == [attempt_key(task.request.request_id, 1)]
@@ -160,34 +164,34 @@ def test_a_message_seen_before_runs_alone_with_a_note_on_record(
     assert list(backend.records.list()) == []
 
 
-def test_after_a_message_seen_before_messages_are_taken_one_at_a_time(
-    desk: Desk, backend: FlakyBackend, clock: Clock
+def test_after_a_redelivered_message_messages_are_taken_one_at_a_time(
+    receiving: Receiving, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(index) for index in range(8)])
     receive(backend, 8)
     clock.advance(LEASE_S + 1)
     backend.requests.asked = []
 
-    desk.run()
+    receiving.run()
 
-    assert len(desk.tasks) == 8
+    assert len(receiving.tasks) == 8
     assert backend.requests.asked == [4, 1, 1, 1, 1, 1]
-    assert set(desk.beside) == {1}
+    assert set(receiving.beside) == {1}
 
 
-@pytest.mark.usefixtures("died_once")
-def test_once_none_is_left_that_was_seen_before_batches_are_whole_again(
-    desk: Desk, backend: FlakyBackend
+@pytest.mark.usefixtures("crashed_once")
+def test_without_redelivered_messages_batches_are_full_again(
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
     backend.requests.asked = []
-    desk.run()
+    receiving.run()
     assert backend.requests.asked == [4, 1]
 
     send(backend, [request(index) for index in range(3, 9)])
-    desk.stop.clear()
-    desk.run()
+    receiving.stop.clear()
+    receiving.run()
     assert backend.requests.asked == [4, 1, 4, 4, 4]
-    assert len(desk.tasks) == 9
+    assert len(receiving.tasks) == 9
 
 
 def test_each_death_when_tried_alone_is_one_more_attempt(
@@ -198,9 +202,9 @@ def test_each_death_when_tried_alone_is_one_more_attempt(
     receive(backend)
     for number in (1, 2, 3):
         clock.advance(LEASE_S + 1)
-        dying = Desk(backend)
+        dying = Receiving(backend)
         died = threading.Event()
-        dying.intake._ready = lambda _, died=died: died.set()  # type: ignore[misc]
+        dying.receiver._on_task = lambda _, died=died: died.set()  # type: ignore[misc]
         thread = threading.Thread(target=dying.run)
         thread.start()
         assert died.wait(PATIENCE_S)
@@ -210,7 +214,7 @@ def test_each_death_when_tried_alone_is_one_more_attempt(
         forget_everything(dying, thread)
 
     clock.advance(LEASE_S + 1)
-    survivor = Desk(backend).run()
+    survivor = Receiving(backend).run()
     assert survivor.tasks == []
     (given_up,) = survivor.finished
     assert given_up.outcome.reason == "it ended its classifier process 3 times when tried alone"
@@ -218,94 +222,101 @@ def test_each_death_when_tried_alone_is_one_more_attempt(
     assert given_up.dead_letter == given_up.outcome.reason
 
 
-def forget_everything(desk: Desk, thread: threading.Thread) -> None:
-    """End a desk's thread as if its process had been killed: what is on record stays."""
-    before = {one.key: b"" for one in desk.backend.records.list()}
-    desk.stop.set()
-    desk.hand.close()
+def forget_everything(receiving: Receiving, thread: threading.Thread) -> None:
+    """End a receiving's thread as if its process had been killed: what is on record stays."""
+    before = {one.key: b"" for one in receiving.backend.records.list()}
+    receiving.stop.set()
+    receiving.prefetch.close()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
     for key, data in before.items():
-        desk.backend.records.put(key, data)
+        receiving.backend.records.put(key, data)
 
 
 @pytest.mark.parametrize("allowed", [1, 2, 10])
 def test_a_request_is_given_up_after_as_many_attempts_as_allowed(
     allowed: int, backend: FlakyBackend, clock: Clock
 ) -> None:
-    desk = Desk(backend, WorkerLimits(wait_s=0.0, lease_s=LEASE_S, max_attempts=allowed))
+    receiving = Receiving(backend, WorkerLimits(wait_s=0.0, lease_s=LEASE_S, max_attempts=allowed))
     for number in range(1, allowed + 1):
         backend.records.put(attempt_key(request(0).request_id, number), b"")
     send(backend, [request(0)])
     receive(backend)
     clock.advance(LEASE_S + 1)
-    assert desk.run().tasks == []
-    assert desk.finished[0].outcome.reason.startswith(f"it ended its classifier process {allowed} ")
+    assert receiving.run().tasks == []
+    assert receiving.finished[0].outcome.reason.startswith(
+        f"it ended its classifier process {allowed} "
+    )
 
 
-@pytest.mark.usefixtures("died_once")
+@pytest.mark.usefixtures("crashed_once")
 def test_a_request_that_has_its_outcome_is_not_classified_again(
-    desk: Desk, backend: FlakyBackend
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
     earlier: Outcome = outcome(request(1), "dog", worker="earlier")
     backend.outputs.put(outcome_key(earlier.request_id), earlier.encode())
-    desk.run()
-    assert [one.outcome for one in desk.finished] == [earlier]
-    assert sorted(task.request.name for task in desk.tasks) == ["picture-0.jpg", "picture-2.jpg"]
+    receiving.run()
+    assert [one.outcome for one in receiving.finished] == [earlier]
+    assert sorted(task.request.name for task in receiving.tasks) == [
+        "picture-0.jpg",
+        "picture-2.jpg",
+    ]
 
 
-@pytest.mark.usefixtures("died_once")
-def test_a_mangled_stored_outcome_does_not_count(desk: Desk, backend: FlakyBackend) -> None:
+@pytest.mark.usefixtures("crashed_once")
+def test_a_corrupt_stored_outcome_does_not_count(
+    receiving: Receiving, backend: FlakyBackend
+) -> None:
     backend.outputs.put(outcome_key(request(1).request_id), b"{")
-    assert len(desk.run().tasks) == 3
+    assert len(receiving.run().tasks) == 3
 
 
 def test_a_request_whose_image_is_gone_fails_with_that_reason(
-    desk: Desk, backend: FlakyBackend
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
     send(backend, [Request(request(0).request_id, "a", 1.0, input_key="gone/one.jpg")])
-    desk.run()
-    (given_up,) = desk.finished
+    receiving.run()
+    (given_up,) = receiving.finished
     assert given_up.outcome.reason == "its image is not in the input store"
     assert given_up.dead_letter == ""
-    assert desk.tasks == []
+    assert receiving.tasks == []
 
 
-def test_while_the_input_store_fails_messages_are_given_back_and_taken_again(
-    desk: Desk, backend: FlakyBackend
+def test_while_the_input_store_fails_messages_are_released_and_received_again(
+    receiving: Receiving, backend: FlakyBackend
 ) -> None:
     backend.inputs.put("big/one.jpg", picture("whale"))
     send(backend, [Request(request(0).request_id, "a", 1.0, input_key="big/one.jpg"), request(1)])
     backend.inputs.failures = 1
-    desk.run()
-    assert sorted(task.request.request_id for task in desk.tasks) == [
+    receiving.run()
+    assert sorted(task.request.request_id for task in receiving.tasks) == [
         request(0).request_id,
         request(1).request_id,
     ]
     assert backend.requests.depth().total == 0
-    assert desk.leases.held() == []
+    assert receiving.leases.receipts() == []
 
 
-def test_a_queue_that_fails_is_asked_again(desk: Desk, backend: FlakyBackend) -> None:
+def test_a_queue_that_fails_is_asked_again(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     backend.requests.failures = 1
-    assert len(desk.run().tasks) == 1
+    assert len(receiving.run().tasks) == 1
 
 
-def test_told_to_stop_it_takes_no_more(desk: Desk, backend: FlakyBackend) -> None:
+def test_once_stopped_it_receives_no_more(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
-    desk.stop.set()
-    assert desk.run().tasks == []
+    receiving.stop.set()
+    assert receiving.run().tasks == []
     assert backend.requests.depth().visible == 1
 
 
-def test_no_more_is_taken_than_fits_the_hand(backend: FlakyBackend) -> None:
-    limits = WorkerLimits(batch=2, hold=3, wait_s=0.0, lease_s=LEASE_S)
-    desk = Desk(backend, limits)
+def test_no_more_is_taken_than_fits_the_prefetch_window(backend: FlakyBackend) -> None:
+    limits = WorkerLimits(receive_batch_size=2, max_prefetch=3, wait_s=0.0, lease_s=LEASE_S)
+    receiving = Receiving(backend, limits)
     taken = threading.Semaphore(0)
-    desk.intake._ready = lambda _: taken.release()
+    receiving.receiver._on_task = lambda _: taken.release()
     send(backend, [request(index) for index in range(10)])
-    thread = threading.Thread(target=desk.run)
+    thread = threading.Thread(target=receiving.run)
     thread.start()
     try:
         assert taken.acquire(timeout=PATIENCE_S)
@@ -313,6 +324,6 @@ def test_no_more_is_taken_than_fits_the_hand(backend: FlakyBackend) -> None:
         assert not taken.acquire(timeout=0.1)
         assert backend.requests.depth().in_flight == 2
     finally:
-        desk.stop.set()
-        desk.hand.close()
+        receiving.stop.set()
+        receiving.prefetch.close()
         thread.join(PATIENCE_S)

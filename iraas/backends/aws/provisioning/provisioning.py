@@ -1,4 +1,4 @@
-"""The stack on AWS: `iraas.core.ports.Stack`, and what provisioning can do beyond it."""
+"""The stack on AWS: `iraas.core.ports.Provisioning`, and what provisioning can do beyond it."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The lease on a lock file: death, removal, and looks that disturb nobody."""
+"""The lease on a lock file: death, removal, and checks that do not interfere."""
 
 import subprocess
 import sys
@@ -54,12 +54,12 @@ def test_a_killed_holder_loses_the_lease_at_once(tmp_path: Path, made: MakeLease
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"pid": "x"}'])
-def test_a_mangled_note_is_no_lease(tmp_path: Path, made: MakeLease, note: bytes) -> None:
+def test_a_corrupt_holder_file_is_no_lease(tmp_path: Path, made: MakeLease, note: bytes) -> None:
     path = tmp_path / "controller.lock"
     holder, other = made(path), made(path)
     assert holder.hold()
     path.with_suffix(".json").write_bytes(note)
-    assert other.holder() == "a process that did not say its name"
+    assert other.holder() == "an unknown process"
     holder.release()
     path.with_suffix(".json").write_bytes(b'{"pid": 1, "host": "x", "since": 0}')
     assert other.holder() == ""
@@ -89,12 +89,12 @@ def test_looks_do_not_keep_a_taker_out(tmp_path: Path) -> None:
     path.touch()
     done = threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         while not done.is_set():
             is_locked(path)
 
-    lookers = [threading.Thread(target=look) for _ in range(2)]
-    for looker in lookers:
+    checkers = [threading.Thread(target=check) for _ in range(2)]
+    for looker in checkers:
         looker.start()
     try:
         for _ in range(50):
@@ -103,7 +103,7 @@ def test_looks_do_not_keep_a_taker_out(tmp_path: Path) -> None:
             lease.release()
     finally:
         done.set()
-        for looker in lookers:
+        for looker in checkers:
             looker.join()
 
 

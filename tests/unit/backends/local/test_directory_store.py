@@ -1,4 +1,4 @@
-"""What the directory store does beyond the contract: links, leftovers, kills, memory, errors."""
+"""The directory store beyond the contract: links, leftovers, kills, memory, errors."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from iraas.backends.local.directory_store import DirectoryStore
-store = DirectoryStore(Path(sys.argv[1]), nameless_files=sys.argv[2] == "nameless")
+store = DirectoryStore(Path(sys.argv[1]), anonymous_files=sys.argv[2] == "anonymous")
 mark = sys.argv[3].encode()
 print("ready", flush=True)
 for n in range(100_000):
@@ -33,10 +33,10 @@ for n in range(100_000):
 """
 
 
-@pytest.fixture(params=["nameless", "named"])
+@pytest.fixture(params=["anonymous", "named"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> DirectoryStore:
-    """Stores with and without the system's nameless files."""
-    return DirectoryStore(tmp_path / "outputs", nameless_files=request.param == "nameless")
+    """Stores with and without the system's anonymous files."""
+    return DirectoryStore(tmp_path / "outputs", anonymous_files=request.param == "anonymous")
 
 
 def test_naming_a_store_touches_nothing(store: DirectoryStore) -> None:
@@ -206,11 +206,11 @@ def test_a_batch_syncs_its_folder_once_and_each_file(
     assert sorted(synced) == [False] * 8 + [True]
 
 
-@pytest.mark.parametrize("way", ["nameless", "named"])
+@pytest.mark.parametrize("way", ["anonymous", "named"])
 def test_killed_writers_leave_whole_objects_and_one_winner(way: str, tmp_path: Path) -> None:
     chance = random.Random(11)
     marks = "abcd"
-    told: list[tuple[str, str]] = []
+    winners: list[tuple[str, str]] = []
     for _ in range(4):
         writers = [
             subprocess.Popen(
@@ -231,10 +231,10 @@ def test_killed_writers_leave_whole_objects_and_one_winner(way: str, tmp_path: P
             with writer:
                 assert writer.stdout is not None
                 lines = writer.stdout.readlines()
-                told += [(line.split()[0], mark) for line in lines if line.endswith(" True\n")]
+                winners += [(line.split()[0], mark) for line in lines if line.endswith(" True\n")]
     store = DirectoryStore(tmp_path)
-    assert len({key for key, _ in told}) == len(told), "two writers were told that they won"
-    for key, mark in told:
+    assert len({key for key, _ in winners}) == len(winners), "two writers got True for the same key"
+    for key, mark in winners:
         assert store.get(key) == mark.encode() * 20_000
     for found in store.list("job/"):
         assert found.size_bytes == 20_000

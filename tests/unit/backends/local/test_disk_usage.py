@@ -79,7 +79,7 @@ def test_of_two_recounts_at_once_the_first_one_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage"])
-def test_a_count_that_a_power_cut_has_spoilt_is_made_anew(
+def test_a_count_that_a_power_cut_has_corrupted_is_replaced(
     backend: LocalBackend, garbage: bytes
 ) -> None:
     backend.inputs.put("job/1.jpg", b"x" * 5000)
@@ -93,7 +93,7 @@ def test_images_from_before_there_was_a_count_are_counted(backend: LocalBackend)
     assert used(backend) == allocated(50_000)
 
 
-def test_a_recount_finds_what_somebody_removed_by_hand(backend: LocalBackend) -> None:
+def test_a_recount_notices_files_removed_manually(backend: LocalBackend) -> None:
     backend.inputs.put("job/1.jpg", b"x" * 50_000)
     assert used(backend) == allocated(50_000)
     (backend.folder / "inputs" / "job" / "1.jpg").unlink()
@@ -107,7 +107,7 @@ def test_the_queue_counts_too(backend: LocalBackend) -> None:
     assert used(backend) > 0
 
 
-def test_nobody_waits_for_ever_for_a_process_that_was_stopped_while_it_counted(
+def test_the_wait_for_a_process_that_was_stopped_while_counting_is_limited(
     backend: LocalBackend,
 ) -> None:
     assert used(backend) == 0
@@ -154,6 +154,6 @@ def test_asking_makes_nothing(backend: LocalBackend) -> None:
 def test_a_teardown_removes_the_count(backend: LocalBackend) -> None:
     backend.inputs.put("job/1.jpg", b"x")
     assert used(backend)
-    assert "leaves" not in str(backend.stack.plan())
-    backend.stack.teardown()
+    assert "leaves" not in str(backend.provisioning.plan())
+    backend.provisioning.teardown()
     assert not backend.folder.exists()

@@ -1,4 +1,4 @@
-"""Making and removing a local deployment: nothing of anybody else is touched."""
+"""Making and removing a local deployment: unmanaged files are not touched."""
 
 import os
 import sys
@@ -37,12 +37,12 @@ def files(folder: Path) -> set[str]:
 
 
 def folder_detail(backend: LocalBackend) -> str:
-    (detail,) = [one.detail for one in backend.stack.plan() if one.kind == "folder"]
+    (detail,) = [one.detail for one in backend.provisioning.plan() if one.kind == "folder"]
     return detail
 
 
 def test_opening_a_backend_touches_nothing(tmp_path: Path, backend: LocalBackend) -> None:
-    backend.stack.plan()
+    backend.provisioning.plan()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -54,14 +54,14 @@ def test_a_deployment_has_a_plain_name(tmp_path: Path, name: str) -> None:
 
 def test_teardown_leaves_not_one_file(backend: LocalBackend) -> None:
     fill(backend)
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert not backend.folder.exists()
     assert backend.fleet.instances() == []
 
 
 def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
     fill(backend)
-    foreign = {
+    unmanaged = {
         "notes.txt",
         "inputs/my holiday.jpg",
         "outputs/job/.keep",
@@ -69,14 +69,14 @@ def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
         "fleet/readme",
         "fleet/logs/mine.log",
     }
-    for name in foreign:
+    for name in unmanaged:
         (backend.folder / name).write_text("mine")
     other = LocalBackend(backend.folder.parent, "other")
     other.outputs.put("kept", b"x")
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     left = files(backend.folder)
-    assert foreign <= left
-    assert {name for name in left if (backend.folder / name).is_file()} == foreign
+    assert unmanaged <= left
+    assert {name for name in left if (backend.folder / name).is_file()} == unmanaged
     assert other.outputs.get("kept") == b"x"
 
 
@@ -86,7 +86,7 @@ def test_what_a_teardown_leaves_is_named(backend: LocalBackend) -> None:
     (backend.folder / "notes.txt").write_text("mine")
     (backend.folder / "inputs" / "my holiday.jpg").write_text("mine")
     assert "notes.txt" in folder_detail(backend)
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert folder_detail(backend).endswith(": notes.txt, inputs/my holiday.jpg")
 
 
@@ -100,12 +100,12 @@ def test_teardown_follows_no_link(backend: LocalBackend, tmp_path: Path) -> None
     outside.mkdir()
     (outside / "requests.db").write_text("mine")
     (outside / "a").write_text("mine")
-    backend.stack.provision()
+    backend.provisioning.provision()
     (backend.folder / "inputs").rmdir()
     (backend.folder / "inputs").symlink_to(outside)
     (backend.folder / "outputs" / "job").symlink_to(outside)
     (backend.folder / "fleet").symlink_to(outside)
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert files(outside) == {"requests.db", "a"}
 
 
@@ -114,36 +114,36 @@ def test_a_deployment_that_is_a_link_is_refused(backend: LocalBackend, tmp_path:
     outside.mkdir()
     backend.folder.parent.mkdir()
     backend.folder.symlink_to(outside)
-    for act in (backend.stack.teardown, backend.stack.provision):
+    for act in (backend.provisioning.teardown, backend.provisioning.provision):
         with pytest.raises(BackendError, match="link"):
             act()
 
 
 def test_keeping_the_data_keeps_the_stores_alone(backend: LocalBackend) -> None:
     fill(backend)
-    backend.stack.teardown(keep_data=True)
+    backend.provisioning.teardown(keep_data=True)
     assert {path.name for path in backend.folder.iterdir()} == {"inputs", "outputs", "records"}
 
 
 def test_teardown_waits_for_a_controller_and_names_it(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iraas.backends.local.provisioning._LEAVE_S", 0.1)
+    monkeypatch.setattr("iraas.backends.local.provisioning._TEARDOWN_TIMEOUT_S", 0.1)
     fill(backend)
     other = LocalBackend(backend.folder.parent, "demo")
     assert other.lease.hold()
     with pytest.raises(BackendUnavailableError, match="process") as caught:
-        backend.stack.teardown()
+        backend.provisioning.teardown()
     assert f"kill {os.getpid()}" in caught.value.remedy
     assert backend.requests.depth().total == 1
     other.close()
-    backend.stack.teardown()
+    backend.provisioning.teardown()
     assert not backend.folder.exists()
 
 
 def test_a_plan_tells_counts_and_sizes(backend: LocalBackend) -> None:
     fill(backend)
-    details = {(one.kind, one.name): one.detail for one in backend.stack.plan()}
+    details = {(one.kind, one.name): one.detail for one in backend.provisioning.plan()}
     assert details["store", "outputs"] == "2 objects, 2 bytes"
     assert details["queue", "requests"].startswith("1 messages, ")
     assert ("response queue", "me") in details

@@ -1,4 +1,4 @@
-"""What the SQLite queue does beyond the contract: fairness, files, bounds and errors."""
+"""The SQLite queue beyond the contract: fairness, files, bounds and errors."""
 
 import os
 import sqlite3
@@ -126,7 +126,7 @@ INSERT INTO contents VALUES (1, 'a1', 'a', ''), (2, 'a2', 'a', 'n'), (3, 'a3', '
     (4, 'b1', 'b', ''), (5, 'b2', 'b', '');
 PRAGMA user_version=1;
 """
-"""What the version of tables before this one left behind."""
+"""The tables of the previous version."""
 
 
 def test_a_queue_of_an_older_iraas_goes_on(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_queue_of_a_newer_iraas_is_left_alone(queue: SqliteQueue) -> None:
     queue.close()
     with closing(sqlite3.connect(queue.path)) as connection:
         connection.execute("PRAGMA user_version=3")
-    with pytest.raises(BackendError, match="newer iraas") as caught:
+    with pytest.raises(BackendError, match="newer version") as caught:
         queue.depth()
     assert "Update iraas" in caught.value.remedy
 
@@ -248,18 +248,18 @@ def test_the_largest_request_by_key_fits(queue: SqliteQueue) -> None:
 
 
 def test_who_waits_looks_more_and_more_rarely(tmp_path: Path) -> None:
-    """Every 100 ms in the end; each look asks the clock once."""
-    looks = []
+    """Every 100 ms in the end; each poll reads the clock once."""
+    polls = []
 
     def clock() -> float:
-        looks.append(time.time())
-        return looks[-1]
+        polls.append(time.time())
+        return polls[-1]
 
     queue = SqliteQueue(tmp_path / "watched.db", clock=clock)
     queue.make()
     assert queue.receive(1, lease_s=LEASE_S, wait_s=2.0) == []
     queue.close()
-    assert 2 <= len(looks) < 40
+    assert 2 <= len(polls) < 40
 
 
 def test_a_file_removed_under_an_open_queue_is_made_again(queue: SqliteQueue) -> None:
@@ -305,7 +305,7 @@ def test_a_busy_queue_does_not_grow(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 40_000_000
 
 
-def test_a_mangled_file_is_named_with_a_way_out(tmp_path: Path) -> None:
+def test_a_corrupt_file_is_named_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "q.db"
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(BackendError, match=r"q\.db.*not a database") as caught:
@@ -326,9 +326,9 @@ def test_a_damaged_file_is_named_with_a_way_out(tmp_path: Path) -> None:
     assert caught.value.remedy
 
 
-def test_a_full_disk_is_told_and_loses_nothing(queue: SqliteQueue) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(queue: SqliteQueue) -> None:
     send(queue, "before")
-    with queue._file.reading() as connection:
+    with queue._database.reading() as connection:
         connection.execute("PRAGMA max_page_count=20")
     with pytest.raises(BackendUnavailableError, match="full") as caught:
         send(queue, *(["x" * 40_000] * 10))
@@ -353,7 +353,7 @@ def test_only_a_durable_send_waits_for_the_disk(tmp_path: Path, durable: bool, l
     queue = SqliteQueue(tmp_path / "q.db", durable=durable)
 
     def sync_level() -> int:
-        with queue._file.reading() as connection:
+        with queue._database.reading() as connection:
             return int(connection.execute("PRAGMA synchronous").fetchone()[0])
 
     send(queue, "a")

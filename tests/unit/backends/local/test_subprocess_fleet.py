@@ -16,10 +16,10 @@ import pytest
 
 from iraas.backends.local.instance_processes import processes_of
 from iraas.backends.local.subprocess_fleet import SLOT_DESCRIPTOR, SubprocessFleet
-from iraas.backends.local.worker_log import older_part
+from iraas.backends.local.worker_log import rotated_path
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendError
-from iraas.sandbox.environment import INSTANCE_MARK
+from iraas.sandbox.environment import INSTANCE_ENV_VAR
 from tests.effects import recorded
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -85,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 def ended(fleet: SubprocessFleet) -> bool:
-    """Kill what there is of a fleet; what is just being started is found at a later look."""
+    """Kill what there is of a fleet; what is just being started is found by a later scan."""
     there = fleet.instances()
     for process in processes_of({one.instance_id for one in there}):
         with suppress(psutil.Error):
@@ -97,11 +97,11 @@ def worker_of(instance_id: str) -> psutil.Process:
     """The worker process of an instance, once it runs its program."""
     found: list[psutil.Process] = []
 
-    def look() -> bool:
+    def is_finished() -> bool:
         found[:] = [one for one in processes_of({instance_id}) if instance_id in one.cmdline()]
         return bool(found)
 
-    wait_until(look)
+    wait_until(is_finished)
     return found[0]
 
 
@@ -110,7 +110,7 @@ def log_of(tmp_path: Path, instance_id: str) -> Path:
 
 
 def said(tmp_path: Path, instance_id: str) -> str:
-    """What a worker said first, once it has said something."""
+    """The first line of a worker's output, once there is one."""
     path = log_of(tmp_path, instance_id)
     wait_until(lambda: path.exists() and path.read_text().endswith("\n"))
     return path.read_text()
@@ -120,7 +120,7 @@ def ids(fleet: SubprocessFleet) -> set[str]:
     return {one.instance_id for one in fleet.instances()}
 
 
-def test_a_worker_is_told_its_id_and_runs_apart(start: Starter, tmp_path: Path) -> None:
+def test_a_worker_gets_its_id_and_runs_in_its_own_session(start: Starter, tmp_path: Path) -> None:
     fleet = start(
         "import os, sys; print(sys.argv[1:], os.getsid(0) == os.getpid(), flush=True)\n" + IDLE
     )
@@ -145,7 +145,8 @@ def test_a_worker_inherits_its_slot_and_no_other_file(start: Starter, tmp_path: 
 def test_a_worker_gets_the_environment_it_was_given(start: Starter, tmp_path: Path) -> None:
     script = (
         "import os\n"
-        f"print(os.environ['A'], os.environ['{INSTANCE_MARK}'], 'HOME' in os.environ, flush=True)\n"
+        f"found = os.environ['A'], os.environ['{INSTANCE_ENV_VAR}'], 'HOME' in os.environ\n"
+        "print(*found, flush=True)\n"
     )
     (instance_id,) = start(script + IDLE, environment={"A": "1"}).launch(1).launched
     assert said(tmp_path, instance_id) == f"1 {instance_id} False\n"
@@ -317,7 +318,7 @@ def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
         assert fleet.instances() == []
 
 
-def test_a_mangled_note_hides_no_taken_slot(start: Starter, tmp_path: Path) -> None:
+def test_a_corrupt_instance_file_hides_no_taken_slot(start: Starter, tmp_path: Path) -> None:
     fleet = start(capacity=1)
     (instance_id,) = fleet.launch(1).launched
     note = tmp_path / "fleet" / "slot-01.json"
@@ -354,7 +355,7 @@ def test_old_logs_are_swept_and_those_of_living_workers_kept(
 
 
 def test_the_logs_of_all_workers_together_are_bounded(start: Starter, tmp_path: Path) -> None:
-    """Also those of workers that were killed before they could shorten their own."""
+    """Also those of workers that were killed before they could rotate their own."""
     fleet = start(capacity=2)
     fleet.launch(1)
     for n in range(45):
@@ -364,9 +365,9 @@ def test_the_logs_of_all_workers_together_are_bounded(start: Starter, tmp_path: 
     fleet.launch(1)
     logs = list((tmp_path / "fleet" / "logs").iterdir())
     assert sum(path.stat().st_size for path in logs) <= 20_000_000
-    assert older_part(log_of(tmp_path, "w-old00043")).read_bytes().endswith(b"last words\n")
+    assert rotated_path(log_of(tmp_path, "w-old00043")).read_bytes().endswith(b"last words\n")
     assert not log_of(tmp_path, "w-old00000").exists()
-    assert not older_part(log_of(tmp_path, "w-old00001")).exists()
+    assert not rotated_path(log_of(tmp_path, "w-old00001")).exists()
 
 
 def test_drafts_of_killed_launchers_are_swept(start: Starter, tmp_path: Path) -> None:

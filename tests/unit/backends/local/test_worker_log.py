@@ -14,8 +14,8 @@ from iraas.backends.local.worker_log import (
     KEPT_BYTES,
     MAX_LOG_BYTES,
     bounded_log,
-    older_part,
-    shorten,
+    rotate,
+    rotated_path,
 )
 from tests.waiting import wait_until
 
@@ -44,14 +44,14 @@ def run(script: str, log: Path) -> int:
 
 
 def all_of(log: Path) -> bytes:
-    older = older_part(log).read_bytes() if older_part(log).exists() else b""
+    older = rotated_path(log).read_bytes() if rotated_path(log).exists() else b""
     return older + log.read_bytes()
 
 
 def test_sixty_megabytes_of_a_decoders_warnings_leave_a_short_log_with_its_end(log: Path) -> None:
-    with bounded_log(log, look_s=0.01):
+    with bounded_log(log, interval_s=0.01):
         assert run(BABBLER, log) == 0
-        wait_until(lambda: log.stat().st_size <= MAX_LOG_BYTES, "the log to be shortened")
+        wait_until(lambda: log.stat().st_size <= MAX_LOG_BYTES, "the log to be rotated")
         assert run(CRASH, log) == -signal.SIGKILL
     assert len(all_of(log)) <= MAX_LOG_BYTES + 2 * KEPT_BYTES
     assert all_of(log).endswith(b"last words\n")
@@ -68,39 +68,39 @@ def test_what_is_written_while_the_end_is_stored_is_kept(
             file.write(b"meanwhile\n")
 
     monkeypatch.setattr("iraas.backends.local.worker_log.write_atomic", slowly)
-    assert shorten(log, max_bytes=10, kept_bytes=15)
+    assert rotate(log, max_bytes=10, kept_bytes=15)
     assert all_of(log) == b"x" * 15 + b"meanwhile\n"
 
 
 def test_a_log_is_shortened_while_it_is_written(log: Path) -> None:
-    with log.open("ab", buffering=0) as file, bounded_log(log, look_s=0.01):
+    with log.open("ab", buffering=0) as file, bounded_log(log, interval_s=0.01):
         for _ in range(3):
             file.write(b"a line\n" * 200_000)
-            wait_until(lambda: log.stat().st_size <= MAX_LOG_BYTES, "the log to be shortened")
+            wait_until(lambda: log.stat().st_size <= MAX_LOG_BYTES, "the log to be rotated")
         file.write(b"the next line\n")
     assert log.read_bytes() == b"the next line\n"  # and no hole before it
 
 
-def test_a_killed_process_leaves_its_last_words(log: Path) -> None:
+def test_the_last_output_of_a_killed_process_is_kept(log: Path) -> None:
     with bounded_log(log):
         assert run(CRASH, log) == -signal.SIGKILL
         assert log.read_bytes() == b"last words\n"
 
 
 def test_a_log_within_its_bound_is_left_alone(log: Path) -> None:
-    assert not shorten(log)
+    assert not rotate(log)
     log.write_bytes(b"x" * MAX_LOG_BYTES)
-    assert not shorten(log)
-    assert not older_part(log).exists()
+    assert not rotate(log)
+    assert not rotated_path(log).exists()
 
 
 def test_whole_lines_are_kept_or_one_that_has_no_end(log: Path) -> None:
     log.write_bytes(b"first\nsecond\nthird\n")
-    assert shorten(log, max_bytes=10, kept_bytes=9)
-    assert (older_part(log).read_bytes(), log.read_bytes()) == (b"third\n", b"")
+    assert rotate(log, max_bytes=10, kept_bytes=9)
+    assert (rotated_path(log).read_bytes(), log.read_bytes()) == (b"third\n", b"")
     log.write_bytes(b"x" * 20)
-    assert shorten(log, max_bytes=10, kept_bytes=9)
-    assert older_part(log).read_bytes() == b"x" * 9
+    assert rotate(log, max_bytes=10, kept_bytes=9)
+    assert rotated_path(log).read_bytes() == b"x" * 9
 
 
 def test_a_log_that_cannot_be_kept_is_not_emptied(
@@ -113,7 +113,7 @@ def test_a_log_that_cannot_be_kept_is_not_emptied(
 
     monkeypatch.setattr("iraas.backends.local.worker_log.write_atomic", full)
     with pytest.raises(OSError, match="space"):
-        shorten(log, max_bytes=10, kept_bytes=9)
+        rotate(log, max_bytes=10, kept_bytes=9)
     assert log.read_bytes() == b"x" * 20
 
 
@@ -122,7 +122,7 @@ def test_a_link_in_a_logs_place_is_not_followed(log: Path, tmp_path: Path) -> No
     precious.write_bytes(b"x" * 20)
     log.symlink_to(precious)
     with pytest.raises(OSError, match="symbolic"):
-        shorten(log, max_bytes=10, kept_bytes=9)
+        rotate(log, max_bytes=10, kept_bytes=9)
     assert precious.read_bytes() == b"x" * 20
 
 
@@ -137,4 +137,4 @@ def test_the_watch_ends_with_its_block(log: Path) -> None:
     with bounded_log(log):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
-    assert not os.path.lexists(older_part(log))
+    assert not os.path.lexists(rotated_path(log))
