@@ -12,8 +12,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
 from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues

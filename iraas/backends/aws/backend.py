@@ -9,17 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws.fleet.config import FleetConfig, KeptOptions
-from iraas.backends.aws.fleet.current_config import (
+from iraas.backends.aws.fleet.config import (
     CurrentLaunchOptions,
+    FleetConfig,
+    KeptOptions,
     web_launches,
     worker_launches,
 )
-from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet, launch_web_tier
 from iraas.backends.aws.fleet.ec2_launch import guard_launches
 from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
-from iraas.backends.aws.fleet.web_tier import launch_web_tier
 from iraas.backends.aws.names import (
     IMAGES_PREFIX,
     INSTALL_PREFIX,

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from iraas.backends.aws import error_codes
 from iraas.errors import (
     BackendError,
     BackendUnavailableError,
@@ -45,6 +44,64 @@ _OUT_OF_TIME = ("ignature expired", "ignature not yet current")
 _CLOCK_TOLERANCE_S = 240.0
 """Signatures are good for five minutes
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+QUEUE_MISSING_CODES = _codes(
+    "AWS.SimpleQueueService.NonExistentQueue NonExistentQueue QueueDoesNotExist"
+)
+QUEUE_EXISTS_CODES = _codes("QueueAlreadyExists QueueNameExists")
+"""There is a queue of that name with other attributes."""
+
+STALE_RECEIPT_CODES = _codes(
+    """AWS.SimpleQueueService.MessageNotInflight InvalidIdFormat InvalidParameterValue
+    MessageNotInflight ReceiptHandleIsInvalid"""
+)
+"""What SQS says of a receipt that is of no use: the message is gone, or somebody else's by now, or
+the receipt never was one."""
+
+BUCKET_MISSING_CODES = _codes("NoSuchBucket")
+BUCKET_TAKEN_CODES = _codes("BucketAlreadyExists")
+OBJECT_MISSING_CODES = _codes("404 NoSuchKey NotFound")
+PRECONDITION_FAILED_CODES = _codes("412 PreconditionFailed")
+WRITE_CONFLICT_CODES = _codes("409 ConditionalRequestConflict OperationAborted")
+"""Another write of the same key was under way: try again."""
+
+CLOCK_CODES = _codes("RequestExpired RequestInTheFuture RequestTimeTooSkewed")
+CREDENTIALS_CODES = _codes(
+    """AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature InvalidAccessKeyId
+    InvalidClientTokenId InvalidSecurity InvalidSignatureException InvalidToken
+    MissingAuthenticationToken MissingAuthenticationTokenException NotSignedUp
+    SignatureDoesNotMatch TokenRefreshRequired UnrecognizedClientException"""
+)
+DENIED_CODES = _codes(
+    """403 AccessDenied AccessDeniedException AllAccessDisabled AuthorizationError Forbidden
+    KMS.AccessDeniedException KmsAccessDenied NotAuthorized OptInRequired UnauthorizedAccess
+    UnauthorizedOperation"""
+)
+QUOTA_CODES = _codes(
+    """AddressLimitExceeded InstanceLimitExceeded LimitExceeded LimitExceededException
+    MaxSpotInstanceCountExceeded QuotaExceeded RulesPerSecurityGroupLimitExceeded
+    SecurityGroupLimitExceeded ServiceQuotaExceededException SpotInstanceCountLimitExceeded
+    TooManyBuckets VcpuLimitExceeded VolumeLimitExceeded"""
+)
+WRONG_REGION_CODES = _codes(
+    """AuthorizationHeaderMalformed IllegalLocationConstraintException InvalidLocationConstraint
+    PermanentRedirect"""
+)
+TRANSIENT_CODES = _codes(
+    """409 AWS.SimpleQueueService.QueueDeletedRecently BandwidthLimitExceeded
+    ConditionalRequestConflict EC2ThrottledException InternalError InternalFailure
+    InternalServerError InternalServiceError KMS.ThrottlingException KmsThrottled OperationAborted
+    OverLimit PriorRequestNotComplete ProvisionedThroughputExceededException QueueDeletedRecently
+    RequestLimitExceeded RequestThrottled RequestThrottledException RequestTimeout
+    RequestTimeoutException ServiceUnavailable SlowDown Throttling ThrottledException
+    ThrottlingException TooManyRequests TooManyRequestsException Unavailable"""
+)
+"""The same call may succeed later."""
 
 
 class MissingQueueError(NotProvisionedError, QueueNotFoundError):
@@ -88,7 +145,7 @@ def translate(
         error = response["Error"]
         about = response.get("ResponseMetadata", {})
         code = str(error.get("Code", ""))
-        if code in error_codes.CREDENTIALS and _is_wrong(clock(), about.get("HTTPHeaders", {})):
+        if code in CREDENTIALS_CODES and _is_wrong(clock(), about.get("HTTPHeaders", {})):
             return _wrong_clock(action_of(service, operation), code)
         return for_code(
             code,
@@ -124,7 +181,7 @@ def code_of(exc: BaseException) -> str:
 
 def is_for_now(code: str) -> bool:
     """Tell whether the same call may succeed later, by a service's error code."""
-    return code in error_codes.FOR_NOW or code.startswith("5")
+    return code in TRANSIENT_CODES or code.startswith("5")
 
 
 def action_of(service: str, operation: str) -> str:
@@ -147,15 +204,15 @@ def for_code(
         provisioned: Whether `iraas provision` makes that resource.
     """
     failed = f"{action} on {resource} failed: {_brief(text) or 'no text'} ({code or status})"
-    if code in error_codes.QUEUE_MISSING:
+    if code in QUEUE_MISSING_CODES:
         if provisioned:
             return MissingQueueError(f"{resource} does not exist", remedy=PROVISION)
         return QueueNotFoundError(f"{resource} does not exist")
-    if code in error_codes.BUCKET_MISSING:
+    if code in BUCKET_MISSING_CODES:
         return NotProvisionedError(f"{resource} does not exist", remedy=PROVISION)
-    if code in error_codes.OBJECT_MISSING:
+    if code in OBJECT_MISSING_CODES:
         return ObjectNotFoundError(f"{resource} does not exist")
-    if code in error_codes.CLOCK or any(words in text for words in _OUT_OF_TIME):
+    if code in CLOCK_CODES or any(words in text for words in _OUT_OF_TIME):
         return _wrong_clock(action, code)
     return _for_settings(code, text, action, resource) or _for_service(code, failed, status)
 
@@ -180,30 +237,30 @@ def _wrong_clock(action: str, code: str) -> CredentialsError:
 
 
 def _for_settings(code: str, text: str, action: str, resource: str) -> IraasError | None:
-    if code in error_codes.CREDENTIALS:
+    if code in CREDENTIALS_CODES:
         return CredentialsError(
             f"{action} was refused: AWS does not accept these credentials: {_brief(text)} ({code})",
             remedy="Sign in again (aws sso login, aws configure) or set AWS_PROFILE; if the region "
             "must be switched on for the account first, do that. Check with: "
             "aws sts get-caller-identity",
         )
-    if code in error_codes.DENIED:
+    if code in DENIED_CODES:
         return PermissionDeniedError(
             f"{action} on {resource} is not allowed: {_brief(text) or 'access denied'} ({code})",
             remedy=f"Let whoever runs this do {action} on {resource}; "
             "iraas provision --backend aws --check lists all that is missing.",
         )
-    if code in error_codes.QUOTA:
+    if code in QUOTA_CODES:
         return QuotaError(
             f"{action} on {resource} met a limit of the account: {_brief(text)} ({code})",
             remedy="Ask for a higher limit in the Service Quotas console, or use less.",
         )
-    if code in error_codes.WRONG_REGION:
+    if code in WRONG_REGION_CODES:
         return ConfigurationError(
             f"{resource} is in another region than the one that was asked: {_brief(text)} ({code})",
             remedy="Pass the region of the deployment with --region or AWS_DEFAULT_REGION.",
         )
-    if code in error_codes.BUCKET_TAKEN:
+    if code in BUCKET_TAKEN_CODES:
         return ConfigurationError(
             f"{resource} cannot be made: its name is taken by somebody else ({code})",
             remedy="Choose another deployment name with --deployment.",

@@ -27,7 +27,7 @@ from iraas.backends.aws.iam.role_permissions import (
     worker_statements,
 )
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.provisioning.permission_check import provision_actions
+from iraas.backends.aws.provisioning.preflight import provision_actions
 from iraas.core.ids import request_id
 from iraas.core.keys import attempt_key
 from iraas.core.ports import OutboundMessage

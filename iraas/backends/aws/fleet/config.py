@@ -1,12 +1,18 @@
 """What a deployment launches: kept with the deployment itself, so that everybody agrees on it."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iraas.backends.aws.fleet.launch_candidates import Pricing
+from iraas.backends.aws.fleet.launch_candidates import (
+    LaunchCandidates,
+    LaunchOption,
+    Pricing,
+    launch_options,
+)
 from iraas.core.ports import ObjectStore
 from iraas.core.settings import MAX_FLEET
 from iraas.errors import (
@@ -131,3 +137,55 @@ class KeptOptions:
     def forget(self) -> None:
         """Read them again when they are next needed."""
         self._options = None
+
+
+def worker_launches(options: FleetConfig) -> tuple[LaunchOption, ...]:
+    """What may be launched as a worker, in the order in which it is tried."""
+    return launch_options(options.kinds, options.subnet_ids, options.pricings)
+
+
+def web_launches(options: FleetConfig) -> tuple[LaunchOption, ...]:
+    """What may be launched as the web tier: never on Spot."""
+    return launch_options([options.web_kind], options.subnet_ids, ["on-demand"])
+
+
+class CurrentLaunchOptions:
+    """Gives the launch options; the same object, which knows what rests, until they change.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        kept: Callable[[], FleetConfig],
+        launches: Callable[[FleetConfig], tuple[LaunchOption, ...]],
+        clock: Callable[[], float],
+    ) -> None:
+        """Make no call yet.
+
+        Args:
+            kept: Gives what the deployment is provisioned with.
+            launches: Gives what may be launched then.
+            clock: Gives seconds since the epoch.
+        """
+        self._kept = kept
+        self._launches = launches
+        self._clock = clock
+        self._made_of: FleetConfig | None = None
+        self._made: LaunchCandidates | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> LaunchCandidates:
+        """The launch options.
+
+        Raises:
+            NotProvisionedError: There are none.
+            BackendError: They could not be read.
+        """
+        with self._lock:
+            kept = self._kept()
+            if self._made is None or kept != self._made_of:
+                launches = self._launches(kept)
+                self._made = LaunchCandidates(launches, self._clock, most=kept.capacity)
+                self._made_of = kept
+            return self._made

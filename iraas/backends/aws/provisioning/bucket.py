@@ -5,8 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import (
+    BUCKET_MISSING_CODES,
+    OBJECT_MISSING_CODES,
+    code_of,
+    translating,
+)
 from iraas.backends.aws.iam.policies import Place, tls_only_policy, to_text
 from iraas.backends.aws.provisioning.emptying import abort_uploads, empty
 from iraas.backends.aws.provisioning.resource import (
@@ -17,7 +21,7 @@ from iraas.backends.aws.provisioning.resource import (
     tag_map,
 )
 
-_SETTLING = error_codes.BUCKET_MISSING | {"OperationAborted"}
+_SETTLING = BUCKET_MISSING_CODES | {"OperationAborted"}
 """What S3 says of a bucket that was made, or removed under the same name, a moment ago
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
 
@@ -59,7 +63,7 @@ class BucketPart:
                 self._s3.head_bucket(**self._mine)
                 tags = self._tags()
             except Exception as exc:
-                if code_of(exc) in error_codes.OBJECT_MISSING | error_codes.BUCKET_MISSING:
+                if code_of(exc) in OBJECT_MISSING_CODES | BUCKET_MISSING_CODES:
                     return ABSENT
                 if code_of(exc) in ("403", "AccessDenied"):
                     return Found("foreign", "it is another account's, or may not be looked at")
@@ -112,7 +116,7 @@ class BucketPart:
                 # What was written while it was emptied stands in the way of its removal.
                 self.site.settling(emptied_and_removed, {"BucketNotEmpty", "OperationAborted"})
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if code_of(exc) not in BUCKET_MISSING_CODES:
                     raise
 
     def _create(self) -> None:

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import BUCKET_MISSING_CODES, code_of, translating
 from iraas.backends.aws.fleet.config import OPTIONS_KEY
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.provisioning.emptying import empty
@@ -138,7 +137,7 @@ class InstallPart:
             try:
                 empty(self.site, self.site.outputs_bucket, INSTALL_PREFIX)
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if code_of(exc) not in BUCKET_MISSING_CODES:
                     raise
 
     def _keys(self) -> set[str]:
@@ -147,7 +146,7 @@ class InstallPart:
             try:
                 page = self._s3.list_objects_v2(**self._mine, Prefix=INSTALL_PREFIX)
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if code_of(exc) not in BUCKET_MISSING_CODES:
                     raise
                 return set()
         return {one["Key"] for one in page.get("Contents", ())}
@@ -155,5 +154,5 @@ class InstallPart:
     def _put(self, key: str, data: bytes) -> None:
         self.site.settling(
             lambda: self._s3.put_object(**self._mine, Key=key, Body=data),
-            error_codes.BUCKET_MISSING,
+            BUCKET_MISSING_CODES,
         )

@@ -15,7 +15,6 @@ from iraas.backends.aws.provisioning.ami_baking import bake_image
 from iraas.backends.aws.provisioning.costs import StackCosts, stack_costs
 from iraas.backends.aws.provisioning.deployment import data_parts, install_part, other_parts
 from iraas.backends.aws.provisioning.error_collector import ErrorCollector
-from iraas.backends.aws.provisioning.findings import Finding
 from iraas.backends.aws.provisioning.install_files import Artifacts
 from iraas.backends.aws.provisioning.network import Network, find_subnets
 from iraas.backends.aws.provisioning.orphaned_resources import (
@@ -29,7 +28,7 @@ from iraas.backends.aws.provisioning.orphaned_resources import (
     find_volumes,
     instance_resources,
 )
-from iraas.backends.aws.provisioning.preflight import check_site
+from iraas.backends.aws.provisioning.preflight import Finding, check_site
 from iraas.backends.aws.provisioning.resource import (
     ManagedResource,
     ProvisioningContext,

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import QUEUE_EXISTS_CODES, QUEUE_MISSING_CODES, code_of, translating
 from iraas.backends.aws.iam.policies import Place, queue_policy
 from iraas.backends.aws.provisioning.resource import ABSENT, Found, ProvisioningContext
 from iraas.backends.aws.queues.sqs_entries import MAX_MESSAGE_BYTES
@@ -93,7 +92,7 @@ class QueuePart:
             try:
                 self._sqs.delete_queue(QueueUrl=url)
             except Exception as exc:
-                if code_of(exc) not in error_codes.QUEUE_MISSING:
+                if code_of(exc) not in QUEUE_MISSING_CODES:
                     raise
 
     def _create_or_update(self) -> bool:
@@ -105,7 +104,7 @@ class QueuePart:
                 try:
                     self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)
                 except Exception as exc:
-                    if code_of(exc) not in error_codes.QUEUE_EXISTS:
+                    if code_of(exc) not in QUEUE_EXISTS_CODES:
                         raise
                     url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
                     self._sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
@@ -122,7 +121,7 @@ class QueuePart:
             try:
                 return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
             except Exception as exc:
-                if code_of(exc) in error_codes.QUEUE_MISSING:
+                if code_of(exc) in QUEUE_MISSING_CODES:
                     return None
                 raise
 

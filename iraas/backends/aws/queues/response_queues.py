@@ -19,8 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, field_of, translating
+from iraas.backends.aws.errors import QUEUE_EXISTS_CODES, code_of, field_of, translating
 from iraas.backends.aws.iam.policies import Place, queue_policy
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.queues.owned_response_queue import (
@@ -94,7 +93,7 @@ class SqsResponseQueues:
                     QueueName=name, Attributes=self._attributes(name), tags=tags
                 )
         except BackendError as exc:
-            if code_of(exc.__cause__ or exc) not in error_codes.QUEUE_EXISTS:
+            if code_of(exc.__cause__ or exc) not in QUEUE_EXISTS_CODES:
                 raise
         queue = self._queue(name, remember_missing_s=0.0)
         self._settle(queue)

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from iraas.backends.aws import error_codes
 from iraas.backends.aws.errors import (
+    STALE_RECEIPT_CODES,
     action_of,
     code_of,
     field_of,
@@ -200,7 +200,7 @@ class SqsQueue:
                 lambda sqs: _batch_method(sqs, operation), Entries=[*entries.values()]
             )
         except BackendError as exc:
-            stale = code_of(exc.__cause__ or exc) in error_codes.STALE_RECEIPT
+            stale = code_of(exc.__cause__ or exc) in STALE_RECEIPT_CODES
             if operation == "SendMessage" or not stale:
                 raise
             # One bad receipt spoilt the whole batch (emulators do that): find it.
@@ -219,7 +219,7 @@ class SqsQueue:
     def _is_settled(self, operation: str, failure: dict[str, Any]) -> bool:
         """Tell whether nothing is left to do for an entry that failed; raise if it never will."""
         code, text = str(failure.get("Code", "")), str(failure.get("Message", ""))
-        if operation != "SendMessage" and code in error_codes.STALE_RECEIPT:
+        if operation != "SendMessage" and code in STALE_RECEIPT_CODES:
             return True
         if failure.get("SenderFault") and not is_for_now(code):
             raise for_code(code, text, action_of("sqs", operation), self._described)

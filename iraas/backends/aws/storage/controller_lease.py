@@ -18,8 +18,13 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, field_of, translating
+from iraas.backends.aws.errors import (
+    PRECONDITION_FAILED_CODES,
+    WRITE_CONFLICT_CODES,
+    code_of,
+    field_of,
+    translating,
+)
 from iraas.backends.aws.session import AwsSession
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
 
@@ -148,10 +153,7 @@ class S3ControllerLease:
         except BackendError as exc:
             code = code_of(exc.__cause__ or exc)
             gone = isinstance(exc, ObjectNotFoundError)
-            if (
-                not gone
-                and code not in error_codes.PRECONDITION_FAILED | error_codes.WRITE_CONFLICT
-            ):
+            if not gone and code not in PRECONDITION_FAILED_CODES | WRITE_CONFLICT_CODES:
                 raise
             # Ours, if the first reply was lost and what was refused is the SDK's second try.
             etag, found = self._read()

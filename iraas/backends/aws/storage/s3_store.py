@@ -20,8 +20,15 @@ from contextlib import AbstractContextManager, closing
 from itertools import count
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, field_of, for_code, is_for_now, translating
+from iraas.backends.aws.errors import (
+    PRECONDITION_FAILED_CODES,
+    WRITE_CONFLICT_CODES,
+    code_of,
+    field_of,
+    for_code,
+    is_for_now,
+    translating,
+)
 from iraas.backends.aws.retries import Retries, RetryableError
 from iraas.backends.aws.session import AwsSession
 from iraas.core.keys import check_key
@@ -119,10 +126,10 @@ class S3Store:
             self._upload(key, data, IfNoneMatch="*", Metadata={_WRITER: writer})
         except BackendError as exc:
             code = code_of(exc.__cause__ or exc)
-            if code in error_codes.PRECONDITION_FAILED:
+            if code in PRECONDITION_FAILED_CODES:
                 sent_once = number == 1 and _sent_once(exc.__cause__)
                 return not sent_once and self._writer_of(key) == writer
-            if code in error_codes.WRITE_CONFLICT:
+            if code in WRITE_CONFLICT_CODES:
                 raise RetryableError(str(exc), remedy=exc.remedy) from exc
             raise
         return True

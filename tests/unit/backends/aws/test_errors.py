@@ -10,8 +10,22 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import MissingQueueError, code_of, translate, translating
+from iraas.backends.aws.errors import (
+    BUCKET_MISSING_CODES,
+    BUCKET_TAKEN_CODES,
+    CLOCK_CODES,
+    CREDENTIALS_CODES,
+    DENIED_CODES,
+    OBJECT_MISSING_CODES,
+    QUEUE_MISSING_CODES,
+    QUOTA_CODES,
+    TRANSIENT_CODES,
+    WRONG_REGION_CODES,
+    MissingQueueError,
+    code_of,
+    translate,
+    translating,
+)
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.backends.aws.queues.sqs_queue import SqsQueue
@@ -162,16 +176,16 @@ def test_a_text_of_a_service_is_cut_and_has_no_control_characters() -> None:
 
 def test_no_code_means_two_things() -> None:
     tables = [
-        error_codes.QUEUE_MISSING,
-        error_codes.BUCKET_MISSING,
-        error_codes.BUCKET_TAKEN,
-        error_codes.OBJECT_MISSING,
-        error_codes.CLOCK,
-        error_codes.CREDENTIALS,
-        error_codes.DENIED,
-        error_codes.QUOTA,
-        error_codes.WRONG_REGION,
-        error_codes.FOR_NOW,
+        QUEUE_MISSING_CODES,
+        BUCKET_MISSING_CODES,
+        BUCKET_TAKEN_CODES,
+        OBJECT_MISSING_CODES,
+        CLOCK_CODES,
+        CREDENTIALS_CODES,
+        DENIED_CODES,
+        QUOTA_CODES,
+        WRONG_REGION_CODES,
+        TRANSIENT_CODES,
     ]
     codes = [code for table in tables for code in table]
     assert len(codes) == len(set(codes))

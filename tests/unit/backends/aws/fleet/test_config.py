@@ -9,12 +9,10 @@ import pytest
 
 from iraas.backends.aws.fleet.config import (
     KNOWN_FOR_S,
+    CurrentLaunchOptions,
     FleetConfig,
     KeptOptions,
     decode_options,
-)
-from iraas.backends.aws.fleet.current_config import (
-    CurrentLaunchOptions,
     web_launches,
     worker_launches,
 )

@@ -5,16 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
+from iraas.backends.aws.fleet.ec2_fleet import READY_WITHIN_S, Ec2Fleet, launch_web_tier
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
 from iraas.backends.aws.fleet.launch_candidates import (
     LONGEST_SHORT_REST_S,
     LaunchCandidates,
     launch_options,
 )
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
-from iraas.backends.aws.fleet.web_tier import READY_WITHIN_S, launch_web_tier
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Launch
 from iraas.errors import PermissionDeniedError

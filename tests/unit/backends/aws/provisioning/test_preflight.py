@@ -6,10 +6,13 @@ import pytest
 
 from iraas.backends.aws.iam.policies import Place
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.provisioning.findings import Finding
-from iraas.backends.aws.provisioning.permission_check import provision_actions, submit_actions
-from iraas.backends.aws.provisioning.preflight import check_site
-from iraas.backends.aws.provisioning.quotas import vcpus
+from iraas.backends.aws.provisioning.preflight import (
+    Finding,
+    check_site,
+    provision_actions,
+    submit_actions,
+    vcpus,
+)
 from tests.fakes.scripted_sdk import ACCOUNT, Session, error, site_of, subnet
 
 ROUTE_OUT = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"}
