@@ -140,7 +140,9 @@ class CostTracker:
 
 
 def _record_of(one: Instance) -> InstanceRecord:
-    return InstanceRecord(one.instance_id, one.kind, one.pricing, one.launched_at, role=one.role)
+    return InstanceRecord(
+        one.instance_id, one.instance_type, one.pricing, one.launched_at, role=one.role
+    )
 
 
 def limit_spending(backend: Backend, usd: float, since: float) -> None:

@@ -1,4 +1,4 @@
-"""Fleets: the machines that run workers, who may launch them, and what they cost."""
+"""Fleets: the instances that run workers, the right to control them, and their costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class InstanceState(Enum):
-    """The life of an instance, as far as the fleet can see it."""
+    """State of an instance, as known to the fleet."""
 
     BOOTING = "booting"
     RUNNING = "running"
@@ -16,32 +16,32 @@ class InstanceState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine of the fleet (locally: a process) that runs one worker.
+    """An instance of the fleet (locally: a process) that runs one worker.
 
     Attributes:
-        instance_id: Its id, which is its worker's id.
-        state: As far as the fleet knows. Whether the worker in it works is in its record.
-        launched_at: Seconds since the epoch.
-        kind: What it is: an instance type, or ``process``.
+        instance_id: Its id, which is also its worker's id.
+        state: Its state, as known to the fleet. The worker's own state is in the worker's record.
+        launched_at: Launch time, in seconds since the epoch.
+        instance_type: The instance type, or ``process``.
         pricing: ``on-demand``, ``spot`` or ``free``.
-        role: ``worker``, or what else it is there for.
+        role: ``worker``, or another role in the deployment.
     """
 
     instance_id: str
     state: InstanceState
     launched_at: float
-    kind: str
+    instance_type: str
     pricing: str = "free"
     role: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What came of a launch.
+    """Result of a launch.
 
     Attributes:
-        launched: The ids of the instances that are on their way.
-        shortfall: Why there are fewer than asked for; empty if there are not.
+        launched: Ids of the launched instances, which may still be booting.
+        shortfall: Why fewer than requested were launched; empty otherwise.
     """
 
     launched: tuple[str, ...]
@@ -49,10 +49,10 @@ class Launch:
 
 
 class Fleet(Protocol):
-    """The machines that run the workers: a fixed number of slots, at most one instance in each.
+    """The instances that run workers: a fixed number of slots, at most one instance in each.
 
-    Slots are what holds the cap: however many controllers launch at the same moment, a slot is
-    filled once. An instance ends by itself when its worker leaves.
+    Slots enforce the cap: however many controllers launch concurrently, a slot is filled once. An
+    instance terminates when its worker exits.
     """
 
     @property
@@ -61,73 +61,95 @@ class Fleet(Protocol):
         ...
 
     def launch(self, count: int) -> Launch:
-        """Launch instances into free slots, up to that many. Does not wait for their workers.
+        """Launch instances into free slots. Does not wait for their workers.
 
-        Whoever holds the lease calls it at each look, if only to launch none: a fleet may then
-        write down what has become clear of earlier launches.
+        The lease holder calls it at each poll, possibly with 0: a fleet may then record the results
+        of earlier launches.
+
+        Args:
+            count: Maximum number of instances to launch.
         """
         ...
 
     def instances(self) -> list[Instance]:
-        """The instances that exist, those included that are still booting or stopping."""
+        """List existing instances, including those that are booting or stopping."""
         ...
 
     def others(self) -> list[Instance]:
-        """The deployment's instances that are not of the fleet, such as the web tier's: they cost
-        money, too.
+        """List the deployment's instances outside this fleet, such as the web tier's; they incur
+        costs too.
         """
         ...
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """End instances, whatever they are doing; what they held returns after its lease.
-        Idempotent: an instance that is gone is no error.
+        """Terminate instances unconditionally. Idempotent; ids of missing instances are ignored.
+
+        Messages that their workers held become visible again when the leases end.
+
+        Args:
+            instance_ids: The instances' ids.
         """
         ...
 
 
 class ControllerLease(Protocol):
-    """The right to act as a deployment's controller. Safety does not hang on it: slots do."""
+    """The right to act as a deployment's controller. The fleet's slots, not the lease, ensure
+    safety.
+    """
 
     def hold(self) -> bool:
-        """Take the lease, or keep it; True while this object holds it. Call it before each act."""
+        """Acquire or renew the lease; return whether this object holds it. Call it before each
+        action.
+        """
         ...
 
     def release(self) -> None:
-        """Let somebody else have it. Idempotent."""
+        """Release the lease. Idempotent."""
         ...
 
     def holder(self) -> str:
-        """Who holds it, for people; empty if nobody does."""
+        """Id of the holder, for display; empty if there is none."""
         ...
 
 
 class Pricing(Protocol):
-    """What instances cost, as far as can be estimated."""
+    """Estimated costs of instances."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:
-        """Dollars for an hour of an instance. A kind without a price counts as the dearest one."""
+    def hour_usd(self, instance_type: str, pricing: str) -> float:
+        """Hourly price of an instance, in US dollars.
+
+        Args:
+            instance_type: The instance type. One without a price counts as the most expensive one.
+            pricing: ``on-demand``, ``spot`` or ``free``.
+        """
         ...
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
-        """Dollars for an instance that ran so long, by the rules of the bill; as `hour_usd`."""
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:
+        """Cost of an instance under the billing rules, in US dollars.
+
+        Args:
+            instance_type: As in `hour_usd`.
+            pricing: As in `hour_usd`.
+            seconds: Its running time.
+        """
         ...
 
-    def has_price(self, kind: str) -> bool:
-        """Whether a kind of instance has a price of its own."""
+    def has_price(self, instance_type: str) -> bool:
+        """Return whether an instance type has a price of its own."""
         ...
 
 
 class NoCost:
-    """The `Pricing` of what costs nothing."""
+    """`Pricing` of a free backend."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's
-        """Nothing."""
+    def hour_usd(self, instance_type: str, pricing: str) -> float:  # noqa: ARG002 - the port's
+        """Always 0."""
         return 0.0
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
-        """Nothing."""
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
+        """Always 0."""
         return 0.0
 
-    def has_price(self, kind: str) -> bool:  # noqa: ARG002 - the port's
-        """It has: nothing."""
+    def has_price(self, instance_type: str) -> bool:  # noqa: ARG002 - the port's
+        """Always true."""
         return True

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.iam.policies import Place
+from iraas.backends.aws.errors import error_code, translate_errors
+from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.iam.role_permissions import IMAGE_PARAMETER, SESSION_MANAGER, web_statements
 from iraas.backends.aws.names import DEPLOYMENT_TAG, IMAGES_PREFIX, INSTALL_PREFIX
-from iraas.backends.aws.provisioning.network import find_subnets, subnets_without_a_way_out
+from iraas.backends.aws.provisioning.network import find_subnets, subnets_without_egress
 from iraas.backends.aws.provisioning.resource import ProvisioningContext, tag_map
 from iraas.backends.aws.provisioning.spot_role import SPOT_ROLE, has_spot_role
 from iraas.errors import IraasError, PermissionDeniedError
@@ -23,21 +23,21 @@ SPOT_VCPUS = "L-34B43A08"
 _SIZES = {"nano": 2, "micro": 2, "small": 2, "medium": 2, "large": 2, "xlarge": 4}
 _XLARGE = re.compile(r"(\d+)xlarge")
 _STANDARD = re.compile(r"(a|c|d|h|i|m|r|t|z)\d.*")
-"""The families that these quotas are about, by the type's name."""
+"""Instance families that these quotas apply to."""
 
 _ACTIONS_A_CALL = 50
-_CONTEXT = {"iam:PassedToService": "ec2.amazonaws.com"}
+_CONTEXT_KEYS = {"iam:PassedToService": "ec2.amazonaws.com"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
+class PreflightResult:
+    """Result of one preflight check.
 
     Attributes:
-        subject: What was looked at.
-        ok: Whether it is as it should be. None if it could not be looked at.
-        text: What was found.
-        remedy: What to do; empty if nothing needs to be done.
+        subject: The checked subject.
+        ok: Whether the check passed; None if it could not run.
+        text: The finding.
+        remedy: The remedy; empty if none is needed.
     """
 
     subject: str
@@ -46,49 +46,53 @@ class Finding:
     remedy: str = ""
 
 
-def check_site(site: ProvisioningContext) -> list[Finding]:
-    """Look at all of it. Changes nothing; what may not be looked at is a finding, too."""
-    findings: list[Finding] = []
-    for subject, look in (
+def run_preflight(context: ProvisioningContext) -> list[PreflightResult]:
+    """Run all checks. Changes nothing; a check that cannot run gives a result as well."""
+    findings: list[PreflightResult] = []
+    for subject, check in (
         ("permissions", check_permissions),
         ("on-demand quota", check_on_demand_quota),
         ("Spot quota", check_spot_quota),
         ("Spot role", _spot_role),
         ("subnets", _subnets),
-        ("way out", _way_out),
+        ("egress", _egress),
     ):
         try:
-            findings += look(site)
+            findings += check(context)
         except IraasError as exc:
-            findings.append(Finding(subject, None, str(exc), exc.remedy))
+            findings.append(PreflightResult(subject, None, str(exc), exc.remedy))
     return findings
 
 
-def _spot_role(site: ProvisioningContext) -> Iterator[Finding]:
-    if "spot" in site.options.pricings:
-        there = has_spot_role(site)
-        text = f"{SPOT_ROLE} is {'there' if there else 'made when the deployment is provisioned'}"
-        yield Finding("Spot role", ok=True, text=text)
+def _spot_role(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    if "spot" in context.config.pricings:
+        there = has_spot_role(context)
+        text = (
+            f"{SPOT_ROLE} is {'present' if there else 'created when the deployment is provisioned'}"
+        )
+        yield PreflightResult("Spot role", ok=True, text=text)
 
 
-def _subnets(site: ProvisioningContext) -> Iterator[Finding]:
-    subnets = find_subnets(site)
-    needed = site.options.capacity + 1
-    free = sum(one.free_addresses for one in subnets)
-    zones = len({one.zone for one in subnets})
+def _subnets(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    subnets = find_subnets(context)
+    needed = context.config.capacity + 1
+    free = sum(subnet.free_addresses for subnet in subnets)
+    zones = len({subnet.zone for subnet in subnets})
     text = f"{len(subnets)} subnets in {zones} zones with {free} free addresses"
     if free < needed:
-        yield Finding("subnets", ok=False, text=text, remedy=f"{needed} addresses are needed.")
+        yield PreflightResult(
+            "subnets", ok=False, text=text, remedy=f"{needed} addresses are needed."
+        )
     else:
-        yield Finding("subnets", ok=True, text=text)
+        yield PreflightResult("subnets", ok=True, text=text)
 
 
-def _way_out(site: ProvisioningContext) -> Iterator[Finding]:
-    """Instances reach AWS, and PyPI while they install, or are of no use."""
-    closed = subnets_without_a_way_out(site)
+def _egress(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    """Check that instances can reach AWS, and PyPI while they install."""
+    closed = subnets_without_egress(context)
     if closed:
-        yield Finding(
-            "way out",
+        yield PreflightResult(
+            "egress",
             ok=False,
             text=f"instances in {', '.join(closed)} reach neither AWS nor PyPI: no default route "
             "to a NAT gateway, nor one to an internet gateway together with public addresses",
@@ -96,49 +100,51 @@ def _way_out(site: ProvisioningContext) -> Iterator[Finding]:
             "aws ec2 modify-subnet-attribute --map-public-ip-on-launch --subnet-id …",
         )
     else:
-        yield Finding("way out", ok=True, text="all subnets have a route out")
+        yield PreflightResult("egress", ok=True, text="all subnets have a route out")
 
 
-def vcpus(kind: str) -> int:
+def vcpus(instance_type: str) -> int:
     """The vCPUs of an instance type, by its size."""
-    size = kind.rpartition(".")[2]
+    size = instance_type.rpartition(".")[2]
     many = _XLARGE.fullmatch(size)
     return 4 * int(many[1]) if many else _SIZES.get(size, 2)
 
 
-def check_on_demand_quota(site: ProvisioningContext) -> Iterator[Finding]:
-    """Look at the quota for instances on demand: the web tier's one, and workers if so paid."""
-    web = vcpus(site.options.web_kind)
-    workers = _fleet_vcpus(site) if "on-demand" in site.options.pricings else 0
-    yield _quota(site, "on-demand quota", ON_DEMAND_VCPUS, workers, web, lifecycle="")
+def check_on_demand_quota(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    """Check the on-demand quota for the web tier and on-demand workers."""
+    web = vcpus(context.config.web_instance_type)
+    workers = _fleet_vcpus(context) if "on-demand" in context.config.pricings else 0
+    yield _quota(context, "on-demand quota", ON_DEMAND_VCPUS, workers, web, lifecycle="")
 
 
-def check_spot_quota(site: ProvisioningContext) -> Iterator[Finding]:
-    """Look at the quota for Spot instances."""
-    if "spot" in site.options.pricings:
-        yield _quota(site, "Spot quota", SPOT_VCPUS, _fleet_vcpus(site), 0, lifecycle="spot")
+def check_spot_quota(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    """Check the Spot quota."""
+    if "spot" in context.config.pricings:
+        yield _quota(context, "Spot quota", SPOT_VCPUS, _fleet_vcpus(context), 0, lifecycle="spot")
 
 
-def _fleet_vcpus(site: ProvisioningContext) -> int:
-    return site.options.capacity * max(vcpus(kind) for kind in site.options.kinds)
+def _fleet_vcpus(context: ProvisioningContext) -> int:
+    return context.config.capacity * max(
+        vcpus(instance_type) for instance_type in context.config.instance_types
+    )
 
 
 def _quota(
-    site: ProvisioningContext, subject: str, code: str, workers: int, web: int, *, lifecycle: str
-) -> Finding:
-    quotas: Any = site.session.client("service-quotas")
-    with translating("servicequotas", f"the quota {code}"):
-        answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)
-    allowed = int(answer["Quota"]["Value"])
-    used = _used_by_others(site, lifecycle)
-    parts = [f"{site.options.capacity} workers need {workers}"] if workers else []
+    context: ProvisioningContext, subject: str, code: str, workers: int, web: int, *, lifecycle: str
+) -> PreflightResult:
+    quotas: Any = context.session.client("service-quotas")
+    with translate_errors("servicequotas", f"the quota {code}"):
+        response = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)
+    allowed = int(response["Quota"]["Value"])
+    used = _used_by_others(context, lifecycle)
+    parts = [f"{context.config.capacity} workers need {workers}"] if workers else []
     parts += [f"the web tier needs {web}"] if web else []
     text = f"{allowed} vCPUs are allowed, others use {used} of them, {', '.join(parts)}"
     free, needed = allowed - used, workers + web
     if free >= needed:
-        return Finding(subject, ok=True, text=text)
-    fit = max(0, free - web) * site.options.capacity // workers if workers else 0
-    return Finding(
+        return PreflightResult(subject, ok=True, text=text)
+    fit = max(0, free - web) * context.config.capacity // workers if workers else 0
+    return PreflightResult(
         subject,
         ok=False,
         text=f"{text}; {fit} of these workers fit" if workers else text,
@@ -147,21 +153,23 @@ def _quota(
     )
 
 
-def _used_by_others(site: ProvisioningContext, lifecycle: str) -> int:
-    """The vCPUs of the account's other instances that are paid for in the same way."""
-    ec2: Any = site.session.client("ec2")
+def _used_by_others(context: ProvisioningContext, lifecycle: str) -> int:
+    """The vCPUs of the account's other instances under the same quota."""
+    ec2: Any = context.session.client("ec2")
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     used = 0
     request: dict[str, Any] = {"Filters": filters, "MaxResults": 1000}
     while True:
-        with translating("ec2", "the account's instances"):
+        with translate_errors("ec2", "the account's instances"):
             page = ec2.describe_instances(**request)
         for reservation in page.get("Reservations", []):
-            for one in reservation.get("Instances", []):
-                ours = tag_map(one.get("Tags")).get(DEPLOYMENT_TAG) == site.names.deployment
-                same = one.get("InstanceLifecycle", "") == lifecycle
-                if same and not ours and _STANDARD.fullmatch(one["InstanceType"]):
-                    used += _vcpus_of(one)
+            for instance in reservation.get("Instances", []):
+                is_ours = (
+                    tag_map(instance.get("Tags")).get(DEPLOYMENT_TAG) == context.names.deployment
+                )
+                same = instance.get("InstanceLifecycle", "") == lifecycle
+                if same and not is_ours and _STANDARD.fullmatch(instance["InstanceType"]):
+                    used += _vcpus_of(instance)
         if not page.get("NextToken"):
             return used
         request["NextToken"] = page["NextToken"]
@@ -173,147 +181,151 @@ def _vcpus_of(instance: dict[str, Any]) -> int:
     return known or vcpus(instance["InstanceType"])
 
 
-def provision_actions(place: Place) -> dict[tuple[str, ...], str]:
-    """What `provision`, `bake` and `teardown` call: the resources, and the actions on them."""
-    names = place.names
-    roles = [names.worker_role(place.region), names.web_role(place.region)]
+def provision_actions(arns: DeploymentArns) -> dict[tuple[str, ...], str]:
+    """IAM actions of `provision`, `bake` and `teardown`, by the resources that they apply to."""
+    names = arns.names
+    roles = [names.worker_role(arns.region), names.web_role(arns.region)]
     return {
         ("*",): """ec2:DescribeLaunchTemplates ec2:DescribeLaunchTemplateVersions
             ec2:DescribeSecurityGroups ec2:DescribeInstances ec2:DescribeSubnets
             ec2:DescribeImages ec2:DescribeSnapshots ec2:DescribeVolumes sqs:ListQueues""",
-        (place.ec2("launch-template/lt-0"),): """ec2:CreateLaunchTemplate
+        (arns.ec2("launch-template/lt-0"),): """ec2:CreateLaunchTemplate
             ec2:CreateLaunchTemplateVersion ec2:ModifyLaunchTemplate ec2:DeleteLaunchTemplate
             ec2:CreateTags""",
-        (place.ec2("security-group/sg-0"),): """ec2:CreateSecurityGroup ec2:DeleteSecurityGroup
+        (arns.ec2("security-group/sg-0"),): """ec2:CreateSecurityGroup ec2:DeleteSecurityGroup
             ec2:AuthorizeSecurityGroupIngress ec2:RevokeSecurityGroupIngress ec2:CreateTags""",
-        (place.ec2("instance/i-0"),): "ec2:RunInstances ec2:TerminateInstances ec2:CreateImage",
-        (place.ec2("volume/vol-0"),): "ec2:DeleteVolume",
-        (place.ec2("image/ami-0", owned=False),): "ec2:DeregisterImage",
-        (place.ec2("snapshot/snap-0", owned=False),): "ec2:DeleteSnapshot",
-        tuple(place.role(one) for one in roles): """iam:CreateRole iam:GetRole iam:TagRole
+        (arns.ec2("instance/i-0"),): "ec2:RunInstances ec2:TerminateInstances ec2:CreateImage",
+        (arns.ec2("volume/vol-0"),): "ec2:DeleteVolume",
+        (arns.ec2("image/ami-0", owned=False),): "ec2:DeregisterImage",
+        (arns.ec2("snapshot/snap-0", owned=False),): "ec2:DeleteSnapshot",
+        tuple(arns.role(role) for role in roles): """iam:CreateRole iam:GetRole iam:TagRole
             iam:DeleteRole iam:PutRolePolicy iam:DeleteRolePolicy iam:ListRolePolicies
             iam:ListAttachedRolePolicies iam:DetachRolePolicy iam:UpdateAssumeRolePolicy
             iam:PassRole""",
-        tuple(place.profile(one) for one in roles): """iam:CreateInstanceProfile
+        tuple(arns.profile(role) for role in roles): """iam:CreateInstanceProfile
             iam:GetInstanceProfile iam:TagInstanceProfile iam:DeleteInstanceProfile
             iam:AddRoleToInstanceProfile iam:RemoveRoleFromInstanceProfile""",
-        (place.bucket(place.inputs), place.bucket(place.outputs)): """s3:CreateBucket
+        (arns.bucket(arns.inputs), arns.bucket(arns.outputs)): """s3:CreateBucket
             s3:DeleteBucket s3:ListBucket s3:ListBucketVersions s3:ListBucketMultipartUploads
             s3:GetBucketTagging s3:PutBucketTagging s3:PutBucketPublicAccessBlock
             s3:PutBucketPolicy s3:PutEncryptionConfiguration s3:PutLifecycleConfiguration""",
         (
-            place.bucket(place.inputs, f"{IMAGES_PREFIX}x"),
-            place.bucket(place.outputs, f"{INSTALL_PREFIX}x"),
+            arns.bucket(arns.inputs, f"{IMAGES_PREFIX}x"),
+            arns.bucket(arns.outputs, f"{INSTALL_PREFIX}x"),
         ): "s3:GetObject s3:PutObject s3:DeleteObject s3:DeleteObjectVersion "
         "s3:AbortMultipartUpload",
         (
-            place.queue(names.requests),
-            place.queue(names.dead_letters),
+            arns.queue(names.requests),
+            arns.queue(names.dead_letters),
         ): """sqs:CreateQueue sqs:DeleteQueue sqs:GetQueueUrl sqs:GetQueueAttributes
             sqs:SetQueueAttributes sqs:ListQueueTags sqs:TagQueue""",
         (
-            f"arn:{place.partition}:ssm:{place.region}::parameter{IMAGE_PARAMETER}",
+            f"arn:{arns.partition}:ssm:{arns.region}::parameter{IMAGE_PARAMETER}",
         ): "ssm:GetParameter ssm:GetParameters",
     }
 
 
-def submit_actions(place: Place) -> dict[tuple[str, ...], str]:
-    """What `submit` calls on a laptop: what the web tier does, for it brings a controller."""
+def submit_actions(arns: DeploymentArns) -> dict[tuple[str, ...], str]:
+    """IAM actions of `submit` on a local machine: those of the web tier, since it runs a
+    controller.
+    """
     found: dict[tuple[str, ...], str] = defaultdict(str)
-    for statement in web_statements(place):
+    for statement in web_statements(arns):
         if statement.actions != SESSION_MANAGER:
-            arns = tuple(re.sub(r"(?<=.)\*$", "x", one) for one in statement.resources)
-            found[arns] += " " + " ".join(statement.actions)
+            resource_arns = tuple(re.sub(r"(?<=.)\*$", "x", arn) for arn in statement.resources)
+            found[resource_arns] += " " + " ".join(statement.actions)
     return dict(found)
 
 
-def check_permissions(site: ProvisioningContext) -> Iterator[Finding]:
-    """Look whether everything is allowed that is called."""
-    who = _principal(site)
-    if who.endswith(":root"):
-        yield Finding("permissions", ok=True, text="this is the account's root user")
+def check_permissions(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    """Simulate all required IAM actions; without that permission, try some as dry runs."""
+    principal = _principal(context)
+    if principal.endswith(":root"):
+        yield PreflightResult("permissions", ok=True, text="the caller is the account's root user")
         return
-    place = Place(site.names, site.account, site.region)
-    for subject, wanted in (
-        ("permissions", provision_actions(place)),
-        ("to submit", submit_actions(place)),
+    arns = DeploymentArns(context.names, context.account, context.region)
+    for subject, required in (
+        ("permissions", provision_actions(arns)),
+        ("to submit", submit_actions(arns)),
     ):
         try:
-            denied = _denied(site, who, wanted)
+            denied = _denied(context, principal, required)
         except IraasError as exc:
-            yield Finding(
+            yield PreflightResult(
                 "permissions",
                 ok=None,
-                text=f"they cannot be simulated ({exc}); some are tried instead",
-                remedy="Allow iam:SimulatePrincipalPolicy to have all of them looked at.",
+                text=f"they cannot be simulated ({exc}); some are checked by dry runs instead",
+                remedy="Allow iam:SimulatePrincipalPolicy to check all of them.",
             )
-            yield from _dry_runs(site)
+            yield from _dry_run_checks(context)
             return
         if denied:
-            text = f"{who} may not: {', '.join(denied)}"
-            yield Finding(subject, ok=False, text=text, remedy="Allow these actions.")
+            text = f"{principal} may not: {', '.join(denied)}"
+            yield PreflightResult(subject, ok=False, text=text, remedy="Allow these actions.")
         else:
-            count = len({one for actions in wanted.values() for one in actions.split()})
-            yield Finding(subject, ok=True, text=f"all {count} actions are allowed to {who}")
+            count = len({action for actions in required.values() for action in actions.split()})
+            yield PreflightResult(
+                subject, ok=True, text=f"all {count} actions are allowed to {principal}"
+            )
 
 
 def _denied(
-    site: ProvisioningContext, who: str, wanted: Mapping[tuple[str, ...], str]
+    context: ProvisioningContext, principal: str, required: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    """The actions that are not allowed, each with a resource on which it is not."""
-    iam: Any = site.session.client("iam")
-    context = [
+    """The denied actions, each with a resource."""
+    iam: Any = context.session.client("iam")
+    entries = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
-        for key, value in _context(site).items()
+        for key, value in _context_keys(context).items()
     ]
     denied: dict[str, None] = {}
-    with translating("iam", who):
-        for arns, text in wanted.items():
-            actions = list(dict.fromkeys(text.split()))
+    with translate_errors("iam", principal):
+        for resource_arns, actions_text in required.items():
+            actions = list(dict.fromkeys(actions_text.split()))
             for start in range(0, len(actions), _ACTIONS_A_CALL):
-                answer = iam.simulate_principal_policy(
-                    PolicySourceArn=who,
+                response = iam.simulate_principal_policy(
+                    PolicySourceArn=principal,
                     ActionNames=actions[start : start + _ACTIONS_A_CALL],
-                    ResourceArns=list(arns),
-                    ContextEntries=context,
+                    ResourceArns=list(resource_arns),
+                    ContextEntries=entries,
                 )
-                for one in answer["EvaluationResults"]:
-                    if one["EvalDecision"] != "allowed":
-                        where = one.get("EvalResourceName", "*")
+                for evaluation in response["EvaluationResults"]:
+                    if evaluation["EvalDecision"] != "allowed":
+                        where = evaluation.get("EvalResourceName", "*")
                         on = "" if where == "*" else f" on {where}"
-                        denied[f"{one['EvalActionName']}{on}"] = None
+                        denied[f"{evaluation['EvalActionName']}{on}"] = None
     return list(denied)
 
 
-def _context(site: ProvisioningContext) -> dict[str, str]:
-    return _CONTEXT | {
-        "aws:RequestedRegion": site.region,
+def _context_keys(context: ProvisioningContext) -> dict[str, str]:
+    return _CONTEXT_KEYS | {
+        "aws:RequestedRegion": context.region,
         "aws:SecureTransport": "true",
-        "s3:ResourceAccount": site.account,
-        "aws:ResourceAccount": site.account,
+        "s3:ResourceAccount": context.account,
+        "aws:ResourceAccount": context.account,
     }
 
 
-def _principal(site: ProvisioningContext) -> str:
-    """Who asks, as a policy source: the role behind an assumed one."""
-    sts: Any = site.session.client("sts")
-    with translating("sts", "who asks"):
+def _principal(context: ProvisioningContext) -> str:
+    """The caller as a policy source: the role, if it was assumed."""
+    sts: Any = context.session.client("sts")
+    with translate_errors("sts", "the caller's identity"):
         arn = str(sts.get_caller_identity()["Arn"])
     assumed = re.fullmatch(r"arn:([a-z-]+):sts::(\d+):assumed-role/([^/]+)/.*", arn)
     if assumed is None:
         return arn
-    iam: Any = site.session.client("iam")
+    iam: Any = context.session.client("iam")
     try:
-        with translating("iam", f"the role {assumed[3]}"):
-            # The ARN of the session leaves out the role's path, which roles of SSO have.
+        with translate_errors("iam", f"the role {assumed[3]}"):
+            # The session's ARN omits the role's path, which SSO roles have.
             return str(iam.get_role(RoleName=assumed[3])["Role"]["Arn"])
     except PermissionDeniedError:
         return f"arn:{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
 
 
-def _dry_runs(site: ProvisioningContext) -> Iterator[Finding]:
-    ec2: Any = site.session.client("ec2")
-    name = site.names.worker
+def _dry_run_checks(context: ProvisioningContext) -> Iterator[PreflightResult]:
+    ec2: Any = context.session.client("ec2")
+    name = context.names.worker
     calls: dict[str, tuple[Any, dict[str, Any]]] = {
         "ec2:DescribeInstances": (ec2.describe_instances, {}),
         "ec2:CreateSecurityGroup": (
@@ -330,11 +342,11 @@ def _dry_runs(site: ProvisioningContext) -> Iterator[Finding]:
         try:
             call(DryRun=True, **request)
         except Exception as exc:
-            code = code_of(exc)
+            code = error_code(exc)
             if not code:
                 raise
         denied = code in ("UnauthorizedOperation", "AccessDenied")
         text = f"{action} is {'not ' if denied else ''}allowed"
-        yield Finding(
+        yield PreflightResult(
             "permissions", ok=not denied, text=text, remedy=f"Allow {action}." if denied else ""
         )

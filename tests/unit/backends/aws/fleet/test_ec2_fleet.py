@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, SEND_WITHIN_S
 from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
@@ -65,7 +65,7 @@ class Rig:
 
     def fleet(self, holder: str = "a") -> Ec2Fleet:
         """A controller's own view of the fleet, as if it had just started."""
-        launches = launch_options(KINDS, SUBNETS, ["spot", "on-demand"])
+        launches = launch_candidates(KINDS, SUBNETS, ["spot", "on-demand"])
         options = LaunchCandidates(launches, self.clock)
         return Ec2Fleet(
             self.client,
@@ -154,7 +154,7 @@ def test_a_lost_reply_launches_once(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, lose_reply=1.0)
     first = rig.fleet().launch(1)
     assert first.launched == ()
-    assert "no answer yet" in first.shortfall
+    assert "unconfirmed launches" in first.shortfall
     assert rig.alive() == 1
     rig.ec2.faults = replace(rig.ec2.faults, lose_reply=0.0)
     fleet = rig.fleet("b")
@@ -271,7 +271,7 @@ def test_an_instance_is_told_of_before_ec2_lists_it(rig: Rig) -> None:
     (instance_id,) = rig.fleet().launch(1).launched
     (one,) = rig.fleet("b").instances()
     assert (one.instance_id, one.state) == (instance_id, InstanceState.BOOTING)
-    assert (one.kind, one.pricing, one.launched_at) == ("c6a.large", "spot", rig.clock.now)
+    assert (one.instance_type, one.pricing, one.launched_at) == ("c6a.large", "spot", rig.clock.now)
 
 
 def test_an_instance_too_new_to_be_ended_stays_to_be_ended_later(rig: Rig) -> None:
@@ -508,11 +508,11 @@ def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
     }
     rig.client.script = [ClientError(answer, "RunInstances")]
     fleet = rig.fleet()
-    assert fleet.soon_s() is None
+    assert fleet.retry_after_s() is None
     shortfall = fleet.launch(1).shortfall
     assert shortfall.startswith("not ready yet: InstanceProfileNotReady")
     assert "capacity" not in shortfall
-    assert fleet.soon_s() == 2
+    assert fleet.retry_after_s() == 2
     rig.clock.now += 3
     assert len(fleet.launch(1).launched) == 1
 
@@ -552,7 +552,7 @@ def test_without_a_network_launches_are_tried_thrice_a_minute(rig: Rig) -> None:
 def test_a_token_that_was_used_with_other_parameters_keeps_its_slot(rig: Rig) -> None:
     rig.client.script = [error("IdempotentParameterMismatch")] * 2
     launch = rig.fleet().launch(1)
-    assert "1 launches have no answer yet" in launch.shortfall
+    assert "unconfirmed launches (slots stay reserved): 1" in launch.shortfall
 
 
 def test_a_mangled_entry_closes_its_slot_and_no_other(rig: Rig) -> None:

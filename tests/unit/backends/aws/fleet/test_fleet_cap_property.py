@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, guard_launches
 from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.controller.controller import Controller, ControllerConfig
@@ -115,7 +115,7 @@ class World:
         client = SwitchingEc2(self.ec2, self.clock, self.scheduler.switch)
         guard_launches(client, self.clock)
         kinds, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
-        launches = launch_options(kinds, subnets, ["spot", "on-demand"])
+        launches = launch_candidates(kinds, subnets, ["spot", "on-demand"])
         options = LaunchCandidates(launches, self.clock)
         fleet = Ec2Fleet(
             client,
