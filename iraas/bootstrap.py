@@ -182,7 +182,7 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     prices = backend.pricing
     backend.close()
     require_prices(
-        [*wanted.instance_types, wanted.web_instance_type], prices, "nobody could tell the costs"
+        [*wanted.instance_types, wanted.web_instance_type], prices, "the costs cannot be estimated"
     )
     return opened(wanted)
 

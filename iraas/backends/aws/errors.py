@@ -206,7 +206,15 @@ def is_transient(code: str) -> bool:
 
 
 def iam_action(service: str, operation: str) -> str:
-    """The IAM action that an operation requires, such as ``sqs:SendMessage``."""
+    """The IAM action that an operation requires.
+
+    Args:
+        service: The service's prefix in IAM actions, such as ``sqs``.
+        operation: The API operation, such as ``SendMessageBatch``.
+
+    Returns:
+        The action, such as ``sqs:SendMessage``.
+    """
     action = f"{service}:{operation}"
     return _IAM_ACTIONS.get(action, action)
 

@@ -114,7 +114,7 @@ class AwsSession:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether AWS is reached by TLS. Emulators are not: a TLS-only policy would lock us out
+        """True if AWS is reached by TLS. Emulators are not: a TLS-only policy would lock us out
         there.
         """
         return str(self.client("s3").meta.endpoint_url).startswith("https://")

@@ -65,7 +65,7 @@ class ListedInstance:
 
     @property
     def live(self) -> bool:
-        """Whether it exists; only a terminated instance does not."""
+        """True unless the instance is terminated."""
         return self.state in LIVE_STATES
 
     def to_instance(self) -> Instance:
@@ -110,6 +110,10 @@ def find_instances(client: Ec2Client, instance_ids: Sequence[str]) -> list[Liste
 
     An id may be unknown because the instance is too new, or was terminated long ago.
 
+    Args:
+        client: The EC2 client.
+        instance_ids: The ids; EC2 takes up to 200 per call.
+
     Raises:
         PermissionDeniedError, BackendError: EC2 cannot be read.
     """
@@ -125,6 +129,10 @@ def find_instances(client: Ec2Client, instance_ids: Sequence[str]) -> list[Liste
 
 def terminate_instances(client: Ec2Client, instance_ids: Sequence[str]) -> None:
     """Terminate instances. Idempotent; ids unknown to EC2 are ignored.
+
+    Args:
+        client: The EC2 client.
+        instance_ids: The ids; none makes no call.
 
     Raises:
         PermissionDeniedError, BackendError: Some may have been terminated.

@@ -344,7 +344,14 @@ class FakeEc2:
 
 
 def client_error(code: str, operation: str, status: int = 400, text: str = "") -> Exception:
-    """A ClientError as EC2 would raise it."""
+    """A ClientError as EC2 would raise it.
+
+    Args:
+        code: The error code.
+        operation: The API operation.
+        status: The HTTP status.
+        text: The message; by default derived from the code.
+    """
     from botocore.exceptions import ClientError  # noqa: PLC0415 - heavy, and an optional extra
 
     response: Any = {

@@ -79,7 +79,13 @@ NO_CANDIDATE = LaunchCandidate(instance_type="", subnet_id="", pricing="on-deman
 
 
 def decode_entry(slot: int, sequence: int, data: bytes) -> SlotEntry:
-    """Parse an entry; a corrupt one gives an ``unreadable`` entry, which keeps its slot closed."""
+    """Parse an entry; a corrupt one gives an ``unreadable`` entry, which keeps its slot closed.
+
+    Args:
+        slot: The slot, from its key.
+        sequence: The sequence number, from its key.
+        data: The stored JSON.
+    """
     try:
         value = json.loads(data)
         option = _texts(value["option"], "kind", "subnet_id", "pricing")
@@ -129,7 +135,7 @@ class LaunchLedger:
         last: dict[int, tuple[int, str]] = {}
         for slot, sequence, key in self._keys():
             last[slot] = (sequence, key)
-        entries = {slot: self._entry(slot, *place) for slot, place in last.items()}
+        entries = {slot: self._entry(slot, *newest) for slot, newest in last.items()}
         # Entries are immutable: only the last one of each slot needs to be cached.
         self._read = {last[slot][1]: entry for slot, entry in entries.items()}
         return entries

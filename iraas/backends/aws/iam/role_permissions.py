@@ -206,14 +206,14 @@ def _in_account(arns: DeploymentArns) -> dict[str, dict[str, str]]:
 
 def _launch_statements(arns: DeploymentArns) -> list[Statement]:
     """Launch this deployment's workers from its template, and nothing else."""
-    ours = _ours(arns)
+    tag_condition = _owned_by_deployment(arns)
     tagged = {"StringEquals": {f"aws:RequestTag/{DEPLOYMENT_TAG}": arns.names.deployment}}
     return [
         Statement(
             "launch from this deployment's template",
             ("ec2:RunInstances",),
             (arns.ec2("launch-template/*"),),
-            ours,
+            tag_condition,
         ),
         Statement(
             "launch with this deployment's tags",
@@ -256,7 +256,7 @@ def _watch_statements(arns: DeploymentArns) -> list[Statement]:
             "terminate unresponsive workers",
             ("ec2:TerminateInstances",),
             (arns.ec2("instance/*"),),
-            _ours(arns),
+            _owned_by_deployment(arns),
         ),
         Statement(
             "list instances; EC2 has no narrower permission for that",
@@ -277,5 +277,5 @@ def _watch_statements(arns: DeploymentArns) -> list[Statement]:
     ]
 
 
-def _ours(arns: DeploymentArns) -> dict[str, dict[str, str]]:
+def _owned_by_deployment(arns: DeploymentArns) -> dict[str, dict[str, str]]:
     return {"StringEquals": {f"aws:ResourceTag/{DEPLOYMENT_TAG}": arns.names.deployment}}

@@ -79,7 +79,12 @@ class PriceTable:
     s3_gb_month: float
 
     def instance_hour(self, instance_type: str, pricing: str) -> float | None:
-        """Hourly price of an instance with its address and disk; None if its type has no price."""
+        """Hourly price of an instance with its address and disk; None if its type has no price.
+
+        Args:
+            instance_type: The instance type.
+            pricing: ``on-demand`` or ``spot``.
+        """
         price = self.on_demand_hour.get(instance_type)
         if price is None:
             return None
@@ -129,7 +134,12 @@ class PriceTable:
 
 
 def usage_so_far(instances: Sequence[Instance], now: float) -> list[InstanceUsage]:
-    """Usage of existing instances until now (seconds since the epoch)."""
+    """Usage of existing instances until now.
+
+    Args:
+        instances: The instances.
+        now: The current time, in seconds since the epoch.
+    """
     return [
         InstanceUsage(
             instance.instance_type, instance.pricing, max(0.0, now - instance.launched_at)
@@ -188,7 +198,7 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
         raise ValueError(f"version {value['version']!r} is not 1")
     regions = value["on_demand_hour"]
     if region not in regions:
-        source = f"{source}; us-east-1 stands in for {region}"
+        source = f"{source}; prices of us-east-1 used for {region}"
     prices = regions.get(region, regions["us-east-1"])
     if not prices:
         raise ValueError(f"no type of {region} has a price")

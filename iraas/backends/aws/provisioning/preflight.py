@@ -137,9 +137,9 @@ def _quota(
         response = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)
     allowed = int(response["Quota"]["Value"])
     used = _used_by_others(context, lifecycle)
-    parts = [f"{context.config.capacity} workers need {workers}"] if workers else []
-    parts += [f"the web tier needs {web}"] if web else []
-    text = f"{allowed} vCPUs are allowed, others use {used} of them, {', '.join(parts)}"
+    needs = [f"{context.config.capacity} workers need {workers}"] if workers else []
+    needs += [f"the web tier needs {web}"] if web else []
+    text = f"{allowed} vCPUs are allowed, others use {used} of them, {', '.join(needs)}"
     free, needed = allowed - used, workers + web
     if free >= needed:
         return PreflightResult(subject, ok=True, text=text)

@@ -20,10 +20,11 @@ CONSISTENCY_POLL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
-    """Whether a resource exists, and whether it belongs to the deployment.
+    """Existence and ownership of a resource.
 
     Attributes:
-        state: ``unmanaged``: it has the name but not the deployment's tag, and is never changed.
+        state: ``absent``, ``managed``, or ``unmanaged``: it has the name but not the deployment's
+            tag, and is never changed.
         detail: Further information for display.
     """
 

@@ -158,14 +158,14 @@ def list_groups(
 def groups_elsewhere(context: ProvisioningContext, network: Network) -> list[dict[str, Any]]:
     """List managed groups in other VPCs, left from earlier subnets of the deployment."""
     named = list_groups(context, [context.names.worker, context.names.web])
-    ours = [
+    managed = [
         group for group in named if context.status_of(tag_map(group.get("Tags"))).state == "managed"
     ]
     if not network.vpc_id:
         # Each resource manages one group of its name; the others are found here.
         first = {group["GroupName"]: group["GroupId"] for group in reversed(named)}
-        return [group for group in ours if group["GroupId"] != first[group["GroupName"]]]
-    return [group for group in ours if group.get("VpcId") != network.vpc_id]
+        return [group for group in managed if group["GroupId"] != first[group["GroupName"]]]
+    return [group for group in managed if group.get("VpcId") != network.vpc_id]
 
 
 def remove_group(context: ProvisioningContext, group_id: str) -> None:
