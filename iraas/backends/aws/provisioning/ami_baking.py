@@ -45,7 +45,6 @@ def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
         BackendError: The installation failed.
         WaitTimeoutError: A step took too long.
     """
-    ec2: Any = context.session.client("ec2")
     _terminate_builders(context)
     try:
         instance_id = _launch(context, user_data(context, artifacts, "bake"))
@@ -65,7 +64,7 @@ def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
         context.report(f"creating the image {image_id}")
         with translate_errors("ec2", f"the image {image_id}"):
             context.wait(
-                lambda: _image_state(ec2, image_id) == "available",
+                lambda: _image_state(context.ec2, image_id) == "available",
                 f"the image {image_id}",
                 at_most_s=_IMAGE_S,
                 every_s=10.0,
@@ -102,7 +101,6 @@ def _launch(context: ProvisioningContext, script: str) -> str:
 def _launch_as(
     context: ProvisioningContext, candidate: LaunchCandidate, image_id: str, script: str
 ) -> str:
-    ec2: Any = context.session.client("ec2")
     tags = context.tags(BUILDER)
     request: dict[str, Any] = {
         "MinCount": 1,
@@ -126,7 +124,7 @@ def _launch_as(
 
     def launch() -> bool:
         try:
-            response = ec2.run_instances(**request)
+            response = context.ec2.run_instances(**request)
         except Exception as exc:
             # EC2 does not know a new role for some seconds.
             if (
@@ -149,26 +147,24 @@ def _latest_base_image(context: ProvisioningContext) -> str:
 
 
 def _terminate_builders(context: ProvisioningContext) -> None:
-    ec2 = context.session.client("ec2")
     live = [
         instance
-        for instance in list_instances(ec2, context.names.deployment, [BUILDER])
+        for instance in list_instances(context.ec2, context.names.deployment, [BUILDER])
         if instance.live
     ]
-    terminate_instances(ec2, [instance.instance_id for instance in live])
+    terminate_instances(context.ec2, [instance.instance_id for instance in live])
 
 
 def _state(context: ProvisioningContext, instance_id: str) -> str:
-    found = find_instance(context.session.client("ec2"), instance_id)
+    found = find_instance(context.ec2, instance_id)
     return found.state if found else "pending"
 
 
 def _is_installed(context: ProvisioningContext, instance_id: str) -> bool:
-    s3: Any = context.session.client("s3")
     key = f"{INSTALL_PREFIX}baked/{instance_id}"
     with translate_errors("s3", key):
         try:
-            s3.head_object(Bucket=context.outputs_bucket, Key=key)
+            context.s3.head_object(Bucket=context.outputs_bucket, Key=key)
         except Exception as exc:
             if error_code(exc) in ("404", "NoSuchKey"):
                 return False
@@ -177,11 +173,10 @@ def _is_installed(context: ProvisioningContext, instance_id: str) -> bool:
 
 
 def _make_image(context: ProvisioningContext, instance_id: str) -> str:
-    ec2: Any = context.session.client("ec2")
     tags = context.tags("image")
     digest = hashlib.sha256(instance_id.encode()).hexdigest()[:8]
     with translate_errors("ec2", f"an image of {instance_id}"):
-        response = ec2.create_image(
+        response = context.ec2.create_image(
             InstanceId=instance_id,
             Name=f"{context.names.stem}-{digest}",
             Description=f"iraas worker of {context.names.deployment}",
@@ -192,9 +187,8 @@ def _make_image(context: ProvisioningContext, instance_id: str) -> str:
 
 def _tag_snapshots(context: ProvisioningContext, image_id: str) -> None:
     """Tag the AMI's snapshots, so that they are found even without the AMI."""
-    ec2: Any = context.session.client("ec2")
-    (image,) = ec2.describe_images(ImageIds=[image_id])["Images"]
-    ec2.create_tags(Resources=snapshots_of(image), Tags=context.tags("image"))
+    (image,) = context.ec2.describe_images(ImageIds=[image_id])["Images"]
+    context.ec2.create_tags(Resources=snapshots_of(image), Tags=context.tags("image"))
 
 
 def _image_state(ec2: Any, image_id: str) -> str:

@@ -11,7 +11,7 @@ from iraas.backends.aws.errors import (
     error_code,
     translate_errors,
 )
-from iraas.backends.aws.iam.policies import DeploymentArns, tls_only_policy, to_text
+from iraas.backends.aws.iam.policies import tls_only_policy, to_text
 from iraas.backends.aws.provisioning.emptying import abort_uploads, delete_objects
 from iraas.backends.aws.provisioning.resource import (
     ABSENT,
@@ -44,14 +44,8 @@ class BucketResource:
     kind: str = "bucket"
 
     @property
-    def _s3(self) -> Any:
-        return self.context.session.client("s3")
-
-    @property
     def _arn(self) -> str:
-        return DeploymentArns(self.context.names, self.context.account, self.context.region).bucket(
-            self.name
-        )
+        return self.context.arns.bucket(self.name)
 
     @property
     def _bucket_args(self) -> dict[str, str]:
@@ -62,7 +56,7 @@ class BucketResource:
         """Look it up. Without the deployment's tag it is unmanaged, even if it is empty."""
         with translate_errors("s3", f"the bucket {self.name}"):
             try:
-                self._s3.head_bucket(**self._bucket_args)
+                self.context.s3.head_bucket(**self._bucket_args)
                 tags = self._tags()
             except Exception as exc:
                 if error_code(exc) in OBJECT_MISSING_CODES | BUCKET_MISSING_CODES:
@@ -88,16 +82,16 @@ class BucketResource:
                 self.context.retry_until_consistent(self._create, _INCONSISTENT_CODES)
             try:
                 tags = self.context.tags(self.role)
-                self._configure(self._s3.put_bucket_tagging, Tagging={"TagSet": tags})
+                self._configure(self.context.s3.put_bucket_tagging, Tagging={"TagSet": tags})
             except BaseException:
                 if is_new:
                     # Without the tag, the bucket would be unmanaged from now on.
                     with suppress(Exception):
-                        self._s3.delete_bucket(**self._bucket_args)
+                        self.context.s3.delete_bucket(**self._bucket_args)
                 raise
             self._protect()
             self._configure(
-                self._s3.put_bucket_lifecycle_configuration,
+                self.context.s3.put_bucket_lifecycle_configuration,
                 LifecycleConfiguration={"Rules": self._lifecycle()},
             )
 
@@ -111,7 +105,7 @@ class BucketResource:
         def empty_and_remove() -> None:
             abort_uploads(self.context, self.name)
             delete_objects(self.context, self.name)
-            self._s3.delete_bucket(**self._bucket_args)
+            self.context.s3.delete_bucket(**self._bucket_args)
 
         if self.find().state != "managed":
             return
@@ -130,14 +124,14 @@ class BucketResource:
         if self.context.region != "us-east-1":
             request["CreateBucketConfiguration"] = {"LocationConstraint": self.context.region}
         try:
-            self._s3.create_bucket(**request)
+            self.context.s3.create_bucket(**request)
         except Exception as exc:
             if error_code(exc) != "BucketAlreadyOwnedByYou":
                 raise
 
     def _protect(self) -> None:
         self._configure(
-            self._s3.put_public_access_block,
+            self.context.s3.put_public_access_block,
             PublicAccessBlockConfiguration={
                 "BlockPublicAcls": True,
                 "IgnorePublicAcls": True,
@@ -147,10 +141,10 @@ class BucketResource:
         )
         if self.context.session.uses_tls:
             policy = tls_only_policy([self._arn, f"{self._arn}/*"], "s3:*")
-            self._configure(self._s3.put_bucket_policy, Policy=to_text(policy))
+            self._configure(self.context.s3.put_bucket_policy, Policy=to_text(policy))
         encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
         self._configure(
-            self._s3.put_bucket_encryption,
+            self.context.s3.put_bucket_encryption,
             ServerSideEncryptionConfiguration={"Rules": [encryption]},
         )
 
@@ -161,7 +155,7 @@ class BucketResource:
 
     def _tags(self) -> dict[str, str]:
         try:
-            return tag_map(self._s3.get_bucket_tagging(**self._bucket_args)["TagSet"])
+            return tag_map(self.context.s3.get_bucket_tagging(**self._bucket_args)["TagSet"])
         except Exception as exc:
             if error_code(exc) != "NoSuchTagSet":
                 raise

@@ -1,7 +1,6 @@
 """The resources of a deployment, in order of creation."""
 
 from iraas.backends.aws.fleet.user_data import MachineRole, UserData
-from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.iam.role_permissions import (
     IMAGE_PARAMETER,
     web_statements,
@@ -41,7 +40,7 @@ def install_files_resource(
 
 def other_resources(context: ProvisioningContext, artifacts: Artifacts) -> list[ManagedResource]:
     """All resources but the buckets; they can be recreated at any time."""
-    arns = DeploymentArns(context.names, context.account, context.region)
+    arns = context.arns
     network = Network(context)
     worker_group = SecurityGroupResource(context, network, context.names.worker, "worker")
     web_group = SecurityGroupResource(

@@ -3,8 +3,6 @@
 `DeleteObjects` returns 200 even if it deleted nothing: the failures are in its response.
 """
 
-from typing import Any
-
 from iraas.backends.aws.errors import error_code, error_for_code, is_transient
 from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import BackendUnavailableError
@@ -46,15 +44,14 @@ def abort_uploads(context: ProvisioningContext, bucket: str) -> None:
     Raises:
         BackendUnavailableError: They are still listed after several attempts.
     """
-    s3: Any = context.session.client("s3")
     bucket_args = {"Bucket": bucket, "ExpectedBucketOwner": context.account}
     aborted: set[str] = set()
     idle_attempts = 0
-    while uploads := s3.list_multipart_uploads(**bucket_args).get("Uploads"):
+    while uploads := context.s3.list_multipart_uploads(**bucket_args).get("Uploads"):
         new = [upload for upload in uploads if upload["UploadId"] not in aborted]
         for upload in uploads:
             try:
-                s3.abort_multipart_upload(
+                context.s3.abort_multipart_upload(
                     **bucket_args, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
             except Exception as exc:
@@ -71,8 +68,7 @@ def abort_uploads(context: ProvisioningContext, bucket: str) -> None:
 
 
 def _some_objects(context: ProvisioningContext, bucket: str, prefix: str) -> list[dict[str, str]]:
-    s3: Any = context.session.client("s3")
-    page = s3.list_object_versions(
+    page = context.s3.list_object_versions(
         Bucket=bucket,
         ExpectedBucketOwner=context.account,
         Prefix=prefix,
@@ -84,8 +80,7 @@ def _some_objects(context: ProvisioningContext, bucket: str, prefix: str) -> lis
 
 def _delete(context: ProvisioningContext, bucket: str, objects: list[dict[str, str]]) -> int:
     """Delete objects in one call; return the number of transient failures."""
-    s3: Any = context.session.client("s3")
-    response = s3.delete_objects(
+    response = context.s3.delete_objects(
         Bucket=bucket,
         ExpectedBucketOwner=context.account,
         Delete={"Objects": objects, "Quiet": True},

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from iraas.backends.aws.errors import BUCKET_MISSING_CODES, error_code, translate_errors
 from iraas.backends.aws.fleet.config import CONFIG_KEY
@@ -93,10 +92,6 @@ class InstallFilesResource:
         return f"{self.context.outputs_bucket}/{INSTALL_PREFIX}"
 
     @property
-    def _s3(self) -> Any:
-        return self.context.session.client("s3")
-
-    @property
     def _bucket_args(self) -> dict[str, str]:
         return {"Bucket": self.context.outputs_bucket, "ExpectedBucketOwner": self.context.account}
 
@@ -150,7 +145,7 @@ class InstallFilesResource:
         """The existing keys. One page suffices: iraas never creates more."""
         with translate_errors("s3", self.name):
             try:
-                page = self._s3.list_objects_v2(**self._bucket_args, Prefix=INSTALL_PREFIX)
+                page = self.context.s3.list_objects_v2(**self._bucket_args, Prefix=INSTALL_PREFIX)
             except Exception as exc:
                 if error_code(exc) not in BUCKET_MISSING_CODES:
                     raise
@@ -159,6 +154,6 @@ class InstallFilesResource:
 
     def _put(self, key: str, data: bytes) -> None:
         self.context.retry_until_consistent(
-            lambda: self._s3.put_object(**self._bucket_args, Key=key, Body=data),
+            lambda: self.context.s3.put_object(**self._bucket_args, Key=key, Body=data),
             BUCKET_MISSING_CODES,
         )

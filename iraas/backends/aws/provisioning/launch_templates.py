@@ -82,10 +82,6 @@ class LaunchTemplateResource:
     spec: Callable[[], LaunchTemplateSpec]
     kind: str = "launch template"
 
-    @property
-    def _ec2(self) -> Any:
-        return self.context.session.client("ec2")
-
     def find(self) -> ResourceStatus:
         """Look it up."""
         template = self._template()
@@ -101,18 +97,18 @@ class LaunchTemplateResource:
         with translate_errors("ec2", f"the launch template {self.name}"):
             if self._template() is None:
                 tags = [{"ResourceType": "launch-template", "Tags": self.context.tags(self.role)}]
-                self._ec2.create_launch_template(
+                self.context.ec2.create_launch_template(
                     LaunchTemplateName=self.name,
                     VersionDescription=digest,
                     LaunchTemplateData=data,
                     TagSpecifications=tags,
                 )
             elif self._current_digest() != digest:
-                response = self._ec2.create_launch_template_version(
+                response = self.context.ec2.create_launch_template_version(
                     LaunchTemplateName=self.name, VersionDescription=digest, LaunchTemplateData=data
                 )
                 version = response["LaunchTemplateVersion"]["VersionNumber"]
-                self._ec2.modify_launch_template(
+                self.context.ec2.modify_launch_template(
                     LaunchTemplateName=self.name, DefaultVersion=str(version)
                 )
 
@@ -122,13 +118,13 @@ class LaunchTemplateResource:
             return
         with translate_errors("ec2", f"the launch template {self.name}"):
             try:
-                self._ec2.delete_launch_template(LaunchTemplateName=self.name)
+                self.context.ec2.delete_launch_template(LaunchTemplateName=self.name)
             except Exception as exc:
                 if error_code(exc) not in _MISSING:
                     raise
 
     def _current_digest(self) -> str:
-        response = self._ec2.describe_launch_template_versions(
+        response = self.context.ec2.describe_launch_template_versions(
             LaunchTemplateName=self.name, Versions=["$Default"]
         )
         return str(response["LaunchTemplateVersions"][0].get("VersionDescription", ""))
@@ -136,5 +132,5 @@ class LaunchTemplateResource:
     def _template(self) -> dict[str, Any] | None:
         filters = [{"Name": "launch-template-name", "Values": [self.name]}]
         with translate_errors("ec2", f"the launch template {self.name}"):
-            found = self._ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
+            found = self.context.ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
         return found[0] if found else None

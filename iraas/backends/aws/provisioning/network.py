@@ -26,14 +26,13 @@ def find_subnets(context: ProvisioningContext) -> list[Subnet]:
     Raises:
         ConfigurationError: There are none, or they belong to several VPCs.
     """
-    ec2: Any = context.session.client("ec2")
     chosen = list(context.config.subnet_ids)
     with translate_errors("ec2", "the subnets"):
         if chosen:
-            response = ec2.describe_subnets(SubnetIds=chosen)
+            response = context.ec2.describe_subnets(SubnetIds=chosen)
         else:
             filters = [{"Name": "default-for-az", "Values": ["true"]}]
-            response = ec2.describe_subnets(Filters=filters)
+            response = context.ec2.describe_subnets(Filters=filters)
     subnets = sorted(
         (
             Subnet(
@@ -65,11 +64,10 @@ def subnets_without_egress(context: ProvisioningContext) -> list[str]:
     Raises:
         ConfigurationError: There are no subnets, or the route tables may not be read.
     """
-    ec2: Any = context.session.client("ec2")
     subnets = find_subnets(context)
     filters = [{"Name": "vpc-id", "Values": [subnets[0].vpc_id]}]
     with translate_errors("ec2", "the routes"):
-        route_tables = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+        route_tables = context.ec2.describe_route_tables(Filters=filters)["RouteTables"]
     by_subnet: dict[str, dict[str, Any]] = {}
     for table in route_tables:
         for association in table.get("Associations", []):

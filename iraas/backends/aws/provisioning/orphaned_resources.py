@@ -53,13 +53,13 @@ def find_instances(
         context: The provisioning context.
         ledgers: Launch ledgers to read besides EC2's listing.
     """
-    ec2 = context.session.client("ec2")
     found = {
-        instance.instance_id: instance for instance in list_instances(ec2, context.names.deployment)
+        instance.instance_id: instance
+        for instance in list_instances(context.ec2, context.names.deployment)
     }
     for instance_id in _ledger_instance_ids(ledgers):
         if instance_id not in found:
-            instance = find_instance(ec2, instance_id)
+            instance = find_instance(context.ec2, instance_id)
             if instance is not None:
                 found[instance_id] = instance
     return [instance for instance in found.values() if instance.live]
@@ -84,7 +84,6 @@ def terminate_all(context: ProvisioningContext, ledgers: Iterable[LaunchLedger])
     Raises:
         WaitTimeoutError: Some are still alive after `_TERMINATION_TIMEOUT_S`.
     """
-    ec2 = context.session.client("ec2")
     known = list(ledgers)
     reported: set[str] = set()
 
@@ -96,7 +95,8 @@ def terminate_all(context: ProvisioningContext, ledgers: Iterable[LaunchLedger])
             context.report(f"terminating {len(new)} instances: {', '.join(new)}")
             reported.update(new)
         terminate_instances(
-            ec2, [instance.instance_id for instance in live if instance.state != "shutting-down"]
+            context.ec2,
+            [instance.instance_id for instance in live if instance.state != "shutting-down"],
         )
         return not live
 
@@ -119,17 +119,18 @@ def instance_resources(instances: Iterable[ListedInstance]) -> list[Resource]:
 
 def find_response_queues(context: ProvisioningContext) -> list[OrphanedResource]:
     """List the existing response queues."""
-    sqs: Any = context.session.client("sqs")
     with translate_errors("sqs", "the response queues", provisioned=False):
-        pages = sqs.get_paginator("list_queues").paginate(
+        pages = context.sqs.get_paginator("list_queues").paginate(
             QueueNamePrefix=context.names.reply_prefix, PaginationConfig={"PageSize": 1000}
         )
         urls = [url for page in pages for url in page.get("QueueUrls", [])]
-        managed = [url for url in urls if _is_managed(context, partial(_queue_tags, sqs, url))]
+        managed = [
+            url for url in urls if _is_managed(context, partial(_queue_tags, context.sqs, url))
+        ]
     return [
         OrphanedResource(
             Resource("response queue", url.rsplit("/", 1)[-1], exists=True),
-            _remover(context, "sqs", sqs.delete_queue, QueueUrl=url),
+            _remover(context, "sqs", context.sqs.delete_queue, QueueUrl=url),
         )
         for url in managed
     ]
@@ -137,11 +138,10 @@ def find_response_queues(context: ProvisioningContext) -> list[OrphanedResource]
 
 def find_images(context: ProvisioningContext) -> list[OrphanedResource]:
     """List baked AMIs, then the snapshots left by them or by interrupted baking."""
-    ec2: Any = context.session.client("ec2")
     filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [context.names.deployment]}]
     with translate_errors("ec2", "the images"):
-        images = ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
-        snapshots = ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]
+        images = context.ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
+        snapshots = context.ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]
     return [
         OrphanedResource(
             Resource("image", image["ImageId"], exists=True, detail=image.get("Name", "")),
@@ -151,7 +151,9 @@ def find_images(context: ProvisioningContext) -> list[OrphanedResource]:
     ] + [
         OrphanedResource(
             Resource("snapshot", snapshot["SnapshotId"], exists=True),
-            _remover(context, "ec2", ec2.delete_snapshot, SnapshotId=snapshot["SnapshotId"]),
+            _remover(
+                context, "ec2", context.ec2.delete_snapshot, SnapshotId=snapshot["SnapshotId"]
+            ),
         )
         for snapshot in snapshots
     ]
@@ -167,29 +169,27 @@ def _image_remover(
     context: ProvisioningContext, image_id: str, snapshot_ids: list[str]
 ) -> Callable[[], None]:
     """Remove an AMI and then its snapshots, which otherwise outlive it and incur costs."""
-    ec2: Any = context.session.client("ec2")
 
     def remove() -> None:
-        _remover(context, "ec2", ec2.deregister_image, ImageId=image_id)()
+        _remover(context, "ec2", context.ec2.deregister_image, ImageId=image_id)()
         for snapshot_id in snapshot_ids:
-            _remover(context, "ec2", ec2.delete_snapshot, SnapshotId=snapshot_id)()
+            _remover(context, "ec2", context.ec2.delete_snapshot, SnapshotId=snapshot_id)()
 
     return remove
 
 
 def find_volumes(context: ProvisioningContext) -> list[OrphanedResource]:
     """List unattached volumes, which should have been deleted with their instances."""
-    ec2: Any = context.session.client("ec2")
     filters = [
         {"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [context.names.deployment]},
         {"Name": "status", "Values": ["available"]},
     ]
     with translate_errors("ec2", "the volumes"):
-        volumes = ec2.describe_volumes(Filters=filters)["Volumes"]
+        volumes = context.ec2.describe_volumes(Filters=filters)["Volumes"]
     return [
         OrphanedResource(
             Resource("volume", volume["VolumeId"], exists=True, detail=f"{volume.get('Size')} GiB"),
-            _remover(context, "ec2", ec2.delete_volume, VolumeId=volume["VolumeId"]),
+            _remover(context, "ec2", context.ec2.delete_volume, VolumeId=volume["VolumeId"]),
         )
         for volume in volumes
     ]

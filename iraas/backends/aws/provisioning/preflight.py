@@ -155,13 +155,12 @@ def _quota(
 
 def _used_by_others(context: ProvisioningContext, lifecycle: str) -> int:
     """The vCPUs of the account's other instances under the same quota."""
-    ec2: Any = context.session.client("ec2")
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     used = 0
     request: dict[str, Any] = {"Filters": filters, "MaxResults": 1000}
     while True:
         with translate_errors("ec2", "the account's instances"):
-            page = ec2.describe_instances(**request)
+            page = context.ec2.describe_instances(**request)
         for reservation in page.get("Reservations", []):
             for instance in reservation.get("Instances", []):
                 is_ours = (
@@ -243,7 +242,7 @@ def check_permissions(context: ProvisioningContext) -> Iterator[PreflightResult]
     if principal.endswith(":root"):
         yield PreflightResult("permissions", ok=True, text="the caller is the account's root user")
         return
-    arns = DeploymentArns(context.names, context.account, context.region)
+    arns = context.arns
     for subject, required in (
         ("permissions", provision_actions(arns)),
         ("to submit", submit_actions(arns)),
@@ -273,7 +272,6 @@ def _denied(
     context: ProvisioningContext, principal: str, required: Mapping[tuple[str, ...], str]
 ) -> list[str]:
     """The denied actions, each with a resource."""
-    iam: Any = context.session.client("iam")
     entries = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for key, value in _context_keys(context).items()
@@ -283,7 +281,7 @@ def _denied(
         for resource_arns, actions_text in required.items():
             actions = list(dict.fromkeys(actions_text.split()))
             for start in range(0, len(actions), _ACTIONS_A_CALL):
-                response = iam.simulate_principal_policy(
+                response = context.iam.simulate_principal_policy(
                     PolicySourceArn=principal,
                     ActionNames=actions[start : start + _ACTIONS_A_CALL],
                     ResourceArns=list(resource_arns),
@@ -314,26 +312,24 @@ def _principal(context: ProvisioningContext) -> str:
     assumed = re.fullmatch(r"arn:([a-z-]+):sts::(\d+):assumed-role/([^/]+)/.*", arn)
     if assumed is None:
         return arn
-    iam: Any = context.session.client("iam")
     try:
         with translate_errors("iam", f"the role {assumed[3]}"):
             # The session's ARN omits the role's path, which SSO roles have.
-            return str(iam.get_role(RoleName=assumed[3])["Role"]["Arn"])
+            return str(context.iam.get_role(RoleName=assumed[3])["Role"]["Arn"])
     except PermissionDeniedError:
         return f"arn:{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
 
 
 def _dry_run_checks(context: ProvisioningContext) -> Iterator[PreflightResult]:
-    ec2: Any = context.session.client("ec2")
     name = context.names.worker
     calls: dict[str, tuple[Any, dict[str, Any]]] = {
-        "ec2:DescribeInstances": (ec2.describe_instances, {}),
+        "ec2:DescribeInstances": (context.ec2.describe_instances, {}),
         "ec2:CreateSecurityGroup": (
-            ec2.create_security_group,
+            context.ec2.create_security_group,
             {"GroupName": name, "Description": "dry run"},
         ),
         "ec2:CreateLaunchTemplate": (
-            ec2.create_launch_template,
+            context.ec2.create_launch_template,
             {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": "t3.small"}},
         ),
     }

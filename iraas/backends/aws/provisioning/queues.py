@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from iraas.backends.aws.errors import (
     QUEUE_EXISTS_CODES,
@@ -47,10 +46,6 @@ class QueueResource:
     extra_attributes: Mapping[str, str] = field(default_factory=dict)
     kind: str = "queue"
 
-    @property
-    def _sqs(self) -> Any:
-        return self.context.session.client("sqs")
-
     def find(self) -> ResourceStatus:
         """Look it up. A queue that is being deleted may still be found for a minute."""
         url = self._url()
@@ -58,7 +53,7 @@ class QueueResource:
             return ABSENT
         try:
             with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
-                tags = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+                tags = self.context.sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
         except QueueNotFoundError:
             return ABSENT
         return self.context.status_of(tags, "TLS only; encrypted")
@@ -97,7 +92,7 @@ class QueueResource:
             return
         with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
             try:
-                self._sqs.delete_queue(QueueUrl=url)
+                self.context.sqs.delete_queue(QueueUrl=url)
             except Exception as exc:
                 if error_code(exc) not in QUEUE_MISSING_CODES:
                     raise
@@ -109,12 +104,14 @@ class QueueResource:
         try:
             with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
                 try:
-                    self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)
+                    self.context.sqs.create_queue(
+                        QueueName=self.name, Attributes=attributes, tags=tags
+                    )
                 except Exception as exc:
                     if error_code(exc) not in QUEUE_EXISTS_CODES:
                         raise
-                    url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-                    self._sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+                    url = self.context.sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+                    self.context.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
         except QueueNotFoundError:
             return False
         except BackendUnavailableError as exc:
@@ -126,7 +123,7 @@ class QueueResource:
     def _url(self) -> str | None:
         with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
             try:
-                return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
+                return str(self.context.sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
             except Exception as exc:
                 if error_code(exc) in QUEUE_MISSING_CODES:
                     return None
@@ -141,7 +138,7 @@ class QueueResource:
             **self.extra_attributes,
         }
         if self.context.session.uses_tls:
-            arns = DeploymentArns(self.context.names, self.context.account, self.context.region)
+            arns = self.context.arns
             attributes["Policy"] = queue_policy(arns, self.name)
         return attributes
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from iraas.backends.aws.errors import error_code
 from iraas.backends.aws.fleet.config import FleetConfig
+from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.session import AwsSession
 from iraas.errors import ConfigurationError, WaitTimeoutError
@@ -90,6 +91,31 @@ class ProvisioningContext:
     def account(self) -> str:
         """The account's id."""
         return self.session.account()
+
+    @property
+    def arns(self) -> DeploymentArns:
+        """The ARNs of the deployment's resources."""
+        return DeploymentArns(self.names, self.account, self.region)
+
+    @property
+    def ec2(self) -> Any:
+        """The EC2 client."""
+        return self.session.client("ec2")
+
+    @property
+    def iam(self) -> Any:
+        """The IAM client."""
+        return self.session.client("iam")
+
+    @property
+    def s3(self) -> Any:
+        """The S3 client."""
+        return self.session.client("s3")
+
+    @property
+    def sqs(self) -> Any:
+        """The SQS client."""
+        return self.session.client("sqs")
 
     @property
     def inputs_bucket(self) -> str:

@@ -38,10 +38,6 @@ class RoleResource:
     statements: Sequence[Statement]
     kind: str = "role"
 
-    @property
-    def _iam(self) -> Any:
-        return self.context.session.client("iam")
-
     def find(self) -> ResourceStatus:
         """Look up both. Managed if one of them is, unmanaged if none is."""
         with translate_errors("iam", f"the role {self.name}"):
@@ -75,7 +71,7 @@ class RoleResource:
 
     def remove(self) -> None:
         """Remove both if managed, including any policies attached to the role. Idempotent."""
-        iam = self._iam
+        iam = self.context.iam
         with translate_errors("iam", f"the role {self.name}"):
             profile = self._profile()
             if profile is not None and self._status_of(profile).state == "managed":
@@ -100,30 +96,30 @@ class RoleResource:
     def _make_role(self, *, is_new: bool) -> None:
         trust = to_text(trust_policy())
         if is_new:
-            self._iam.create_role(
+            self.context.iam.create_role(
                 RoleName=self.name,
                 AssumeRolePolicyDocument=trust,
                 Description=f"iraas: {self.role} of {self.context.names.deployment}",
                 Tags=self.context.tags(self.role),
             )
         else:
-            self._iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=trust)
+            self.context.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=trust)
         document = to_text(policy_document(self.statements))
         self._retry_until_consistent(
-            lambda: self._iam.put_role_policy(
+            lambda: self.context.iam.put_role_policy(
                 RoleName=self.name, PolicyName=POLICY_NAME, PolicyDocument=document
             )
         )
 
     def _make_profile(self, profile: dict[str, Any] | None) -> None:
         if profile is None:
-            response = self._iam.create_instance_profile(
+            response = self.context.iam.create_instance_profile(
                 InstanceProfileName=self.name, Tags=self.context.tags(self.role)
             )
             profile = response["InstanceProfile"]
         if not profile.get("Roles"):
             self._retry_until_consistent(
-                lambda: self._iam.add_role_to_instance_profile(
+                lambda: self.context.iam.add_role_to_instance_profile(
                     InstanceProfileName=self.name, RoleName=self.name
                 )
             )
@@ -133,7 +129,7 @@ class RoleResource:
 
     def _role(self) -> dict[str, Any] | None:
         try:
-            role: dict[str, Any] = self._iam.get_role(RoleName=self.name)["Role"]
+            role: dict[str, Any] = self.context.iam.get_role(RoleName=self.name)["Role"]
         except Exception as exc:
             if error_code(exc) != _MISSING:
                 raise
@@ -142,7 +138,7 @@ class RoleResource:
 
     def _profile(self) -> dict[str, Any] | None:
         try:
-            response = self._iam.get_instance_profile(InstanceProfileName=self.name)
+            response = self.context.iam.get_instance_profile(InstanceProfileName=self.name)
         except Exception as exc:
             if error_code(exc) != _MISSING:
                 raise

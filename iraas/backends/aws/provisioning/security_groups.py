@@ -45,10 +45,6 @@ class SecurityGroupResource:
     kind: str = "security group"
     _made: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    @property
-    def _ec2(self) -> Any:
-        return self.context.session.client("ec2")
-
     def group_id(self) -> str:
         """Return its id.
 
@@ -88,7 +84,7 @@ class SecurityGroupResource:
         with translate_errors("ec2", f"the security group {self.name}"):
             if group is None:
                 tags = [{"ResourceType": "security-group", "Tags": self.context.tags(self.role)}]
-                response = self._ec2.create_security_group(
+                response = self.context.ec2.create_security_group(
                     GroupName=self.name,
                     Description=f"iraas {self.role} of {self.context.names.deployment}",
                     VpcId=self.network.vpc_id,
@@ -122,9 +118,11 @@ class SecurityGroupResource:
         if current == ([(WEB_PORT, self.open_to)] if self.open_to else []):
             return
         if rules:
-            self._ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=rules)
+            self.context.ec2.revoke_security_group_ingress(
+                GroupId=group["GroupId"], IpPermissions=rules
+            )
         if self.open_to:
-            self._ec2.authorize_security_group_ingress(
+            self.context.ec2.authorize_security_group_ingress(
                 GroupId=group["GroupId"], IpPermissions=desired
             )
 
@@ -144,12 +142,11 @@ def list_groups(
         names: The groups' names.
         vpc_id: The VPC; empty for all.
     """
-    ec2: Any = context.session.client("ec2")
     filters = [{"Name": "group-name", "Values": list(names)}]
     if vpc_id:
         filters.append({"Name": "vpc-id", "Values": [vpc_id]})
     with translate_errors("ec2", "the security groups"):
-        groups: list[dict[str, Any]] = ec2.describe_security_groups(Filters=filters)[
+        groups: list[dict[str, Any]] = context.ec2.describe_security_groups(Filters=filters)[
             "SecurityGroups"
         ]
     return groups
@@ -184,10 +181,9 @@ def remove_group(context: ProvisioningContext, group_id: str) -> None:
 
 def remove_unused_group(context: ProvisioningContext, group_id: str) -> bool:
     """Remove a group unless it is in use; return whether it is gone."""
-    ec2: Any = context.session.client("ec2")
     with translate_errors("ec2", f"the security group {group_id}"):
         try:
-            ec2.delete_security_group(GroupId=group_id)
+            context.ec2.delete_security_group(GroupId=group_id)
         except Exception as exc:
             if error_code(exc) in _IN_USE:
                 return False

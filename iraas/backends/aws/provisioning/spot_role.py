@@ -1,7 +1,5 @@
 """AWS's service-linked role for Spot instances: created if missing, shared by the account, kept."""
 
-from typing import Any
-
 from iraas.backends.aws.errors import error_code, translate_errors
 from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import PermissionDeniedError
@@ -14,13 +12,12 @@ def ensure_spot_role(context: ProvisioningContext) -> None:
 
     A missing permission is only reported; on-demand instances do not need the role.
     """
-    iam: Any = context.session.client("iam")
     try:
         with translate_errors("iam", f"the role {SPOT_ROLE}"):
             if has_spot_role(context):
                 return
             try:
-                iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+                context.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
             except Exception as exc:
                 if error_code(exc) not in ("InvalidInput", "EntityAlreadyExists"):
                     raise
@@ -35,10 +32,9 @@ def ensure_spot_role(context: ProvisioningContext) -> None:
 
 def has_spot_role(context: ProvisioningContext) -> bool:
     """Return whether the account has the role."""
-    iam: Any = context.session.client("iam")
     with translate_errors("iam", f"the role {SPOT_ROLE}"):
         try:
-            iam.get_role(RoleName=SPOT_ROLE)
+            context.iam.get_role(RoleName=SPOT_ROLE)
         except Exception as exc:
             if error_code(exc) == "NoSuchEntity":
                 return False
