@@ -143,13 +143,13 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     stack = backend.stack
-    parts = stack._resources
+    resources = stack._resources
 
     class FailingError(BackendError):
         pass
 
-    def broken(site: Any) -> list[Any]:
-        made = parts(site)
+    def broken(context: Any) -> list[Any]:
+        made = resources(context)
         kind = type(made[step])
         name = made[step].name
 
@@ -370,7 +370,7 @@ def test_a_queues_name_that_rests_after_deletion_is_waited_for(
     monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
     backend.stack.provision()
     assert slept == [5.0, 5.0, 5.0]
-    assert len([line for line in said if "lets its name rest" in line]) == 1
+    assert len([line for line in said if "does not allow its name" in line]) == 1
     assert len(account(backend.session)["queues"]) == 2
 
 
@@ -379,7 +379,7 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
 ) -> None:
     backend = open_backend()
     now = [0.0]
-    site = replace(
+    context = replace(
         backend.stack._context(),
         clock=lambda: now[0],
         sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
@@ -394,7 +394,7 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
 
     monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
     with pytest.raises(WaitTimeoutError, match="iraas-demo-requests"):
-        QueueResource(site, "iraas-demo-requests", "request-queue").make()
+        QueueResource(context, "iraas-demo-requests", "request-queue").make()
     assert 60 < now[0] < 300
 
 

@@ -1,4 +1,4 @@
-"""The options of a deployment: read back as written, and refused when they make no sense."""
+"""The fleet configuration: read back as written, and rejected if invalid."""
 
 import json
 import random
@@ -21,14 +21,23 @@ from iraas.errors import BackendUnavailableError, ConfigurationError, NotProvisi
 from tests.fakes.virtual_ec2 import Store, VirtualClock
 
 
-def test_options_are_read_back_as_they_were_written() -> None:
-    options = FleetConfig(
+def test_a_configuration_is_read_back_as_it_was_written() -> None:
+    config = FleetConfig(
         instance_types=("c7i.large",), pricings=("on-demand",), subnet_ids=("a", "b"), capacity=3
     )
-    assert decode_config(options.encode()) == options
+    assert decode_config(config.encode()) == config
 
 
-def test_a_newer_versions_options_are_read_as_far_as_they_are_known() -> None:
+def test_the_stored_names_of_fields_do_not_change() -> None:
+    value = json.loads(FleetConfig(instance_types=("a",), web_instance_type="b").encode())
+    assert (value["kinds"], value["web_kind"]) == (["a"], "b")
+    assert set(value) == {
+        "kinds", "pricings", "subnet_ids", "capacity", "max_life_min", "web_kind", "web_life_min",
+        "web_cidr", "keep_data_days", "image_id",
+    }  # fmt: skip
+
+
+def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     value = json.loads(FleetConfig().encode()) | {"colour": "red"}
     assert decode_config(json.dumps(value).encode()) == FleetConfig()
 
@@ -37,7 +46,7 @@ def test_a_newer_versions_options_are_read_as_far_as_they_are_known() -> None:
     "data",
     [b"", b"[]", b"{}", b'{"pricings": ["free"], "kinds": ["x"]}', b'{"pricings": 1}', b"\xff"],
 )
-def test_mangled_options_are_as_good_as_none(data: bytes) -> None:
+def test_a_corrupt_configuration_counts_as_none(data: bytes) -> None:
     with pytest.raises(NotProvisionedError) as caught:
         decode_config(data)
     assert caught.value.remedy
@@ -53,7 +62,7 @@ def test_mangled_options_are_as_good_as_none(data: bytes) -> None:
         {"max_life_min": 0},
     ],
 )
-def test_options_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
+def test_invalid_values_are_rejected(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         FleetConfig(**bad)
 
@@ -68,28 +77,30 @@ def store(clock: VirtualClock) -> Store:
     return Store(clock, random.Random(1))
 
 
-def test_kept_options_are_read_once_a_minute_or_when_they_are_forgotten(
+def test_the_stored_configuration_is_cached_for_a_minute_or_until_invalidated(
     store: Store, clock: VirtualClock
 ) -> None:
-    kept = StoredFleetConfig(lambda: store, clock)
+    stored = StoredFleetConfig(lambda: store, clock)
     with pytest.raises(NotProvisionedError):
-        kept()
+        stored()
     store.put("options.json", FleetConfig(capacity=3).encode())
-    assert kept().capacity == 3
+    assert stored().capacity == 3
     store.put("options.json", FleetConfig(capacity=4).encode())
     clock.now += CONFIG_CACHE_TTL_S - 1
-    assert kept().capacity == 3
+    assert stored().capacity == 3
     clock.now += 1
-    assert kept().capacity == 4
+    assert stored().capacity == 4
     store.put("options.json", FleetConfig(capacity=5).encode())
-    kept.invalidate()
-    assert kept().capacity == 5
+    stored.invalidate()
+    assert stored().capacity == 5
 
 
-def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualClock) -> None:
-    kept = StoredFleetConfig(lambda: store, clock)
+def test_the_cached_configuration_survives_an_unavailable_store(
+    store: Store, clock: VirtualClock
+) -> None:
+    stored = StoredFleetConfig(lambda: store, clock)
     store.put("options.json", FleetConfig(capacity=3).encode())
-    kept()
+    stored()
     there = store.get
 
     def away(key: str) -> bytes:
@@ -97,31 +108,31 @@ def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualC
 
     store.get = away  # type: ignore[method-assign]
     clock.now += CONFIG_CACHE_TTL_S
-    assert kept().capacity == 3
+    assert stored().capacity == 3
     store.get = there  # type: ignore[method-assign]
     store.delete(["options.json"])
     clock.now += CONFIG_CACHE_TTL_S
     with pytest.raises(NotProvisionedError):
-        kept()
+        stored()
 
 
-def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned_anew(
+def test_cooldowns_last_until_the_deployment_is_provisioned_again(
     store: Store, clock: VirtualClock
 ) -> None:
-    options = FleetConfig(
+    config = FleetConfig(
         instance_types=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2
     )
-    store.put("options.json", options.encode())
+    store.put("options.json", config.encode())
     current = CurrentLaunchCandidates(
         StoredFleetConfig(lambda: store, clock), worker_candidates, clock
     )
     first = current()
-    option = first.pick(0)
-    assert option is not None
-    first.record_rejection(option, "Unsupported")
+    candidate = first.pick(0)
+    assert candidate is not None
+    first.record_rejection(candidate, "Unsupported")
     clock.now += CONFIG_CACHE_TTL_S
     assert current() is first
-    store.put("options.json", replace(options, instance_types=("c7i.large",), capacity=5).encode())
+    store.put("options.json", replace(config, instance_types=("c7i.large",), capacity=5).encode())
     clock.now += CONFIG_CACHE_TTL_S
     assert current() is not first
     assert current().max_instances == 5
@@ -129,5 +140,5 @@ def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned
 
 
 def test_the_web_tier_is_never_on_spot() -> None:
-    options = FleetConfig(subnet_ids=("a",), web_instance_type="t3.medium")
-    assert web_candidates(options) == (LaunchCandidate("t3.medium", "a", "on-demand"),)
+    config = FleetConfig(subnet_ids=("a",), web_instance_type="t3.medium")
+    assert web_candidates(config) == (LaunchCandidate("t3.medium", "a", "on-demand"),)

@@ -114,15 +114,15 @@ class World:
         names = Names("world")
         client = SwitchingEc2(self.ec2, self.clock, self.scheduler.switch)
         guard_launches(client, self.clock)
-        kinds, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
-        launches = launch_candidates(kinds, subnets, ["spot", "on-demand"])
-        options = LaunchCandidates(launches, self.clock)
+        instance_types, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
+        tried = launch_candidates(instance_types, subnets, ["spot", "on-demand"])
+        candidates = LaunchCandidates(tried, self.clock)
         fleet = Ec2Fleet(
             client,
             client,
             LaunchLedger(self._ledger_store, "worker"),
             names,
-            lambda: options,
+            lambda: candidates,
             capacity=self._plan.cap,
             parallel=1,
             clock=self.clock,

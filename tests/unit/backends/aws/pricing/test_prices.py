@@ -27,9 +27,16 @@ def test_the_shipped_table_says_how_old_it_is() -> None:
 @pytest.mark.parametrize("region", SHIPPED["on_demand_hour"])
 def test_every_region_prices_the_types_that_a_fleet_asks_for(region: str) -> None:
     table = load_prices(region)
-    for kind in ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large", "t3.small"):
-        on_demand = table.instance_hour(kind, "on-demand")
-        spot = table.instance_hour(kind, "spot")
+    for instance_type in (
+        "c6a.large",
+        "c6i.large",
+        "c7i.large",
+        "c5.large",
+        "m6i.large",
+        "t3.small",
+    ):
+        on_demand = table.instance_hour(instance_type, "on-demand")
+        spot = table.instance_hour(instance_type, "spot")
         assert on_demand is not None
         assert spot is not None
         assert 0 < spot < on_demand < 1

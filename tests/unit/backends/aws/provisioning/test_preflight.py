@@ -150,9 +150,9 @@ def test_a_quota_too_small_says_how_many_workers_fit() -> None:
     )  # the web tier takes two of five
 
 
-def instance(kind: str, *, ours: bool = False, **more: Any) -> dict[str, Any]:
+def instance(instance_type: str, *, ours: bool = False, **more: Any) -> dict[str, Any]:
     tags = [{"Key": "iraas:deployment", "Value": "demo" if ours else "other"}]
-    return {"InstanceType": kind, "Tags": tags, **more}
+    return {"InstanceType": instance_type, "Tags": tags, **more}
 
 
 def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None:
@@ -226,8 +226,8 @@ def test_subnets_from_which_nothing_can_be_reached_are_found(
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"),
+    ("instance_type", "count"),
     [("t3.small", 2), ("c6a.large", 2), ("c6a.xlarge", 4), ("c6a.4xlarge", 16), ("x9.metal", 2)],
 )
-def test_vcpus_follow_from_the_size(kind: str, count: int) -> None:
-    assert vcpus(kind) == count
+def test_vcpus_follow_from_the_size(instance_type: str, count: int) -> None:
+    assert vcpus(instance_type) == count

@@ -94,8 +94,8 @@ def test_a_bucket_of_another_account_is_foreign() -> None:
 def test_queues_are_tls_only_encrypted_and_redriven() -> None:
     missing = error("AWS.SimpleQueueService.NonExistentQueue")
     session = Session(get_queue_url=[missing])
-    for part in queue_resources(context_of(session)):
-        part.make()
+    for resource in queue_resources(context_of(session)):
+        resource.make()
     dead, requests = session.asked("create_queue")
     assert (dead["QueueName"], requests["QueueName"]) == (
         "iraas-demo-dead-letters",
@@ -120,8 +120,8 @@ def test_a_queue_that_is_there_is_brought_up_to_date() -> None:
         create_queue=[error("QueueAlreadyExists")],
         get_queue_url=[{"QueueUrl": "https://sqs/q"}],
     )
-    for part in queue_resources(context_of(session)):
-        part.make()
+    for resource in queue_resources(context_of(session)):
+        resource.make()
     assert len(session.asked("set_queue_attributes")) == 2
 
 
@@ -133,9 +133,9 @@ def test_a_queue_that_goes_while_it_is_looked_at_is_waited_for_and_made_anew() -
         set_queue_attributes=[gone],
         list_queue_tags=[gone],
     )
-    part = queue_resources(context_of(session))[0]
-    assert part.find().state == "absent"
-    part.make()
+    resource = queue_resources(context_of(session))[0]
+    assert resource.find().state == "absent"
+    resource.make()
     assert len(session.asked("create_queue")) == 3
 
 
@@ -301,26 +301,26 @@ def test_of_role_and_profile_only_what_is_ours_is_changed_and_removed(
         list_attached_role_policies=[{"AttachedPolicies": []}],
         create_instance_profile=[{"InstanceProfile": {}}],
     )
-    part = RoleResource(context_of(session), "r", "worker", [])
-    assert part.find().state == state
-    part.remove()
+    resource = RoleResource(context_of(session), "r", "worker", [])
+    assert resource.find().state == state
+    resource.remove()
     assert len(session.asked("delete_role")) == (role is OURS)
     assert len(session.asked("delete_instance_profile")) == (profile is OURS)
     if THEIRS in (role, profile):
         with pytest.raises(ConfigurationError, match="did not create it"):
-            part.make()
+            resource.make()
         assert session.asked("put_role_policy") == []
     else:
-        part.make()
+        resource.make()
 
 
-def facts(script: str = "#!/bin/bash\n") -> LaunchTemplateSpec:
+def spec(script: str = "#!/bin/bash\n") -> LaunchTemplateSpec:
     return LaunchTemplateSpec("ami-1", "profile", "sg-1", "c6a.large", script)
 
 
 def test_a_template_says_what_every_launch_has_in_common() -> None:
     session = Session(describe_launch_templates=[{"LaunchTemplates": []}])
-    LaunchTemplateResource(context_of(session), "iraas-demo-worker", "worker", facts).make()
+    LaunchTemplateResource(context_of(session), "iraas-demo-worker", "worker", spec).make()
     (request,) = session.asked("create_launch_template")
     assert request["TagSpecifications"] == [{"ResourceType": "launch-template", "Tags": TAGS}]
     data = request["LaunchTemplateData"]
@@ -352,7 +352,7 @@ def test_a_template_says_what_every_launch_has_in_common() -> None:
 
 def test_a_template_that_says_the_same_gets_no_new_version() -> None:
     first = Session(describe_launch_templates=[{"LaunchTemplates": []}])
-    LaunchTemplateResource(context_of(first), "t", "worker", facts).make()
+    LaunchTemplateResource(context_of(first), "t", "worker", spec).make()
     mark = first.asked("create_launch_template")[0]["VersionDescription"]
     there: dict[str, Any] = {
         "describe_launch_templates": [{"LaunchTemplates": [{}]}],
@@ -362,17 +362,17 @@ def test_a_template_that_says_the_same_gets_no_new_version() -> None:
         "create_launch_template_version": [{"LaunchTemplateVersion": {"VersionNumber": 2}}],
     }
     same = Session(**there)
-    LaunchTemplateResource(context_of(same), "t", "worker", facts).make()
+    LaunchTemplateResource(context_of(same), "t", "worker", spec).make()
     assert same.asked("create_launch_template_version") == []
     other = Session(**there)
-    LaunchTemplateResource(context_of(other), "t", "worker", lambda: facts("other")).make()
+    LaunchTemplateResource(context_of(other), "t", "worker", lambda: spec("other")).make()
     assert len(other.asked("create_launch_template_version")) == 1
     assert other.asked("modify_launch_template") == [
         {"LaunchTemplateName": "t", "DefaultVersion": "2"}
     ]
 
 
-def group_part(session: Session) -> SecurityGroupResource:
+def group_resource(session: Session) -> SecurityGroupResource:
     context = context_of(session)
     return SecurityGroupResource(context, Network(context), "g", "worker")
 
@@ -386,7 +386,7 @@ def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
         describe_security_groups=[groups],
         delete_security_group=[in_use, in_use, {}],
     )
-    group_part(session).remove()
+    group_resource(session).remove()
     assert len(session.asked("delete_security_group")) == 3
     stuck = Session(
         describe_subnets=[subnets],
@@ -394,7 +394,7 @@ def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
         delete_security_group=[in_use],
     )
     with pytest.raises(WaitTimeoutError):
-        group_part(stuck).remove()
+        group_resource(stuck).remove()
 
 
 def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None:
@@ -402,7 +402,7 @@ def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None
         describe_subnets=[{"Subnets": [subnet("s-a", "a", vpc="vpc-7")]}],
         describe_security_groups=[{"SecurityGroups": []}],
     )
-    assert group_part(session).find().state == "absent"
+    assert group_resource(session).find().state == "absent"
     (request,) = session.asked("describe_security_groups")
     assert {"Name": "vpc-id", "Values": ["vpc-7"]} in request["Filters"]
 
@@ -412,7 +412,7 @@ def test_a_security_group_whose_vpc_is_unknown_is_found_all_the_same() -> None:
         describe_subnets=[error("InvalidSubnetID.NotFound")],
         describe_security_groups=[{"SecurityGroups": [{"GroupId": "sg-1", "Tags": TAGS}]}],
     )
-    assert group_part(session).find().state == "managed"
+    assert group_resource(session).find().state == "managed"
 
 
 def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
@@ -423,9 +423,9 @@ def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
         create_security_group=[{"GroupId": "sg-new"}],
         authorize_security_group_ingress=[unknown, unknown, {}],
     )
-    part = replace(group_part(session), open_to="203.0.113.7/32")
-    part.make()
-    assert part.group_id() == "sg-new"
+    resource = replace(group_resource(session), open_to="203.0.113.7/32")
+    resource.make()
+    assert resource.group_id() == "sg-new"
     assert len(session.asked("authorize_security_group_ingress")) == 3
 
 
@@ -435,7 +435,7 @@ def test_a_group_that_is_missing_has_a_remedy() -> None:
         describe_security_groups=[{"SecurityGroups": []}],
     )
     with pytest.raises(NotProvisionedError) as caught:
-        group_part(session).group_id()
+        group_resource(session).group_id()
     assert "iraas provision" in caught.value.remedy
 
 
