@@ -110,9 +110,7 @@ TRANSIENT_CODES = _codes(
 
 
 class MissingQueueError(NotProvisionedError, QueueNotFoundError):
-    """A provisioned queue does not exist: the port's error, and the one with a remedy for
-    newcomers.
-    """
+    """A provisioned queue does not exist: the port's error combined with a remedy."""
 
 
 @contextmanager

@@ -71,9 +71,7 @@ class Names:
 
     @property
     def stem(self) -> str:
-        """Common prefix of all names except the tags. Not unique: another deployment's may extend
-        it.
-        """
+        """Common prefix of all names except the tags. Not unique: others may extend it."""
         return f"iraas-{self.deployment}"
 
     @property

@@ -10,7 +10,8 @@ boto3 is imported when the first client is created. Configuration and reasons:
 - Clients for data (SQS and S3) skip work that costs CPU and catches nothing here: validation of
   parameters built by our own code, composing a user agent per call, the trailing checksum that
   requires a chunked upload (`S3Store` sends a plain one), and the ``Expect: 100-continue`` round
-  trip before each upload. ADR 0140 has the measurements.
+  trip before each upload. `docs/design/aws-clients-and-retries.md` has the
+  measurements.
 """
 
 import threading
@@ -114,9 +115,7 @@ class AwsSession:
 
     @property
     def uses_tls(self) -> bool:
-        """True if AWS is reached by TLS. Emulators are not: a TLS-only policy would lock us out
-        there.
-        """
+        """False for emulators without TLS, where a TLS-only policy would lock us out."""
         return str(self.client("s3").meta.endpoint_url).startswith("https://")
 
     @property

@@ -36,7 +36,7 @@ class Ec2Fleet:
 
     The cap holds because only the controller that wrote a slot's next ledger entry launches into
     it, and a slot's generation ends only when its instance is known to be terminated or its launch
-    provably never happened. `docs/adr/0160-launch-ledger.md` has the full argument.
+    provably never happened. `docs/adr/0014-launch-ledger.md` has the full argument.
     """
 
     def __init__(
@@ -123,14 +123,10 @@ class Ec2Fleet:
         snapshot = self._read_snapshot()
         self._reconcile(snapshot)
         capacity = min(self._capacity, self._candidates().max_instances)
-        remaining_capacity = snapshot.remaining_capacity(capacity)
-        free = [slot for slot in range(capacity) if snapshot.is_free(slot)][
-            : max(0, remaining_capacity)
-        ]
-        unconfirmed = [
-            entry for entry in snapshot.entries.values() if self._launcher.should_resend(entry)
-        ]
-        resends = unconfirmed[:count] if remaining_capacity >= 0 else []
+        remaining = snapshot.remaining_capacity(capacity)
+        free = [slot for slot in range(capacity) if snapshot.is_free(slot)][: max(0, remaining)]
+        unconfirmed = filter(self._launcher.should_resend, snapshot.entries.values())
+        resends = list(unconfirmed)[:count] if remaining >= 0 else []
         tasks = [partial(self._launcher.resend, entry, snapshot.read_at) for entry in resends]
         tasks += [
             partial(self._launcher.fill, slot, snapshot.entries.get(slot), snapshot.read_at)
@@ -164,9 +160,7 @@ class Ec2Fleet:
         return [instance.to_instance() for instance in listed if instance.live]
 
     def retry_after_s(self) -> float | None:
-        """Seconds until a launch should be retried, if the cause usually resolves in seconds; or
-        None.
-        """
+        """Seconds until a retry makes sense if the cause usually resolves in seconds; or None."""
         return self._candidates().retry_after_s()
 
     def terminate(self, instance_ids: Sequence[str]) -> None:

@@ -91,9 +91,7 @@ class SlotLauncher:
         self._epoch = ""
 
     def reconcile(self, snapshot: FleetSnapshot) -> None:
-        """Record in the ledger, and in the snapshot, what the snapshot proves about earlier
-        launches.
-        """
+        """Record in the ledger and the snapshot what the snapshot proves about launches."""
         for slot, entry in list(snapshot.entries.items()):
             changed = _reconciled(entry, snapshot)
             if changed is not None:

@@ -60,9 +60,7 @@ class DeploymentArns:
         return f"arn:{self.partition}:s3:::{name}" + (f"/{path}" if path else "")
 
     def ec2(self, resource: str, *, owned: bool = True) -> str:
-        """The ARN of an EC2 resource; `owned` is false for AMIs and snapshots, which have no
-        account.
-        """
+        """The ARN of an EC2 resource; AMIs and snapshots have no account (not `owned`)."""
         account = self.account if owned else ""
         return f"arn:{self.partition}:ec2:{self.region}:{account}:{resource}"
 

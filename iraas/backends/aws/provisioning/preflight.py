@@ -148,8 +148,8 @@ def _quota(
         subject,
         ok=False,
         text=f"{text}; {fit} of these workers fit" if workers else text,
-        remedy=f"Ask for {needed + used} at https://console.aws.amazon.com/servicequotas/ "
-        f"({code}), or do with a smaller fleet (--max-workers).",
+        remedy=f"Request {needed + used} at https://console.aws.amazon.com/servicequotas/ "
+        f"({code}), or use a smaller fleet (--max-workers).",
     )
 
 
@@ -225,9 +225,7 @@ def provision_actions(arns: DeploymentArns) -> dict[tuple[str, ...], str]:
 
 
 def submit_actions(arns: DeploymentArns) -> dict[tuple[str, ...], str]:
-    """IAM actions of `submit` on a local machine: those of the web tier, since it runs a
-    controller.
-    """
+    """IAM actions of `submit`: those of the web tier, since both run a controller."""
     found: dict[tuple[str, ...], str] = defaultdict(str)
     for statement in web_statements(arns):
         if statement.actions != SESSION_MANAGER:

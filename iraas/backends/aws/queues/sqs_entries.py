@@ -43,9 +43,7 @@ def sanitize_text(text: str) -> str:
 
 
 def sanitize_group(group: str) -> str:
-    """Convert any text to a message group id: printable ASCII without blanks, at most 128
-    characters.
-    """
+    """Convert text to a message group id: printable ASCII without blanks, up to 128 characters."""
     return _NOT_IN_GROUP.sub("_", group)[:MAX_GROUP_CHARACTERS]
 
 

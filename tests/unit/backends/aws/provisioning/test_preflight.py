@@ -171,7 +171,7 @@ def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None
     assert "others use 16 of them" in found["Spot quota"].text
     full = checked(describe_instances=pages * 2, get_service_quota=[{"Quota": {"Value": 40.0}}])
     assert full["Spot quota"].ok is False
-    assert "Ask for 54" in full["Spot quota"].remedy
+    assert "Request 54" in full["Spot quota"].remedy
 
 
 def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> None:
