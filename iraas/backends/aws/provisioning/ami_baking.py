@@ -24,9 +24,9 @@ from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import BackendError
 
 BUILDER = "builder"
-_INSTALLED_S = 1800.0
-_IMAGE_S = 1800.0
-_PROFILE_S = 90.0
+_INSTALL_TIMEOUT_S = 1800.0
+_IMAGE_TIMEOUT_S = 1800.0
+_PROFILE_TIMEOUT_S = 90.0
 
 
 def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
@@ -52,8 +52,8 @@ def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
         context.wait(
             lambda: _state(context, instance_id) in ("stopped", "terminated"),
             "installing",
-            at_most_s=_INSTALLED_S,
-            every_s=5.0,
+            timeout_s=_INSTALL_TIMEOUT_S,
+            poll_interval_s=5.0,
         )
         if not _is_installed(context, instance_id):
             raise BackendError(
@@ -66,8 +66,8 @@ def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
             context.wait(
                 lambda: _image_state(context.ec2, image_id) == "available",
                 f"the image {image_id}",
-                at_most_s=_IMAGE_S,
-                every_s=10.0,
+                timeout_s=_IMAGE_TIMEOUT_S,
+                poll_interval_s=10.0,
             )
             _tag_snapshots(context, image_id)
     finally:
@@ -136,7 +136,7 @@ def _launch_as(
         launched.append(str(response["Instances"][0]["InstanceId"]))
         return True
 
-    context.wait(launch, "launching a builder", at_most_s=_PROFILE_S, every_s=5.0)
+    context.wait(launch, "launching a builder", timeout_s=_PROFILE_TIMEOUT_S, poll_interval_s=5.0)
     return launched[0]
 
 

@@ -19,7 +19,7 @@ from iraas.backends.aws.provisioning.resource import ManagedResource, Provisioni
 from iraas.backends.aws.provisioning.roles import RoleResource
 from iraas.backends.aws.provisioning.security_groups import SecurityGroupResource
 
-NEWEST_IMAGE = f"resolve:ssm:{IMAGE_PARAMETER}"
+LATEST_IMAGE = f"resolve:ssm:{IMAGE_PARAMETER}"
 """EC2 resolves it at each launch, so that new instances have the latest patches."""
 
 
@@ -93,7 +93,7 @@ def _template_spec(
     profile: str,
 ) -> LaunchTemplateSpec:
     return LaunchTemplateSpec(
-        image_id=context.config.image_id or NEWEST_IMAGE,
+        image_id=context.config.image_id or LATEST_IMAGE,
         profile=profile,
         group_id=group.group_id(),
         instance_type=context.config.web_instance_type

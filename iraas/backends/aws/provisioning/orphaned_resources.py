@@ -100,7 +100,9 @@ def terminate_all(context: ProvisioningContext, ledgers: Iterable[LaunchLedger])
         )
         return not live
 
-    context.wait(ended, "terminating the instances", at_most_s=_TERMINATION_TIMEOUT_S, every_s=2.0)
+    context.wait(
+        ended, "terminating the instances", timeout_s=_TERMINATION_TIMEOUT_S, poll_interval_s=2.0
+    )
 
 
 def instance_resources(instances: Iterable[ListedInstance]) -> list[Resource]:

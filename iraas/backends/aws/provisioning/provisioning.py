@@ -278,7 +278,10 @@ class AwsProvisioning:
 
         with suppress(WaitTimeoutError):  # the caller's next call of `remaining` shows the rest
             context.wait(
-                is_gone, "the removal", at_most_s=_REMOVAL_TIMEOUT_S, every_s=_REMOVAL_POLL_S
+                is_gone,
+                "the removal",
+                timeout_s=_REMOVAL_TIMEOUT_S,
+                poll_interval_s=_REMOVAL_POLL_S,
             )
 
     def _remove_superseded(self, context: ProvisioningContext) -> None:

@@ -82,7 +82,10 @@ class QueueResource:
             return False
 
         self.context.wait(
-            is_created, f"the queue {self.name}", at_most_s=2 * NAME_REUSE_DELAY_S + 10, every_s=5.0
+            is_created,
+            f"the queue {self.name}",
+            timeout_s=2 * NAME_REUSE_DELAY_S + 10,
+            poll_interval_s=5.0,
         )
 
     def remove(self) -> None:

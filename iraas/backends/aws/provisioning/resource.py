@@ -155,27 +155,27 @@ class ProvisioningContext:
         )
 
     def wait(
-        self, done: Callable[[], bool], what: str, *, at_most_s: float, every_s: float
+        self, done: Callable[[], bool], what: str, *, timeout_s: float, poll_interval_s: float
     ) -> None:
         """Poll until a condition holds.
 
         Args:
             done: The condition.
             what: The awaited change, for the error message.
-            at_most_s: Time limit, in seconds.
-            every_s: Time between two polls, in seconds.
+            timeout_s: Time limit, in seconds.
+            poll_interval_s: Time between two polls, in seconds.
 
         Raises:
             WaitTimeoutError: It does not hold in time.
         """
-        deadline = self.clock() + at_most_s
+        deadline = self.clock() + timeout_s
         while not done():
             if self.clock() >= deadline:
                 raise WaitTimeoutError(
-                    f"{what} took longer than {at_most_s:.0f} s",
+                    f"{what} took longer than {timeout_s:.0f} s",
                     remedy="Run the command again: it continues where this one stopped.",
                 )
-            self.sleep(every_s)
+            self.sleep(poll_interval_s)
 
     def retry_until_consistent(self, call: Callable[[], Result], codes: Container[str]) -> Result:
         """Retry a call until AWS knows a recent change, for up to `CONSISTENCY_TIMEOUT_S`.

@@ -17,7 +17,7 @@ from iraas.errors import NotProvisionedError
 
 WEB_PORT = 8000
 """Port of ``iraas serve-web``."""
-IN_USE_S = 300.0
+IN_USE_TIMEOUT_S = 300.0
 """Maximum time for which network interfaces of terminated instances keep a group in use."""
 _UNKNOWN = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
 _IN_USE = ("DependencyViolation", "InvalidGroup.InUse")
@@ -169,13 +169,13 @@ def remove_group(context: ProvisioningContext, group_id: str) -> None:
     """Remove a group, waiting while network interfaces of terminated instances use it.
 
     Raises:
-        WaitTimeoutError: It is still in use after `IN_USE_S`.
+        WaitTimeoutError: It is still in use after `IN_USE_TIMEOUT_S`.
     """
     context.wait(
         lambda: remove_unused_group(context, group_id),
         f"removing the security group {group_id}",
-        at_most_s=IN_USE_S,
-        every_s=5.0,
+        timeout_s=IN_USE_TIMEOUT_S,
+        poll_interval_s=5.0,
     )
 
 
