@@ -241,7 +241,7 @@ def test_a_name_deleted_a_moment_ago_is_an_error_for_now(
 def test_a_worker_remembers_a_bounded_number_of_requesters(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response_queues, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(response_queues, "MAX_CACHED_QUEUES", 2)
     responses = deployment.responses
     first = responses.find("a")
     assert responses.find("a") is first
