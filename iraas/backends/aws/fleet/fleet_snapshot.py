@@ -63,12 +63,8 @@ class FleetSnapshot:
         for entry in self.entries.values():
             young = self.read_at - entry.at < UNLISTED_GONE_S
             if entry.state == "occupied" and young and entry.instance_id not in self.listed:
-                instance_type, pricing = entry.candidate.instance_type, entry.candidate.pricing
-                found.append(
-                    Instance(
-                        entry.instance_id, InstanceState.BOOTING, entry.at, instance_type, pricing
-                    )
-                )
+                offer = (entry.candidate.instance_type, entry.candidate.pricing)
+                found.append(Instance(entry.instance_id, InstanceState.BOOTING, entry.at, *offer))
         return sorted(found, key=lambda instance: (instance.launched_at, instance.instance_id))
 
 

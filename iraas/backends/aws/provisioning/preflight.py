@@ -48,7 +48,7 @@ class PreflightResult:
 
 def run_preflight(context: ProvisioningContext) -> list[PreflightResult]:
     """Run all checks. Changes nothing; a check that cannot run gives a result as well."""
-    findings: list[PreflightResult] = []
+    results: list[PreflightResult] = []
     for subject, check in (
         ("permissions", check_permissions),
         ("on-demand quota", check_on_demand_quota),
@@ -58,18 +58,16 @@ def run_preflight(context: ProvisioningContext) -> list[PreflightResult]:
         ("egress", _egress),
     ):
         try:
-            findings += check(context)
+            results += check(context)
         except IraasError as exc:
-            findings.append(PreflightResult(subject, None, str(exc), exc.remedy))
-    return findings
+            results.append(PreflightResult(subject, None, str(exc), exc.remedy))
+    return results
 
 
 def _spot_role(context: ProvisioningContext) -> Iterator[PreflightResult]:
     if "spot" in context.config.pricings:
-        there = has_spot_role(context)
-        text = (
-            f"{SPOT_ROLE} is {'present' if there else 'created when the deployment is provisioned'}"
-        )
+        state = "present" if has_spot_role(context) else "created by provisioning"
+        text = f"{SPOT_ROLE} is {state}"
         yield PreflightResult("Spot role", ok=True, text=text)
 
 
@@ -124,9 +122,7 @@ def check_spot_quota(context: ProvisioningContext) -> Iterator[PreflightResult]:
 
 
 def _fleet_vcpus(context: ProvisioningContext) -> int:
-    return context.config.capacity * max(
-        vcpus(instance_type) for instance_type in context.config.instance_types
-    )
+    return context.config.capacity * max(map(vcpus, context.config.instance_types))
 
 
 def _quota(
