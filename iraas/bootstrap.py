@@ -179,13 +179,13 @@ def _local(settings: Settings) -> "Backend":
 
 def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
     from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
-    from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - as above
+    from iraas.backends.aws.pricing.prices import require_prices  # noqa: PLC0415 - as above
 
-    def opened(options: "FleetConfig | None") -> AwsBackend:
+    def opened(config: "FleetConfig | None") -> AwsBackend:
         return AwsBackend(
             settings.deployment,
             settings.region,
-            options=options,
+            config=config,
             capacity=max_workers(settings),
             bundle=lambda: ensure_model(settings, report),
             prices=settings.prices,
@@ -195,23 +195,25 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     backend = opened(None)
     if not to_provision:
         return backend
-    wanted = _fleet_options(settings, backend.provisioning.options())
+    wanted = _fleet_config(settings, backend.provisioning.fleet_config())
     prices = backend.pricing
     backend.close()
-    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "the costs would be unknown")
+    require_prices(
+        [*wanted.instance_types, wanted.web_instance_type], prices, "the costs cannot be estimated"
+    )
     return opened(wanted)
 
 
-def _fleet_options(settings: Settings, options: "FleetConfig") -> "FleetConfig":
-    """The fleet options to provision: the settings, or else the deployment's present ones."""
+def _fleet_config(settings: Settings, config: "FleetConfig") -> "FleetConfig":
+    """What a deployment is provisioned with: as set, and otherwise as it was."""
     return replace(
-        options,
-        kinds=settings.instance_types or options.kinds,
-        pricings=settings.pricing or options.pricings,
-        subnet_ids=settings.subnets or options.subnet_ids,
-        capacity=settings.max_workers or options.capacity,
-        max_life_min=settings.max_life_min or options.max_life_min,
-        keep_data_days=settings.keep_data_days or options.keep_data_days,
-        web_kind=settings.web_kind or options.web_kind,
-        web_cidr=options.web_cidr if settings.web_cidr is None else settings.web_cidr,
+        config,
+        instance_types=settings.instance_types or config.instance_types,
+        pricings=settings.pricing or config.pricings,
+        subnet_ids=settings.subnets or config.subnet_ids,
+        capacity=settings.max_workers or config.capacity,
+        max_life_min=settings.max_life_min or config.max_life_min,
+        keep_data_days=settings.keep_data_days or config.keep_data_days,
+        web_instance_type=settings.web_kind or config.web_instance_type,
+        web_cidr=config.web_cidr if settings.web_cidr is None else settings.web_cidr,
     )

@@ -24,9 +24,9 @@ def tell_estimate(settings: Settings, images: int) -> None:
     if settings.backend == "local" or images < LARGE_JOB:
         return
     with open_aws(settings) as backend:
-        options = backend.provisioning.options()
+        config = backend.provisioning.fleet_config()
         prices = backend.provisioning.prices()
-        hour = prices.hour_usd(options.kinds[0], options.pricings[0])
+        hour = prices.hour_usd(config.instance_types[0], config.pricings[0])
         usd = images / 1000 * prices.per_thousand_images(hour, IMAGES_PER_WORKER_S)
     workers = max_workers(settings)
     minutes = images / IMAGES_PER_WORKER_S / workers / 60
@@ -45,11 +45,11 @@ def check_spend_limit(settings: Settings, usd: float | None) -> None:
     """
     if usd is None or settings.backend == "local":
         return
-    from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - only if it is on aws
+    from iraas.backends.aws.pricing.prices import require_prices  # noqa: PLC0415 - only if it is on aws
 
     with open_aws(settings) as backend:
-        kinds = backend.provisioning.options().kinds
-        refuse_unpriced(kinds, backend.provisioning.prices(), "--max-spend cannot be held")
+        instance_types = backend.provisioning.fleet_config().instance_types
+        require_prices(instance_types, backend.provisioning.prices(), "--max-spend cannot be held")
 
 
 @contextmanager

@@ -151,13 +151,13 @@ class CostTracker:
 
 
 def _billed(instances: Iterable[Instance]) -> dict[str, Instance]:
-    return {one.instance_id: one for one in instances if one.pricing != FREE}
+    return {instance.instance_id: instance for instance in instances if instance.pricing != FREE}
 
 
 def _record_of(instance: Instance) -> InstanceRecord:
     return InstanceRecord(
         instance.instance_id,
-        instance.kind,
+        instance.instance_type,
         instance.pricing,
         instance.launched_at,
         role=instance.role,

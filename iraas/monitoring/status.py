@@ -168,7 +168,7 @@ def take_status(
         failed=sum(record.failed for record in records.values()),
         images_per_s=round(sum(one.images_per_s for one in workers), 2),
         spent_usd=round(spent.usd, 4),
-        hour_usd=sum(backend.pricing.hour_usd(one.kind, one.pricing) for one in billed),
+        hour_usd=sum(backend.pricing.hour_usd(one.instance_type, one.pricing) for one in billed),
         per_thousand_usd=round(1000 * spent.usd / done, 4) if done else None,
         controller=backend.lease.holder(),
         decision=last_decision(backend),
@@ -191,7 +191,7 @@ def _in_fleet(instance: Instance, record: WorkerRecord | None, now: float) -> Wo
         worker_id=instance.instance_id,
         state=state,
         age_s=round(max(0.0, now - instance.launched_at), 1),
-        kind=instance.kind,
+        kind=instance.instance_type,
         pricing=instance.pricing,
         done=record.done if record else 0,
         images_per_s=record.images_per_s if record else 0.0,
@@ -204,7 +204,7 @@ def _machine(instance: Instance, now: float) -> MachineStatus:
         role=instance.role,
         state=instance.state.value,
         age_s=round(max(0.0, now - instance.launched_at), 1),
-        kind=instance.kind,
+        kind=instance.instance_type,
         pricing=instance.pricing,
     )
 

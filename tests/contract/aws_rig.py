@@ -12,9 +12,8 @@ from types import SimpleNamespace
 from typing import cast
 
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.core.ports import Backend, UncountedStorage
@@ -41,13 +40,17 @@ def fake_ec2(clock: Callable[[], float]) -> FakeEc2:
 
 def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2) -> Backend:
     """The parts of a backend that need SQS, S3 and instances."""
-    options = LaunchCandidates(launch_options(["c6a.large"], ["a", "b"], ["spot"]), clock)
+    options = LaunchCandidates(launch_candidates(["c6a.large"], ["a", "b"], ["spot"]), clock)
     parts = SimpleNamespace(
         name="aws",
         requests=deployment.requests,
         dead_letters=deployment.dead_letters,
         responses=SqsResponseQueues(
-            deployment.session, deployment.names, retries=QUICK, clock=clock, alive_every_s=30.0
+            deployment.session,
+            deployment.names,
+            retries=QUICK,
+            clock=clock,
+            heartbeat_interval_s=30.0,
         ),
         inputs=deployment.inputs,
         outputs=deployment.outputs,

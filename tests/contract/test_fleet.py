@@ -37,7 +37,7 @@ def test_an_instance_tells_what_it_is(fleet: Fleet) -> None:
     assert is_plain_name(instance.instance_id)
     assert instance.state in {InstanceState.BOOTING, InstanceState.RUNNING}
     assert instance.launched_at > 1_600_000_000
-    assert instance.kind
+    assert instance.instance_type
     assert instance.pricing in {"on-demand", "spot", "free"}
 
 

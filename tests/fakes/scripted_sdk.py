@@ -61,16 +61,16 @@ class Session:
         return [request for called, request in self.calls if called == name]
 
 
-def site_of(session: Session, **more: Any) -> ProvisioningContext:
+def context_of(session: Session, **more: Any) -> ProvisioningContext:
     now = [0.0]
-    site = ProvisioningContext(
+    context = ProvisioningContext(
         cast("AwsSession", session),
         Names("demo"),
         FleetConfig(subnet_ids=("subnet-a",)),
         sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
         clock=lambda: now[0],
     )
-    return replace(site, **more)
+    return replace(context, **more)
 
 
 def subnet(subnet_id: str, zone: str, vpc: str = "vpc-1", free: int = 100) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from iraas.cli.exit_codes import exit_code
 from iraas.core.settings import Settings
 from tests.meta.sources import Source, functions, sources
 
-MODULE_LINES = 330
+MODULE_LINES = 500
 FUNCTION_LINES = 50
 LONGER = {
     "iraas/core/ports.py": "the contract of every port stands in its docstrings, in one place",

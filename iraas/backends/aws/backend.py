@@ -1,4 +1,4 @@
-"""The aws backend: `iraas.core.ports.Backend`, put together from SQS, S3 and EC2."""
+"""The aws backend: `iraas.core.ports.Backend` on SQS, S3 and EC2."""
 
 import os
 import secrets
@@ -9,17 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from iraas.backends.aws.fleet.config import FleetConfig, KeptOptions
-from iraas.backends.aws.fleet.current_config import (
-    CurrentLaunchOptions,
-    web_launches,
-    worker_launches,
+from iraas.backends.aws.fleet.config import (
+    CurrentLaunchCandidates,
+    FleetConfig,
+    StoredFleetConfig,
+    web_candidates,
+    worker_candidates,
 )
-from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
+from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet, launch_web_tier
 from iraas.backends.aws.fleet.ec2_launch import guard_launches
 from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
-from iraas.backends.aws.fleet.web_tier import launch_web_tier
 from iraas.backends.aws.names import (
     IMAGES_PREFIX,
     INSTALL_PREFIX,
@@ -28,7 +28,7 @@ from iraas.backends.aws.names import (
     Names,
 )
 from iraas.backends.aws.pricing.prices import PriceTable, load_prices
-from iraas.backends.aws.provisioning.provisioning import AwsStack
+from iraas.backends.aws.provisioning.provisioning import AwsProvisioning
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.backends.aws.queues.sqs_queue import SqsQueue
 from iraas.backends.aws.session import AwsSession, ClientLimits
@@ -38,14 +38,12 @@ from iraas.core.ports import Launch, UncountedStorage
 from iraas.core.settings import MAX_FLEET
 
 _LAUNCH_LIMITS = ClientLimits(attempts=1, connect_timeout_s=5.0, read_timeout_s=25.0)
-"""A launch is sent by us as often as is right, and by the SDK once; two tries fit in
+"""One attempt per request: the fleet decides itself when to resend. Two fit into
 `ec2_launch.SEND_WITHIN_S`."""
 
 
 class AwsBackend:
-    """A deployment on AWS. Opening one makes no call; it may be used by several threads, but not
-    after a fork.
-    """
+    """A deployment on AWS. Opening it makes no call. Thread-safe; not for use after a fork."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class AwsBackend:
         region: str | None = None,
         *,
         endpoint_url: str | None = None,
-        options: FleetConfig | None = None,
+        config: FleetConfig | None = None,
         capacity: int = MAX_FLEET,
         bundle: Callable[[], Path] | None = None,
         prices: Path | None = None,
@@ -65,13 +63,13 @@ class AwsBackend:
         Args:
             deployment: Its name.
             region: Its region; None for the SDK's own rules.
-            endpoint_url: Where all services are; None for the SDK's own rules.
-            options: What to provision it with; None to leave what it was provisioned with.
-            capacity: Workers at most, 1..19; never more than it was provisioned for.
-            bundle: Finds the model bundle's folder; needed to provision.
-            prices: A price table of one's own.
-            report: Tells a person what the stack is doing.
-            sleep: Waits that many seconds, while the stack waits.
+            endpoint_url: Endpoint of all services; None for the SDK's own rules.
+            config: The configuration to provision; None for the stored one.
+            capacity: Maximum number of workers, 1..19; the provisioned maximum applies as well.
+            bundle: Returns the model bundle's folder; required to provision.
+            prices: A price table that replaces the one in the package.
+            report: Called with progress messages while provisioning.
+            sleep: Waits for a number of seconds while provisioning.
 
         Raises:
             UsageError: The name cannot be used on AWS.
@@ -79,14 +77,14 @@ class AwsBackend:
         self._names = Names(deployment)
         self._session = AwsSession(region, endpoint_url=endpoint_url)
         self._launch_session = AwsSession(region, endpoint_url=endpoint_url, limits=_LAUNCH_LIMITS)
-        self._options = options
+        self._config = config
         self._capacity = capacity
         self._bundle = bundle
         self._prices = prices
         self._report = report
         self._sleep = sleep
         self._holder = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._kept = KeptOptions(lambda: self._store(INSTALL_PREFIX), time.monotonic)
+        self._stored_config = StoredFleetConfig(lambda: self._store(INSTALL_PREFIX), time.monotonic)
 
     @property
     def name(self) -> str:
@@ -95,7 +93,7 @@ class AwsBackend:
 
     @property
     def session(self) -> AwsSession:
-        """What makes the calls."""
+        """The AWS session."""
         return self._session
 
     @property
@@ -125,18 +123,18 @@ class AwsBackend:
 
     @cached_property
     def outputs(self) -> S3Store:
-        """The output store: outcomes and nothing else."""
+        """The output store: outcomes only."""
         return self._store(OUTCOMES_PREFIX)
 
     @cached_property
     def records(self) -> S3Store:
-        """Jobs, manifests, workers' records, decisions, and the ledgers of launches."""
+        """The records store: jobs, manifests, worker records, decisions and launch ledgers."""
         return self._store(RECORDS_PREFIX)
 
     @cached_property
     def fleet(self) -> Ec2Fleet:
-        """The workers."""
-        return self._fleet("worker", self._names.worker, self._capacity, self._worker_options)
+        """The worker fleet."""
+        return self._fleet("worker", self._names.worker, self._capacity, self._worker_candidates)
 
     @cached_property
     def lease(self) -> S3ControllerLease:
@@ -144,14 +142,14 @@ class AwsBackend:
         return S3ControllerLease(self._session, self._outputs_bucket, RECORDS_PREFIX, self._holder)
 
     @cached_property
-    def provisioning(self) -> AwsStack:
-        """The resources as a whole."""
-        return AwsStack(
+    def provisioning(self) -> AwsProvisioning:
+        """The deployment's resources as a whole."""
+        return AwsProvisioning(
             self._session,
             self._names,
             self.records,
-            self._kept,
-            options=self._options,
+            self._stored_config,
+            config=self._config,
             bundle=self._bundle,
             prices=self._prices,
             report=self._report,
@@ -160,30 +158,30 @@ class AwsBackend:
 
     @property
     def storage(self) -> UncountedStorage:
-        """Not counted: a bucket does not run full, and its objects expire."""
+        """Unlimited: S3 has no quota, and objects expire."""
         return UncountedStorage()
 
     @cached_property
     def pricing(self) -> PriceTable:
-        """What its instances cost."""
+        """The region's price table."""
         return load_prices(self._session.region, self._prices)
 
     @cached_property
     def web_tier(self) -> Ec2Fleet:
-        """The one instance of the web tier: a fleet of a single slot, never on Spot."""
-        return self._fleet("web", self._names.web, 1, self._web_options)
+        """The web tier's fleet: a single on-demand slot."""
+        return self._fleet("web", self._names.web, 1, self._web_candidates)
 
     def launch_web_tier(self) -> Launch:
-        """Launch the web tier's instance unless it is there, with some patience. Idempotent.
+        """Launch the web tier's instance unless it exists, waiting for a new role. Idempotent.
 
         Raises:
-            NotProvisionedError: There is nothing to launch it from.
-            IraasError: It cannot be launched.
+            NotProvisionedError: The deployment has not been provisioned.
+            IraasError: The launch failed.
         """
         return launch_web_tier(self.web_tier, sleep=self._sleep)
 
     def close(self) -> None:
-        """Let go of connections and threads. Idempotent."""
+        """Close connections and threads. Idempotent."""
         self._session.close()
         self._launch_session.close()
 
@@ -197,14 +195,14 @@ class AwsBackend:
         return S3Store(self._session, self._outputs_bucket, prefix)
 
     def _fleet(
-        self, role: str, template: str, capacity: int, options: Callable[[], LaunchCandidates]
+        self, role: str, template: str, capacity: int, candidates: Callable[[], LaunchCandidates]
     ) -> Ec2Fleet:
         return Ec2Fleet(
             _LazyEc2(lambda: self._session.client("ec2")),
             _LazyEc2(self._guarded_client),
             LaunchLedger(self.records, role),
             self._names,
-            options,
+            candidates,
             capacity=capacity,
             role=role,
             template=template,
@@ -221,28 +219,28 @@ class AwsBackend:
         return self._guarded
 
     @cached_property
-    def _worker_options(self) -> CurrentLaunchOptions:
-        return CurrentLaunchOptions(self._kept, worker_launches, time.time)
+    def _worker_candidates(self) -> CurrentLaunchCandidates:
+        return CurrentLaunchCandidates(self._stored_config, worker_candidates, time.time)
 
     @cached_property
-    def _web_options(self) -> CurrentLaunchOptions:
-        return CurrentLaunchOptions(self._kept, web_launches, time.time)
+    def _web_candidates(self) -> CurrentLaunchCandidates:
+        return CurrentLaunchCandidates(self._stored_config, web_candidates, time.time)
 
 
 class _LazyEc2:
-    """An EC2 client that is made with its first call: opening a backend makes none."""
+    """EC2 client that is created on its first call, so that opening a backend makes none."""
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
 
     def run_instances(self, **request: Any) -> Any:
-        """Launch."""
+        """Launch instances."""
         return self._client().run_instances(**request)
 
     def describe_instances(self, **request: Any) -> Any:
-        """List."""
+        """List instances."""
         return self._client().describe_instances(**request)
 
     def terminate_instances(self, **request: Any) -> Any:
-        """End."""
+        """Terminate instances."""
         return self._client().terminate_instances(**request)

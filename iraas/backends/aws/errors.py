@@ -1,6 +1,11 @@
-"""Errors of the AWS SDK, translated to ours once, each with what failed, why, and what to do.
+"""Translation of AWS SDK errors into iraas errors, with cause and remedy.
 
-`translating` is put around every call. Nothing of botocore gets past it.
+Every AWS call runs inside `translate_errors`, so that no botocore exception leaves this package.
+The error codes come from the services' documentation
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html,
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html,
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html) and from what botocore
+retries (``botocore.retries.standard``).
 """
 
 import time
@@ -9,7 +14,6 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from iraas.backends.aws import error_codes
 from iraas.errors import (
     BackendError,
     BackendUnavailableError,
@@ -23,7 +27,7 @@ from iraas.errors import (
     QuotaError,
 )
 
-PROVISION = "Make the deployment's resources with: iraas provision --backend aws"
+PROVISION_REMEDY = "Create the deployment's resources with: iraas provision --backend aws"
 
 _IAM_ACTIONS = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -41,39 +45,97 @@ _IAM_ACTIONS = {
     "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
 }
 _TEXT_CHARACTERS = 300
-_OUT_OF_TIME = ("ignature expired", "ignature not yet current")
+_SIGNATURE_EXPIRED = ("ignature expired", "ignature not yet current")
 _CLOCK_TOLERANCE_S = 240.0
-"""Signatures are good for five minutes
+"""Below the five minutes for which a signature is valid
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
 
 
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+QUEUE_MISSING_CODES = _codes(
+    "AWS.SimpleQueueService.NonExistentQueue NonExistentQueue QueueDoesNotExist"
+)
+QUEUE_EXISTS_CODES = _codes("QueueAlreadyExists QueueNameExists")
+"""A queue of that name exists with other attributes."""
+
+STALE_RECEIPT_CODES = _codes(
+    """AWS.SimpleQueueService.MessageNotInflight InvalidIdFormat InvalidParameterValue
+    MessageNotInflight ReceiptHandleIsInvalid"""
+)
+"""The receipt is useless: the message was deleted, another consumer holds it, or it never was
+one."""
+
+BUCKET_MISSING_CODES = _codes("NoSuchBucket")
+BUCKET_TAKEN_CODES = _codes("BucketAlreadyExists")
+OBJECT_MISSING_CODES = _codes("404 NoSuchKey NotFound")
+PRECONDITION_FAILED_CODES = _codes("412 PreconditionFailed")
+WRITE_CONFLICT_CODES = _codes("409 ConditionalRequestConflict OperationAborted")
+"""Another write of the same key was in progress; retry."""
+
+CLOCK_CODES = _codes("RequestExpired RequestInTheFuture RequestTimeTooSkewed")
+CREDENTIALS_CODES = _codes(
+    """AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature InvalidAccessKeyId
+    InvalidClientTokenId InvalidSecurity InvalidSignatureException InvalidToken
+    MissingAuthenticationToken MissingAuthenticationTokenException NotSignedUp
+    SignatureDoesNotMatch TokenRefreshRequired UnrecognizedClientException"""
+)
+DENIED_CODES = _codes(
+    """403 AccessDenied AccessDeniedException AllAccessDisabled AuthorizationError Forbidden
+    KMS.AccessDeniedException KmsAccessDenied NotAuthorized OptInRequired UnauthorizedAccess
+    UnauthorizedOperation"""
+)
+QUOTA_CODES = _codes(
+    """AddressLimitExceeded InstanceLimitExceeded LimitExceeded LimitExceededException
+    MaxSpotInstanceCountExceeded QuotaExceeded RulesPerSecurityGroupLimitExceeded
+    SecurityGroupLimitExceeded ServiceQuotaExceededException SpotInstanceCountLimitExceeded
+    TooManyBuckets VcpuLimitExceeded VolumeLimitExceeded"""
+)
+WRONG_REGION_CODES = _codes(
+    """AuthorizationHeaderMalformed IllegalLocationConstraintException InvalidLocationConstraint
+    PermanentRedirect"""
+)
+TRANSIENT_CODES = _codes(
+    """409 AWS.SimpleQueueService.QueueDeletedRecently BandwidthLimitExceeded
+    ConditionalRequestConflict EC2ThrottledException InternalError InternalFailure
+    InternalServerError InternalServiceError KMS.ThrottlingException KmsThrottled OperationAborted
+    OverLimit PriorRequestNotComplete ProvisionedThroughputExceededException QueueDeletedRecently
+    RequestLimitExceeded RequestThrottled RequestThrottledException RequestTimeout
+    RequestTimeoutException ServiceUnavailable SlowDown Throttling ThrottledException
+    ThrottlingException TooManyRequests TooManyRequestsException Unavailable"""
+)
+"""The same call may succeed later."""
+
+
 class MissingQueueError(NotProvisionedError, QueueNotFoundError):
-    """A queue that provisioning makes is not there: both what the port and a newcomer expect."""
+    """A provisioned queue does not exist: the port's error combined with a remedy."""
 
 
 @contextmanager
-def translating(service: str, resource: str, *, provisioned: bool = True) -> Iterator[None]:
-    """Let what is called in this block raise our errors only.
+def translate_errors(service: str, resource: str, *, provisioned: bool = True) -> Iterator[None]:
+    """Context manager that translates SDK errors raised in its block.
 
     Args:
         service: The service's prefix in IAM actions, such as ``sqs``.
-        resource: What the call is about, for people, such as ``the queue iraas-x-requests``.
-        provisioned: Whether `iraas provision` makes that resource.
+        resource: Subject of the call for error messages, such as ``the queue iraas-x-requests``.
+        provisioned: Whether `iraas provision` creates that resource.
 
     Raises:
-        IraasError: The most specific one, from the SDK's.
+        IraasError: The most specific one for the SDK's error. Other exceptions pass unchanged.
     """
     try:
         yield
     except IraasError:
         raise
     except Exception as exc:
-        if _is_of_sdk(exc):
-            raise translate(exc, service, resource, provisioned=provisioned) from exc
+        if _is_sdk_error(exc):
+            raise to_iraas_error(exc, service, resource, provisioned=provisioned) from exc
         raise
 
 
-def translate(
+def to_iraas_error(
     exc: Exception,
     service: str,
     resource: str,
@@ -81,34 +143,48 @@ def translate(
     provisioned: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> IraasError:
-    """Our error for one that the SDK raised. Give it to ``raise … from exc``."""
+    """Translate an SDK error. Use the result in ``raise … from exc``.
+
+    Args:
+        exc: The SDK's error.
+        service: The service's prefix in IAM actions.
+        resource: Subject of the call for error messages.
+        provisioned: Whether `iraas provision` creates that resource.
+        clock: Seconds since the epoch; detects a wrong local clock.
+    """
     response: dict[str, Any] | None = getattr(exc, "response", None)
     if isinstance(response, dict) and isinstance(response.get("Error"), dict):
         operation = str(getattr(exc, "operation_name", "a call"))
         error = response["Error"]
-        about = response.get("ResponseMetadata", {})
+        metadata = response.get("ResponseMetadata", {})
         code = str(error.get("Code", ""))
-        if code in error_codes.CREDENTIALS and _is_wrong(clock(), about.get("HTTPHeaders", {})):
-            return _wrong_clock(action_of(service, operation), code)
-        return for_code(
+        if code in CREDENTIALS_CODES and _is_clock_skewed(clock(), metadata.get("HTTPHeaders", {})):
+            return _clock_error(iam_action(service, operation), code)
+        return error_for_code(
             code,
             str(error.get("Message", "")),
-            action_of(service, operation),
+            iam_action(service, operation),
             resource,
-            status=int(about.get("HTTPStatusCode") or 0),
+            status=int(metadata.get("HTTPStatusCode") or 0),
             provisioned=provisioned,
         )
-    return _before_or_without_reply(exc, service, resource)
+    return _client_side_error(exc, service, resource)
 
 
-def field_of(answer: Mapping[str, Any], field: str, service: str, resource: str) -> Any:
-    """A field that a service's answer always has.
+def require_field(response: Mapping[str, Any], field: str, service: str, resource: str) -> Any:
+    """Return a field that a service's response always has.
+
+    Args:
+        response: The response, or a part of it.
+        field: The field's name.
+        service: The service, for the error message.
+        resource: Subject of the call for error messages.
 
     Raises:
-        BackendUnavailableError: It is not there: something in between answered in its place.
+        BackendUnavailableError: It is missing: a proxy or captive portal replied instead of AWS.
     """
     try:
-        return answer[field]
+        return response[field]
     except KeyError as exc:
         raise BackendUnavailableError(
             f"{service} gave no usable reply about {resource}: {field} is missing",
@@ -116,114 +192,121 @@ def field_of(answer: Mapping[str, Any], field: str, service: str, resource: str)
         ) from exc
 
 
-def code_of(exc: BaseException) -> str:
-    """The service's error code in an error of the SDK; empty if it has none."""
+def error_code(exc: BaseException) -> str:
+    """The service's error code of an SDK error; empty if it has none."""
     response = getattr(exc, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-def is_for_now(code: str) -> bool:
-    """Tell whether the same call may succeed later, by a service's error code."""
-    return code in error_codes.FOR_NOW or code.startswith("5")
+def is_transient(code: str) -> bool:
+    """Return whether the same call may succeed later, by a service's error code."""
+    return code in TRANSIENT_CODES or code.startswith("5")
 
 
-def action_of(service: str, operation: str) -> str:
-    """The IAM action that an operation needs, such as ``sqs:SendMessage``."""
+def iam_action(service: str, operation: str) -> str:
+    """The IAM action that an operation requires.
+
+    Args:
+        service: The service's prefix in IAM actions, such as ``sqs``.
+        operation: The API operation, such as ``SendMessageBatch``.
+
+    Returns:
+        The action, such as ``sqs:SendMessage``.
+    """
     action = f"{service}:{operation}"
     return _IAM_ACTIONS.get(action, action)
 
 
-def for_code(
+def error_for_code(
     code: str, text: str, action: str, resource: str, *, status: int = 0, provisioned: bool = True
 ) -> IraasError:
-    """Our error for a service's error code and text.
+    """Translate a service's error code and message.
 
     Args:
         code: The error code.
-        text: What the service said.
+        text: The service's error message.
         action: The IAM action that failed.
-        resource: What the call was about, for people.
+        resource: Subject of the call for error messages.
         status: The HTTP status, if known.
-        provisioned: Whether `iraas provision` makes that resource.
+        provisioned: Whether `iraas provision` creates that resource.
     """
-    failed = f"{action} on {resource} failed: {_brief(text) or 'no text'} ({code or status})"
-    if code in error_codes.QUEUE_MISSING:
+    failure = f"{action} on {resource} failed: {_one_line(text) or 'no text'} ({code or status})"
+    if code in QUEUE_MISSING_CODES:
         if provisioned:
-            return MissingQueueError(f"{resource} does not exist", remedy=PROVISION)
+            return MissingQueueError(f"{resource} does not exist", remedy=PROVISION_REMEDY)
         return QueueNotFoundError(f"{resource} does not exist")
-    if code in error_codes.BUCKET_MISSING:
-        return NotProvisionedError(f"{resource} does not exist", remedy=PROVISION)
-    if code in error_codes.OBJECT_MISSING:
+    if code in BUCKET_MISSING_CODES:
+        return NotProvisionedError(f"{resource} does not exist", remedy=PROVISION_REMEDY)
+    if code in OBJECT_MISSING_CODES:
         return ObjectNotFoundError(f"{resource} does not exist")
-    if code in error_codes.CLOCK or any(words in text for words in _OUT_OF_TIME):
-        return _wrong_clock(action, code)
-    return _for_settings(code, text, action, resource) or _for_service(code, failed, status)
+    if code in CLOCK_CODES or any(words in text for words in _SIGNATURE_EXPIRED):
+        return _clock_error(action, code)
+    return _caller_error(code, text, action, resource) or _service_error(code, failure, status)
 
 
-def _is_wrong(now: float, headers: Mapping[str, str]) -> bool:
-    """Tell whether our clock is far from the service's, by a reply's date: EC2 says of a signature
-    out of its time what it says of a wrong key.
-    """
+def _is_clock_skewed(now: float, headers: Mapping[str, str]) -> bool:
+    """Compare the local clock with a reply's date: EC2 reports expired signatures as a bad key."""
     try:
-        theirs = parsedate_to_datetime(headers["date"]).timestamp()
+        server_time = parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, TypeError, ValueError):
         return False
-    return abs(now - theirs) > _CLOCK_TOLERANCE_S
+    return abs(now - server_time) > _CLOCK_TOLERANCE_S
 
 
-def _wrong_clock(action: str, code: str) -> CredentialsError:
+def _clock_error(action: str, code: str) -> CredentialsError:
     return CredentialsError(
-        f"{action} was refused: the clock of this machine is wrong, or the request took too "
+        f"{action} was rejected: this machine's clock is wrong, or the request took too "
         f"long ({code})",
         remedy="Set the clock, for instance with: sudo timedatectl set-ntp true",
     )
 
 
-def _for_settings(code: str, text: str, action: str, resource: str) -> IraasError | None:
-    if code in error_codes.CREDENTIALS:
+def _caller_error(code: str, text: str, action: str, resource: str) -> IraasError | None:
+    if code in CREDENTIALS_CODES:
         return CredentialsError(
-            f"{action} was refused: AWS does not accept these credentials: {_brief(text)} ({code})",
+            f"{action} was rejected: AWS does not accept these credentials: "
+            f"{_one_line(text)} ({code})",
             remedy="Sign in again (aws sso login, aws configure) or set AWS_PROFILE; if the region "
-            "must be switched on for the account first, do that. Check with: "
+            "must be enabled for the account, enable it. Check with: "
             "aws sts get-caller-identity",
         )
-    if code in error_codes.DENIED:
+    if code in DENIED_CODES:
         return PermissionDeniedError(
-            f"{action} on {resource} is not allowed: {_brief(text) or 'access denied'} ({code})",
-            remedy=f"Let whoever runs this do {action} on {resource}; "
-            "iraas provision --backend aws --check lists all that is missing.",
+            f"{action} on {resource} is not allowed: {_one_line(text) or 'access denied'} ({code})",
+            remedy=f"Allow {action} on {resource}; "
+            "iraas provision --backend aws --check lists all missing permissions.",
         )
-    if code in error_codes.QUOTA:
+    if code in QUOTA_CODES:
         return QuotaError(
-            f"{action} on {resource} met a limit of the account: {_brief(text)} ({code})",
-            remedy="Ask for a higher limit in the Service Quotas console, or use less.",
+            f"{action} on {resource} exceeds a quota of the account: {_one_line(text)} ({code})",
+            remedy="Request a higher quota in the Service Quotas console, or use less.",
         )
-    if code in error_codes.WRONG_REGION:
+    if code in WRONG_REGION_CODES:
         return ConfigurationError(
-            f"{resource} is in another region than the one that was asked: {_brief(text)} ({code})",
+            f"{resource} is in another region than the configured one: {_one_line(text)} ({code})",
             remedy="Pass the region of the deployment with --region or AWS_DEFAULT_REGION.",
         )
-    if code in error_codes.BUCKET_TAKEN:
+    if code in BUCKET_TAKEN_CODES:
         return ConfigurationError(
-            f"{resource} cannot be made: its name is taken by somebody else ({code})",
+            f"{resource} cannot be created: another account uses its name ({code})",
             remedy="Choose another deployment name with --deployment.",
         )
     return None
 
 
-def _for_service(code: str, failed: str, status: int) -> BackendError:
-    if is_for_now(code) or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP statuses
+def _service_error(code: str, failure: str, status: int) -> BackendError:
+    if is_transient(code) or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP statuses
         return BackendUnavailableError(
-            failed, remedy="Try again later; https://health.aws.amazon.com shows known outages."
+            failure, remedy="Try again later; https://health.aws.amazon.com shows known outages."
         )
-    return BackendError(failed)
+    return BackendError(failure)
 
 
-def _before_or_without_reply(exc: Exception, service: str, resource: str) -> IraasError:
-    """Our error for one that came before a call was made, or when no reply was understood."""
+def _client_side_error(exc: Exception, service: str, resource: str) -> IraasError:
+    """Translate an error raised before the call, or without a usable reply."""
     from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
 
-    text = _brief(str(exc))
+    text = _one_line(str(exc))
     if isinstance(exc, sdk.NoCredentialsError | sdk.PartialCredentialsError):
         return CredentialsError(
             f"no AWS credentials were found for {resource}: {text}",
@@ -245,7 +328,9 @@ def _before_or_without_reply(exc: Exception, service: str, resource: str) -> Ira
             remedy="Check the network, the region's name and AWS_ENDPOINT_URL.",
         )
     if isinstance(exc, sdk.BotoCoreError) and not isinstance(exc, _reply_errors()):
-        return ConfigurationError(f"{service} could not be asked about {resource}: {text}")
+        return ConfigurationError(
+            f"the call to {service} about {resource} could not be made: {text}"
+        )
     return BackendUnavailableError(f"{service} gave no usable reply about {resource}: {text}")
 
 
@@ -278,11 +363,11 @@ def _reply_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _is_of_sdk(exc: Exception) -> bool:
+def _is_sdk_error(exc: Exception) -> bool:
     return type(exc).__module__.partition(".")[0] in ("boto3", "botocore", "s3transfer", "urllib3")
 
 
-def _brief(text: str) -> str:
-    """One line, not too long, without what a terminal would obey: services echo what we sent."""
+def _one_line(text: str) -> str:
+    """One printable line of limited length: services echo input, which may hold control codes."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _TEXT_CHARACTERS else f"{line[: _TEXT_CHARACTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""Trying again what botocore does not: single entries of a batch, conflicts, broken downloads."""
+"""Retries beyond botocore's: single batch entries, write conflicts, interrupted downloads."""
 
 import time
 from collections.abc import Callable
@@ -13,18 +13,18 @@ Result = TypeVar("Result")
 
 
 class RetryableError(BackendUnavailableError):
-    """What `Retries` tries again, and what is raised when it has been tried often enough."""
+    """Raised to request another attempt; the last one reaches the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often to try, and how long to wait in between: exponential, with full jitter.
+    """Retry policy: exponential backoff with full jitter.
 
     Attributes:
-        attempts: Tries in all, the first one included; at least 1.
-        first_s: Seconds waited after the first try, at most; doubled each time.
-        longest_s: Seconds between two tries, at most.
-        sleep: Waits that many seconds; passed in by tests.
+        attempts: Maximum number of attempts, the first one included; at least 1.
+        first_s: Upper bound of the first delay, in seconds; doubled each time.
+        longest_s: Upper bound of any delay, in seconds.
+        sleep: Waits for a number of seconds; replaced by tests.
     """
 
     attempts: int = 8
@@ -33,10 +33,10 @@ class Retries:
     sleep: Callable[[float], None] = time.sleep
 
     def run(self, act: Callable[[], Result]) -> Result:
-        """Call `act` until it does something else than raise TryAgainError, but not for ever.
+        """Call `act` until it no longer raises RetryableError, at most `attempts` times.
 
         Raises:
-            TryAgainError: That of the last try.
+            RetryableError: That of the last attempt.
         """
         tries = Retrying(
             sleep=self.sleep,

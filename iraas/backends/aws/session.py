@@ -1,16 +1,17 @@
-"""The one place that makes clients of AWS. Region and credentials come by the SDK's own rules.
+"""AWS clients. Region and credentials follow the SDK's own rules.
 
-boto3 is imported when the first client is made. What is set here, and why:
+boto3 is imported when the first client is created. Configuration and reasons:
 
-- Retries are botocore's standard mode: throttling, 5xx replies and network faults are tried again
-  with exponential, jittered backoff up to `ClientLimits.attempts`, and a budget of retries that all
-  threads share keeps an outage from becoming a storm
+- Retries use botocore's standard mode: throttling, 5xx replies and network errors are retried with
+  exponential, jittered backoff up to `ClientLimits.attempts`, and a retry quota shared by all
+  threads limits the load during an outage
   (https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
-- The read timeout is longer than the longest poll of a queue, or each quiet poll would be an error.
-- Clients of data (SQS and S3) skip what costs CPU and catches nothing here: validation of
-  parameters that our own code builds, the composing of a user agent per call, the trailing checksum
-  that needs a chunked upload (`S3Store` sends a plain one), and the extra round trip that asks
-  before each upload. See ADR 0140 for the measurements.
+- The read timeout exceeds the longest poll of a queue; otherwise every empty poll would time out.
+- Clients for data (SQS and S3) skip work that costs CPU and catches nothing here: validation of
+  parameters built by our own code, composing a user agent per call, the trailing checksum that
+  requires a chunked upload (`S3Store` sends a plain one), and the ``Expect: 100-continue`` round
+  trip before each upload. `docs/design/aws-clients-and-retries.md` has the
+  measurements.
 """
 
 import threading
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import iraas
-from iraas.backends.aws.errors import translating
+from iraas.backends.aws.errors import translate_errors
 from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ServiceName = Literal["ec2", "iam", "pricing", "s3", "service-quotas", "sqs", "ssm", "sts"]
 _DATA_SERVICES = ("s3", "sqs")
-_ASK_FIRST_OVER_BYTES = 2**20
+_EXPECT_HEADER_OVER_BYTES = 2**20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,17 +39,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """The bounds on what one call may take.
+    """Limits on each call.
 
-    A call ends after at most ``attempts`` tries of ``connect_timeout_s + read_timeout_s`` each,
-    and up to 20 s of backoff between two of them.
+    A call takes at most ``attempts`` times ``connect_timeout_s + read_timeout_s``, plus up to 20 s
+    of backoff between two attempts.
 
     Attributes:
-        attempts: Tries of one call, the first one included; at least 1.
-        connect_timeout_s: Seconds until a connection must be there.
-        read_timeout_s: Seconds of silence until a reply is given up; more than the 20 s that a
-            queue may be polled.
-        connections: Connections to each service, and threads for calls side by side.
+        attempts: Maximum number of attempts, the first one included; at least 1.
+        connect_timeout_s: Connection timeout, in seconds.
+        read_timeout_s: Read timeout, in seconds; more than the 20 s of the longest queue poll.
+        connections: Connections to each service, and threads for concurrent calls.
     """
 
     attempts: int = 5
@@ -58,9 +58,9 @@ class ClientLimits:
 
 
 class AwsSession:
-    """Clients of AWS, each made once and when it is first needed. Thread-safe.
+    """AWS clients, each created once on first use. Thread-safe.
 
-    Not for use after a fork: sockets and locks do not survive one.
+    Not for use after a fork: sockets and locks do not survive it.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class AwsSession:
         endpoint_url: str | None = None,
         limits: ClientLimits | None = None,
     ) -> None:
-        """Say where to go; nothing is imported or called yet.
+        """Configure the session without importing the SDK or calling AWS.
 
         Args:
             region: The region; None for the SDK's own rules.
-            endpoint_url: Where all services are; None for the SDK's own rules, and so for
+            endpoint_url: Endpoint of all services; None for the SDK's own rules, including
                 ``AWS_ENDPOINT_URL``.
-            limits: The bounds on each call.
+            limits: Limits on each call.
         """
-        self._wanted_region = region
+        self._requested_region = region
         self._endpoint_url = endpoint_url
         self._limits = limits or ClientLimits()
         self._lock = threading.RLock()
@@ -96,7 +96,7 @@ class AwsSession:
             MissingExtraError: boto3 is not installed.
             CredentialsError: The configuration names a profile that does not exist.
         """
-        with translating("sts", "the AWS configuration"):
+        with translate_errors("sts", "the AWS configuration"):
             region = self._boto_session().region_name
         if not region:
             raise ConfigurationError(
@@ -106,35 +106,33 @@ class AwsSession:
         return region
 
     def account(self) -> str:
-        """The account's number of twelve digits. Asked for once (``sts:GetCallerIdentity``)."""
+        """The account's twelve-digit id, requested once (``sts:GetCallerIdentity``)."""
         with self._lock:
             if self._account is None:
-                with translating("sts", "this account"):
+                with translate_errors("sts", "this account"):
                     self._account = str(self.client("sts").get_caller_identity()["Account"])
             return self._account
 
     @property
     def uses_tls(self) -> bool:
-        """Whether AWS is reached by TLS. It is not where an emulator is: there, a policy that
-        denies everything without TLS would lock us out.
-        """
+        """False for emulators without TLS, where a TLS-only policy would lock us out."""
         return str(self.client("s3").meta.endpoint_url).startswith("https://")
 
     @property
     def sqs(self) -> "SQSClient":
-        """The client of SQS."""
+        """The SQS client."""
         return cast("SQSClient", self.client("sqs"))
 
     @property
     def s3(self) -> "S3Client":
-        """The client of S3."""
+        """The S3 client."""
         return cast("S3Client", self.client("s3"))
 
     def client(self, service: ServiceName) -> Any:
-        """The client of a service: thread-safe, the same one each time.
+        """The client of a service: thread-safe, and the same object each time.
 
         Raises:
-            ConfigurationError: No region is configured, or the SDK cannot make the client.
+            ConfigurationError: No region is configured, or the SDK cannot create the client.
             MissingExtraError: boto3 is not installed.
             CredentialsError: The configuration names a profile that does not exist.
         """
@@ -144,9 +142,14 @@ class AwsSession:
     def map_concurrently(
         self, act: Callable[[Item], Result], items: Sequence[Item]
     ) -> list[Result]:
-        """Do the same to several things side by side; wait for all, then raise the first error.
+        """Apply a function to items in a thread pool; wait for all, then raise the first error.
 
-        `act` must not call this method itself: all threads could end up waiting for each other.
+        Args:
+            act: The function. It must not call this method: all threads could wait for each other.
+            items: Its arguments.
+
+        Returns:
+            The results, in the order of the items.
         """
         if len(items) <= 1:
             return [act(item) for item in items]
@@ -160,7 +163,7 @@ class AwsSession:
         return [future.result() for future in futures]
 
     def close(self) -> None:
-        """Let go of threads and connections; later use makes new ones. Idempotent."""
+        """Close connections and threads; later use opens new ones. Idempotent."""
         with self._lock:
             clients, self._clients = self._clients, {}
             pool, self._pool = self._pool, None
@@ -179,14 +182,14 @@ class AwsSession:
                         "the aws backend needs boto3, which is not installed",
                         remedy=how_to_install("aws"),
                     ) from exc
-                self._session = boto3.session.Session(region_name=self._wanted_region)
+                self._session = boto3.session.Session(region_name=self._requested_region)
             return self._session
 
     def _make_client(self, service: ServiceName) -> Any:
         with self._lock:
             if service not in self._clients:
                 region = self.region
-                with translating(service, f"the region {region}"):
+                with translate_errors(service, f"the region {region}"):
                     client = self._boto_session().client(
                         service,
                         region_name=region,
@@ -194,7 +197,7 @@ class AwsSession:
                         config=_config(service, self._limits),
                     )
                 if service == "s3":
-                    client.meta.events.register("before-send.s3.PutObject", _send_at_once)
+                    client.meta.events.register("before-send.s3.PutObject", _skip_expect_header)
                 self._clients[service] = client
             return self._clients[service]
 
@@ -222,7 +225,7 @@ def _config(service: ServiceName, limits: ClientLimits) -> Any:
     )
 
 
-def _send_at_once(request: Any, **_: object) -> None:
-    """Take back the SDK's question whether a body may be sent, unless a refusal saves a lot."""
-    if int(request.headers.get("Content-Length") or 0) <= _ASK_FIRST_OVER_BYTES:
+def _skip_expect_header(request: Any, **_: object) -> None:
+    """Drop the SDK's ``Expect: 100-continue``, unless an early rejection saves a large upload."""
+    if int(request.headers.get("Content-Length") or 0) <= _EXPECT_HEADER_OVER_BYTES:
         del request.headers["Expect"]

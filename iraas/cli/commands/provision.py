@@ -12,7 +12,7 @@ from iraas.errors import UsageError
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
-    from iraas.backends.aws.provisioning.costs import StackCosts
+    from iraas.backends.aws.provisioning.costs import DeploymentCosts
     from iraas.core.ports import Backend
 
 CheckOption = Annotated[
@@ -88,7 +88,7 @@ def provision(
 def _make(
     backend: "Backend",
     settings: Settings,
-    costs: "StackCosts | None",
+    costs: "DeploymentCosts | None",
     *,
     yes: bool,
     dry_run: bool,

@@ -1,4 +1,4 @@
-"""Fleets: the instances that run workers, the controller's lease, and the instances' prices."""
+"""Fleets: the instances that run workers, the right to control them, and their costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class InstanceState(Enum):
-    """The lifecycle state of an instance, as far as the fleet knows."""
+    """State of an instance, as known to the fleet."""
 
     BOOTING = "booting"
     RUNNING = "running"
@@ -16,32 +16,32 @@ class InstanceState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine (locally: a process) that runs one worker.
+    """An instance of the fleet (locally: a process) that runs one worker.
 
     Attributes:
         instance_id: Its id, which is also its worker's id.
-        state: Its state as far as the fleet knows; the worker's own state is in its record.
-        launched_at: Seconds since the epoch.
-        kind: Its instance type, or ``process``.
+        state: Its state, as known to the fleet. The worker's own state is in the worker's record.
+        launched_at: Launch time, in seconds since the epoch.
+        instance_type: The instance type, or ``process``.
         pricing: ``on-demand``, ``spot`` or ``free``.
-        role: ``worker``, or another purpose such as ``web``.
+        role: ``worker``, or another role in the deployment.
     """
 
     instance_id: str
     state: InstanceState
     launched_at: float
-    kind: str
+    instance_type: str
     pricing: str = "free"
     role: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The result of a launch.
+    """Result of a launch.
 
     Attributes:
-        launched: The ids of the launched instances.
-        shortfall: Why there are fewer than requested; empty if there are not.
+        launched: Ids of the launched instances, which may still be booting.
+        shortfall: Why fewer than requested were launched; empty otherwise.
     """
 
     launched: tuple[str, ...]
@@ -49,10 +49,10 @@ class Launch:
 
 
 class Fleet(Protocol):
-    """The instances that run the workers: a fixed number of slots, at most one instance in each.
+    """The instances that run workers: a fixed number of slots, at most one instance in each.
 
-    Slots enforce the cap: however many controllers launch at the same time, a slot is filled once.
-    An instance terminates by itself when its worker exits.
+    Slots enforce the cap: however many controllers launch concurrently, a slot is filled once. An
+    instance terminates when its worker exits.
     """
 
     @property
@@ -63,33 +63,39 @@ class Fleet(Protocol):
     def launch(self, count: int) -> Launch:
         """Launch instances into free slots. Does not wait for their workers.
 
-        The holder of the lease calls it at each poll, even with a count of 0, so that the fleet can
-        record the results of earlier launches.
+        The lease holder calls it at each poll, possibly with 0: a fleet may then record the results
+        of earlier launches.
 
         Args:
-            count: The number of instances to launch; there may be fewer free slots.
+            count: Maximum number of instances to launch.
         """
         ...
 
     def instances(self) -> list[Instance]:
-        """List the existing instances, including those that are booting or stopping."""
+        """List existing instances, including those that are booting or stopping."""
         ...
 
     def non_worker_instances(self) -> list[Instance]:
-        """List the deployment's instances outside the fleet, such as the web tier's: they cost
-        money, too.
+        """List the deployment's instances outside this fleet, such as the web tier's; they incur
+        costs too.
         """
         ...
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """Terminate instances at once; their messages become visible when their leases end.
-        Idempotent: a terminated instance is not an error.
+        """Terminate instances unconditionally. Idempotent; ids of missing instances are ignored.
+
+        Messages that their workers held become visible again when the leases end.
+
+        Args:
+            instance_ids: The instances' ids.
         """
         ...
 
 
 class ControllerLease(Protocol):
-    """The right to act as a deployment's controller. Safety depends on the slots, not on it."""
+    """The right to act as a deployment's controller. The fleet's slots, not the lease, ensure
+    safety.
+    """
 
     def hold(self) -> bool:
         """Acquire or renew the lease; return whether this object holds it. Call it before each
@@ -102,48 +108,48 @@ class ControllerLease(Protocol):
         ...
 
     def holder(self) -> str:
-        """Return the holder's display name; empty if nobody holds it."""
+        """Id of the holder, for display; empty if there is none."""
         ...
 
 
 class Pricing(Protocol):
-    """Estimated prices of instances. A type without a price counts as the most expensive one."""
+    """Estimated costs of instances."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:
-        """Return the price of an instance, in US dollars per hour.
+    def hour_usd(self, instance_type: str, pricing: str) -> float:
+        """Hourly price of an instance, in US dollars.
 
         Args:
-            kind: The instance type.
+            instance_type: The instance type. One without a price counts as the most expensive one.
             pricing: ``on-demand``, ``spot`` or ``free``.
         """
         ...
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
-        """Return the cost of an instance by the billing rules, in US dollars.
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:
+        """Cost of an instance under the billing rules, in US dollars.
 
         Args:
-            kind: The instance type.
-            pricing: ``on-demand``, ``spot`` or ``free``.
-            seconds: How long it ran.
+            instance_type: As in `hour_usd`.
+            pricing: As in `hour_usd`.
+            seconds: Its running time.
         """
         ...
 
-    def has_price(self, kind: str) -> bool:
+    def has_price(self, instance_type: str) -> bool:
         """Return whether an instance type has a price of its own."""
         ...
 
 
 class NoCost:
-    """A `Pricing` of zero for everything."""
+    """`Pricing` of a free backend."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's
-        """Return 0."""
+    def hour_usd(self, instance_type: str, pricing: str) -> float:  # noqa: ARG002 - the port's
+        """Always 0."""
         return 0.0
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
-        """Return 0."""
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
+        """Always 0."""
         return 0.0
 
-    def has_price(self, kind: str) -> bool:  # noqa: ARG002 - the port's
-        """Return True."""
+    def has_price(self, instance_type: str) -> bool:  # noqa: ARG002 - the port's
+        """Always true."""
         return True

@@ -46,7 +46,7 @@ def backend(endpoint: str, tmp_path: Path) -> Iterator[AwsBackend]:
         "shim",
         "us-east-1",
         endpoint_url=endpoint,
-        options=FleetConfig(max_life_min=99),
+        config=FleetConfig(max_life_min=99),
         bundle=lambda: bundle,
         sleep=lambda _: time.sleep(0.1),
     )
@@ -172,7 +172,7 @@ def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only
         "shim",
         "us-east-1",
         endpoint_url=shim.endpoint,
-        options=open_options,
+        config=open_options,
         bundle=lambda: shim.folder.parent / "bundle",
     )
     opened.provisioning.provision()

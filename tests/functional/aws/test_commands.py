@@ -71,11 +71,11 @@ def test_what_is_launched_and_who_gets_in_follows_the_options(
     given = ("--web-cidr", "203.0.113.0/24", "--web-kind", "t3.medium", "--max-life-min", "77")
     made, _ = commands.run("provision", "--yes", "--json", "--keep-data-days", "3", *given)
     assert all(one["exists"] for one in json.loads(made)["resources"])
-    options = open_backend().provisioning.options()
-    assert (options.web_cidr, options.web_kind) == ("203.0.113.0/24", "t3.medium")
+    options = open_backend().provisioning.fleet_config()
+    assert (options.web_cidr, options.web_instance_type) == ("203.0.113.0/24", "t3.medium")
     assert (options.max_life_min, options.keep_data_days) == (77, 3)
     commands.run("provision", "--yes", "--web-cidr", "none")
-    options = open_backend().provisioning.options()
+    options = open_backend().provisioning.fleet_config()
     assert (options.web_cidr, options.max_life_min) == ("", 77)
 
 

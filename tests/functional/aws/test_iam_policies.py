@@ -20,14 +20,14 @@ import pytest
 
 from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.aws.fleet.config import FleetConfig
-from iraas.backends.aws.iam.policies import Place, Statement, policy_document
+from iraas.backends.aws.iam.policies import DeploymentArns, Statement, policy_document
 from iraas.backends.aws.iam.role_permissions import (
     SESSION_MANAGER,
     web_statements,
     worker_statements,
 )
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.provisioning.permission_check import provision_actions
+from iraas.backends.aws.provisioning.preflight import provision_actions
 from iraas.core.ids import request_id
 from iraas.core.keys import attempt_key
 from iraas.core.ports import OutboundMessage
@@ -40,8 +40,8 @@ from tests.functional.aws.recorded_calls import ACCOUNT, REGION, Recorder, recor
 from tests.waiting import PATIENCE_S, wait_until
 
 DEPLOYMENT = "iamrun"
-PLACE = Place(Names(DEPLOYMENT), ACCOUNT, REGION)
-ROLES = {"WORKER": worker_statements(PLACE), "WEB": web_statements(PLACE)}
+ARNS = DeploymentArns(Names(DEPLOYMENT), ACCOUNT, REGION)
+ROLES = {"WORKER": worker_statements(ARNS), "WEB": web_statements(ARNS)}
 
 UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
@@ -106,7 +106,7 @@ def run(
             DEPLOYMENT,
             REGION,
             endpoint_url=recorder.url,
-            options=FleetConfig(kinds=("c6a.large",), capacity=2),
+            config=FleetConfig(instance_types=("c6a.large",), capacity=2),
             bundle=lambda: bundle_path,
         )
         backend.provisioning.provision()
@@ -213,7 +213,7 @@ def test_the_check_before_provisioning_asks_about_every_call_of_it(run: Run) -> 
     called = {one.action for one in run.recorder.asks("ADMIN", DEPLOYMENT)}
     assert len(called) > 30
     # Making AWS's own role for Spot is a bonus: whoever may not is told, and goes on.
-    asked = {one for actions in provision_actions(PLACE).values() for one in actions.split()}
+    asked = {one for actions in provision_actions(ARNS).values() for one in actions.split()}
     assert called - {"iam:CreateServiceLinkedRole"} <= asked
 
 
@@ -278,20 +278,20 @@ def test_no_right_has_a_wildcard_action_and_each_says_why(who: str) -> None:
 
 
 def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
-    policy = policy_document(worker_statements(PLACE))
+    policy = policy_document(worker_statements(ARNS))
     assert not any(
         action.startswith(("ec2:", "iam:", "ssm:"))
         for statement in policy["Statement"]
         for action in statement["Action"]
     )
     for action, resource in (
-        ("sqs:SendMessage", PLACE.queue("iraas-other-reply-x")),
-        ("sqs:SendMessage", PLACE.queue("iraas-iamrun-requests")),
-        ("sqs:ReceiveMessage", PLACE.queue("iraas-iamrun-reply-x")),
-        ("sqs:DeleteQueue", PLACE.queue("iraas-iamrun-requests")),
-        ("s3:GetObject", PLACE.bucket("iraas-other-123456789012-us-east-1-inputs", "images/x")),
-        ("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/iraas.whl")),
-        ("s3:DeleteObject", PLACE.bucket(PLACE.outputs, "outcomes/x")),
+        ("sqs:SendMessage", ARNS.queue("iraas-other-reply-x")),
+        ("sqs:SendMessage", ARNS.queue("iraas-iamrun-requests")),
+        ("sqs:ReceiveMessage", ARNS.queue("iraas-iamrun-reply-x")),
+        ("sqs:DeleteQueue", ARNS.queue("iraas-iamrun-requests")),
+        ("s3:GetObject", ARNS.bucket("iraas-other-123456789012-us-east-1-inputs", "images/x")),
+        ("s3:PutObject", ARNS.bucket(ARNS.outputs, "install/iraas.whl")),
+        ("s3:DeleteObject", ARNS.bucket(ARNS.outputs, "outcomes/x")),
     ):
         assert not allows(policy, Ask(action, resource, EVERYTHING)), (action, resource)
 
@@ -315,15 +315,15 @@ def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
     ],
 )
 def test_what_is_none_of_a_workers_business_is_out_of_its_reach(key: str) -> None:
-    policy = policy_document(worker_statements(PLACE))
+    policy = policy_document(worker_statements(ARNS))
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
-        ask = Ask(action, PLACE.bucket(PLACE.outputs, key), EVERYTHING)
+        ask = Ask(action, ARNS.bucket(ARNS.outputs, key), EVERYTHING)
         assert not allows(policy, ask), action
 
 
 def test_a_worker_reads_no_other_workers_record() -> None:
-    policy = policy_document(worker_statements(PLACE))
-    record = PLACE.bucket(PLACE.outputs, "records/workers/i-0.json")
+    policy = policy_document(worker_statements(ARNS))
+    record = ARNS.bucket(ARNS.outputs, "records/workers/i-0.json")
     assert allows(policy, Ask("s3:PutObject", record, EVERYTHING))
     for action in ("s3:GetObject", "s3:DeleteObject"):
         assert not allows(policy, Ask(action, record, EVERYTHING))
@@ -334,9 +334,9 @@ def test_a_worker_reads_no_other_workers_record() -> None:
 def test_nobody_changes_an_image_or_an_outcome(who: str, store: str) -> None:
     policy = policy_document(ROLES[who])
     one = (
-        PLACE.bucket(PLACE.inputs, "images/x")
+        ARNS.bucket(ARNS.inputs, "images/x")
         if store == "inputs"
-        else PLACE.bucket(PLACE.outputs, "outcomes/x")
+        else ARNS.bucket(ARNS.outputs, "outcomes/x")
     )
     assert allows(policy, Ask("s3:PutObject", one, EVERYTHING))
     assert not allows(policy, Ask("s3:PutObject", one, {"s3:ResourceAccount": ACCOUNT}))
@@ -357,23 +357,23 @@ def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
 
 
 def test_the_web_tier_launches_and_ends_only_what_is_this_deployments() -> None:
-    policy = policy_document(web_statements(PLACE))
+    policy = policy_document(web_statements(ARNS))
     theirs = {"aws:ResourceTag/iraas:deployment": "other"}
     untagged = {"aws:RequestTag/iraas:deployment": "other"}
     create = {"ec2:CreateAction": "CreateVolume"}
     for ask in (
-        Ask("ec2:TerminateInstances", PLACE.ec2("instance/i-0"), theirs),
-        Ask("ec2:TerminateInstances", PLACE.ec2("instance/i-0")),
-        Ask("ec2:RunInstances", PLACE.ec2("launch-template/lt-0"), theirs),
-        Ask("ec2:RunInstances", PLACE.ec2("instance/i-0"), untagged),
-        Ask("ec2:RunInstances", PLACE.ec2("image/ami-0", owned=False)),
-        Ask("ec2:CreateTags", PLACE.ec2("instance/i-0")),
-        Ask("ec2:CreateTags", PLACE.ec2("instance/i-0"), create),
-        Ask("iam:PassRole", PLACE.role("admin"), {"iam:PassedToService": "ec2.amazonaws.com"}),
-        Ask("s3:DeleteObject", PLACE.bucket(PLACE.outputs, "install/options.json")),
-        Ask("s3:DeleteObject", PLACE.bucket(PLACE.inputs, "images/x")),
-        Ask("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/options.json")),
-        Ask("sqs:DeleteQueue", PLACE.queue("iraas-iamrun-requests")),
+        Ask("ec2:TerminateInstances", ARNS.ec2("instance/i-0"), theirs),
+        Ask("ec2:TerminateInstances", ARNS.ec2("instance/i-0")),
+        Ask("ec2:RunInstances", ARNS.ec2("launch-template/lt-0"), theirs),
+        Ask("ec2:RunInstances", ARNS.ec2("instance/i-0"), untagged),
+        Ask("ec2:RunInstances", ARNS.ec2("image/ami-0", owned=False)),
+        Ask("ec2:CreateTags", ARNS.ec2("instance/i-0")),
+        Ask("ec2:CreateTags", ARNS.ec2("instance/i-0"), create),
+        Ask("iam:PassRole", ARNS.role("admin"), {"iam:PassedToService": "ec2.amazonaws.com"}),
+        Ask("s3:DeleteObject", ARNS.bucket(ARNS.outputs, "install/options.json")),
+        Ask("s3:DeleteObject", ARNS.bucket(ARNS.inputs, "images/x")),
+        Ask("s3:PutObject", ARNS.bucket(ARNS.outputs, "install/options.json")),
+        Ask("sqs:DeleteQueue", ARNS.queue("iraas-iamrun-requests")),
     ):
         assert not allows(policy, ask), ask
 

@@ -31,7 +31,7 @@ def client(proxy: FaultProxy) -> Iterator[Any]:
 
 
 def send(client: Any, *, before_s: float = 60.0) -> Any:
-    return send_launch(client, REQUEST, before=time.time() + before_s, clock=time.time)
+    return send_launch(client, REQUEST, deadline=time.time() + before_s, clock=time.time)
 
 
 def test_two_tries_fit_into_the_time_that_a_launch_has() -> None:
@@ -100,7 +100,7 @@ def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
     client.meta.events.register("before-sign.ec2.RunInstances", fall_asleep)
     guard_launches(client.meta.events, clock)
     before = len(proxy.seen)
-    found = send_launch(client, REQUEST, before=time.time() + 60, clock=clock)
+    found = send_launch(client, REQUEST, deadline=time.time() + 60, clock=clock)
     assert found == Rejected("LaunchTooLate")
     assert len(proxy.seen) == before
 

@@ -6,7 +6,7 @@ import pytest
 
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.queues import response_queues
-from iraas.backends.aws.queues.owned_response_queue import ALIVE_TAG, SETTLING_S
+from iraas.backends.aws.queues.owned_response_queue import ALIVE_TAG, CONSISTENCY_TIMEOUT_S
 from iraas.backends.aws.queues.response_queues import REQUESTER_TAG, SqsResponseQueues
 from iraas.core.ports import OutboundMessage, Queue
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
@@ -227,7 +227,7 @@ def test_a_new_queue_that_is_never_found_ends_the_wait(
     proxy.plan("GetQueueUrl", *[answer(400, "QueueDoesNotExist")] * 50)
     with pytest.raises(QueueNotFoundError):
         with_clock(shaky, clock).create("me")
-    assert clock.now - START <= SETTLING_S
+    assert clock.now - START <= CONSISTENCY_TIMEOUT_S
 
 
 def test_a_name_deleted_a_moment_ago_is_an_error_for_now(
@@ -241,7 +241,7 @@ def test_a_name_deleted_a_moment_ago_is_an_error_for_now(
 def test_a_worker_remembers_a_bounded_number_of_requesters(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response_queues, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(response_queues, "MAX_CACHED_QUEUES", 2)
     responses = deployment.responses
     first = responses.find("a")
     assert responses.find("a") is first
@@ -249,4 +249,4 @@ def test_a_worker_remembers_a_bounded_number_of_requesters(
     responses.find("a")
     responses.find("c")
     assert responses.find("a") is first
-    assert len(responses._found) == 2
+    assert len(responses._cache) == 2

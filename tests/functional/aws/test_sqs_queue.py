@@ -204,7 +204,7 @@ def test_a_queue_removed_while_in_use_is_noticed_and_found_again(deployment: Dep
 def test_a_queue_remembered_as_missing_costs_no_call(session: AwsSession) -> None:
     now = [0.0]
     queue = SqsQueue(
-        session, "iraas-x-reply-y", provisioned=False, remember_missing_s=30, clock=lambda: now[0]
+        session, "iraas-x-reply-y", provisioned=False, missing_cache_ttl_s=30, clock=lambda: now[0]
     )
     sent = requests_of(session)
     for now[0] in (0.0, 1.0, 29.0):

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetConfig
-from iraas.backends.aws.provisioning.queues import QueuePart
+from iraas.backends.aws.fleet.config import CONFIG_KEY, FleetConfig
+from iraas.backends.aws.provisioning.queues import QueueResource
 from iraas.core.ports import Provisioning
 from iraas.errors import BackendError, ConfigurationError, WaitTimeoutError
 from tests.functional.aws.accounts import account, nothing
@@ -97,11 +97,11 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     open_backend().provisioning.provision()
-    options = FleetConfig(kinds=("c7i.large",), pricings=("on-demand",), max_life_min=77)
-    changed = open_backend(options=options)
+    options = FleetConfig(instance_types=("c7i.large",), pricings=("on-demand",), max_life_min=77)
+    changed = open_backend(config=options)
     changed.provisioning.provision()
     again = open_backend()
-    assert replace(again.provisioning.options(), subnet_ids=()) == options
+    assert replace(again.provisioning.fleet_config(), subnet_ids=()) == options
     (worker,) = [
         one
         for one in again.provisioning.plan()
@@ -110,13 +110,13 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
     assert worker.detail == "version 2"
     again.fleet.launch(1)
     (instance,) = again.fleet.instances()
-    assert (instance.kind, instance.pricing) == ("c7i.large", "on-demand")
+    assert (instance.instance_type, instance.pricing) == ("c7i.large", "on-demand")
 
 
 def test_a_fleet_never_exceeds_what_it_was_provisioned_for(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
-    open_backend(options=FleetConfig(capacity=2)).provisioning.provision()
+    open_backend(config=FleetConfig(capacity=2)).provisioning.provision()
     assert len(open_backend(capacity=19).fleet.launch(5).launched) == 2
 
 
@@ -145,13 +145,13 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     stack = backend.provisioning
-    parts = stack._parts
+    resources = stack._resources
 
     class FailingError(BackendError):
         pass
 
-    def broken(site: Any) -> list[Any]:
-        made = parts(site)
+    def broken(context: Any) -> list[Any]:
+        made = resources(context)
         kind = type(made[step])
         name = made[step].name
 
@@ -164,7 +164,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
         monkeypatch.setattr(kind, "make", make)
         return made
 
-    monkeypatch.setattr(stack, "_parts", broken)
+    monkeypatch.setattr(stack, "_resources", broken)
     with pytest.raises(FailingError):
         stack.provision()
     monkeypatch.undo()
@@ -191,11 +191,11 @@ def test_a_failure_keeps_what_was_there_before(
 def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somebody_was_faster(self: QueuePart) -> None:
+    def somebody_was_faster(self: QueueResource) -> None:
         backend.session.sqs.create_queue(QueueName=self.name)
         raise BackendError("no luck")
 
-    monkeypatch.setattr(QueuePart, "make", somebody_was_faster)
+    monkeypatch.setattr(QueueResource, "make", somebody_was_faster)
     with pytest.raises(BackendError, match="no luck"):
         backend.provisioning.provision()
     found = account(backend.session)
@@ -259,11 +259,11 @@ def test_what_we_did_not_make_is_neither_changed_nor_removed(
 ) -> None:
     make(backend)
     before = account(backend.session)
-    with pytest.raises(ConfigurationError, match="this deployment did not make it") as caught:
+    with pytest.raises(ConfigurationError, match="this deployment did not create it") as caught:
         backend.provisioning.provision()
     assert caught.value.remedy
     assert account(backend.session) == before
-    assert any(one.detail.startswith("not ours") for one in backend.provisioning.plan())
+    assert any(one.detail.startswith("not managed") for one in backend.provisioning.plan())
     backend.provisioning.teardown()
     assert account(backend.session) == before
 
@@ -324,12 +324,12 @@ def test_nobody_gets_into_an_instance_unless_asked(
         ]
 
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == ([], [])
-    open_backend(options=FleetConfig(web_cidr="203.0.113.7/32")).provisioning.provision()
+    open_backend(config=FleetConfig(web_cidr="203.0.113.7/32")).provisioning.provision()
     assert (rules("iraas-demo-worker"), rules("iraas-demo-web")) == (
         [],
         [(8000, "203.0.113.7/32")],
     )
-    open_backend(options=FleetConfig()).provisioning.provision()
+    open_backend(config=FleetConfig()).provisioning.provision()
     assert rules("iraas-demo-web") == []
 
 
@@ -372,7 +372,7 @@ def test_a_queues_name_that_rests_after_deletion_is_waited_for(
     monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
     backend.provisioning.provision()
     assert slept == [5.0, 5.0, 5.0]
-    assert len([line for line in said if "lets its name rest" in line]) == 1
+    assert len([line for line in said if "does not allow its name" in line]) == 1
     assert len(account(backend.session)["queues"]) == 2
 
 
@@ -381,8 +381,8 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
 ) -> None:
     backend = open_backend()
     now = [0.0]
-    site = replace(
-        backend.provisioning._site(),
+    context = replace(
+        backend.provisioning._context(),
         clock=lambda: now[0],
         sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
     )
@@ -396,14 +396,14 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
 
     monkeypatch.setattr(backend.session.sqs, "create_queue", create_queue)
     with pytest.raises(WaitTimeoutError, match="iraas-demo-requests"):
-        QueuePart(site, "iraas-demo-requests", "request-queue").make()
+        QueueResource(context, "iraas-demo-requests", "request-queue").make()
     assert 60 < now[0] < 300
 
 
 def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
     backend.provisioning.provision()
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
-    backend.session.s3.put_object(Bucket=bucket, Key=f"install/{OPTIONS_KEY}", Body=b"{")
+    backend.session.s3.put_object(Bucket=bucket, Key=f"install/{CONFIG_KEY}", Body=b"{")
     backend.provisioning.teardown()
     assert nothing(account(backend.session))
 

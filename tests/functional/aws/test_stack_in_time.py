@@ -10,9 +10,9 @@ import pytest
 
 from iraas.backends.aws.backend import AwsBackend
 from iraas.backends.aws.fleet.config import FleetConfig
-from iraas.backends.aws.provisioning.launch_templates import TemplatePart
-from iraas.backends.aws.provisioning.queues import QueuePart
-from iraas.backends.aws.provisioning.roles import RolePart
+from iraas.backends.aws.provisioning.launch_templates import LaunchTemplateResource
+from iraas.backends.aws.provisioning.queues import QueueResource
+from iraas.backends.aws.provisioning.roles import RoleResource
 from iraas.errors import BackendError
 from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.faults import FaultProxy, Lingering, answer, fault_proxy
@@ -90,7 +90,7 @@ def _broken(self: Any) -> None:
     raise BackendError(f"{self.name} stays")
 
 
-@pytest.mark.parametrize("kind", [TemplatePart, RolePart, QueuePart])
+@pytest.mark.parametrize("kind", [LaunchTemplateResource, RoleResource, QueueResource])
 def test_what_cannot_be_removed_keeps_nothing_else(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
@@ -114,14 +114,14 @@ def test_the_only_failure_of_a_teardown_is_raised_as_it_is(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend.provisioning.provision()
-    remove = QueuePart.remove
+    remove = QueueResource.remove
 
-    def sometimes(self: QueuePart) -> None:
+    def sometimes(self: QueueResource) -> None:
         if self.name == backend.names.requests:
             _broken(self)
         remove(self)
 
-    monkeypatch.setattr(QueuePart, "remove", sometimes)
+    monkeypatch.setattr(QueueResource, "remove", sometimes)
     with pytest.raises(BackendError, match=r"^iraas-demo-requests stays$"):
         backend.provisioning.teardown()
 
@@ -148,7 +148,7 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     made = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     backend.fleet.launch(1)
-    moved = open_backend(options=FleetConfig(subnet_ids=(made,)))
+    moved = open_backend(config=FleetConfig(subnet_ids=(made,)))
     moved.provisioning.provision()
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["iraas-demo-*"]}]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
-from iraas.backends.aws.fleet.config import OPTIONS_KEY, FleetConfig
+from iraas.backends.aws.fleet.config import CONFIG_KEY, FleetConfig
 from iraas.backends.aws.names import INSTALL_PREFIX
 from iraas.backends.aws.storage.s3_store import S3Store
 from iraas.bootstrap import open_aws
@@ -19,7 +19,7 @@ from iraas.errors import ConfigurationError
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server
 
-SHIPPED = json.loads(files("iraas.backends.aws").joinpath("prices.json").read_text("utf-8"))
+SHIPPED = json.loads(files("iraas.backends.aws.pricing").joinpath("prices.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def keep(options: FleetConfig) -> None:
     backend = AwsBackend("unpriced", "us-east-1")
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=bucket)
-    S3Store(backend.session, lambda: bucket, INSTALL_PREFIX).put(OPTIONS_KEY, options.encode())
+    S3Store(backend.session, lambda: bucket, INSTALL_PREFIX).put(CONFIG_KEY, options.encode())
     backend.close()
 
 
@@ -68,15 +68,15 @@ def test_provisioning_refuses_a_type_without_a_price_unless_a_table_names_it(
     ):
         pass
     with open_aws(replace(odd, prices=own_prices), to_provision=True) as backend:
-        assert backend.provisioning.options().kinds == ("c6a.large", "x9.huge")
+        assert backend.provisioning.fleet_config().instance_types == ("c6a.large", "x9.huge")
     with open_aws(settings, to_provision=True) as backend:
-        assert backend.provisioning.options() == FleetConfig()
+        assert backend.provisioning.fleet_config() == FleetConfig()
 
 
 def test_a_limit_on_spending_is_refused_while_a_type_has_no_price(
     settings: Settings, own_prices: Path
 ) -> None:
-    keep(FleetConfig(kinds=("c6a.large", "x9.huge")))
+    keep(FleetConfig(instance_types=("c6a.large", "x9.huge")))
     with pytest.raises(ConfigurationError, match=r"--max-spend cannot be held: x9\.huge"):
         check_spend_limit(settings, 5.0)
     check_spend_limit(settings, None)

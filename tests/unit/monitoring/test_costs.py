@@ -21,14 +21,14 @@ from iraas.monitoring.costs import (
 class DollarAnHour:
     """A price list with one price."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:
+    def hour_usd(self, instance_type: str, pricing: str) -> float:
         return 1.0
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:
         return seconds / 3600
 
-    def has_price(self, kind: str) -> bool:
-        return kind == "c6a.large"
+    def has_price(self, instance_type: str) -> bool:
+        return instance_type == "c6a.large"
 
 
 class Clock:

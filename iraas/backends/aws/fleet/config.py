@@ -1,12 +1,18 @@
-"""What a deployment launches: kept with the deployment itself, so that everybody agrees on it."""
+"""Fleet configuration: what a deployment launches, stored with the deployment itself."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iraas.backends.aws.fleet.launch_candidates import Pricing
+from iraas.backends.aws.fleet.launch_candidates import (
+    LaunchCandidate,
+    LaunchCandidates,
+    Pricing,
+    launch_candidates,
+)
 from iraas.core.ports import ObjectStore
 from iraas.core.settings import MAX_FLEET
 from iraas.errors import (
@@ -16,36 +22,41 @@ from iraas.errors import (
     ObjectNotFoundError,
 )
 
-KNOWN_FOR_S = 60.0
-OPTIONS_KEY = "options.json"
-KINDS = ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large")
-"""Two cores and 4 GiB each, the cheapest first; several, since one type may be out of stock."""
+CONFIG_CACHE_TTL_S = 60.0
+CONFIG_KEY = "options.json"
+DEFAULT_INSTANCE_TYPES = ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large")
+"""Two cores and 4 GiB each, cheapest first; several, since one type may be out of stock."""
+_STORED_NAMES = {"instance_types": "kinds", "web_instance_type": "web_kind"}
+"""Fields that have another name in the stored file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FleetConfig:
-    """What is launched, where, and for how long at most.
+    """Instance types, pricing, network and lifetimes of a deployment's instances.
 
     Attributes:
-        kinds: Instance types of the workers, in the order in which they are tried.
-        pricings: Ways to pay, in the order in which they are tried.
-        subnet_ids: Subnets of one VPC; empty for those of the default VPC, until provisioning has
-            written down which they are.
-        capacity: Workers at most, 1..19.
-        max_life_min: A worker's hard maximum life, in minutes.
-        web_kind: The web tier's instance type.
-        web_life_min: The web tier's hard maximum life, in minutes.
-        web_cidr: Who may reach the web tier's port, as an IPv4 range; empty for nobody.
+        instance_types: Instance types of the workers, in order of preference.
+        pricings: Pricing models, in order of preference.
+        subnet_ids: Subnets of one VPC. Empty for those of the default VPC, until provisioning
+            stores their ids.
+        capacity: Maximum number of workers, 1..19.
+        max_life_min: Maximum lifetime of a worker, in minutes.
+        web_instance_type: The web tier's instance type.
+        web_life_min: Maximum lifetime of the web tier's instance, in minutes.
+        web_cidr: IPv4 range that may reach the web tier's port; empty for none.
         keep_data_days: Days until images, outcomes and records expire.
-        image_id: An image with everything installed; empty for the newest Amazon Linux 2023.
+        image_id: A baked AMI; empty for the latest Amazon Linux 2023.
+
+    Raises:
+        ConfigurationError: A value is out of range or a list is empty.
     """
 
-    kinds: tuple[str, ...] = KINDS
+    instance_types: tuple[str, ...] = DEFAULT_INSTANCE_TYPES
     pricings: tuple[Pricing, ...] = ("spot", "on-demand")
     subnet_ids: tuple[str, ...] = ()
     capacity: int = MAX_FLEET
     max_life_min: int = 360
-    web_kind: str = "t3.small"
+    web_instance_type: str = "t3.small"
     web_life_min: int = 7 * 24 * 60
     web_cidr: str = ""
     keep_data_days: int = 30
@@ -54,80 +65,140 @@ class FleetConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.capacity <= MAX_FLEET:
             raise ConfigurationError(f"a fleet has 1..{MAX_FLEET} workers, not {self.capacity}")
-        if not self.kinds or not self.pricings:
-            raise ConfigurationError("a fleet needs an instance type and a way to pay")
+        if not self.instance_types or not self.pricings:
+            raise ConfigurationError("a fleet needs an instance type and a pricing model")
         if min(self.max_life_min, self.web_life_min, self.keep_data_days) < 1:
-            raise ConfigurationError("lives are at least a minute, data are kept at least a day")
+            raise ConfigurationError(
+                "lifetimes must be at least one minute, and data retention at least one day"
+            )
 
     def encode(self) -> bytes:
-        """The options as JSON."""
-        return json.dumps(asdict(self), indent=1).encode()
+        """The configuration as JSON."""
+        value = {_STORED_NAMES.get(name, name): field for name, field in asdict(self).items()}
+        return json.dumps(value, indent=1).encode()
 
 
-def decode_options(data: bytes) -> FleetConfig:
-    """Read options.
+def decode_config(data: bytes) -> FleetConfig:
+    """Parse a stored configuration. Unknown fields are ignored.
 
     Raises:
-        NotProvisionedError: They are mangled.
+        NotProvisionedError: It is corrupt.
     """
     try:
         value: dict[str, Any] = json.loads(data)
-        known = {name: value[name] for name in FleetConfig.__dataclass_fields__ if name in value}
-        for name in ("kinds", "pricings", "subnet_ids"):
+        stored = {name: _STORED_NAMES.get(name, name) for name in FleetConfig.__dataclass_fields__}
+        known = {name: value[key] for name, key in stored.items() if key in value}
+        for name in ("instance_types", "pricings", "subnet_ids"):
             known[name] = tuple(map(str, known.get(name, ())))
         if not set(known["pricings"]) <= {"spot", "on-demand"}:
             raise ValueError(f"pricings {known['pricings']}")  # noqa: TRY301 - one way out
         return FleetConfig(**known)
     except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as exc:
         raise NotProvisionedError(
-            f"the deployment's {OPTIONS_KEY} is mangled: {exc}",
-            remedy="Write it anew with: iraas provision --backend aws",
+            f"the deployment's {CONFIG_KEY} is corrupt: {exc}",
+            remedy="Write a new one with: iraas provision --backend aws",
         ) from exc
 
 
-class KeptOptions:
-    """The options of a deployment, read when they are needed and at most once a minute: a
-    controller that runs for days learns so that the deployment was provisioned anew.
+class StoredFleetConfig:
+    """A deployment's stored configuration, cached for `CONFIG_CACHE_TTL_S`.
+
+    A controller that runs for days thus notices within a minute when the deployment is provisioned
+    again. Not thread-safe by itself; a lost race costs one more read.
     """
 
     def __init__(
         self, install: Callable[[], ObjectStore], now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Make no call yet.
+        """Create the cache without reading anything.
 
         Args:
             install: Opens the store of the install files.
-            now: Gives seconds, of any origin.
+            now: Clock, in seconds of any origin.
         """
         self._install = install
         self._now = now
-        self._options: FleetConfig | None = None
+        self._config: FleetConfig | None = None
         self._read_at = 0.0
 
     def __call__(self) -> FleetConfig:
-        """The options; those that are known, for another minute, while they cannot be read.
+        """Return the configuration; while the store is unavailable, the cached one.
 
         Raises:
-            NotProvisionedError: There are none (any more), or they are mangled.
-            BackendError: They could not be read, and never were.
+            NotProvisionedError: There is none, or it is corrupt.
+            BackendError: It cannot be read and is not cached.
         """
         now = self._now()
-        if self._options is not None and now - self._read_at < KNOWN_FOR_S:
-            return self._options
+        if self._config is not None and now - self._read_at < CONFIG_CACHE_TTL_S:
+            return self._config
         try:
-            self._options = decode_options(self._install().get(OPTIONS_KEY))
+            self._config = decode_config(self._install().get(CONFIG_KEY))
         except ObjectNotFoundError as exc:
-            self._options = None
+            self._config = None
             raise NotProvisionedError(
                 "the deployment's fleet has not been provisioned",
-                remedy="Make it with: iraas provision --backend aws",
+                remedy="Provision it with: iraas provision --backend aws",
             ) from exc
         except BackendUnavailableError:
-            if self._options is None:
+            if self._config is None:
                 raise
         self._read_at = now
-        return self._options
+        return self._config
 
-    def forget(self) -> None:
-        """Read them again when they are next needed."""
-        self._options = None
+    def invalidate(self) -> None:
+        """Drop the cached configuration."""
+        self._config = None
+
+
+def worker_candidates(config: FleetConfig) -> tuple[LaunchCandidate, ...]:
+    """Launch candidates for workers, in order of preference."""
+    return launch_candidates(config.instance_types, config.subnet_ids, config.pricings)
+
+
+def web_candidates(config: FleetConfig) -> tuple[LaunchCandidate, ...]:
+    """Launch candidates for the web tier: on demand only."""
+    return launch_candidates([config.web_instance_type], config.subnet_ids, ["on-demand"])
+
+
+class CurrentLaunchCandidates:
+    """Launch candidates of the current configuration, with their cooldowns.
+
+    Returns the same object until the configuration changes, so that cooldowns persist. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        stored: Callable[[], FleetConfig],
+        to_candidates: Callable[[FleetConfig], tuple[LaunchCandidate, ...]],
+        clock: Callable[[], float],
+    ) -> None:
+        """Create the cache without reading anything.
+
+        Args:
+            stored: Returns the deployment's configuration.
+            to_candidates: Derives the launch candidates from it.
+            clock: Seconds since the epoch.
+        """
+        self._stored = stored
+        self._to_candidates = to_candidates
+        self._clock = clock
+        self._built_from: FleetConfig | None = None
+        self._current: LaunchCandidates | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> LaunchCandidates:
+        """Return the current candidates.
+
+        Raises:
+            NotProvisionedError: There is no configuration.
+            BackendError: It cannot be read.
+        """
+        with self._lock:
+            stored = self._stored()
+            if self._current is None or stored != self._built_from:
+                candidates = self._to_candidates(stored)
+                self._current = LaunchCandidates(
+                    candidates, self._clock, max_instances=stored.capacity
+                )
+                self._built_from = stored
+            return self._current

@@ -1,4 +1,4 @@
-"""The fleet on EC2: numbered slots, one launch a generation of a slot, and a ledger that agrees."""
+"""The fleet on EC2: numbered slots, one launch per slot generation, coordinated by a ledger."""
 
 import threading
 import time
@@ -7,33 +7,36 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from iraas.backends.aws.fleet.ec2_instances import (
-    ROLES,
+    INSTANCE_ROLES,
     Ec2Client,
     list_instances,
     terminate_instances,
 )
-from iraas.backends.aws.fleet.fleet_snapshot import FleetSnapshot, read_view
+from iraas.backends.aws.fleet.fleet_snapshot import FleetSnapshot, read_snapshot
 from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
-from iraas.backends.aws.fleet.slot_launcher import Filled, SlotLauncher
+from iraas.backends.aws.fleet.slot_launcher import FillResult, SlotLauncher
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Instance, Launch
 from iraas.core.settings import MAX_FLEET
 from iraas.errors import IraasError
 
 PARALLEL_LAUNCHES = 4
-"""EC2 lets an account make five RunInstances calls at once and two a second
+"""EC2 allows an account bursts of five RunInstances calls, and two per second
 (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html)."""
 
 PRUNE_EVERY_S = 3600.0
+READY_WITHIN_S = 120.0
+"""A new role is usually visible everywhere within seconds: IAM is eventually consistent, without a
+documented bound (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html)."""
 
 
 class Ec2Fleet:
-    """`iraas.core.ports.Fleet` on EC2. Any number of controllers may use it at once.
+    """`iraas.core.ports.Fleet` on EC2. Any number of controllers may use it concurrently.
 
-    What holds the cap: a slot is launched into only by the one who wrote its next ledger entry, and
-    a slot's generation is over only when its instance is known to be terminated or its launch
-    provably never happened. `docs/adr/0160-launch-ledger.md` has the whole argument.
+    The cap holds because only the controller that wrote a slot's next ledger entry launches into
+    it, and a slot's generation ends only when its instance is known to be terminated or its launch
+    provably never happened. `docs/adr/0014-launch-ledger.md` has the full argument.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Ec2Fleet:
         launch_client: Ec2Client,
         ledger: LaunchLedger,
         names: Names,
-        options: Callable[[], LaunchCandidates],
+        candidates: Callable[[], LaunchCandidates],
         *,
         capacity: int = MAX_FLEET,
         role: str = "worker",
@@ -51,40 +54,43 @@ class Ec2Fleet:
         parallel: int = PARALLEL_LAUNCHES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open a fleet; makes no call yet.
+        """Open a fleet without calling AWS.
 
         Args:
-            client: An EC2 client, for listing and ending instances.
-            launch_client: One that sends each request once and has `guard_launches`.
-            ledger: The ledger of this role.
-            names: The deployment's names.
-            options: Gives what to launch, in order; asked at each launch. It gives the same object,
-                which knows what rests, for as long as nothing else is to be launched.
-            capacity: Slots, 1..19.
+            client: EC2 client for listing and terminating instances.
+            launch_client: EC2 client that sends each request once and has `guard_launches`.
+            ledger: The role's launch ledger.
+            names: The deployment's resource names.
+            candidates: Returns the launch candidates; called for each launch. It returns the same
+                object, which holds the cooldowns, until the configuration changes.
+            capacity: Number of slots, 1..19.
             role: The instances' role tag.
-            template: The launch template's name; the workers' by default.
-            holder: Who this is, in the ledger, for people.
-            parallel: Launches at once.
-            clock: Gives seconds since the epoch.
+            template: The launch template's name; by default the workers'.
+            holder: This controller's id in the ledger, for display.
+            parallel: Maximum number of concurrent launches.
+            clock: Seconds since the epoch.
+
+        Raises:
+            ValueError: The capacity is out of range.
         """
         if not 1 <= capacity <= MAX_FLEET:
             raise ValueError(f"a fleet has 1..{MAX_FLEET} slots, not {capacity}")
         self._client = client
         self._ledger = ledger
         self._deployment = names.deployment
-        self._options = options
+        self._candidates = candidates
         self._capacity = capacity
         self._role = role
         self._parallel = parallel
         self._clock = clock
         self._pruned_at = clock()
         self._ended: set[str] = set()
-        self._last_view: FleetSnapshot | None = None
+        self._last_snapshot: FleetSnapshot | None = None
         self._launcher = SlotLauncher(
             launch_client,
             ledger,
             names,
-            self._options,
+            self._candidates,
             role=role,
             template=template or names.worker,
             holder=holder,
@@ -97,78 +103,82 @@ class Ec2Fleet:
         return self._capacity
 
     def launch(self, count: int) -> Launch:
-        """Launch instances into free slots, up to that many. Does not wait for their workers.
+        """Launch instances into free slots. Does not wait for their workers.
 
-        To launch none is to write down what the last look has shown, without another one.
+        Makes no launch call while all candidates are in cooldown. The shortfall then gives the
+        reason, and begins with ``capacity-limited`` if that is the cause. After an error that is
+        not about capacity, no further slot is tried.
 
-        Makes no call to launch while everything it could ask for rests after a refusal. The
-        shortfall then says why, beginning with ``capacity-limited`` if that is the reason. After an
-        error that is not about capacity no further slot is tried.
+        Args:
+            count: Number of instances to launch. With 0, only reconciles the ledger with the last
+                snapshot, without another listing.
 
         Raises:
-            IraasError: Nothing was launched, and capacity is not the reason. Told once; while the
-                launches rest after it, it is in the shortfall.
+            IraasError: Nothing was launched, for a reason other than capacity. Raised once; during
+                the following cooldown, the shortfall repeats it.
         """
         if count <= 0:
-            self._settle(self._last_view)
+            self._reconcile(self._last_snapshot)
             return Launch(())
-        view = self._view()
-        self._settle(view)
-        capacity = min(self._capacity, self._options().most)
-        room = view.room(capacity)
-        free = [slot for slot in range(capacity) if view.is_free(slot)][: max(0, room)]
-        unanswered = [one for one in view.entries.values() if self._launcher.should_resend(one)]
-        again = unanswered[:count] if room >= 0 else []
-        tasks = [partial(self._launcher.resend, entry, view.read_at) for entry in again]
+        snapshot = self._read_snapshot()
+        self._reconcile(snapshot)
+        capacity = min(self._capacity, self._candidates().max_instances)
+        remaining = snapshot.remaining_capacity(capacity)
+        free = [slot for slot in range(capacity) if snapshot.is_free(slot)][: max(0, remaining)]
+        unconfirmed = filter(self._launcher.should_resend, snapshot.entries.values())
+        resends = list(unconfirmed)[:count] if remaining >= 0 else []
+        tasks = [partial(self._launcher.resend, entry, snapshot.read_at) for entry in resends]
         tasks += [
-            partial(self._launcher.fill, slot, view.entries.get(slot), view.read_at)
-            for slot in free[: count - len(again)]
+            partial(self._launcher.fill, slot, snapshot.entries.get(slot), snapshot.read_at)
+            for slot in free[: count - len(resends)]
         ]
-        filled = self._do(tasks)
-        launched = tuple(one.instance_id for one in filled if one.instance_id)
-        errors = [one.error for one in filled if one.error]
+        results = self._run_tasks(tasks)
+        launched = tuple(result.instance_id for result in results if result.instance_id)
+        errors = [result.error for result in results if result.error]
         if errors and not launched:
             raise errors[0]
-        return Launch(launched, self._shortfall(count, launched, filled, len(free)))
+        return Launch(launched, self._shortfall(count, launched, results, len(free)))
 
     def instances(self) -> list[Instance]:
-        """The instances that exist, those included that are still booting or stopping.
+        """List existing instances, including those that are booting or stopping. Changes nothing.
 
-        One that EC2 does not list yet is told of from the ledger. Changes nothing.
+        An instance that EC2 does not list yet is taken from the ledger.
 
         Raises:
-            PermissionDeniedError, BackendError: EC2 or the ledger could not be asked.
+            PermissionDeniedError, BackendError: EC2 or the ledger cannot be read.
         """
-        return self._view().instances()
+        return self._read_snapshot().instances()
 
     def non_worker_instances(self) -> list[Instance]:
-        """The live instances of the deployment's other roles, as EC2 lists them.
+        """List live instances of the deployment's other roles.
 
         Raises:
-            PermissionDeniedError, BackendError: EC2 could not be asked.
+            PermissionDeniedError, BackendError: EC2 cannot be read.
         """
-        roles = [role for role in ROLES if role != self._role]
+        roles = [role for role in INSTANCE_ROLES if role != self._role]
         listed = list_instances(self._client, self._deployment, roles)
-        return [one.to_instance() for one in listed if one.live]
+        return [instance.to_instance() for instance in listed if instance.live]
 
-    def soon_s(self) -> float | None:
-        """Seconds until it makes sense to launch again, if what stood in the way of the last launch
-        is often over within seconds; None otherwise.
-        """
-        return self._options().soon_s()
+    def retry_after_s(self) -> float | None:
+        """Seconds until a retry makes sense if the cause usually resolves in seconds; or None."""
+        return self._candidates().retry_after_s()
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """End instances, whatever they are doing. One that EC2 does not know is no error; if it is
-        too new to be known it is still among the instances afterwards, and can be ended then.
+        """Terminate instances. Idempotent; ids unknown to EC2 are ignored.
+
+        An instance that is too new to be known remains listed and can be terminated later.
+
+        Args:
+            instance_ids: The instances' ids.
 
         Raises:
-            PermissionDeniedError, BackendError: Some may be ended.
+            PermissionDeniedError, BackendError: Some may have been terminated.
         """
         terminate_instances(self._client, list(dict.fromkeys(instance_ids)))
 
-    def _view(self) -> FleetSnapshot:
+    def _read_snapshot(self) -> FleetSnapshot:
         now = self._clock()
-        self._last_view = view = read_view(
+        self._last_snapshot = snapshot = read_snapshot(
             self._client,
             self._ledger.latest(),
             self._deployment,
@@ -176,27 +186,27 @@ class Ec2Fleet:
             read_at=now,
             ended=self._ended,
         )
-        return view
+        return snapshot
 
-    def _settle(self, view: FleetSnapshot | None) -> None:
-        self._last_view = None
-        if view is not None:
-            self._launcher.settle(view)
-            self._prune(view.read_at)
+    def _reconcile(self, snapshot: FleetSnapshot | None) -> None:
+        self._last_snapshot = None
+        if snapshot is not None:
+            self._launcher.reconcile(snapshot)
+            self._prune(snapshot.read_at)
 
-    def _do(self, tasks: Sequence[Callable[[], Filled]]) -> list[Filled]:
+    def _run_tasks(self, tasks: Sequence[Callable[[], FillResult]]) -> list[FillResult]:
         failed = threading.Event()
 
-        def attempt(task: Callable[[], Filled]) -> Filled:
+        def attempt(task: Callable[[], FillResult]) -> FillResult:
             if failed.is_set():
-                return Filled()
+                return FillResult()
             try:
-                filled = task()
+                result = task()
             except IraasError as exc:
-                filled = Filled(error=exc)
-            if filled.error is not None:
+                result = FillResult(error=exc)
+            if result.error is not None:
                 failed.set()
-            return filled
+            return result
 
         if len(tasks) <= 1 or self._parallel <= 1:
             return [attempt(task) for task in tasks]
@@ -209,17 +219,49 @@ class Ec2Fleet:
             self._ledger.prune(now)
 
     def _shortfall(
-        self, count: int, launched: Sequence[str], filled: Sequence[Filled], free: int
+        self, count: int, launched: Sequence[str], results: Sequence[FillResult], free: int
     ) -> str:
         if len(launched) >= count:
             return ""
-        errors = {str(one.error) for one in filled if one.error}
-        shortage = self._options().shortage()
-        # What rests after an error would say that error a second time.
+        errors = {str(result.error) for result in results if result.error}
+        shortage = self._candidates().shortage()
+        # The shortage would repeat the error that caused the cooldown.
         reasons = sorted(errors) or [shortage]
-        unanswered = sum(one.unanswered for one in filled)
-        if unanswered:
-            reasons.append(f"{unanswered} launches have no answer yet; their slots are kept")
+        unconfirmed = sum(result.unconfirmed for result in results)
+        if unconfirmed:
+            reasons.append(f"unconfirmed launches (slots stay reserved): {unconfirmed}")
         if free < count:
             reasons.append(f"{free} of {self._capacity} slots were free")
         return "; ".join(filter(None, reasons)) or "another controller was faster"
+
+
+def launch_web_tier(
+    fleet: Ec2Fleet,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Launch:
+    """Launch the web tier's instance unless it exists. Idempotent.
+
+    Retries transient failures, such as a role that EC2 does not know yet, for up to
+    `READY_WITHIN_S`.
+
+    Args:
+        fleet: The web tier's fleet of one slot.
+        sleep: Waits for a number of seconds.
+        clock: Monotonic clock, in seconds.
+
+    Raises:
+        NotProvisionedError: The deployment has not been provisioned.
+        IraasError: The launch failed.
+    """
+    existing = fleet.instances()
+    if existing:
+        return Launch(tuple(instance.instance_id for instance in existing))
+    deadline = clock() + READY_WITHIN_S
+    while True:
+        launch = fleet.launch(1)
+        pause_s = fleet.retry_after_s()
+        if launch.launched or pause_s is None or clock() >= deadline:
+            return launch
+        sleep(pause_s)

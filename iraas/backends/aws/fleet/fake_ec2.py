@@ -1,9 +1,9 @@
-"""An EC2 that behaves as badly as the documentation allows, on a clock of your own.
+"""A fake EC2 with the faults that the documentation allows, on a given clock.
 
-It has the calls of the boto3 EC2 client that a fleet makes, with their shapes and errors. It keeps
-client tokens per zone, refuses them with other parameters, loses requests and replies, carries out
-requests late, lists late, and has no capacity when it likes. It ships with the package, for
-simulations and for tests of code that uses `Ec2Fleet`.
+It implements the boto3 EC2 client calls that a fleet makes, with their shapes and errors. It keeps
+client tokens per zone and rejects them with other parameters, loses requests and replies, executes
+requests late, lists late, and runs out of capacity. It ships with the package, for simulations and
+for tests of code that uses `Ec2Fleet`.
 """
 
 import json
@@ -14,21 +14,65 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from iraas.backends.aws.fleet.fake_ec2_faults import (
-    CAPACITY_CODES,
-    DENIAL_CODES,
-    NO_PROFILE,
-    Ec2Faults,
-    error,
-    timeout,
+TERMINATED_LISTED_S = 3600.0
+CAPACITY_CODES = (
+    "InsufficientInstanceCapacity",
+    "SpotMaxPriceTooLow",
+    "MaxSpotInstanceCountExceeded",
+    "VcpuLimitExceeded",
+    "RequestLimitExceeded",
+)
+DENIAL_CODES = (
+    ("UnauthorizedOperation", 403),
+    ("OptInRequired", 401),
+    ("InvalidParameterValue", 400),
+    ("InvalidLaunchTemplateName.NotFoundException", 400),
+    ("InvalidAMIID.NotFound", 400),
+    ("ResourceCountExceeded", 400),
+)
+"""Codes of rejections that are not about capacity, with their HTTP statuses."""
+NO_PROFILE = (
+    "Value (fake) for parameter iamInstanceProfile.name is invalid. "
+    "Invalid IAM Instance Profile name"
 )
 
-TERMINATED_LISTED_S = 3600.0
+
+@dataclass(frozen=True, slots=True)
+class Ec2Faults:
+    """Fault probabilities (0..1, per launch) and delays.
+
+    Attributes:
+        refuse: Probability of a lack of capacity.
+        deny: Probability of another rejection: a permission, a parameter, a missing template.
+        profile_ready_at: Time until which the instance profile is unknown, in seconds since the
+            epoch.
+        lose_request: Probability that the request never arrives; the caller sees a timeout.
+        delay_request: Probability that the request is executed up to `latest_effect_s` later; the
+            caller sees a timeout immediately.
+        lose_reply: Probability that the request is executed but the caller sees a timeout.
+        server_error: Probability that the caller sees a 500; half of those requests are executed.
+        latest_effect_s: Maximum delay of a request: the lifetime of its signature.
+        listing_lag_s: Maximum time until a new instance is known to DescribeInstances.
+        boot_s: Time from pending to running.
+        shutdown_s: Maximum time from shutting-down to terminated.
+    """
+
+    refuse: float = 0.0
+    deny: float = 0.0
+    profile_ready_at: float = 0.0
+    lose_request: float = 0.0
+    delay_request: float = 0.0
+    lose_reply: float = 0.0
+    server_error: float = 0.0
+    latest_effect_s: float = 900.0
+    listing_lag_s: float = 0.0
+    boot_s: float = 26.0
+    shutdown_s: float = 20.0
 
 
 @dataclass(slots=True)
 class FakeInstance:
-    """An instance, as it really is; times are in seconds since the epoch, infinite if not known."""
+    """An instance's actual state; times are in seconds since the epoch, infinite if unknown."""
 
     instance_id: str
     request: Mapping[str, Any]
@@ -40,7 +84,7 @@ class FakeInstance:
     tags: dict[str, str] = field(default_factory=dict)
 
     def state(self, now: float) -> str:
-        """EC2's word for its state."""
+        """EC2's name of its state."""
         if now >= self.terminated_at:
             return "terminated"
         if now >= self.ending_at:
@@ -49,15 +93,21 @@ class FakeInstance:
 
 
 class FakeEc2:
-    """The EC2 of one region. Safe to use from several threads.
+    """The EC2 of one region. Thread-safe.
 
-    The first half are the client's calls; the second half is what only a world can do or see.
+    Client calls come first, then methods for the simulated world.
     """
 
     def __init__(
         self, clock: Callable[[], float], rng: random.Random, faults: Ec2Faults | None = None
     ) -> None:
-        """Start empty. `clock` gives seconds since the epoch and never goes back."""
+        """Start without instances.
+
+        Args:
+            clock: Seconds since the epoch; never goes back.
+            rng: Source of randomness.
+            faults: The faults; None for none.
+        """
         self.faults = faults or Ec2Faults()
         self.peak = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -66,109 +116,124 @@ class FakeEc2:
         self._lock = threading.RLock()
         self._instances: dict[str, FakeInstance] = {}
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
-        self._late: list[tuple[float, dict[str, Any]]] = []
+        self._delayed: list[tuple[float, dict[str, Any]]] = []
 
     def run_instances(self, **request: Any) -> dict[str, Any]:
         """Launch one instance.
 
         Raises:
             ClientError: As EC2 would.
-            ReadTimeoutError: The answer is lost.
+            ReadTimeoutError: The response is lost.
         """
         with self._lock:
-            self._note("RunInstances", request)
-            fate = self._fate()
-            if fate == "lose_request":
-                raise timeout()
-            if fate == "delay_request":
+            self._record_call("RunInstances", request)
+            fault = self._pick_fault()
+            if fault == "lose_request":
+                raise read_timeout()
+            if fault == "delay_request":
                 due = self._clock() + self._rng.uniform(0, self.faults.latest_effect_s)
-                self._late.append((due, request))
-                raise timeout()
-            if fate == "server_error":
+                self._delayed.append((due, request))
+                raise read_timeout()
+            if fault == "server_error":
                 if self._rng.random() < 0.5:  # noqa: PLR2004 - a coin
                     self._launch(request, self._clock())
-                raise error("InternalError", "RunInstances", 500)
+                raise client_error("InternalError", "RunInstances", 500)
             if self._clock() < self.faults.profile_ready_at:
-                raise error("InvalidParameterValue", "RunInstances", text=NO_PROFILE)
-            if fate == "deny":
+                raise client_error("InvalidParameterValue", "RunInstances", text=NO_PROFILE)
+            if fault == "deny":
                 code, status = self._rng.choice(DENIAL_CODES)
-                raise error(code, "RunInstances", status)
-            instance = self._launch(request, self._clock(), refuse=fate == "refuse")
-            if fate == "lose_reply":
-                raise timeout()
-            return {"Instances": [self._shown(instance)], "ReservationId": "r-0"}
+                raise client_error(code, "RunInstances", status)
+            instance = self._launch(request, self._clock(), refuse=fault == "refuse")
+            if fault == "lose_reply":
+                raise read_timeout()
+            return {"Instances": [self._describe(instance)], "ReservationId": "r-0"}
 
     def describe_instances(self, **request: Any) -> dict[str, Any]:
-        """List instances by ids or by filters (tags, ids, state), a page at a time.
+        """List instances by ids or filters (tags, ids, state), one page per call.
 
         Raises:
-            ClientError: An id is not known (yet, or any more), or a filter is not.
+            ClientError: An id is not known (yet, or any more), or a filter is unsupported.
         """
         with self._lock:
-            self._note("DescribeInstances", request)
+            self._record_call("DescribeInstances", request)
             ids = request.get("InstanceIds")
             if ids is not None:
-                found = [self._visible(one, "DescribeInstances") for one in ids]
+                found = [self._visible(instance, "DescribeInstances") for instance in ids]
             else:
-                found = [one for one in self._listed() if self._passes(one, request["Filters"])]
+                found = [
+                    instance
+                    for instance in self._listed()
+                    if self._passes(instance, request["Filters"])
+                ]
             start = int(request.get("NextToken", 0))
             end = start + int(request.get("MaxResults", 1000))
             page: dict[str, Any] = {
-                "Reservations": [{"Instances": [self._shown(one)]} for one in found[start:end]]
+                "Reservations": [
+                    {"Instances": [self._describe(instance)]} for instance in found[start:end]
+                ]
             }
             return page | ({"NextToken": str(end)} if end < len(found) else {})
 
     def terminate_instances(self, **request: Any) -> dict[str, Any]:
-        """End instances.
+        """Terminate instances.
 
         Raises:
-            ClientError: An id is not known (yet, or any more); none is ended.
+            ClientError: An id is not known (yet, or any more); none is terminated.
         """
         with self._lock:
-            self._note("TerminateInstances", request)
-            for one in [self._visible(one, "TerminateInstances") for one in request["InstanceIds"]]:
-                self.end(one.instance_id)
-            return {"TerminatingInstances": [{"InstanceId": one} for one in request["InstanceIds"]]}
+            self._record_call("TerminateInstances", request)
+            ids = request["InstanceIds"]
+            for instance in [self._visible(one, "TerminateInstances") for one in ids]:
+                self.end(instance.instance_id)
+            return {"TerminatingInstances": [{"InstanceId": one} for one in ids]}
 
     def create_tags(self, **request: Any) -> dict[str, Any]:
         """Tag instances.
 
         Raises:
-            ClientError: An id is not known.
+            ClientError: An id is unknown.
         """
         with self._lock:
-            self._note("CreateTags", request)
-            for one in [self._visible(one, "CreateTags") for one in request["Resources"]]:
-                one.tags.update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+            self._record_call("CreateTags", request)
+            for instance in [
+                self._visible(instance, "CreateTags") for instance in request["Resources"]
+            ]:
+                instance.tags.update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
             return {}
 
     def live(self) -> list[FakeInstance]:
         """All instances that are not terminated, listed or not."""
         with self._lock:
-            self._catch_up()
+            self._run_delayed()
             now = self._clock()
-            return [one for one in self._instances.values() if one.state(now) != "terminated"]
+            return [
+                instance
+                for instance in self._instances.values()
+                if instance.state(now) != "terminated"
+            ]
 
     def end(self, instance_id: str) -> None:
-        """What an instance's own shutdown does, a Spot interruption, or a termination."""
+        """Shut an instance down, as by itself, by a Spot interruption or by a termination."""
         with self._lock:
-            self._catch_up()
-            one = self._instances[instance_id]
-            if one.ending_at > self._clock():
-                one.ending_at = self._clock()
-                one.terminated_at = one.ending_at + self._rng.uniform(0, self.faults.shutdown_s)
+            self._run_delayed()
+            instance = self._instances[instance_id]
+            if instance.ending_at > self._clock():
+                instance.ending_at = self._clock()
+                instance.terminated_at = instance.ending_at + self._rng.uniform(
+                    0, self.faults.shutdown_s
+                )
 
     def pending_effects(self) -> int:
-        """Requests that are still on their way."""
+        """Number of delayed requests that have not been executed."""
         with self._lock:
-            self._catch_up()
-            return len(self._late)
+            self._run_delayed()
+            return len(self._delayed)
 
-    def _note(self, operation: str, request: dict[str, Any]) -> None:
-        self._catch_up()
+    def _record_call(self, operation: str, request: dict[str, Any]) -> None:
+        self._run_delayed()
         self.calls.append((operation, request))
 
-    def _fate(self) -> str:
+    def _pick_fault(self) -> str:
         roll = self._rng.random()
         for name in (
             "refuse",
@@ -183,37 +248,39 @@ class FakeEc2:
                 return name
         return ""
 
-    def _catch_up(self) -> None:
+    def _run_delayed(self) -> None:
         now = self._clock()
-        due = sorted((when, n) for n, (when, _) in enumerate(self._late) if when <= now)
-        requests = [(when, self._late[n][1]) for when, n in due]
-        self._late = [late for late in self._late if late[0] > now]
+        due = sorted((when, n) for n, (when, _) in enumerate(self._delayed) if when <= now)
+        requests = [(when, self._delayed[n][1]) for when, n in due]
+        self._delayed = [delayed for delayed in self._delayed if delayed[0] > now]
         for when, request in requests:
             try:
                 self._launch(request, when)
             except Exception as exc:
                 if not hasattr(exc, "response"):
-                    raise  # an error of this class; EC2's own has nobody left to tell
+                    raise  # an error of this class; nobody waits for EC2's own errors
 
     def _launch(self, request: dict[str, Any], at: float, *, refuse: bool = False) -> FakeInstance:
-        # Zonal idempotency: with a subnet, the same token in another zone is another launch.
+        # Idempotency is zonal: with a subnet, the same token in another zone is another launch.
         key = (request.get("ClientToken", ""), request["SubnetId"])
         fingerprint = json.dumps(request, sort_keys=True)
         known, instance_id = self._tokens.get(key, (fingerprint, ""))
         if key[0] and known != fingerprint:
-            raise error("IdempotentParameterMismatch", "RunInstances")
+            raise client_error("IdempotentParameterMismatch", "RunInstances")
         if key[0] and instance_id:
-            one = self._instances[instance_id]
-            if one.state(at) in ("shutting-down", "terminated"):
-                raise error("IdempotentInstanceTerminated", "RunInstances")
-            return one
+            instance = self._instances[instance_id]
+            if instance.state(at) in ("shutting-down", "terminated"):
+                raise client_error("IdempotentInstanceTerminated", "RunInstances")
+            return instance
         self._tokens[key] = (fingerprint, "")
         if refuse:
             code = self._rng.choice(CAPACITY_CODES)
-            raise error(code, "RunInstances", 500 if code.startswith("Insufficient") else 400)
-        one = self._new(request, at)
-        self._tokens[key] = (fingerprint, one.instance_id)
-        return one
+            raise client_error(
+                code, "RunInstances", 500 if code.startswith("Insufficient") else 400
+            )
+        instance = self._new(request, at)
+        self._tokens[key] = (fingerprint, instance.instance_id)
+        return instance
 
     def _new(self, request: dict[str, Any], at: float) -> FakeInstance:
         tags = {
@@ -222,7 +289,7 @@ class FakeEc2:
             if spec["ResourceType"] == "instance"
             for tag in spec["Tags"]
         }
-        one = FakeInstance(
+        instance = FakeInstance(
             instance_id=f"i-{self._rng.getrandbits(68):017x}",
             request=request,
             launched_at=at,
@@ -230,47 +297,72 @@ class FakeEc2:
             listed_from=at + self._rng.uniform(0, self.faults.listing_lag_s),
             tags=tags,
         )
-        self._instances[one.instance_id] = one
+        self._instances[instance.instance_id] = instance
         alive = sum(other.state(at) != "terminated" for other in self._instances.values())
         self.peak = max(self.peak, alive)
-        return one
+        return instance
 
     def _listed(self) -> Iterator[FakeInstance]:
         now = self._clock()
-        for one in self._instances.values():
-            if one.listed_from <= now <= one.terminated_at + TERMINATED_LISTED_S:
-                yield one
+        for instance in self._instances.values():
+            if instance.listed_from <= now <= instance.terminated_at + TERMINATED_LISTED_S:
+                yield instance
 
     def _visible(self, instance_id: str, operation: str) -> FakeInstance:
-        for one in self._listed():
-            if one.instance_id == instance_id:
-                return one
-        raise error("InvalidInstanceID.NotFound", operation)
+        for instance in self._listed():
+            if instance.instance_id == instance_id:
+                return instance
+        raise client_error("InvalidInstanceID.NotFound", operation)
 
-    def _passes(self, one: FakeInstance, filters: list[dict[str, Any]]) -> bool:
+    def _passes(self, instance: FakeInstance, filters: list[dict[str, Any]]) -> bool:
         for condition in filters:
             name, values = condition["Name"], condition["Values"]
             if name.startswith("tag:"):
-                value = one.tags.get(name.removeprefix("tag:"))
+                value = instance.tags.get(name.removeprefix("tag:"))
             elif name == "instance-id":
-                value = one.instance_id
+                value = instance.instance_id
             elif name == "instance-state-name":
-                value = one.state(self._clock())
+                value = instance.state(self._clock())
             else:
-                raise error("InvalidParameterValue", "DescribeInstances")
+                raise client_error("InvalidParameterValue", "DescribeInstances")
             if value not in values:
                 return False
         return True
 
-    def _shown(self, one: FakeInstance) -> dict[str, Any]:
+    def _describe(self, instance: FakeInstance) -> dict[str, Any]:
         shown: dict[str, Any] = {
-            "InstanceId": one.instance_id,
-            "State": {"Name": one.state(self._clock())},
-            "LaunchTime": datetime.fromtimestamp(one.launched_at, UTC),
-            "InstanceType": one.request["InstanceType"],
-            "SubnetId": one.request["SubnetId"],
-            "ClientToken": one.request.get("ClientToken", ""),
-            "Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()],
+            "InstanceId": instance.instance_id,
+            "State": {"Name": instance.state(self._clock())},
+            "LaunchTime": datetime.fromtimestamp(instance.launched_at, UTC),
+            "InstanceType": instance.request["InstanceType"],
+            "SubnetId": instance.request["SubnetId"],
+            "ClientToken": instance.request.get("ClientToken", ""),
+            "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.items()],
         }
-        spot = one.request.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
+        spot = instance.request.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
         return shown | ({"InstanceLifecycle": "spot"} if spot else {})
+
+
+def client_error(code: str, operation: str, status: int = 400, text: str = "") -> Exception:
+    """A ClientError as EC2 would raise it.
+
+    Args:
+        code: The error code.
+        operation: The API operation.
+        status: The HTTP status.
+        text: The message; by default derived from the code.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - heavy, and an optional extra
+
+    response: Any = {
+        "Error": {"Code": code, "Message": text or f"{code} (fake)"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, operation)
+
+
+def read_timeout() -> Exception:
+    """The error of a caller whose request or response is lost."""
+    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415 - heavy, optional extra
+
+    return ReadTimeoutError(endpoint_url="https://ec2.fake")

@@ -1,10 +1,9 @@
-"""Where to launch next: types, subnets and ways to pay, in order; what refused rests for a while.
+"""Launch candidates: instance types, subnets and pricing models in order, with cooldowns.
 
-EC2 answers a launch it has no room for with a code that tells what is full: this type in this zone,
-all Spot instances of the account, its vCPUs. What is full is left alone for a while that doubles
-with each no, so that a fleet without capacity asks now and then, and never in a hot loop. What EC2
-refuses for any other reason (a permission, a parameter) lets all launches rest: the next slot would
-only be told the same.
+EC2 rejects a launch without capacity by a code that names what is exhausted: this type in this
+zone, all Spot instances of the account, its vCPUs. That scope then cools down for a time that
+doubles with each rejection. A rejection for any other reason (a permission, a parameter) starts a
+cooldown of all launches: the next slot would fail likewise.
 (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html)
 """
 
@@ -17,17 +16,17 @@ from typing import Literal
 from iraas.core.settings import MAX_FLEET
 
 Pricing = Literal["spot", "on-demand"]
-Scope = Literal["option", "subnet", "kind", "pricing", "all"]
+Scope = Literal["candidate", "subnet", "instance_type", "pricing", "all"]
 
-FIRST_REST_S = 30.0
-LONGEST_REST_S = 600.0
-LONGEST_SHORT_REST_S = 20.0
-UNSUPPORTED_REST_S = 3600.0
-"""A type that a zone does not have at all is asked for again after an hour."""
-SHORT_REST_S = 2.0
+FIRST_COOLDOWN_S = 30.0
+MAX_COOLDOWN_S = 600.0
+MAX_SHORT_COOLDOWN_S = 20.0
+UNSUPPORTED_COOLDOWN_S = 3600.0
+"""A type that a zone does not offer at all is tried again after an hour."""
+FIRST_SHORT_COOLDOWN_S = 2.0
 PROFILE_NOT_READY = "InstanceProfileNotReady"
-"""Our word: a role that was made just now is not known to EC2 for some seconds."""
-_SOON_OVER = (
+"""Our own code: EC2 does not know a new instance profile for some seconds."""
+_SHORT_COOLDOWN_CODES = (
     "RequestLimitExceeded",
     "Throttling",
     "ThrottlingException",
@@ -35,17 +34,17 @@ _SOON_OVER = (
     "EndpointConnectionError",
     "ConnectTimeoutError",
 )
-"""What is often over within seconds; the last two say that nobody was reached."""
+"""Causes that usually resolve in seconds; the last two mean that no connection was made."""
 
-REFUSALS: dict[str, Scope] = {
-    "InsufficientInstanceCapacity": "option",
-    "InsufficientCapacity": "option",
-    "InsufficientHostCapacity": "option",
-    "SpotMaxPriceTooLow": "option",
-    "Unsupported": "option",
-    "UnsupportedOperation": "option",
-    "InvalidInstanceType": "kind",
-    "InstanceLimitExceeded": "kind",
+REJECTION_SCOPES: dict[str, Scope] = {
+    "InsufficientInstanceCapacity": "candidate",
+    "InsufficientCapacity": "candidate",
+    "InsufficientHostCapacity": "candidate",
+    "SpotMaxPriceTooLow": "candidate",
+    "Unsupported": "candidate",
+    "UnsupportedOperation": "candidate",
+    "InvalidInstanceType": "instance_type",
+    "InstanceLimitExceeded": "instance_type",
     "InsufficientFreeAddressesInSubnet": "subnet",
     "InsufficientVolumeCapacity": "subnet",
     "InvalidSubnetID.NotFound": "subnet",
@@ -62,36 +61,40 @@ REFUSALS: dict[str, Scope] = {
     "PendingVerification": "all",
     "Blocked": "all",
 }
-"""The error codes that mean "not now, not this", and what each is about."""
+"""Error codes that reject a launch for now, and the scope that each is about."""
 
 
 @dataclass(frozen=True, slots=True)
-class LaunchOption:
+class LaunchCandidate:
     """One way to launch an instance.
 
     Attributes:
-        kind: The instance type.
-        subnet_id: The subnet, and with it the zone.
-        pricing: How it is paid.
+        instance_type: The instance type.
+        subnet_id: The subnet, which determines the zone.
+        pricing: The pricing model.
     """
 
-    kind: str
+    instance_type: str
     subnet_id: str
     pricing: Pricing
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.pricing} in {self.subnet_id}"
+        return f"{self.instance_type} {self.pricing} in {self.subnet_id}"
 
 
-def launch_options(
-    kinds: Sequence[str], subnet_ids: Sequence[str], pricings: Sequence[Pricing]
-) -> tuple[LaunchOption, ...]:
-    """All combinations, in the order in which they are tried: the way to pay matters most, then
-    the type, then the subnet.
+def launch_candidates(
+    instance_types: Sequence[str], subnet_ids: Sequence[str], pricings: Sequence[Pricing]
+) -> tuple[LaunchCandidate, ...]:
+    """All combinations in order of preference: pricing first, then instance type, then subnet.
+
+    Args:
+        instance_types: Instance types, in order of preference.
+        subnet_ids: Subnets, in order of preference.
+        pricings: Pricing models, in order of preference.
     """
     return tuple(
-        LaunchOption(kind=kind, subnet_id=subnet, pricing=pricing)
-        for pricing, kind, subnet in product(pricings, kinds, subnet_ids)
+        LaunchCandidate(instance_type=instance_type, subnet_id=subnet, pricing=pricing)
+        for pricing, instance_type, subnet in product(pricings, instance_types, subnet_ids)
     )
 
 
@@ -104,136 +107,146 @@ class _Cooldown:
 
 
 class LaunchCandidates:
-    """The options of one fleet and which of them rest. Safe to use from several threads.
+    """The launch candidates of one fleet and their cooldowns. Thread-safe.
 
-    It lives in memory: a controller that starts anew asks everything once more.
+    Cooldowns live in memory: a restarted controller tries all candidates again.
     """
 
     def __init__(
         self,
-        options: Sequence[LaunchOption],
+        candidates: Sequence[LaunchCandidate],
         clock: Callable[[], float],
         *,
-        most: int = MAX_FLEET,
+        max_instances: int = MAX_FLEET,
     ) -> None:
-        """Start with nothing resting.
+        """Start without cooldowns.
 
         Args:
-            options: In the order in which they are tried.
-            clock: Gives seconds since the epoch.
-            most: Instances at most that the deployment was made for.
+            candidates: The candidates, in order of preference.
+            clock: Seconds since the epoch.
+            max_instances: Maximum number of instances that the deployment was provisioned for.
+
+        Raises:
+            ValueError: There are no candidates.
         """
-        if not options:
-            raise ValueError("a fleet needs at least one launch option")
-        self.most = most
-        self._options = tuple(options)
+        if not candidates:
+            raise ValueError("a fleet needs at least one launch candidate")
+        self.max_instances = max_instances
+        self._candidates = tuple(candidates)
         self._clock = clock
-        self._rests: dict[tuple[str, ...], _Cooldown] = {}
+        self._cooldowns: dict[tuple[str, ...], _Cooldown] = {}
         self._lock = threading.Lock()
 
-    def pick(self, slot: int) -> LaunchOption | None:
-        """The first option for a slot that does not rest, or None if all do.
+    def pick(self, slot: int) -> LaunchCandidate | None:
+        """Return the first candidate for a slot that is not in cooldown, or None.
 
-        Slots begin at different subnets, so that a fleet is spread over the zones.
+        Slots start at different subnets, so that a fleet is spread over the zones.
         """
-        resting = self._resting(self._clock()).keys()
-        subnets = list(dict.fromkeys(option.subnet_id for option in self._options))
-        order = {subnet: (place - slot) % len(subnets) for place, subnet in enumerate(subnets)}
-        best: LaunchOption | None = None
-        for option in self._options:
-            if not resting.isdisjoint(_scopes(option)):
+        cooling = self._active_cooldowns(self._clock()).keys()
+        subnets = list(dict.fromkeys(candidate.subnet_id for candidate in self._candidates))
+        order = {subnet: (index - slot) % len(subnets) for index, subnet in enumerate(subnets)}
+        best: LaunchCandidate | None = None
+        for candidate in self._candidates:
+            if not cooling.isdisjoint(_scopes(candidate)):
                 continue
             if best is None:
-                best = option
-            elif (option.pricing, option.kind) != (best.pricing, best.kind):
+                best = candidate
+            elif (candidate.pricing, candidate.instance_type) != (best.pricing, best.instance_type):
                 break
-            elif order[option.subnet_id] < order[best.subnet_id]:
-                best = option
+            elif order[candidate.subnet_id] < order[best.subnet_id]:
+                best = candidate
         return best
 
-    def refused(self, option: LaunchOption, code: str, text: str = "") -> None:
-        """Let what the code is about rest, longer each time.
+    def record_rejection(self, candidate: LaunchCandidate, code: str, text: str = "") -> None:
+        """Start a cooldown of the scope that a code is about; consecutive ones double in length.
 
         Args:
-            option: What was asked for.
+            candidate: The rejected candidate.
             code: The error code.
-            text: The reason in words, if it is not for want of capacity.
+            text: The reason, if it is not capacity.
         """
-        key = _key(option, REFUSALS.get(code, "all"))
+        key = _key(candidate, REJECTION_SCOPES.get(code, "all"))
         now = self._clock()
         with self._lock:
-            rest = self._rests.get(key)
-            if rest is not None and rest.until > now:
-                return  # another thread had the same answer at the same time
-            length = _rest_s(code, rest)
-            self._rests[key] = _Cooldown(length, now + length, code, text)
+            cooldown = self._cooldowns.get(key)
+            if cooldown is not None and cooldown.until > now:
+                return  # another thread got the same rejection at the same time
+            length = _cooldown_s(code, cooldown)
+            self._cooldowns[key] = _Cooldown(length, now + length, code, text)
 
-    def accepted(self, option: LaunchOption) -> None:
-        """Forget the refusals of what just worked."""
+    def record_success(self, candidate: LaunchCandidate) -> None:
+        """Reset the cooldowns of a candidate that succeeded."""
         with self._lock:
-            for scope in _scopes(option):
-                self._rests.pop(scope, None)
+            for scope in _scopes(candidate):
+                self._cooldowns.pop(scope, None)
 
     def shortage(self) -> str:
-        """What rests now and for how long, in words; empty if nothing does."""
+        """Describe the active cooldowns; empty if there are none."""
         now = self._clock()
-        rests = self._resting(now)
-        if not rests:
+        cooldowns = self._active_cooldowns(now)
+        if not cooldowns:
             return ""
-        again_s = min(rest.until for rest in rests.values()) - now
-        again = f"next try in {again_s:.0f} s"
-        texts = [rest.text for rest in rests.values() if rest.text]
+        next_try_s = min(cooldown.until for cooldown in cooldowns.values()) - now
+        next_try = f"next try in {next_try_s:.0f} s"
+        texts = [cooldown.text for cooldown in cooldowns.values() if cooldown.text]
         if texts:
-            return f"{texts[0]}; {again}"
-        if all(rest.code in _SOON_OVER for rest in rests.values()):
-            return f"not ready yet: {', '.join(rest.code for rest in rests.values())}; {again}"
-        parts = ", ".join(f"{rest.code} for {_words(key)}" for key, rest in list(rests.items())[:3])
-        more = f" and {len(rests) - 3} more" if len(rests) > 3 else ""  # noqa: PLR2004 - as above
-        return f"capacity-limited: {parts}{more}; {again}"
+            return f"{texts[0]}; {next_try}"
+        if all(cooldown.code in _SHORT_COOLDOWN_CODES for cooldown in cooldowns.values()):
+            codes = ", ".join(cooldown.code for cooldown in cooldowns.values())
+            return f"not ready yet: {codes}; {next_try}"
+        reasons = ", ".join(
+            f"{cooldown.code} for {_describe(key)}" for key, cooldown in list(cooldowns.items())[:3]
+        )
+        more = f" and {len(cooldowns) - 3} more" if len(cooldowns) > 3 else ""  # noqa: PLR2004 - as above
+        return f"capacity-limited: {reasons}{more}; {next_try}"
 
-    def soon_s(self) -> float | None:
-        """Seconds until a launch makes sense, if all that is in its way is often over within
-        seconds, such as a role that EC2 does not know yet; None otherwise.
-        """
+    def retry_after_s(self) -> float | None:
+        """Seconds until the cooldowns end if all causes usually resolve in seconds; or None."""
         now = self._clock()
-        rests = self._resting(now).values()
-        if not rests or any(rest.code not in _SOON_OVER for rest in rests):
+        cooldowns = self._active_cooldowns(now).values()
+        if not cooldowns or any(
+            cooldown.code not in _SHORT_COOLDOWN_CODES for cooldown in cooldowns
+        ):
             return None
-        return max(rest.until for rest in rests) - now
+        return max(cooldown.until for cooldown in cooldowns) - now
 
-    def _resting(self, now: float) -> dict[tuple[str, ...], _Cooldown]:
+    def _active_cooldowns(self, now: float) -> dict[tuple[str, ...], _Cooldown]:
         with self._lock:
-            return {scope: rest for scope, rest in self._rests.items() if rest.until > now}
+            return {
+                scope: cooldown
+                for scope, cooldown in self._cooldowns.items()
+                if cooldown.until > now
+            }
 
 
-def _rest_s(code: str, before: _Cooldown | None) -> float:
+def _cooldown_s(code: str, before: _Cooldown | None) -> float:
     if code in ("Unsupported", "UnsupportedOperation"):
-        return UNSUPPORTED_REST_S
-    soon = code in _SOON_OVER
+        return UNSUPPORTED_COOLDOWN_S
+    soon = code in _SHORT_COOLDOWN_CODES
     if before is None:
-        return SHORT_REST_S if soon else FIRST_REST_S
-    return min(LONGEST_SHORT_REST_S if soon else LONGEST_REST_S, before.length_s * 2)
+        return FIRST_SHORT_COOLDOWN_S if soon else FIRST_COOLDOWN_S
+    return min(MAX_SHORT_COOLDOWN_S if soon else MAX_COOLDOWN_S, before.length_s * 2)
 
 
-def _key(option: LaunchOption, scope: Scope) -> tuple[str, ...]:
-    if scope == "option":
-        return ("option", option.kind, option.subnet_id, option.pricing)
+def _key(candidate: LaunchCandidate, scope: Scope) -> tuple[str, ...]:
+    if scope == "candidate":
+        return ("candidate", candidate.instance_type, candidate.subnet_id, candidate.pricing)
     if scope == "subnet":
-        return ("subnet", option.subnet_id)
-    if scope == "kind":
-        return ("kind", option.kind)
+        return ("subnet", candidate.subnet_id)
+    if scope == "instance_type":
+        return ("instance_type", candidate.instance_type)
     if scope == "pricing":
-        return ("pricing", option.pricing)
+        return ("pricing", candidate.pricing)
     return ("all",)
 
 
-def _scopes(option: LaunchOption) -> list[tuple[str, ...]]:
-    scopes: tuple[Scope, ...] = ("option", "subnet", "kind", "pricing", "all")
-    return [_key(option, scope) for scope in scopes]
+def _scopes(candidate: LaunchCandidate) -> list[tuple[str, ...]]:
+    scopes: tuple[Scope, ...] = ("candidate", "subnet", "instance_type", "pricing", "all")
+    return [_key(candidate, scope) for scope in scopes]
 
 
-def _words(key: tuple[str, ...]) -> str:
-    if key[0] == "option":
+def _describe(key: tuple[str, ...]) -> str:
+    if key[0] == "candidate":
         return f"{key[1]} {key[3]} in {key[2]}"
     if key[0] == "pricing":
         return f"all {key[1]} instances"

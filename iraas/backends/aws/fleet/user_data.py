@@ -1,4 +1,4 @@
-"""User data: `app_tier.sh` with a deployment's values filled in."""
+"""EC2 user data: `app_tier.sh` with a deployment's values."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from typing import Literal
 import iraas
 
 MAX_USER_DATA_BYTES = 16_384
-"""Before base64 (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html)."""
+"""Limit before base64 (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html)."""
 
 SCRIPT = "app_tier.sh"
 MachineRole = Literal["worker", "web", "bake"]
@@ -19,25 +19,25 @@ EXTRAS: dict[MachineRole, str] = {
     "bake": "worker,aws,web",
 }
 
-_HOLE = re.compile(r"@([A-Z0-9_]+)@")
-_HARMLESS = re.compile(r"[A-Za-z0-9 ,._/=:+-]*")
+_PLACEHOLDER = re.compile(r"@([A-Z0-9_]+)@")
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9 ,._/=:+-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class UserData:
-    """What an instance is told at its start. None of it is secret: any process there can read it.
+    """Values of the startup script. Not secret: any process on the instance can read them.
 
     Attributes:
-        role: What the machine is for.
+        role: The machine's role.
         deployment: The deployment's name.
         region: Its region.
-        bucket: The bucket that holds the install files and the records.
-        wheel_key: Where the wheel lies in it.
+        bucket: The bucket of the install files and the records.
+        wheel_key: The wheel's key in it.
         wheel_sha256: The wheel's hash, in hexadecimal.
-        bundle_key: Where the model bundle's archive lies in it.
+        bundle_key: Key of the model bundle's archive.
         bundle_sha256: Its hash.
-        max_life_min: Minutes after which the machine ends, whatever it does; at least 1.
-        web_open: ``yes`` if the web tier listens beyond loopback, with a token of its own making.
+        max_life_min: Minutes until the machine shuts down in any case; at least 1.
+        web_open: ``yes`` if the web tier listens beyond loopback, with a token that it generates.
     """
 
     role: MachineRole
@@ -52,26 +52,26 @@ class UserData:
     web_open: str = ""
 
     def render(self) -> str:
-        """The script.
+        """Render the script.
 
         Raises:
-            ValueError: A value has characters that a shell might obey, or the whole is too long.
+            ValueError: A value has characters with a meaning in a shell, or the script is too long.
         """
         if self.max_life_min < 1:
-            raise ValueError("a machine lives a minute at least")
+            raise ValueError("max_life_min must be at least 1")
         values = {name.upper(): str(value) for name, value in asdict(self).items()}
         values["EXTRAS"] = EXTRAS[self.role]
         for name, value in values.items():
-            if _HARMLESS.fullmatch(value) is None:
-                raise ValueError(f"{name.lower()} {value!r} cannot stand in user data")
-        script = _HOLE.sub(lambda hole: values[hole[1]], read_script())
+            if _SAFE_VALUE.fullmatch(value) is None:
+                raise ValueError(f"{name.lower()} {value!r} is not allowed in user data")
+        script = _PLACEHOLDER.sub(lambda match: values[match[1]], read_script())
         if len(script.encode()) > MAX_USER_DATA_BYTES:
             raise ValueError(f"user data has at most {MAX_USER_DATA_BYTES} bytes")
         return script
 
 
 def read_script() -> str:
-    """The script with its holes: packaged beside this module, or at the top of a checkout."""
+    """Read the script template: from the package, or from the top of a checkout."""
     packaged = files("iraas.backends.aws").joinpath(SCRIPT)
     if packaged.is_file():
         return packaged.read_text("utf-8")

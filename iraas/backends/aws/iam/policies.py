@@ -1,4 +1,4 @@
-"""IAM policies as data: statements, the ARNs they speak of, and the documents. Pure."""
+"""IAM policies as data: statements, resource ARNs and policy documents."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ VERSION = "2012-10-17"
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A permission.
+    """An IAM permission.
 
     Attributes:
-        why: What it is needed for.
+        why: Its purpose.
         actions: IAM actions, without wildcards.
         resources: ARNs.
-        conditions: Conditions, as IAM writes them.
+        conditions: Conditions in IAM's format.
     """
 
     why: str
@@ -27,7 +27,7 @@ class Statement:
     conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The statement, as IAM writes it."""
+        """The statement in IAM's format."""
         statement: dict[str, Any] = {
             "Effect": "Allow",
             "Action": list(self.actions),
@@ -37,8 +37,8 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a deployment is, for its ARNs."""
+class DeploymentArns:
+    """Builds the ARNs of a deployment's resources."""
 
     names: Names
     account: str
@@ -46,7 +46,7 @@ class Place:
 
     @property
     def partition(self) -> str:
-        """The partition of the region."""
+        """The region's partition."""
         if self.region.startswith("cn-"):
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
@@ -60,7 +60,7 @@ class Place:
         return f"arn:{self.partition}:s3:::{name}" + (f"/{path}" if path else "")
 
     def ec2(self, resource: str, *, owned: bool = True) -> str:
-        """The ARN of something of EC2; images and the like belong to no account."""
+        """The ARN of an EC2 resource; AMIs and snapshots have no account (not `owned`)."""
         account = self.account if owned else ""
         return f"arn:{self.partition}:ec2:{self.region}:{account}:{resource}"
 
@@ -74,17 +74,17 @@ class Place:
 
     @property
     def inputs(self) -> str:
-        """The bucket of the input store."""
+        """Name of the input store's bucket."""
         return self.names.inputs_bucket(self.account, self.region)
 
     @property
     def outputs(self) -> str:
-        """The bucket of the output store."""
+        """Name of the output store's bucket."""
         return self.names.outputs_bucket(self.account, self.region)
 
 
 def trust_policy() -> dict[str, Any]:
-    """Who may take a role: instances."""
+    """The trust policy of a role for EC2 instances."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "ec2.amazonaws.com"},
@@ -94,11 +94,11 @@ def trust_policy() -> dict[str, Any]:
 
 
 def tls_only_policy(arns: Sequence[str], actions: str) -> dict[str, Any]:
-    """A resource's own policy: nobody does anything without TLS.
+    """A resource policy that denies all access without TLS.
 
     Args:
-        arns: The resource, and what is in it.
-        actions: All actions of the service, such as ``s3:*``. It only ever denies.
+        arns: The resource and its contents.
+        actions: All actions of the service, such as ``s3:*``. They are only ever denied.
     """
     statement = {
         "Sid": "TlsOnly",
@@ -111,16 +111,16 @@ def tls_only_policy(arns: Sequence[str], actions: str) -> dict[str, Any]:
     return {"Version": VERSION, "Statement": [statement]}
 
 
-def queue_policy(place: Place, name: str) -> str:
-    """A queue's own policy as text: TLS only."""
-    return to_text(tls_only_policy([place.queue(name)], "sqs:*"))
+def queue_policy(arns: DeploymentArns, name: str) -> str:
+    """A queue's TLS-only resource policy, as text."""
+    return to_text(tls_only_policy([arns.queue(name)], "sqs:*"))
 
 
 def policy_document(statements: Sequence[Statement]) -> dict[str, Any]:
-    """The policy, as IAM writes it."""
-    return {"Version": VERSION, "Statement": [one.to_json() for one in statements]}
+    """A policy document in IAM's format."""
+    return {"Version": VERSION, "Statement": [statement.to_json() for statement in statements]}
 
 
 def to_text(policy: Mapping[str, Any]) -> str:
-    """A policy as the text that the services want; the same policy always gives the same text."""
+    """A policy as canonical JSON text: equal policies give equal texts."""
     return json.dumps(policy, sort_keys=True)

@@ -1,10 +1,10 @@
-"""What workers and the web tier may do, each right with the reason why. Pure.
+"""Permissions of the workers' and the web tier's roles, each with its purpose.
 
-`tests/functional/aws/test_iam_policies.py` holds this to what is really called: nothing called is
-missing, and nothing granted is without a use or a reason.
+`tests/functional/aws/test_iam_policies.py` compares them with the actual calls: no called action is
+missing, and no granted one lacks a use or a reason.
 """
 
-from iraas.backends.aws.iam.policies import Place, Statement
+from iraas.backends.aws.iam.policies import DeploymentArns, Statement
 from iraas.backends.aws.names import (
     DEPLOYMENT_TAG,
     IMAGES_PREFIX,
@@ -16,12 +16,12 @@ from iraas.backends.aws.names import (
 from iraas.core.keys import WORKERS
 
 IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-"""The newest Amazon Linux 2023 (https://docs.aws.amazon.com/linux/al2023/ug/ec2.html)."""
+"""The latest Amazon Linux 2023 (https://docs.aws.amazon.com/linux/al2023/ug/ec2.html)."""
 
-ATTEMPTS = "attempts/"
-"""The records that note attempts; see `iraas.core.keys`. Of all records a worker has these and
-what it says of itself: pictures are hostile, and a worker that one has taken over must not reach
-the ledger of launches, the lease, the limit on spending, or where webhooks go."""
+ATTEMPTS_PREFIX = "attempts/"
+"""Records of attempts; see `iraas.core.keys`. A worker can access these and its own state, and no
+other records: images are untrusted, and a compromised worker must not reach the launch ledger, the
+lease, the budget or the webhook targets."""
 
 SESSION_MANAGER = (
     "ssm:UpdateInstanceInformation",
@@ -30,16 +30,16 @@ SESSION_MANAGER = (
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 )
-"""What the agent of Session Manager calls
+"""Actions of the Session Manager agent
 (https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-getting-started-instance-profile.html)."""
 
 
-def worker_statements(place: Place) -> list[Statement]:
-    """What a worker may do. It cannot launch, end or see any instance."""
-    names = place.names
+def worker_statements(arns: DeploymentArns) -> list[Statement]:
+    """Permissions of a worker. It cannot launch, terminate or list instances."""
+    names = arns.names
     return [
         Statement(
-            "take requests, keep them leased, delete them, and see whether more wait",
+            "receive requests, extend their leases, delete them, and count the waiting ones",
             (
                 "sqs:GetQueueUrl",
                 "sqs:GetQueueAttributes",
@@ -47,99 +47,99 @@ def worker_statements(place: Place) -> list[Statement]:
                 "sqs:DeleteMessage",
                 "sqs:ChangeMessageVisibility",
             ),
-            (place.queue(names.requests),),
+            (arns.queue(names.requests),),
         ),
         Statement(
-            "put what cannot be read aside, and answer requesters",
+            "send unreadable requests to the dead letters, and reply to requesters",
             ("sqs:GetQueueUrl", "sqs:SendMessage"),
-            (place.queue(names.dead_letters), place.queue(f"{names.reply_prefix}*")),
+            (arns.queue(names.dead_letters), arns.queue(f"{names.reply_prefix}*")),
         ),
-        *_data_statements(place),
+        *_data_statements(arns),
         Statement(
-            "note that an image is tried alone, look how often it was, take the note back",
+            "record, count and clear the attempts of an image that is processed alone",
             ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            (place.bucket(place.outputs, f"{RECORDS_PREFIX}{ATTEMPTS}*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{RECORDS_PREFIX}{ATTEMPTS_PREFIX}*"),),
+            _in_account(arns),
         ),
         Statement(
-            "say what it is doing",
+            "report its state",
             ("s3:PutObject",),
-            (place.bucket(place.outputs, f"{RECORDS_PREFIX}{WORKERS}*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{RECORDS_PREFIX}{WORKERS}*"),),
+            _in_account(arns),
         ),
         Statement(
-            "start: fetch the wheel and the model bundle",
+            "download the wheel and the model bundle at startup",
             ("s3:GetObject",),
-            (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{INSTALL_PREFIX}*"),),
+            _in_account(arns),
         ),
         Statement(
-            "say that an image has been baked",
+            "report that an AMI is installed",
             ("s3:PutObject",),
-            (place.bucket(place.outputs, f"{INSTALL_PREFIX}baked/*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{INSTALL_PREFIX}baked/*"),),
+            _in_account(arns),
         ),
     ]
 
 
-def web_statements(place: Place) -> list[Statement]:
-    """What the web tier may do: what a requester does, and what a controller does."""
+def web_statements(arns: DeploymentArns) -> list[Statement]:
+    """Permissions of the web tier: those of a requester and of a controller."""
     return [
-        *_data_statements(place),
-        *_web_data_statements(place),
-        *_web_queue_statements(place),
-        *_launch_statements(place),
-        *_watch_statements(place),
+        *_data_statements(arns),
+        *_web_data_statements(arns),
+        *_web_queue_statements(arns),
+        *_launch_statements(arns),
+        *_watch_statements(arns),
         Statement(
-            "let its owner reach it through Session Manager, without any open port",
+            "let its owner connect through Session Manager, without an open port",
             SESSION_MANAGER,
             ("*",),
         ),
     ]
 
 
-def _web_data_statements(place: Place) -> list[Statement]:
+def _web_data_statements(arns: DeploymentArns) -> list[Statement]:
     return [
         Statement(
-            "keep the records: jobs, decisions, the lease, the ledger of launches",
+            "store the records: jobs, decisions, the lease, the launch ledger",
             ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            (place.bucket(place.outputs, f"{RECORDS_PREFIX}*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{RECORDS_PREFIX}*"),),
+            _in_account(arns),
         ),
         Statement(
-            "delete jobs, and forget failures that are tried again",
+            "delete jobs, and delete failed outcomes before a retry",
             ("s3:DeleteObject",),
             (
-                place.bucket(place.inputs, f"{IMAGES_PREFIX}*"),
-                place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
+                arns.bucket(arns.inputs, f"{IMAGES_PREFIX}*"),
+                arns.bucket(arns.outputs, f"{OUTCOMES_PREFIX}*"),
             ),
-            _in_account(place),
+            _in_account(arns),
         ),
         Statement(
-            "know what to launch, and install itself",
+            "read the fleet configuration, and install itself",
             ("s3:GetObject",),
-            (place.bucket(place.outputs, f"{INSTALL_PREFIX}*"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{INSTALL_PREFIX}*"),),
+            _in_account(arns),
         ),
         Statement(
-            "tell its token to its owner",
+            "publish its token to its owner",
             ("s3:PutObject",),
-            (place.bucket(place.outputs, f"{WEB_PREFIX}token"),),
-            _in_account(place),
+            (arns.bucket(arns.outputs, f"{WEB_PREFIX}token"),),
+            _in_account(arns),
         ),
     ]
 
 
-def _web_queue_statements(place: Place) -> list[Statement]:
-    names = place.names
+def _web_queue_statements(arns: DeploymentArns) -> list[Statement]:
+    names = arns.names
     return [
         Statement(
-            "send requests, and see how many wait",
+            "send requests, and count the waiting ones",
             ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"),
-            (place.queue(names.requests),),
+            (arns.queue(names.requests),),
         ),
         Statement(
-            "give dead letters their outcomes, and put them back with a remark",
+            "write outcomes of dead letters, and send them back with a note",
             (
                 "sqs:GetQueueUrl",
                 "sqs:GetQueueAttributes",
@@ -147,10 +147,10 @@ def _web_queue_statements(place: Place) -> list[Statement]:
                 "sqs:DeleteMessage",
                 "sqs:SendMessage",
             ),
-            (place.queue(names.dead_letters),),
+            (arns.queue(names.dead_letters),),
         ),
         Statement(
-            "have response queues of its own, and sweep those that nobody reads",
+            "create its own response queues, and delete abandoned ones",
             (
                 "sqs:CreateQueue",
                 "sqs:TagQueue",
@@ -162,72 +162,72 @@ def _web_queue_statements(place: Place) -> list[Statement]:
                 "sqs:DeleteMessage",
                 "sqs:DeleteQueue",
             ),
-            (place.queue(f"{names.reply_prefix}*"),),
+            (arns.queue(f"{names.reply_prefix}*"),),
         ),
         Statement(
-            "find response queues to sweep; SQS knows no narrower permission for that",
+            "find abandoned response queues; SQS has no narrower permission for that",
             ("sqs:ListQueues",),
             ("*",),
         ),
     ]
 
 
-def _data_statements(place: Place) -> list[Statement]:
+def _data_statements(arns: DeploymentArns) -> list[Statement]:
     images_and_outcomes = (
-        place.bucket(place.inputs, f"{IMAGES_PREFIX}*"),
-        place.bucket(place.outputs, f"{OUTCOMES_PREFIX}*"),
+        arns.bucket(arns.inputs, f"{IMAGES_PREFIX}*"),
+        arns.bucket(arns.outputs, f"{OUTCOMES_PREFIX}*"),
     )
     return [
         Statement(
             "read images and outcomes",
             ("s3:GetObject",),
             images_and_outcomes,
-            _in_account(place),
+            _in_account(arns),
         ),
         Statement(
-            "store images and outcomes, each only where none is: nobody changes another's",
+            "store images and outcomes, but never overwrite one",
             ("s3:PutObject",),
             images_and_outcomes,
-            _in_account(place) | {"Null": {"s3:if-none-match": "false"}},
+            _in_account(arns) | {"Null": {"s3:if-none-match": "false"}},
         ),
         Statement(
-            "list; and be told 404, not 403, of what is not there",
+            "list; and get 404 instead of 403 for missing keys",
             ("s3:ListBucket",),
-            (place.bucket(place.inputs), place.bucket(place.outputs)),
-            _in_account(place),
+            (arns.bucket(arns.inputs), arns.bucket(arns.outputs)),
+            _in_account(arns),
         ),
     ]
 
 
-def _in_account(place: Place) -> dict[str, dict[str, str]]:
-    """In this account's buckets only: a bucket's name may become somebody else's."""
-    return {"StringEquals": {"s3:ResourceAccount": place.account}}
+def _in_account(arns: DeploymentArns) -> dict[str, dict[str, str]]:
+    """Restrict to this account's buckets: a bucket's name may be taken over by another account."""
+    return {"StringEquals": {"s3:ResourceAccount": arns.account}}
 
 
-def _launch_statements(place: Place) -> list[Statement]:
-    """Launch workers of this deployment, from its template, and nothing else."""
-    ours = _ours(place)
-    tagged = {"StringEquals": {f"aws:RequestTag/{DEPLOYMENT_TAG}": place.names.deployment}}
+def _launch_statements(arns: DeploymentArns) -> list[Statement]:
+    """Launch this deployment's workers from its template, and nothing else."""
+    tag_condition = _owned_by_deployment(arns)
+    tagged = {"StringEquals": {f"aws:RequestTag/{DEPLOYMENT_TAG}": arns.names.deployment}}
     return [
         Statement(
             "launch from this deployment's template",
             ("ec2:RunInstances",),
-            (place.ec2("launch-template/*"),),
-            ours,
+            (arns.ec2("launch-template/*"),),
+            tag_condition,
         ),
         Statement(
-            "launch what is tagged as this deployment's",
+            "launch with this deployment's tags",
             ("ec2:RunInstances",),
-            (place.ec2("instance/*"), place.ec2("volume/*")),
+            (arns.ec2("instance/*"), arns.ec2("volume/*")),
             tagged,
         ),
         Statement(
-            "launch with what the template says",
+            "launch with the template's AMI and security group",
             ("ec2:RunInstances",),
             (
-                place.ec2("image/*", owned=False),
-                place.ec2("snapshot/*", owned=False),
-                place.ec2("security-group/*"),
+                arns.ec2("image/*", owned=False),
+                arns.ec2("snapshot/*", owned=False),
+                arns.ec2("security-group/*"),
             ),
             {"Bool": {"ec2:IsLaunchTemplateResource": "true"}},
         ),
@@ -235,47 +235,47 @@ def _launch_statements(place: Place) -> list[Statement]:
             "launch into any subnet, by a Spot request of this account",
             ("ec2:RunInstances",),
             (
-                place.ec2("subnet/*"),
-                place.ec2("network-interface/*"),
-                place.ec2("spot-instances-request/*"),
+                arns.ec2("subnet/*"),
+                arns.ec2("network-interface/*"),
+                arns.ec2("spot-instances-request/*"),
             ),
         ),
         Statement(
-            "tag what is launched, while it is launched",
+            "tag instances and volumes at their launch",
             ("ec2:CreateTags",),
-            (place.ec2("instance/*"), place.ec2("volume/*")),
+            (arns.ec2("instance/*"), arns.ec2("volume/*")),
             {"StringEquals": {"ec2:CreateAction": "RunInstances"}},
         ),
     ]
 
 
-def _watch_statements(place: Place) -> list[Statement]:
-    """See instances, end those of this deployment, and what a launch needs besides EC2."""
+def _watch_statements(arns: DeploymentArns) -> list[Statement]:
+    """List instances, terminate the deployment's own, and what a launch needs besides EC2."""
     return [
         Statement(
-            "end workers that fell silent",
+            "terminate unresponsive workers",
             ("ec2:TerminateInstances",),
-            (place.ec2("instance/*"),),
-            _ours(place),
+            (arns.ec2("instance/*"),),
+            _owned_by_deployment(arns),
         ),
         Statement(
-            "see instances; EC2 knows no narrower permission for that",
+            "list instances; EC2 has no narrower permission for that",
             ("ec2:DescribeInstances",),
             ("*",),
         ),
         Statement(
-            "give the workers their role",
+            "pass the workers' role",
             ("iam:PassRole",),
-            (place.role(place.names.worker_role(place.region)),),
+            (arns.role(arns.names.worker_role(arns.region)),),
             {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
         ),
         Statement(
-            "look up the newest image while launching",
+            "look up the latest AMI at launch",
             ("ssm:GetParameters",),
-            (f"arn:{place.partition}:ssm:{place.region}::parameter{IMAGE_PARAMETER}",),
+            (f"arn:{arns.partition}:ssm:{arns.region}::parameter{IMAGE_PARAMETER}",),
         ),
     ]
 
 
-def _ours(place: Place) -> dict[str, dict[str, str]]:
-    return {"StringEquals": {f"aws:ResourceTag/{DEPLOYMENT_TAG}": place.names.deployment}}
+def _owned_by_deployment(arns: DeploymentArns) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {f"aws:ResourceTag/{DEPLOYMENT_TAG}": arns.names.deployment}}

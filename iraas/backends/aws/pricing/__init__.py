@@ -1,1 +1,1 @@
-"""What instances and a deployment cost."""
+"""Prices of instances and AWS calls."""

@@ -1,6 +1,6 @@
-"""What things cost, approximately: a dated table that ships with the package, or one of your own.
+"""Approximate prices: a dated table that ships with the package, or a custom one.
 
-The figures serve to tell a cent from a dollar before and while it is spent. The bill is AWS's.
+The figures only serve estimates before and during spending; the AWS bill is authoritative.
 """
 
 import json
@@ -14,57 +14,57 @@ from iraas.core.ports import Instance
 from iraas.errors import ConfigurationError
 
 MINIMUM_BILLED_S = 60.0
-"""Linux instances are billed by the second, a minute at least
+"""Linux instances are billed per second, with a minimum of one minute
 (https://aws.amazon.com/ec2/pricing/on-demand/)."""
 
 _SECONDS_AN_HOUR = 3600.0
 _SQS_CALLS_AN_IMAGE = 5 / 10 + 1
-"""Send, receive, delete, reply and its receive, ten a call; and a share of empty polls."""
+"""Send, receive, delete, reply and its receive, ten per call; plus a share of empty polls."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What one instance did, as far as money goes.
+class InstanceUsage:
+    """Billable use of one instance.
 
     Attributes:
-        kind: The instance type.
+        instance_type: The instance type.
         pricing: ``on-demand`` or ``spot``.
-        seconds: From its launch to its end, or to now.
+        seconds: Time from launch to termination, or until now.
     """
 
-    kind: str
+    instance_type: str
     pricing: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
-    """An estimate.
+class CostEstimate:
+    """A cost estimate.
 
     Attributes:
-        usd: Dollars.
-        unknown_kinds: Instance types without a price here; they count as the dearest that has one.
+        usd: US dollars.
+        unpriced_types: Instance types without a price; they count as the most expensive type.
     """
 
     usd: float
-    unknown_kinds: tuple[str, ...] = ()
+    unpriced_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Prices in US dollars, of one region.
+    """Prices of one region, in US dollars.
 
     Attributes:
         region: The region.
-        as_of: The month of the figures, as ``2025-06``.
-        source: Where the table is from, for people.
-        on_demand_hour: An hour of each instance type.
-        spot_share: A typical Spot price as a share of the on-demand price.
-        extras_hour: What every instance costs besides: its public address and its disk.
-        sqs_request: One call of SQS.
-        s3_put: One write to S3.
-        s3_get: One read from S3.
-        s3_gb_month: A gigabyte kept for a month.
+        as_of: The month of the figures, such as ``2025-06``.
+        source: Origin of the table, for display.
+        on_demand_hour: Hourly on-demand price of each instance type.
+        spot_share: Typical Spot price as a share of the on-demand price.
+        extras_hour: Hourly price of each instance's public address and disk.
+        sqs_request: Price of one SQS call.
+        s3_put: Price of one S3 write.
+        s3_get: Price of one S3 read.
+        s3_gb_month: Price of one gigabyte stored for a month.
     """
 
     region: str
@@ -78,47 +78,54 @@ class PriceTable:
     s3_get: float
     s3_gb_month: float
 
-    def instance_hour(self, kind: str, pricing: str) -> float | None:
-        """An hour of an instance with its address and disk, or None if its type has no price."""
-        price = self.on_demand_hour.get(kind)
+    def instance_hour(self, instance_type: str, pricing: str) -> float | None:
+        """Hourly price of an instance with its address and disk; None if its type has no price.
+
+        Args:
+            instance_type: The instance type.
+            pricing: ``on-demand`` or ``spot``.
+        """
+        price = self.on_demand_hour.get(instance_type)
         if price is None:
             return None
         return price * (self.spot_share if pricing == "spot" else 1.0) + self.extras_hour
 
-    def has_price(self, kind: str) -> bool:
-        """Whether a type has a price. See `iraas.core.ports.Pricing`."""
-        return kind in self.on_demand_hour
+    def has_price(self, instance_type: str) -> bool:
+        """Return whether a type has a price. See `iraas.core.ports.Pricing`."""
+        return instance_type in self.on_demand_hour
 
-    def hour_usd(self, kind: str, pricing: str) -> float:
-        """As `instance_hour`; a type without a price counts as the dearest, on demand: an estimate
-        that a limit on spending hangs on is rather too high. See `iraas.core.ports.Pricing`.
+    def hour_usd(self, instance_type: str, pricing: str) -> float:
+        """Hourly price of an instance. See `iraas.core.ports.Pricing`.
+
+        A type without a price counts as the most expensive one, on demand: estimates behind a
+        budget should be too high rather than too low.
         """
-        hour = self.instance_hour(kind, pricing)
+        hour = self.instance_hour(instance_type, pricing)
         if hour is not None:
             return hour
         return max(self.on_demand_hour.values()) + self.extras_hour
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
-        """What one instance cost. See `iraas.core.ports.Pricing`."""
-        return self.spend([Run(kind, pricing, seconds)]).usd
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:
+        """Cost of one instance. See `iraas.core.ports.Pricing`."""
+        return self.spend([InstanceUsage(instance_type, pricing, seconds)]).usd
 
-    def spend(self, runs: Iterable[Run]) -> Spend:
-        """What instances cost for as long as they ran, each a minute at least."""
+    def spend(self, usages: Iterable[InstanceUsage]) -> CostEstimate:
+        """Estimate the total cost of instances; each is billed for at least one minute."""
         usd = 0.0
         unknown: set[str] = set()
-        for run in runs:
-            if not self.has_price(run.kind):
-                unknown.add(run.kind)
-            hour = self.hour_usd(run.kind, run.pricing)
-            usd += hour * max(run.seconds, MINIMUM_BILLED_S) / _SECONDS_AN_HOUR
-        return Spend(usd, tuple(sorted(unknown)))
+        for usage in usages:
+            if not self.has_price(usage.instance_type):
+                unknown.add(usage.instance_type)
+            hour = self.hour_usd(usage.instance_type, usage.pricing)
+            usd += hour * max(usage.seconds, MINIMUM_BILLED_S) / _SECONDS_AN_HOUR
+        return CostEstimate(usd, tuple(sorted(unknown)))
 
     def per_thousand_images(self, hour: float, images_per_s: float) -> float:
-        """A thousand images, requests included, at the pace of what costs so much an hour.
+        """Cost of 1,000 images, including calls to S3 and SQS.
 
         Args:
-            hour: Dollars an hour, of all workers together.
-            images_per_s: What they do together; more than 0.
+            hour: Hourly cost of all workers together, in dollars.
+            images_per_s: Throughput of all workers together; more than 0.
         """
         work = hour / (images_per_s * _SECONDS_AN_HOUR)
         # Two writes (input, outcome), two reads, and the calls of the queues.
@@ -126,38 +133,54 @@ class PriceTable:
         return 1000 * (work + requests)
 
 
-def runs_of(instances: Sequence[Instance], now: float) -> list[Run]:
-    """The runs so far of instances that exist."""
-    return [Run(one.kind, one.pricing, max(0.0, now - one.launched_at)) for one in instances]
-
-
-def refuse_unpriced(kinds: Iterable[str], prices: PriceTable, what: str) -> None:
-    """Stop where an estimate would be a guess.
+def usage_so_far(instances: Sequence[Instance], now: float) -> list[InstanceUsage]:
+    """Usage of existing instances until now.
 
     Args:
-        kinds: Instance types.
+        instances: The instances.
+        now: The current time, in seconds since the epoch.
+    """
+    return [
+        InstanceUsage(
+            instance.instance_type, instance.pricing, max(0.0, now - instance.launched_at)
+        )
+        for instance in instances
+    ]
+
+
+def require_prices(instance_types: Iterable[str], prices: PriceTable, operation: str) -> None:
+    """Raise unless every instance type has a price.
+
+    Args:
+        instance_types: Instance types.
         prices: The prices.
-        what: What cannot be done, for people.
+        operation: Description of what is impossible without a price, for the error message.
 
     Raises:
         ConfigurationError: A type has no price.
     """
-    unknown = sorted({kind for kind in kinds if not prices.has_price(kind)})
+    unknown = sorted(
+        {instance_type for instance_type in instance_types if not prices.has_price(instance_type)}
+    )
     if unknown:
         raise ConfigurationError(
-            f"{what}: {', '.join(unknown)} has no price in {prices.region} ({prices.source})",
-            remedy="Choose a type that has one, or pass --prices with a file that names it, of the "
-            "same form as iraas/backends/aws/pricing/prices.json.",
+            f"{operation}: {', '.join(unknown)} has no price in {prices.region} ({prices.source})",
+            remedy="Choose a type that has one, or pass --prices with a file that names it, in the "
+            "format of iraas/backends/aws/pricing/prices.json.",
         )
 
 
 def load_prices(region: str, override: Path | None = None) -> PriceTable:
-    """Read the table that ships with the package, or one of the same form.
+    """Load the price table of the package, or a custom one of the same format.
 
-    A region without prices takes those of us-east-1, and `source` says so.
+    A region without prices uses those of us-east-1, and `source` says so.
+
+    Args:
+        region: The region.
+        override: Path of a custom table; None for the one in the package.
 
     Raises:
-        ConfigurationError: The file cannot be read or has another form.
+        ConfigurationError: The file cannot be read or has another format.
     """
     shipped = files("iraas.backends.aws.pricing").joinpath("prices.json")
     try:
@@ -166,7 +189,7 @@ def load_prices(region: str, override: Path | None = None) -> PriceTable:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
         raise ConfigurationError(
             f"the price table {override or 'of iraas'} cannot be used: {exc!r}",
-            remedy="Give a file of the same form as iraas/backends/aws/pricing/prices.json.",
+            remedy="Pass a file in the format of iraas/backends/aws/pricing/prices.json.",
         ) from exc
 
 
@@ -175,7 +198,7 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
         raise ValueError(f"version {value['version']!r} is not 1")
     regions = value["on_demand_hour"]
     if region not in regions:
-        source = f"{source}; us-east-1 stands in for {region}"
+        source = f"{source}; prices of us-east-1 used for {region}"
     prices = regions.get(region, regions["us-east-1"])
     if not prices:
         raise ValueError(f"no type of {region} has a price")
@@ -184,7 +207,7 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
         region=region,
         as_of=str(value["as_of"]),
         source=source,
-        on_demand_hour={kind: _price(price) for kind, price in prices.items()},
+        on_demand_hour={instance_type: _price(price) for instance_type, price in prices.items()},
         spot_share=_price(value["spot_share"]),
         extras_hour=sum(map(_price, value["per_instance_hour"].values())),
         sqs_request=_price(requests["sqs_per_million"]) / 1e6,
@@ -197,5 +220,5 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
 def _price(value: Any) -> float:
     price = float(value)
     if not 0 <= price < 1e6:  # noqa: PLR2004 - neither negative nor infinite nor no number
-        raise ValueError(f"{value!r} is no price")
+        raise ValueError(f"{value!r} is not a price")
     return price

@@ -1,133 +1,137 @@
-"""A bucket: private, encrypted, TLS only, and its objects expire."""
+"""An S3 bucket: private, encrypted, TLS only, with expiring objects."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.iam.policies import Place, tls_only_policy, to_text
-from iraas.backends.aws.provisioning.emptying import abort_uploads, empty
+from iraas.backends.aws.errors import (
+    BUCKET_MISSING_CODES,
+    OBJECT_MISSING_CODES,
+    error_code,
+    translate_errors,
+)
+from iraas.backends.aws.iam.policies import tls_only_policy, to_text
+from iraas.backends.aws.provisioning.emptying import abort_uploads, delete_objects
 from iraas.backends.aws.provisioning.resource import (
     ABSENT,
-    Found,
     ProvisioningContext,
-    refuse_foreign,
+    ResourceStatus,
+    refuse_unmanaged,
     tag_map,
 )
 
-_SETTLING = error_codes.BUCKET_MISSING | {"OperationAborted"}
-"""What S3 says of a bucket that was made, or removed under the same name, a moment ago
+_INCONSISTENT_CODES = BUCKET_MISSING_CODES | {"OperationAborted"}
+"""S3's error codes for a bucket that was created, or removed under the same name, a moment ago
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
 
 
 @dataclass(frozen=True, slots=True)
-class BucketPart:
+class BucketResource:
     """One of the two buckets.
 
     Attributes:
-        site: Where it is.
+        context: The provisioning context.
         name: Its name.
-        role: What it is for, as its tag says.
-        expiring: The prefixes whose objects expire.
+        role: Its purpose, as in its tag.
+        expiring: Prefixes whose objects expire.
     """
 
-    site: ProvisioningContext
+    context: ProvisioningContext
     name: str
     role: str
     expiring: tuple[str, ...]
     kind: str = "bucket"
 
     @property
-    def _s3(self) -> Any:
-        return self.site.session.client("s3")
-
-    @property
     def _arn(self) -> str:
-        return Place(self.site.names, self.site.account, self.site.region).bucket(self.name)
+        return self.context.arns.bucket(self.name)
 
     @property
-    def _mine(self) -> dict[str, str]:
-        """Which bucket is meant; S3 refuses if it has become another account's."""
-        return {"Bucket": self.name, "ExpectedBucketOwner": self.site.account}
+    def _bucket_args(self) -> dict[str, str]:
+        """Bucket and expected owner: S3 rejects the call if another account owns the bucket."""
+        return {"Bucket": self.name, "ExpectedBucketOwner": self.context.account}
 
-    def find(self) -> Found:
-        """Look for it. One without our tag is not ours, even if it is empty."""
-        with translating("s3", f"the bucket {self.name}"):
+    def find(self) -> ResourceStatus:
+        """Look it up. Without the deployment's tag it is unmanaged, even if it is empty."""
+        with translate_errors("s3", f"the bucket {self.name}"):
             try:
-                self._s3.head_bucket(**self._mine)
+                self.context.s3.head_bucket(**self._bucket_args)
                 tags = self._tags()
             except Exception as exc:
-                if code_of(exc) in error_codes.OBJECT_MISSING | error_codes.BUCKET_MISSING:
+                if error_code(exc) in OBJECT_MISSING_CODES | BUCKET_MISSING_CODES:
                     return ABSENT
-                if code_of(exc) in ("403", "AccessDenied"):
-                    return Found("foreign", "it is another account's, or may not be looked at")
+                if error_code(exc) in ("403", "AccessDenied"):
+                    return ResourceStatus(
+                        "unmanaged", "it belongs to another account, or access is denied"
+                    )
                 raise
-        return self.site.found(tags, "objects expire; private; encrypted")
+        return self.context.status_of(tags, "objects expire; private; encrypted")
 
     def make(self) -> None:
-        """Make it and set it up. Idempotent.
+        """Create and configure it. Idempotent.
 
         Raises:
-            ConfigurationError: It is there and not ours.
+            ConfigurationError: It exists and is unmanaged.
         """
         found = self.find()
-        refuse_foreign(self, found)
+        refuse_unmanaged(self, found)
         is_new = found.state == "absent"
-        with translating("s3", f"the bucket {self.name}"):
+        with translate_errors("s3", f"the bucket {self.name}"):
             if is_new:
-                self.site.settling(self._create, _SETTLING)
+                self.context.retry_until_consistent(self._create, _INCONSISTENT_CODES)
             try:
-                tags = self.site.tags(self.role)
-                self._set_up(self._s3.put_bucket_tagging, Tagging={"TagSet": tags})
+                tags = self.context.tags(self.role)
+                self._configure(self.context.s3.put_bucket_tagging, Tagging={"TagSet": tags})
             except BaseException:
                 if is_new:
-                    # Without the tag nobody could tell later that it is ours.
+                    # Without the tag, the bucket would be unmanaged from now on.
                     with suppress(Exception):
-                        self._s3.delete_bucket(**self._mine)
+                        self.context.s3.delete_bucket(**self._bucket_args)
                 raise
             self._protect()
-            self._set_up(
-                self._s3.put_bucket_lifecycle_configuration,
+            self._configure(
+                self.context.s3.put_bucket_lifecycle_configuration,
                 LifecycleConfiguration={"Rules": self._lifecycle()},
             )
 
     def remove(self) -> None:
-        """Remove it with all objects, all their versions, and unfinished uploads. Idempotent.
+        """Remove it with all object versions and unfinished uploads. Idempotent.
 
         Raises:
-            IraasError: An object may not be deleted, or too many are written meanwhile.
+            IraasError: An object may not be deleted, or objects are written faster than deleted.
         """
 
-        def emptied_and_removed() -> None:
-            abort_uploads(self.site, self.name)
-            empty(self.site, self.name)
-            self._s3.delete_bucket(**self._mine)
+        def empty_and_remove() -> None:
+            abort_uploads(self.context, self.name)
+            delete_objects(self.context, self.name)
+            self.context.s3.delete_bucket(**self._bucket_args)
 
-        if self.find().state != "ours":
+        if self.find().state != "managed":
             return
-        with translating("s3", f"the bucket {self.name}"):
+        with translate_errors("s3", f"the bucket {self.name}"):
             try:
-                # What was written while it was emptied stands in the way of its removal.
-                self.site.settling(emptied_and_removed, {"BucketNotEmpty", "OperationAborted"})
+                # Objects written while the bucket is emptied prevent its removal.
+                self.context.retry_until_consistent(
+                    empty_and_remove, {"BucketNotEmpty", "OperationAborted"}
+                )
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if error_code(exc) not in BUCKET_MISSING_CODES:
                     raise
 
     def _create(self) -> None:
         request: dict[str, Any] = {"Bucket": self.name}
-        if self.site.region != "us-east-1":
-            request["CreateBucketConfiguration"] = {"LocationConstraint": self.site.region}
+        if self.context.region != "us-east-1":
+            request["CreateBucketConfiguration"] = {"LocationConstraint": self.context.region}
         try:
-            self._s3.create_bucket(**request)
+            self.context.s3.create_bucket(**request)
         except Exception as exc:
-            if code_of(exc) != "BucketAlreadyOwnedByYou":
+            if error_code(exc) != "BucketAlreadyOwnedByYou":
                 raise
 
     def _protect(self) -> None:
-        self._set_up(
-            self._s3.put_public_access_block,
+        self._configure(
+            self.context.s3.put_public_access_block,
             PublicAccessBlockConfiguration={
                 "BlockPublicAcls": True,
                 "IgnorePublicAcls": True,
@@ -135,23 +139,25 @@ class BucketPart:
                 "RestrictPublicBuckets": True,
             },
         )
-        if self.site.session.uses_tls:
+        if self.context.session.uses_tls:
             policy = tls_only_policy([self._arn, f"{self._arn}/*"], "s3:*")
-            self._set_up(self._s3.put_bucket_policy, Policy=to_text(policy))
+            self._configure(self.context.s3.put_bucket_policy, Policy=to_text(policy))
         encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-        self._set_up(
-            self._s3.put_bucket_encryption,
+        self._configure(
+            self.context.s3.put_bucket_encryption,
             ServerSideEncryptionConfiguration={"Rules": [encryption]},
         )
 
-    def _set_up(self, call: Callable[..., Any], **request: Any) -> None:
-        self.site.settling(lambda: call(**self._mine, **request), _SETTLING)
+    def _configure(self, call: Callable[..., Any], **request: Any) -> None:
+        self.context.retry_until_consistent(
+            lambda: call(**self._bucket_args, **request), _INCONSISTENT_CODES
+        )
 
     def _tags(self) -> dict[str, str]:
         try:
-            return tag_map(self._s3.get_bucket_tagging(**self._mine)["TagSet"])
+            return tag_map(self.context.s3.get_bucket_tagging(**self._bucket_args)["TagSet"])
         except Exception as exc:
-            if code_of(exc) != "NoSuchTagSet":
+            if error_code(exc) != "NoSuchTagSet":
                 raise
             return {}
 
@@ -161,7 +167,7 @@ class BucketPart:
                 "ID": f"expire-{prefix.rstrip('/')}",
                 "Status": "Enabled",
                 "Filter": {"Prefix": prefix},
-                "Expiration": {"Days": self.site.options.keep_data_days},
+                "Expiration": {"Days": self.context.config.keep_data_days},
             }
             for prefix in self.expiring
         ]

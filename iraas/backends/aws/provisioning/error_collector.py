@@ -1,4 +1,4 @@
-"""Going on after a failure, and telling all of them at the end."""
+"""Collection of errors from independent steps."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,10 +9,14 @@ Result = TypeVar("Result")
 
 
 class ErrorCollector:
-    """What failed in a row of steps that do not need each other."""
+    """Runs independent steps and collects their errors."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
-        """Say who is told of each at once."""
+        """Create an empty collector.
+
+        Args:
+            report: Called with each error immediately.
+        """
         self._report = report
         self._errors: list[IraasError] = []
 
@@ -20,26 +24,31 @@ class ErrorCollector:
         return bool(self._errors)
 
     def attempt(self, step: Callable[[], Result], default: Result) -> Result:
-        """Take a step; if it fails, note the error and give the default."""
+        """Run a step; on an error, record it and return the default.
+
+        Args:
+            step: The step.
+            default: Result of a failed step.
+        """
         try:
             return step()
         except IraasError as exc:
-            self._report(f"{exc}; going on with the rest")
+            self._report(f"{exc}; continuing with the remaining steps")
             self._errors.append(exc)
             return default
 
     def raise_all(self) -> None:
-        """Raise what was noted, if anything.
+        """Raise the recorded errors, if any.
 
         Raises:
-            IraasError: The only one.
-            BackendError: All of them in one, if there are several.
+            IraasError: The error, if there is exactly one.
+            BackendError: All errors combined, if there are several.
         """
         if len(self._errors) == 1:
             raise self._errors[0]
         if self._errors:
             raise BackendError(
                 f"{len(self._errors)} steps failed: " + "; ".join(map(str, self._errors)),
-                remedy="Run the command again: it goes on where this one stopped. "
+                remedy="Run the command again: it continues where this one stopped. "
                 + self._errors[0].remedy,
             ) from self._errors[0]

@@ -1,23 +1,21 @@
-"""What instances fetch: the wheel, the model bundle, and the deployment's options."""
+"""Files that instances download: the wheel, the model bundle and the fleet configuration."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.fleet.config import OPTIONS_KEY
+from iraas.backends.aws.errors import BUCKET_MISSING_CODES, error_code, translate_errors
+from iraas.backends.aws.fleet.config import CONFIG_KEY
 from iraas.backends.aws.names import INSTALL_PREFIX
-from iraas.backends.aws.provisioning.emptying import empty
+from iraas.backends.aws.provisioning.emptying import delete_objects
 from iraas.backends.aws.provisioning.packaging import pack_bundle, pack_wheel
 from iraas.backends.aws.provisioning.resource import (
     ABSENT,
-    Found,
     ManagedResource,
     ProvisioningContext,
+    ResourceStatus,
 )
 from iraas.errors import ConfigurationError
 
@@ -29,9 +27,9 @@ class Artifact:
     """A file to install.
 
     Attributes:
-        key: Where it lies in the bucket; its hash is in it.
+        key: Its key in the bucket, which contains its hash.
         sha256: Its hash, in hexadecimal.
-        data: Its bytes.
+        data: Its content.
     """
 
     key: str
@@ -40,16 +38,20 @@ class Artifact:
 
 
 def artifact(name: str, data: bytes) -> Artifact:
-    """Name a file by what is in it."""
+    """Name a file after its content."""
     digest = hashlib.sha256(data).hexdigest()
     return Artifact(f"{INSTALL_PREFIX}{digest[:16]}/{name}", digest, data)
 
 
 class Artifacts:
-    """The wheel and the bundle, packed when they are first needed."""
+    """The wheel and the model bundle, packed on first use."""
 
     def __init__(self, bundle: Callable[[], Path] | None) -> None:
-        """Say how to find the model bundle's folder; None if this command has none to give."""
+        """Create the object without packing anything.
+
+        Args:
+            bundle: Returns the model bundle's folder; None if there is no bundle.
+        """
         self._bundle = bundle
 
     @cached_property
@@ -62,98 +64,96 @@ class Artifacts:
         """The model bundle.
 
         Raises:
-            ConfigurationError: This command has none to give.
+            ConfigurationError: There is no bundle.
         """
         if self._bundle is None:
-            raise ConfigurationError("no model bundle was given to provide to the instances")
+            raise ConfigurationError("no model bundle was given for the instances")
         return artifact(_BUNDLE_FILE, pack_bundle(self._bundle()))
 
 
 @dataclass(frozen=True, slots=True)
-class InstallPart:
-    """The install files in the bucket of the output store.
+class InstallFilesResource:
+    """The install files in the output store's bucket.
 
     Attributes:
-        site: Where it is.
-        artifacts: What instances install.
-        bucket: The bucket; what is in it is ours if it is.
+        context: The provisioning context.
+        artifacts: The files to install.
+        bucket: The bucket; the files are managed if it is.
     """
 
-    site: ProvisioningContext
+    context: ProvisioningContext
     artifacts: Artifacts
     bucket: ManagedResource
     kind: str = "install files"
 
     @property
     def name(self) -> str:
-        """Where they lie."""
-        return f"{self.site.outputs_bucket}/{INSTALL_PREFIX}"
+        """Their location."""
+        return f"{self.context.outputs_bucket}/{INSTALL_PREFIX}"
 
     @property
-    def _s3(self) -> Any:
-        return self.site.session.client("s3")
+    def _bucket_args(self) -> dict[str, str]:
+        return {"Bucket": self.context.outputs_bucket, "ExpectedBucketOwner": self.context.account}
 
-    @property
-    def _mine(self) -> dict[str, str]:
-        return {"Bucket": self.site.outputs_bucket, "ExpectedBucketOwner": self.site.account}
-
-    def find(self) -> Found:
-        """Look whether anything is there. The options are written last."""
-        if self.bucket.find().state != "ours":
+    def find(self) -> ResourceStatus:
+        """Look them up. The configuration is written last."""
+        if self.bucket.find().state != "managed":
             return ABSENT
         keys = self._keys()
         if not keys:
             return ABSENT
-        whole = f"{INSTALL_PREFIX}{OPTIONS_KEY}" in keys
-        return Found("ours", "wheel, model bundle, options" if whole else "without options")
+        complete = f"{INSTALL_PREFIX}{CONFIG_KEY}" in keys
+        return ResourceStatus(
+            "managed", "wheel, model bundle, options" if complete else "without options"
+        )
 
     def make(self) -> None:
-        """Upload what is not there, and write the options anew. Idempotent."""
-        there = self._keys()
-        with translating("s3", self.name):
-            for one in (self.artifacts.wheel, self.artifacts.bundle):
-                if one.key not in there:
-                    self.site.report(f"uploading {one.key} ({len(one.data) / 1e6:.1f} MB)")
-                    self._put(one.key, one.data)
-            self._put(f"{INSTALL_PREFIX}{OPTIONS_KEY}", self.site.options.encode())
+        """Upload missing files, and write the configuration. Idempotent."""
+        existing = self._keys()
+        with translate_errors("s3", self.name):
+            for file in (self.artifacts.wheel, self.artifacts.bundle):
+                if file.key not in existing:
+                    self.context.report(f"uploading {file.key} ({len(file.data) / 1e6:.1f} MB)")
+                    self._put(file.key, file.data)
+            self._put(f"{INSTALL_PREFIX}{CONFIG_KEY}", self.context.config.encode())
 
-    def tidy(self) -> None:
-        """Remove what an earlier version of the deployment installed. Idempotent.
+    def remove_superseded(self) -> None:
+        """Remove files of earlier versions. Idempotent.
 
-        For when no instance lives that may still fetch it.
+        Call it only while no instance exists that may still download them.
         """
         kept = {self.artifacts.wheel.key, self.artifacts.bundle.key}
-        kept.add(f"{INSTALL_PREFIX}{OPTIONS_KEY}")
+        kept.add(f"{INSTALL_PREFIX}{CONFIG_KEY}")
         for prefix in sorted({key.rpartition("/")[0] for key in self._keys() - kept}):
             if not any(key.startswith(f"{prefix}/") for key in kept):
-                self.site.report(f"removing {prefix}/, which a later version took the place of")
-                with translating("s3", self.name):
-                    empty(self.site, self.site.outputs_bucket, f"{prefix}/")
+                self.context.report(f"removing {prefix}/, which a later version replaces")
+                with translate_errors("s3", self.name):
+                    delete_objects(self.context, self.context.outputs_bucket, f"{prefix}/")
 
     def remove(self) -> None:
-        """Remove them: instances install nothing without them. Idempotent."""
-        if self.bucket.find().state != "ours":
+        """Remove them, so that new instances cannot install anything. Idempotent."""
+        if self.bucket.find().state != "managed":
             return
-        with translating("s3", self.name):
+        with translate_errors("s3", self.name):
             try:
-                empty(self.site, self.site.outputs_bucket, INSTALL_PREFIX)
+                delete_objects(self.context, self.context.outputs_bucket, INSTALL_PREFIX)
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if error_code(exc) not in BUCKET_MISSING_CODES:
                     raise
 
     def _keys(self) -> set[str]:
-        """The keys there; more than a page of them are none that we made."""
-        with translating("s3", self.name):
+        """The existing keys. One page suffices: iraas never creates more."""
+        with translate_errors("s3", self.name):
             try:
-                page = self._s3.list_objects_v2(**self._mine, Prefix=INSTALL_PREFIX)
+                page = self.context.s3.list_objects_v2(**self._bucket_args, Prefix=INSTALL_PREFIX)
             except Exception as exc:
-                if code_of(exc) not in error_codes.BUCKET_MISSING:
+                if error_code(exc) not in BUCKET_MISSING_CODES:
                     raise
                 return set()
-        return {one["Key"] for one in page.get("Contents", ())}
+        return {item["Key"] for item in page.get("Contents", ())}
 
     def _put(self, key: str, data: bytes) -> None:
-        self.site.settling(
-            lambda: self._s3.put_object(**self._mine, Key=key, Body=data),
-            error_codes.BUCKET_MISSING,
+        self.context.retry_until_consistent(
+            lambda: self.context.s3.put_object(**self._bucket_args, Key=key, Body=data),
+            BUCKET_MISSING_CODES,
         )

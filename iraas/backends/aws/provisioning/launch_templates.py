@@ -1,4 +1,4 @@
-"""A launch template: all that the instances of one role have in common."""
+"""Launch templates: the common settings of all instances of one role."""
 
 import base64
 import hashlib
@@ -7,36 +7,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, ProvisioningContext, tag_map
+from iraas.backends.aws.errors import error_code, translate_errors
+from iraas.backends.aws.provisioning.resource import (
+    ABSENT,
+    ProvisioningContext,
+    ResourceStatus,
+    tag_map,
+)
 
 ROOT_VOLUME_GIB = 8
 _MISSING = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateFacts:
-    """What a template says that its role decides.
+class LaunchTemplateSpec:
+    """Role-specific contents of a launch template.
 
     Attributes:
-        image_id: The image, or where to look its id up.
+        image_id: The AMI, or a reference to look its id up.
         profile: The instance profile's name.
         group_id: The security group's id.
-        kind: The instance type, if the launch does not say it.
-        user_data: The script.
+        instance_type: The default instance type.
+        user_data: The startup script.
     """
 
     image_id: str
     profile: str
     group_id: str
-    kind: str
+    instance_type: str
     user_data: str
 
     def to_data(self) -> dict[str, Any]:
-        """The template's data, as EC2 wants it."""
+        """The template's data, in EC2's format."""
         return {
             "ImageId": self.image_id,
-            "InstanceType": self.kind,
+            "InstanceType": self.instance_type,
             "IamInstanceProfile": {"Name": self.profile},
             "SecurityGroupIds": [self.group_id],
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -61,75 +66,71 @@ class TemplateFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class TemplatePart:
+class LaunchTemplateResource:
     """The launch template of one role.
 
     Attributes:
-        site: Where it is.
+        context: The provisioning context.
         name: Its name.
-        role: What it is for, as its tag says.
-        facts: Tells what it says; asked only when it is made.
+        role: Its purpose, as in its tag.
+        spec: Returns its contents; called only to create or update it.
     """
 
-    site: ProvisioningContext
+    context: ProvisioningContext
     name: str
     role: str
-    facts: Callable[[], TemplateFacts]
+    spec: Callable[[], LaunchTemplateSpec]
     kind: str = "launch template"
 
-    @property
-    def _ec2(self) -> Any:
-        return self.site.session.client("ec2")
-
-    def find(self) -> Found:
-        """Look for it."""
+    def find(self) -> ResourceStatus:
+        """Look it up."""
         template = self._template()
         if template is None:
             return ABSENT
         version = template.get("DefaultVersionNumber", "?")
-        return self.site.found(tag_map(template.get("Tags")), f"version {version}")
+        return self.context.status_of(tag_map(template.get("Tags")), f"version {version}")
 
     def make(self) -> None:
-        """Make it, or give it a new default version if it says something else. Idempotent."""
-        data = self.facts().to_data()
-        mark = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-        with translating("ec2", f"the launch template {self.name}"):
+        """Create it, or add a new default version if its contents have changed. Idempotent."""
+        data = self.spec().to_data()
+        digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+        with translate_errors("ec2", f"the launch template {self.name}"):
             if self._template() is None:
-                tags = [{"ResourceType": "launch-template", "Tags": self.site.tags(self.role)}]
-                self._ec2.create_launch_template(
+                tags = [{"ResourceType": "launch-template", "Tags": self.context.tags(self.role)}]
+                self.context.ec2.create_launch_template(
                     LaunchTemplateName=self.name,
-                    VersionDescription=mark,
+                    VersionDescription=digest,
                     LaunchTemplateData=data,
                     TagSpecifications=tags,
                 )
-            elif self._current_mark() != mark:
-                answer = self._ec2.create_launch_template_version(
-                    LaunchTemplateName=self.name, VersionDescription=mark, LaunchTemplateData=data
+            elif self._current_digest() != digest:
+                response = self.context.ec2.create_launch_template_version(
+                    LaunchTemplateName=self.name, VersionDescription=digest, LaunchTemplateData=data
                 )
-                version = answer["LaunchTemplateVersion"]["VersionNumber"]
-                self._ec2.modify_launch_template(
+                version = response["LaunchTemplateVersion"]["VersionNumber"]
+                self.context.ec2.modify_launch_template(
                     LaunchTemplateName=self.name, DefaultVersion=str(version)
                 )
 
     def remove(self) -> None:
-        """Remove it with all versions; nothing can be launched from it any more. Idempotent."""
+        """Remove it with all versions, so that nothing can be launched from it. Idempotent."""
         if self._template() is None:
             return
-        with translating("ec2", f"the launch template {self.name}"):
+        with translate_errors("ec2", f"the launch template {self.name}"):
             try:
-                self._ec2.delete_launch_template(LaunchTemplateName=self.name)
+                self.context.ec2.delete_launch_template(LaunchTemplateName=self.name)
             except Exception as exc:
-                if code_of(exc) not in _MISSING:
+                if error_code(exc) not in _MISSING:
                     raise
 
-    def _current_mark(self) -> str:
-        answer = self._ec2.describe_launch_template_versions(
+    def _current_digest(self) -> str:
+        response = self.context.ec2.describe_launch_template_versions(
             LaunchTemplateName=self.name, Versions=["$Default"]
         )
-        return str(answer["LaunchTemplateVersions"][0].get("VersionDescription", ""))
+        return str(response["LaunchTemplateVersions"][0].get("VersionDescription", ""))
 
     def _template(self) -> dict[str, Any] | None:
         filters = [{"Name": "launch-template-name", "Values": [self.name]}]
-        with translating("ec2", f"the launch template {self.name}"):
-            found = self._ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
+        with translate_errors("ec2", f"the launch template {self.name}"):
+            found = self.context.ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
         return found[0] if found else None

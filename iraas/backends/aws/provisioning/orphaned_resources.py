@@ -1,11 +1,11 @@
-"""What a deployment made while it worked, or left behind: found by tag."""
+"""Resources created at run time or left behind, found by tag."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import error_code, translate_errors
 from iraas.backends.aws.fleet.ec2_instances import (
     ListedInstance,
     find_instance,
@@ -20,8 +20,7 @@ from iraas.backends.aws.provisioning.security_groups import groups_elsewhere, re
 from iraas.core.ports import Resource
 from iraas.errors import BackendError, NotProvisionedError
 
-ROLES = ("worker", "web", "builder")
-_ENDED_S = 900.0
+_TERMINATION_TIMEOUT_S = 900.0
 _GONE = (
     "InvalidAMIID.NotFound",
     "InvalidAMIID.Unavailable",
@@ -33,11 +32,11 @@ _GONE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
-    """Something without a name of its own in the plan.
+class OrphanedResource:
+    """A resource that is not part of the plan.
 
     Attributes:
-        resource: What it is, for people.
+        resource: Its description.
         remove: Removes it; idempotent.
     """
 
@@ -46,156 +45,176 @@ class Stray:
 
 
 def find_instances(
-    site: ProvisioningContext, ledgers: Iterable[LaunchLedger] = ()
+    context: ProvisioningContext, ledgers: Iterable[LaunchLedger] = ()
 ) -> list[ListedInstance]:
-    """The deployment's live instances: by tag, and those that only a ledger knows yet."""
-    ec2 = site.session.client("ec2")
-    found = {one.instance_id: one for one in list_instances(ec2, site.names.deployment)}
-    for instance_id in _known_to(ledgers):
+    """List the deployment's live instances: by tag, and those known only to a ledger.
+
+    Args:
+        context: The provisioning context.
+        ledgers: Launch ledgers to read besides EC2's listing.
+    """
+    found = {
+        instance.instance_id: instance
+        for instance in list_instances(context.ec2, context.names.deployment)
+    }
+    for instance_id in _ledger_instance_ids(ledgers):
         if instance_id not in found:
-            one = find_instance(ec2, instance_id)
-            if one is not None:
-                found[instance_id] = one
-    return [one for one in found.values() if one.live]
+            instance = find_instance(context.ec2, instance_id)
+            if instance is not None:
+                found[instance_id] = instance
+    return [instance for instance in found.values() if instance.live]
 
 
-def _known_to(ledgers: Iterable[LaunchLedger]) -> Iterator[str]:
+def _ledger_instance_ids(ledgers: Iterable[LaunchLedger]) -> Iterator[str]:
     for ledger in ledgers:
         try:
             entries = ledger.latest().values()
         except (BackendError, NotProvisionedError):
             continue  # the bucket is gone, and the ledger with it
-        yield from (one.instance_id for one in entries if one.state == "occupied")
+        yield from (entry.instance_id for entry in entries if entry.state == "occupied")
 
 
-def end_instances(site: ProvisioningContext, ledgers: Iterable[LaunchLedger]) -> None:
-    """End all instances and wait until they are terminated.
+def terminate_all(context: ProvisioningContext, ledgers: Iterable[LaunchLedger]) -> None:
+    """Terminate all instances and wait until they are gone.
+
+    Args:
+        context: The provisioning context.
+        ledgers: Launch ledgers to read besides EC2's listing.
 
     Raises:
-        WaitTimeoutError: Some are not in time.
+        WaitTimeoutError: Some are still alive after `_TERMINATION_TIMEOUT_S`.
     """
-    ec2 = site.session.client("ec2")
     known = list(ledgers)
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def ended() -> bool:
-        live = find_instances(site, known)
-        if new := [one.instance_id for one in live if one.instance_id not in told]:
-            site.report(f"ending {len(new)} instances: {', '.join(new)}")
-            told.update(new)
-        terminate_instances(ec2, [one.instance_id for one in live if one.state != "shutting-down"])
+        live = find_instances(context, known)
+        if new := [
+            instance.instance_id for instance in live if instance.instance_id not in reported
+        ]:
+            context.report(f"terminating {len(new)} instances: {', '.join(new)}")
+            reported.update(new)
+        terminate_instances(
+            context.ec2,
+            [instance.instance_id for instance in live if instance.state != "shutting-down"],
+        )
         return not live
 
-    site.wait(ended, "ending the instances", at_most_s=_ENDED_S, every_s=2.0)
+    context.wait(
+        ended, "terminating the instances", timeout_s=_TERMINATION_TIMEOUT_S, poll_interval_s=2.0
+    )
 
 
 def instance_resources(instances: Iterable[ListedInstance]) -> list[Resource]:
-    """Instances, for people."""
+    """Describe instances as resources."""
     return [
         Resource(
             "instance",
-            one.instance_id,
+            instance.instance_id,
             exists=True,
-            detail=f"{one.tags.get(ROLE_TAG, 'no role')}, {one.state}, {one.kind} {one.pricing}",
+            detail=f"{instance.tags.get(ROLE_TAG, 'no role')}, {instance.state}, "
+            f"{instance.instance_type} {instance.pricing}",
         )
-        for one in instances
+        for instance in instances
     ]
 
 
-def find_response_queues(site: ProvisioningContext) -> list[Stray]:
-    """The response queues of requesters that are still there, or were not swept."""
-    sqs: Any = site.session.client("sqs")
-    with translating("sqs", "the response queues", provisioned=False):
-        pages = sqs.get_paginator("list_queues").paginate(
-            QueueNamePrefix=site.names.reply_prefix, PaginationConfig={"PageSize": 1000}
+def find_response_queues(context: ProvisioningContext) -> list[OrphanedResource]:
+    """List the existing response queues."""
+    with translate_errors("sqs", "the response queues", provisioned=False):
+        pages = context.sqs.get_paginator("list_queues").paginate(
+            QueueNamePrefix=context.names.reply_prefix, PaginationConfig={"PageSize": 1000}
         )
         urls = [url for page in pages for url in page.get("QueueUrls", [])]
-        ours = [url for url in urls if _is_ours(site, lambda one=url: _queue_tags(sqs, one))]  # type: ignore[misc]
+        managed = [
+            url for url in urls if _is_managed(context, partial(_queue_tags, context.sqs, url))
+        ]
     return [
-        Stray(
+        OrphanedResource(
             Resource("response queue", url.rsplit("/", 1)[-1], exists=True),
-            _remover(site, "sqs", sqs.delete_queue, QueueUrl=url),
+            _remover(context, "sqs", context.sqs.delete_queue, QueueUrl=url),
         )
-        for url in ours
+        for url in managed
     ]
 
 
-def find_images(site: ProvisioningContext) -> list[Stray]:
-    """Baked images, and then the snapshots that they or interrupted bakes left."""
-    ec2: Any = site.session.client("ec2")
-    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [site.names.deployment]}]
-    with translating("ec2", "the images"):
-        images = ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
-        snapshots = ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]
+def find_images(context: ProvisioningContext) -> list[OrphanedResource]:
+    """List baked AMIs, then the snapshots left by them or by interrupted baking."""
+    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [context.names.deployment]}]
+    with translate_errors("ec2", "the images"):
+        images = context.ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
+        snapshots = context.ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]
     return [
-        Stray(
-            Resource("image", one["ImageId"], exists=True, detail=one.get("Name", "")),
-            _image_remover(site, one["ImageId"], snapshots_of(one)),
+        OrphanedResource(
+            Resource("image", image["ImageId"], exists=True, detail=image.get("Name", "")),
+            _image_remover(context, image["ImageId"], snapshots_of(image)),
         )
-        for one in images
+        for image in images
     ] + [
-        Stray(
-            Resource("snapshot", one["SnapshotId"], exists=True),
-            _remover(site, "ec2", ec2.delete_snapshot, SnapshotId=one["SnapshotId"]),
+        OrphanedResource(
+            Resource("snapshot", snapshot["SnapshotId"], exists=True),
+            _remover(
+                context, "ec2", context.ec2.delete_snapshot, SnapshotId=snapshot["SnapshotId"]
+            ),
         )
-        for one in snapshots
+        for snapshot in snapshots
     ]
 
 
 def snapshots_of(image: dict[str, Any]) -> list[str]:
-    """The snapshots that an image is made of."""
-    disks = [one.get("Ebs", {}) for one in image.get("BlockDeviceMappings", [])]
+    """Ids of an AMI's snapshots."""
+    disks = [device.get("Ebs", {}) for device in image.get("BlockDeviceMappings", [])]
     return [disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")]
 
 
 def _image_remover(
-    site: ProvisioningContext, image_id: str, snapshot_ids: list[str]
+    context: ProvisioningContext, image_id: str, snapshot_ids: list[str]
 ) -> Callable[[], None]:
-    """An image's snapshots outlive it, and cost, unless they are deleted after it."""
-    ec2: Any = site.session.client("ec2")
+    """Remove an AMI and then its snapshots, which otherwise outlive it and incur costs."""
 
     def remove() -> None:
-        _remover(site, "ec2", ec2.deregister_image, ImageId=image_id)()
-        for one in snapshot_ids:
-            _remover(site, "ec2", ec2.delete_snapshot, SnapshotId=one)()
+        _remover(context, "ec2", context.ec2.deregister_image, ImageId=image_id)()
+        for snapshot_id in snapshot_ids:
+            _remover(context, "ec2", context.ec2.delete_snapshot, SnapshotId=snapshot_id)()
 
     return remove
 
 
-def find_volumes(site: ProvisioningContext) -> list[Stray]:
-    """Volumes that no instance uses any more, though they should have gone with theirs."""
-    ec2: Any = site.session.client("ec2")
+def find_volumes(context: ProvisioningContext) -> list[OrphanedResource]:
+    """List unattached volumes, which should have been deleted with their instances."""
     filters = [
-        {"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [site.names.deployment]},
+        {"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [context.names.deployment]},
         {"Name": "status", "Values": ["available"]},
     ]
-    with translating("ec2", "the volumes"):
-        volumes = ec2.describe_volumes(Filters=filters)["Volumes"]
+    with translate_errors("ec2", "the volumes"):
+        volumes = context.ec2.describe_volumes(Filters=filters)["Volumes"]
     return [
-        Stray(
-            Resource("volume", one["VolumeId"], exists=True, detail=f"{one.get('Size')} GiB"),
-            _remover(site, "ec2", ec2.delete_volume, VolumeId=one["VolumeId"]),
+        OrphanedResource(
+            Resource("volume", volume["VolumeId"], exists=True, detail=f"{volume.get('Size')} GiB"),
+            _remover(context, "ec2", context.ec2.delete_volume, VolumeId=volume["VolumeId"]),
         )
-        for one in volumes
+        for volume in volumes
     ]
 
 
-def find_groups(site: ProvisioningContext) -> list[Stray]:
-    """Security groups in a VPC that the deployment was in before."""
+def find_groups(context: ProvisioningContext) -> list[OrphanedResource]:
+    """List security groups in a VPC that the deployment used before."""
     return [
-        Stray(
-            Resource("security group", one["GroupId"], exists=True, detail=f"in {one['VpcId']}"),
-            partial(remove_group, site, one["GroupId"]),
+        OrphanedResource(
+            Resource(
+                "security group", group["GroupId"], exists=True, detail=f"in {group['VpcId']}"
+            ),
+            partial(remove_group, context, group["GroupId"]),
         )
-        for one in groups_elsewhere(site, Network(site))
+        for group in groups_elsewhere(context, Network(context))
     ]
 
 
-def _is_ours(site: ProvisioningContext, tags: Callable[[], dict[str, str]]) -> bool:
+def _is_managed(context: ProvisioningContext, tags: Callable[[], dict[str, str]]) -> bool:
     try:
-        return tags().get(DEPLOYMENT_TAG) == site.names.deployment
+        return tags().get(DEPLOYMENT_TAG) == context.names.deployment
     except Exception as exc:
-        if code_of(exc) in _GONE:
+        if error_code(exc) in _GONE:
             return False
         raise
 
@@ -206,16 +225,16 @@ def _queue_tags(sqs: Any, url: str) -> dict[str, str]:
 
 
 def _remover(
-    site: ProvisioningContext, service: str, call: Callable[..., Any], **request: str
+    context: ProvisioningContext, service: str, call: Callable[..., Any], **request: str
 ) -> Callable[[], None]:
     def remove() -> None:
-        what = next(iter(request.values()))
-        with translating(service, what, provisioned=False):
+        resource_id = next(iter(request.values()))
+        with translate_errors(service, resource_id, provisioned=False):
             try:
                 call(**request)
             except Exception as exc:
-                if code_of(exc) not in _GONE:
+                if error_code(exc) not in _GONE:
                     raise
-        site.report(f"removed {what}")
+        context.report(f"removed {resource_id}")
 
     return remove

@@ -1,7 +1,7 @@
-"""What instances install, made from what runs here: the wheel of iraas, and the model bundle.
+"""Packages for instances, built from the running installation: the iraas wheel and the model
+bundle.
 
-Both are made so that equal content gives equal bytes: their hash names them, and providing them
-again changes nothing.
+Both are reproducible: equal content gives equal bytes, so that their hash can name them.
 """
 
 import base64
@@ -19,7 +19,7 @@ from iraas.backends.aws.fleet.user_data import SCRIPT, read_script
 from iraas.errors import BundleError, ConfigurationError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The oldest time that a zip file can hold."""
+"""The earliest time that a zip file can represent."""
 
 _METADATA = ("METADATA", "entry_points.txt")
 _SKIPPED = ("__pycache__",)
@@ -27,13 +27,15 @@ _SUFFIXES = (".pyc", ".pyo")
 
 
 def pack_wheel() -> tuple[str, bytes]:
-    """The wheel of the iraas that runs here: its file's name, and its bytes.
+    """Build the wheel of the running iraas.
 
-    It works for an installed iraas as for a checkout, and needs no build tool: iraas is pure
-    Python.
+    Works for an installed package and for a checkout, without a build tool: iraas is pure Python.
+
+    Returns:
+        The file name and the content.
 
     Raises:
-        ConfigurationError: This iraas was not installed, so that nothing tells what it needs.
+        ConfigurationError: iraas is not installed, so that its metadata is unavailable.
     """
     version = iraas.__version__
     info = f"iraas-{version}.dist-info"
@@ -44,8 +46,8 @@ def pack_wheel() -> tuple[str, bytes]:
         text = installed.read_text(name)
         if text is None:
             raise ConfigurationError(
-                f"this iraas has no {name}: it was not installed",
-                remedy="Install it, in a checkout with: make install",
+                f"iraas is not installed as a package: {name} is missing",
+                remedy="Install it; in a checkout with: pip install -e .",
             )
         files[f"{info}/{name}"] = text.encode()
     wheel = "Wheel-Version: 1.0\nGenerator: iraas\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -56,17 +58,17 @@ def pack_wheel() -> tuple[str, bytes]:
 
 
 def pack_bundle(directory: Path) -> bytes:
-    """A model bundle as a compressed archive of its files.
+    """Pack a model bundle as a compressed archive.
 
     Raises:
-        BundleError: It cannot be read, or has no files.
+        BundleError: It cannot be read, or is empty.
     """
     try:
         paths = sorted(path for path in directory.iterdir() if path.is_file())
         if not paths:
             raise BundleError(f"there is no model bundle in {directory}")
         archive = io.BytesIO()
-        # The time in the gzip header would change the hash of the same bundle.
+        # A time in the gzip header would change the hash of an unchanged bundle.
         with (
             gzip.GzipFile(fileobj=archive, mode="wb", mtime=0, filename="") as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,

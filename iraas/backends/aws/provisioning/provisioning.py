@@ -1,4 +1,4 @@
-"""The stack on AWS: `iraas.core.ports.Provisioning`, and what provisioning can do beyond it."""
+"""The `Provisioning` port on AWS, plus preflight checks, costs and AMI baking."""
 
 import time
 from collections.abc import Callable
@@ -7,33 +7,36 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from iraas.backends.aws.fleet.config import FleetConfig, KeptOptions
+from iraas.backends.aws.fleet.config import FleetConfig, StoredFleetConfig
+from iraas.backends.aws.fleet.ec2_instances import INSTANCE_ROLES
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.pricing.prices import PriceTable, load_prices
 from iraas.backends.aws.provisioning.ami_baking import bake_image
-from iraas.backends.aws.provisioning.costs import StackCosts, stack_costs
-from iraas.backends.aws.provisioning.deployment import data_parts, install_part, other_parts
+from iraas.backends.aws.provisioning.costs import DeploymentCosts, deployment_costs
+from iraas.backends.aws.provisioning.deployment import (
+    data_resources,
+    install_files_resource,
+    other_resources,
+)
 from iraas.backends.aws.provisioning.error_collector import ErrorCollector
-from iraas.backends.aws.provisioning.findings import Finding
 from iraas.backends.aws.provisioning.install_files import Artifacts
 from iraas.backends.aws.provisioning.network import Network, find_subnets
 from iraas.backends.aws.provisioning.orphaned_resources import (
-    ROLES,
-    Stray,
-    end_instances,
+    OrphanedResource,
     find_groups,
     find_images,
     find_instances,
     find_response_queues,
     find_volumes,
     instance_resources,
+    terminate_all,
 )
-from iraas.backends.aws.provisioning.preflight import check_site
+from iraas.backends.aws.provisioning.preflight import PreflightResult, run_preflight
 from iraas.backends.aws.provisioning.resource import (
     ManagedResource,
     ProvisioningContext,
-    refuse_foreign,
+    refuse_unmanaged,
 )
 from iraas.backends.aws.provisioning.security_groups import groups_elsewhere, remove_unused_group
 from iraas.backends.aws.provisioning.spot_role import ensure_spot_role
@@ -41,240 +44,253 @@ from iraas.backends.aws.session import AwsSession
 from iraas.core.ports import ObjectStore, Resource
 from iraas.errors import IraasError, NotProvisionedError, WaitTimeoutError
 
-_STRAYS = (find_response_queues, find_images, find_volumes, find_groups)
-_GONE_S = 120.0
-"""How long AWS may list what was removed; SQS says a minute
+_ORPHAN_FINDERS = (find_response_queues, find_images, find_volumes, find_groups)
+_REMOVAL_TIMEOUT_S = 120.0
+"""Limit on waiting for removed resources to disappear from listings; SQS documents one minute
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html)."""
-_LOOK_EVERY_S = 3.0
+_REMOVAL_POLL_S = 3.0
 
 
-class AwsStack:
-    """A deployment's resources on AWS. Not for use by several threads."""
+class AwsProvisioning:
+    """Creates, inspects and removes a deployment's resources on AWS. Not thread-safe."""
 
     def __init__(
         self,
         session: AwsSession,
         names: Names,
         records: ObjectStore,
-        kept: KeptOptions,
+        stored: StoredFleetConfig,
         *,
-        options: FleetConfig | None = None,
+        config: FleetConfig | None = None,
         bundle: Callable[[], Path] | None = None,
         prices: Path | None = None,
         report: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Say whose resources; makes no call yet.
+        """Create the object without calling AWS.
 
         Args:
-            session: Makes the calls.
-            names: The deployment's names.
-            records: The records store, for the ledgers.
-            kept: The options that the deployment was provisioned with.
-            options: What it is to be provisioned with; None for what it was, or the defaults.
-            bundle: Finds the model bundle's folder; needed to provision.
-            prices: A price table of one's own.
-            report: Tells a person what is going on.
-            sleep: Waits that many seconds.
-            clock: Gives seconds, of any origin.
+            session: Makes the AWS calls.
+            names: The deployment's resource names.
+            records: The records store, which holds the launch ledgers.
+            stored: The configuration that the deployment was provisioned with.
+            config: The configuration to provision; None for the stored one, or the defaults.
+            bundle: Returns the model bundle's folder; required to provision.
+            prices: A price table that replaces the one in the package.
+            report: Called with progress messages.
+            sleep: Waits for a number of seconds.
+            clock: Monotonic clock, in seconds.
         """
         self._session = session
         self._names = names
-        self._kept = kept
-        self._wanted = options
+        self._stored = stored
+        self._requested = config
         self._artifacts = Artifacts(bundle)
         self._prices = prices
-        self._ledgers = [LaunchLedger(records, role) for role in ROLES]
+        self._ledgers = [LaunchLedger(records, role) for role in INSTANCE_ROLES]
         self._report = report
         self._sleep = sleep
         self._clock = clock
 
     def plan(self) -> list[Resource]:
-        """What a deployment is made of, there or not; then what it made while it worked.
+        """List the deployment's resources, existing or not, then those it created at run time.
 
-        Something that has the name but is not ours is not there, and its detail says why.
+        A resource that has the name but not the deployment's tag counts as absent; its detail says
+        why.
         """
-        site = self._site()
-        resources = []
-        data = [part.name for part in data_parts(site)]
-        for part in self._parts(site):
-            found = part.find()
-            ours = found.state == "ours"
-            detail = f"not ours: {found.detail}" if found.state == "foreign" else found.detail
-            is_data = part.name in data
-            resources.append(
-                Resource(part.kind, part.name, exists=ours, detail=detail, is_data=is_data)
+        context = self._context()
+        data = [resource.name for resource in data_resources(context)]
+        planned = []
+        for resource in self._resources(context):
+            status = resource.find()
+            detail = status.detail
+            if status.state == "unmanaged":
+                detail = f"not managed by this deployment: {detail}"
+            planned.append(
+                Resource(
+                    resource.kind,
+                    resource.name,
+                    exists=status.state == "managed",
+                    detail=detail,
+                    is_data=resource.name in data,
+                )
             )
-        return resources + self._found_by_tag(site)
+        return planned + self._found_by_tag(context)
 
-    def costs(self) -> StackCosts:
-        """What it costs by the hour, at rest and at its largest."""
-        return stack_costs(self.options(), self.prices())
+    def costs(self) -> DeploymentCosts:
+        """Estimate the hourly costs, idle and at full capacity."""
+        return deployment_costs(self.fleet_config(), self.prices())
 
     def prices(self) -> PriceTable:
-        """The price table of the region."""
+        """The region's price table."""
         return load_prices(self._session.region, self._prices)
 
-    def options(self) -> FleetConfig:
-        """What the deployment is to launch: as asked for, or as provisioned, or the defaults."""
-        if self._wanted is not None:
-            return self._wanted
+    def fleet_config(self) -> FleetConfig:
+        """The requested configuration, or else the stored one, or else the defaults."""
+        if self._requested is not None:
+            return self._requested
         try:
-            return self._kept()
+            return self._stored()
         except NotProvisionedError:
             return FleetConfig()
 
-    def check(self) -> list[Finding]:
-        """What would stand in the way: permissions, quotas, subnets. Changes nothing."""
-        return check_site(self._site())
+    def check(self) -> list[PreflightResult]:
+        """Check permissions, quotas and subnets. Changes nothing."""
+        return run_preflight(self._context())
 
     def provision(self) -> None:
-        """Make what is missing and bring the rest up to date. Idempotent.
+        """Create missing resources and update the others. Idempotent.
 
-        If it fails, what this call made is removed again, the last first; what was there before
-        stays. After a failure, call it again.
+        If it fails, the resources created by this call are removed again in reverse order, and
+        those that existed before stay. It is safe to call again.
 
         Raises:
-            ConfigurationError: A name is taken by something that is not ours, or a model bundle,
-                a subnet, a permission or a quota is missing.
-            BackendError, WaitTimeoutError: AWS failed for now.
+            ConfigurationError: A name is taken by an unmanaged resource, or a model bundle, subnet,
+                permission or quota is missing.
+            BackendError, WaitTimeoutError: AWS failed.
         """
-        site = self._site()
-        subnets = tuple(one.subnet_id for one in find_subnets(site))
-        site = replace(site, options=replace(site.options, subnet_ids=subnets))
-        parts = self._parts(site)
-        before = [part.find() for part in parts]
-        for part, found in zip(parts, before, strict=True):
-            refuse_foreign(part, found)
-        if "spot" in site.options.pricings:
-            ensure_spot_role(site)
-        made: list[ManagedResource] = []
+        context = self._context()
+        subnets = tuple(subnet.subnet_id for subnet in find_subnets(context))
+        context = replace(context, config=replace(context.config, subnet_ids=subnets))
+        resources = self._resources(context)
+        before = [resource.find() for resource in resources]
+        for resource, status in zip(resources, before, strict=True):
+            refuse_unmanaged(resource, status)
+        if "spot" in context.config.pricings:
+            ensure_spot_role(context)
+        created: list[ManagedResource] = []
         try:
-            for part, found in zip(parts, before, strict=True):
-                if found.state == "absent":
-                    made.append(part)
-                    self._report(f"making the {part.kind} {part.name}")
-                part.make()
+            for resource, status in zip(resources, before, strict=True):
+                if status.state == "absent":
+                    created.append(resource)
+                    self._report(f"creating the {resource.kind} {resource.name}")
+                resource.make()
         except BaseException:
-            self._undo(made)
+            self._roll_back(created)
             raise
-        self._kept.forget()
-        self._remove_superseded(site)
+        self._stored.invalidate()
+        self._remove_superseded(context)
 
     def teardown(self, *, keep_data: bool = False) -> None:
-        """Remove everything of the deployment, strays included, and wait until it is gone.
+        """Remove all resources, orphaned ones included, and wait until they are gone. Idempotent.
 
-        Idempotent. What has a name of ours but not our tag is not touched. Nothing can be launched
-        any more once it has begun. What fails stops nothing else: instances, which cost money, are
-        ended whatever else goes wrong.
+        Resources without the deployment's tag are left alone. The launch templates go first, so
+        that nothing can be launched any more. A failure does not stop the remaining steps:
+        instances, which cost money, are terminated in any case.
 
         Args:
-            keep_data: Keep the two buckets and what is in them, but for what instances install.
+            keep_data: Keep the two buckets and their contents, except the install files.
 
         Raises:
-            BackendError, ConfigurationError, WaitTimeoutError: Something could not be removed;
-                call it again. What is listed still after two minutes raises nothing: look at
-                `remaining`.
+            BackendError, ConfigurationError, WaitTimeoutError: Something could not be removed; it
+                is safe to call again. Resources that are still listed after `_REMOVAL_TIMEOUT_S`
+                raise nothing: see `remaining`.
         """
-        failures = ErrorCollector(self._report)
-        site = self._site(failures.attempt(self.options, FleetConfig()))
-        parts = self._parts(site)
-        kept = [part.name for part in data_parts(site)] if keep_data else []
-        templates = [part for part in parts if part.kind == "launch template"]
-        for part in templates:
-            failures.attempt(partial(self._remove, part), None)
-        failures.attempt(partial(end_instances, site, self._ledgers), None)
-        for find in _STRAYS:
-            strays: list[Stray] = failures.attempt(partial(find, site), [])
-            for stray in strays:
-                failures.attempt(stray.remove, None)
-        for part in reversed(parts):
-            if part.name not in kept and part not in templates:
-                failures.attempt(partial(self._remove, part), None)
-        # What a late launch may have brought meanwhile.
-        failures.attempt(partial(end_instances, site, []), None)
-        self._kept.forget()
-        failures.raise_all()
-        self._await_gone(site, keep_data=keep_data)
+        errors = ErrorCollector(self._report)
+        context = self._context(errors.attempt(self.fleet_config, FleetConfig()))
+        resources = self._resources(context)
+        kept = [resource.name for resource in data_resources(context)] if keep_data else []
+        templates = [resource for resource in resources if resource.kind == "launch template"]
+        for resource in templates:
+            errors.attempt(partial(self._remove, resource), None)
+        errors.attempt(partial(terminate_all, context, self._ledgers), None)
+        for find in _ORPHAN_FINDERS:
+            orphans: list[OrphanedResource] = errors.attempt(partial(find, context), [])
+            for orphan in orphans:
+                errors.attempt(orphan.remove, None)
+        for resource in reversed(resources):
+            if resource.name not in kept and resource not in templates:
+                errors.attempt(partial(self._remove, resource), None)
+        # A launch that was under way may have taken effect meanwhile.
+        errors.attempt(partial(terminate_all, context, []), None)
+        self._stored.invalidate()
+        errors.raise_all()
+        self._await_removal(context, keep_data=keep_data)
 
     def remaining(self) -> list[Resource]:
-        """What is still there of the deployment: the proof of a teardown is that this is empty."""
-        return [one for one in self.plan() if one.exists]
+        """List the resources that exist; empty after a complete teardown."""
+        return [resource for resource in self.plan() if resource.exists]
 
     def bake(self) -> str:
-        """Make an image with everything installed, let workers start from it, remove older ones.
+        """Bake an AMI with everything installed, use it for new workers, and remove older ones.
 
         Returns:
-            The image's id.
+            The AMI's id.
 
         Raises:
-            NotProvisionedError: There is nothing yet to bake from.
-            BackendError, WaitTimeoutError: It did not work; the image in use stays.
+            NotProvisionedError: The deployment has not been provisioned.
+            BackendError, WaitTimeoutError: Baking failed; the AMI in use stays.
         """
-        site = replace(self._site(), options=self._kept())
-        image_id = bake_image(site, self._artifacts)
-        site = replace(site, options=replace(site.options, image_id=image_id))
-        for part in other_parts(site, self._artifacts):
-            if part.kind in ("install files", "launch template"):
-                part.make()
-        self._kept.forget()
-        self._wanted = None
-        for stray in find_images(site):
-            if stray.resource.kind == "image" and stray.resource.name != image_id:
-                stray.remove()
+        context = replace(self._context(), config=self._stored())
+        image_id = bake_image(context, self._artifacts)
+        context = replace(context, config=replace(context.config, image_id=image_id))
+        for resource in other_resources(context, self._artifacts):
+            if resource.kind in ("install files", "launch template"):
+                resource.make()
+        self._stored.invalidate()
+        self._requested = None
+        for orphan in find_images(context):
+            if orphan.resource.kind == "image" and orphan.resource.name != image_id:
+                orphan.remove()
         return image_id
 
-    def _site(self, options: FleetConfig | None = None) -> ProvisioningContext:
-        chosen = options or self.options()
+    def _context(self, config: FleetConfig | None = None) -> ProvisioningContext:
         return ProvisioningContext(
-            self._session, self._names, chosen, self._report, self._sleep, self._clock
+            self._session,
+            self._names,
+            config or self.fleet_config(),
+            self._report,
+            self._sleep,
+            self._clock,
         )
 
-    def _parts(self, site: ProvisioningContext) -> list[ManagedResource]:
-        return [*data_parts(site), *other_parts(site, self._artifacts)]
+    def _resources(self, context: ProvisioningContext) -> list[ManagedResource]:
+        return [*data_resources(context), *other_resources(context, self._artifacts)]
 
-    def _found_by_tag(self, site: ProvisioningContext) -> list[Resource]:
-        instances = instance_resources(find_instances(site))
-        strays = [stray for find in _STRAYS for stray in find(site)]
-        return instances + [stray.resource for stray in strays]
+    def _found_by_tag(self, context: ProvisioningContext) -> list[Resource]:
+        instances = instance_resources(find_instances(context))
+        orphans = [orphan for find in _ORPHAN_FINDERS for orphan in find(context)]
+        return instances + [orphan.resource for orphan in orphans]
 
-    def _remove(self, part: ManagedResource) -> None:
-        if part.find().state == "ours":
-            self._report(f"removing the {part.kind} {part.name}")
-            part.remove()
+    def _remove(self, resource: ManagedResource) -> None:
+        if resource.find().state == "managed":
+            self._report(f"removing the {resource.kind} {resource.name}")
+            resource.remove()
 
-    def _undo(self, made: list[ManagedResource]) -> None:
-        """Remove what was made, as far as it came to that: only what is ours by now."""
-        for part in reversed(made):
+    def _roll_back(self, created: list[ManagedResource]) -> None:
+        for resource in reversed(created):
             with suppress(IraasError):
-                self._remove(part)
+                self._remove(resource)
 
-    def _await_gone(self, site: ProvisioningContext, *, keep_data: bool) -> None:
-        """Look until nothing is listed any more: AWS goes on showing for a while what was removed,
-        and an empty list is proof only then.
-        """
-        told = False
+    def _await_removal(self, context: ProvisioningContext, *, keep_data: bool) -> None:
+        """Poll until nothing is listed any more: AWS lists removed resources for a while."""
+        reported = False
 
-        def gone() -> bool:
-            nonlocal told
-            left = [one for one in self.remaining() if not (keep_data and one.is_data)]
-            if left and not told:
-                names = ", ".join(f"{one.kind} {one.name}" for one in left)
+        def is_gone() -> bool:
+            nonlocal reported
+            remaining = [one for one in self.remaining() if not (keep_data and one.is_data)]
+            if remaining and not reported:
+                names = ", ".join(f"{one.kind} {one.name}" for one in remaining)
                 self._report(f"waiting until AWS no longer lists {names}")
-                told = True
-            return not left
+                reported = True
+            return not remaining
 
-        with suppress(WaitTimeoutError):  # whoever asks for the proof sees what is left
-            site.wait(gone, "the removal", at_most_s=_GONE_S, every_s=_LOOK_EVERY_S)
+        with suppress(WaitTimeoutError):  # the caller's next call of `remaining` shows the rest
+            context.wait(
+                is_gone,
+                "the removal",
+                timeout_s=_REMOVAL_TIMEOUT_S,
+                poll_interval_s=_REMOVAL_POLL_S,
+            )
 
-    def _remove_superseded(self, site: ProvisioningContext) -> None:
-        """Remove what an earlier state of the deployment needed, unless an instance may use it."""
-        for group in groups_elsewhere(site, Network(site)):
-            if not remove_unused_group(site, group["GroupId"]):
+    def _remove_superseded(self, context: ProvisioningContext) -> None:
+        """Remove resources of an earlier configuration unless an instance may still use them."""
+        for group in groups_elsewhere(context, Network(context)):
+            if not remove_unused_group(context, group["GroupId"]):
                 self._report(
                     f"the security group {group['GroupId']} of another VPC is in use; "
                     "provision or teardown removes it later"
                 )
-        if not find_instances(site, self._ledgers):
-            install_part(site, self._artifacts).tidy()
+        if not find_instances(context, self._ledgers):
+            install_files_resource(context, self._artifacts).remove_superseded()

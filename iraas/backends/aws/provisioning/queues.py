@@ -3,126 +3,132 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, translating
-from iraas.backends.aws.iam.policies import Place, queue_policy
-from iraas.backends.aws.provisioning.resource import ABSENT, Found, ProvisioningContext
+from iraas.backends.aws.errors import (
+    QUEUE_EXISTS_CODES,
+    QUEUE_MISSING_CODES,
+    error_code,
+    translate_errors,
+)
+from iraas.backends.aws.iam.policies import DeploymentArns, queue_policy
+from iraas.backends.aws.provisioning.resource import ABSENT, ProvisioningContext, ResourceStatus
 from iraas.backends.aws.queues.sqs_entries import MAX_MESSAGE_BYTES
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
 
 MAX_RECEIVES = 10
 REQUEST_RETENTION_S = 4 * 86_400
 DEAD_LETTER_RETENTION_S = 14 * 86_400
-"""The longest that SQS keeps a message."""
+"""The maximum that SQS supports."""
 
 VISIBILITY_S = 60
 LONG_POLL_S = 20
-REUSE_S = 60.0
-"""A queue's name can be used again this long after its deletion
+NAME_REUSE_DELAY_S = 60.0
+"""Time after a queue's deletion until its name can be reused
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html)."""
 
 _DELETED_RECENTLY = ("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently")
 
 
 @dataclass(frozen=True, slots=True)
-class QueuePart:
-    """One of the two queues that a deployment has for good.
+class QueueResource:
+    """One of the two permanent queues.
 
     Attributes:
-        site: Where it is.
+        context: The provisioning context.
         name: Its name.
-        role: What it is for, as its tag says.
-        own: Attributes that it does not share with the other one.
+        role: Its purpose, as in its tag.
+        extra_attributes: Attributes besides those common to both queues.
     """
 
-    site: ProvisioningContext
+    context: ProvisioningContext
     name: str
     role: str
-    own: Mapping[str, str] = field(default_factory=dict)
+    extra_attributes: Mapping[str, str] = field(default_factory=dict)
     kind: str = "queue"
 
-    @property
-    def _sqs(self) -> Any:
-        return self.site.session.client("sqs")
-
-    def find(self) -> Found:
-        """Look for it. One that is being deleted may still be found, for a minute."""
+    def find(self) -> ResourceStatus:
+        """Look it up. A queue that is being deleted may still be found for a minute."""
         url = self._url()
         if url is None:
             return ABSENT
         try:
-            with translating("sqs", f"the queue {self.name}", provisioned=False):
-                tags = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+            with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
+                tags = self.context.sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
         except QueueNotFoundError:
             return ABSENT
-        return self.site.found(tags, "TLS only; encrypted")
+        return self.context.status_of(tags, "TLS only; encrypted")
 
     def make(self) -> None:
-        """Make it, or bring its attributes up to date. Waits while its name cannot be reused.
+        """Create or update it. Waits while its name cannot be reused.
 
-        It always asks to create: a queue that is being deleted is found for a while, and would
-        take its messages along.
+        It always sends CreateQueue: a queue that is being deleted is still found for a while, but
+        loses its messages.
 
         Raises:
             WaitTimeoutError: The name could not be reused in time.
         """
-        told = False
+        reported = False
 
-        def made() -> bool:
-            nonlocal told
+        def is_created() -> bool:
+            nonlocal reported
             if self._create_or_update():
                 return True
-            if not told:
-                self.site.report(
+            if not reported:
+                self.context.report(
                     f"the queue {self.name} was deleted less than a minute ago; "
-                    "SQS lets its name rest for that long"
+                    "SQS does not allow its name to be reused earlier"
                 )
-            told = True
+            reported = True
             return False
 
-        self.site.wait(made, f"the queue {self.name}", at_most_s=2 * REUSE_S + 10, every_s=5.0)
+        self.context.wait(
+            is_created,
+            f"the queue {self.name}",
+            timeout_s=2 * NAME_REUSE_DELAY_S + 10,
+            poll_interval_s=5.0,
+        )
 
     def remove(self) -> None:
         """Remove it with all messages. Idempotent."""
         url = self._url()
         if url is None:
             return
-        with translating("sqs", f"the queue {self.name}", provisioned=False):
+        with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
             try:
-                self._sqs.delete_queue(QueueUrl=url)
+                self.context.sqs.delete_queue(QueueUrl=url)
             except Exception as exc:
-                if code_of(exc) not in error_codes.QUEUE_MISSING:
+                if error_code(exc) not in QUEUE_MISSING_CODES:
                     raise
 
     def _create_or_update(self) -> bool:
-        """Make it, or update the one that is there; False if one of the name is just going."""
+        """Create or update it; return False while a queue of that name is being deleted."""
         attributes = self._attributes()
-        tags = self.site.names.tags(self.role)
+        tags = self.context.names.tags(self.role)
         try:
-            with translating("sqs", f"the queue {self.name}", provisioned=False):
+            with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
                 try:
-                    self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)
+                    self.context.sqs.create_queue(
+                        QueueName=self.name, Attributes=attributes, tags=tags
+                    )
                 except Exception as exc:
-                    if code_of(exc) not in error_codes.QUEUE_EXISTS:
+                    if error_code(exc) not in QUEUE_EXISTS_CODES:
                         raise
-                    url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-                    self._sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+                    url = self.context.sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+                    self.context.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
         except QueueNotFoundError:
             return False
         except BackendUnavailableError as exc:
-            if code_of(exc.__cause__ or exc) in _DELETED_RECENTLY:
+            if error_code(exc.__cause__ or exc) in _DELETED_RECENTLY:
                 return False
             raise
         return True
 
     def _url(self) -> str | None:
-        with translating("sqs", f"the queue {self.name}", provisioned=False):
+        with translate_errors("sqs", f"the queue {self.name}", provisioned=False):
             try:
-                return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
+                return str(self.context.sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
             except Exception as exc:
-                if code_of(exc) in error_codes.QUEUE_MISSING:
+                if error_code(exc) in QUEUE_MISSING_CODES:
                     return None
                 raise
 
@@ -132,22 +138,27 @@ class QueuePart:
             "VisibilityTimeout": str(VISIBILITY_S),
             "ReceiveMessageWaitTimeSeconds": str(LONG_POLL_S),
             "SqsManagedSseEnabled": "true",
-            **self.own,
+            **self.extra_attributes,
         }
-        if self.site.session.uses_tls:
-            place = Place(self.site.names, self.site.account, self.site.region)
-            attributes["Policy"] = queue_policy(place, self.name)
+        if self.context.session.uses_tls:
+            arns = self.context.arns
+            attributes["Policy"] = queue_policy(arns, self.name)
         return attributes
 
 
-def queue_parts(site: ProvisioningContext) -> list[QueuePart]:
-    """The dead-letter queue, then the request queue that feeds it."""
-    names = site.names
-    dead = Place(names, site.account, site.region).queue(names.dead_letters)
-    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": MAX_RECEIVES})
-    keep_dead = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
-    keep = {"MessageRetentionPeriod": str(REQUEST_RETENTION_S), "RedrivePolicy": redrive}
+def queue_resources(context: ProvisioningContext) -> list[QueueResource]:
+    """The dead-letter queue, then the request queue that refers to it."""
+    names = context.names
+    dead_letter_arn = DeploymentArns(names, context.account, context.region).queue(
+        names.dead_letters
+    )
+    redrive = json.dumps({"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": MAX_RECEIVES})
+    dead_letter_attributes = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
+    request_attributes = {
+        "MessageRetentionPeriod": str(REQUEST_RETENTION_S),
+        "RedrivePolicy": redrive,
+    }
     return [
-        QueuePart(site, names.dead_letters, "dead-letter-queue", keep_dead),
-        QueuePart(site, names.requests, "request-queue", keep),
+        QueueResource(context, names.dead_letters, "dead-letter-queue", dead_letter_attributes),
+        QueueResource(context, names.requests, "request-queue", request_attributes),
     ]

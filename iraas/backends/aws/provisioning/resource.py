@@ -1,45 +1,47 @@
-"""What all parts of a stack have in common."""
+"""Common types of all provisioned resources."""
 
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
-from iraas.backends.aws.errors import code_of
+from iraas.backends.aws.errors import error_code
 from iraas.backends.aws.fleet.config import FleetConfig
+from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.names import DEPLOYMENT_TAG, Names
 from iraas.backends.aws.session import AwsSession
 from iraas.errors import ConfigurationError, WaitTimeoutError
 
-State = Literal["absent", "ours", "foreign"]
+State = Literal["absent", "managed", "unmanaged"]
 Result = TypeVar("Result")
-SETTLING_S = 60.0
-SETTLING_EVERY_S = 2.0
-"""What was made a moment ago is not known everywhere at once: for this long that is no error."""
+CONSISTENCY_TIMEOUT_S = 60.0
+CONSISTENCY_POLL_S = 2.0
+"""AWS is eventually consistent: for this long, an error about a recent change is retried."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Whether a resource is there, and whose it is.
+class ResourceStatus:
+    """Existence and ownership of a resource.
 
     Attributes:
-        state: ``foreign`` has the name but not this deployment's tag: it is never touched.
-        detail: What else a person may want to know.
+        state: ``absent``, ``managed``, or ``unmanaged``: it has the name but not the deployment's
+            tag, and is never changed.
+        detail: Further information for display.
     """
 
     state: State
     detail: str = ""
 
 
-ABSENT = Found("absent")
+ABSENT = ResourceStatus("absent")
 
 
 class ManagedResource(Protocol):
-    """A resource of a deployment, with a name that follows from the deployment's."""
+    """A resource of a deployment, named after the deployment."""
 
     @property
     def kind(self) -> str:
-        """What it is, for people."""
+        """Its type, for display."""
         ...
 
     @property
@@ -47,35 +49,35 @@ class ManagedResource(Protocol):
         """Its name."""
         ...
 
-    def find(self) -> Found:
-        """Look whether it is there."""
+    def find(self) -> ResourceStatus:
+        """Return its status."""
         ...
 
     def make(self) -> None:
-        """Make it, or bring it up to date. Idempotent."""
+        """Create or update it. Idempotent."""
         ...
 
     def remove(self) -> None:
-        """Remove it, as far as it is ours. Idempotent."""
+        """Remove it if it is managed. Idempotent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningContext:
-    """Where a stack is made, and how it waits.
+    """Session, names and configuration shared by the resources of a deployment.
 
     Attributes:
-        session: Makes the calls.
-        names: The deployment's names.
-        options: What the deployment is to launch.
-        report: Tells a person what is going on.
-        sleep: Waits that many seconds.
-        clock: Gives seconds, of any origin.
+        session: Makes the AWS calls.
+        names: The deployment's resource names.
+        config: The fleet configuration.
+        report: Called with progress messages.
+        sleep: Waits for a number of seconds.
+        clock: Monotonic clock, in seconds.
     """
 
     session: AwsSession
     names: Names
-    options: FleetConfig
+    config: FleetConfig
     report: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -87,87 +89,125 @@ class ProvisioningContext:
 
     @property
     def account(self) -> str:
-        """The account."""
+        """The account's id."""
         return self.session.account()
 
     @property
+    def arns(self) -> DeploymentArns:
+        """The ARNs of the deployment's resources."""
+        return DeploymentArns(self.names, self.account, self.region)
+
+    @property
+    def ec2(self) -> Any:
+        """The EC2 client."""
+        return self.session.client("ec2")
+
+    @property
+    def iam(self) -> Any:
+        """The IAM client."""
+        return self.session.client("iam")
+
+    @property
+    def s3(self) -> Any:
+        """The S3 client."""
+        return self.session.client("s3")
+
+    @property
+    def sqs(self) -> Any:
+        """The SQS client."""
+        return self.session.client("sqs")
+
+    @property
     def inputs_bucket(self) -> str:
-        """The bucket of the input store."""
+        """Name of the input store's bucket."""
         return self.names.inputs_bucket(self.account, self.region)
 
     @property
     def outputs_bucket(self) -> str:
-        """The bucket of the output store, the records and the install files."""
+        """Name of the bucket of the output store, the records and the install files."""
         return self.names.outputs_bucket(self.account, self.region)
 
     @property
     def worker_role(self) -> str:
-        """The workers' role."""
+        """Name of the workers' role."""
         return self.names.worker_role(self.region)
 
     @property
     def web_role(self) -> str:
-        """The web tier's role."""
+        """Name of the web tier's role."""
         return self.names.web_role(self.region)
 
     def tags(self, role: str) -> list[dict[str, str]]:
-        """A resource's tags, as most services want them."""
+        """A resource's tags, in the format of most services."""
         return [{"Key": key, "Value": value} for key, value in self.names.tags(role).items()]
 
-    def found(self, tags: Mapping[str, str], detail: str = "") -> Found:
-        """Judge a resource of our name by its tags."""
+    def status_of(self, tags: Mapping[str, str], detail: str = "") -> ResourceStatus:
+        """Derive the status of an existing resource from its tags.
+
+        Args:
+            tags: Its tags.
+            detail: Its detail if it is managed.
+        """
         if tags.get(DEPLOYMENT_TAG) == self.names.deployment:
-            return Found("ours", detail)
-        return Found("foreign", f"it has no tag {DEPLOYMENT_TAG}={self.names.deployment}")
+            return ResourceStatus("managed", detail)
+        return ResourceStatus(
+            "unmanaged", f"it has no tag {DEPLOYMENT_TAG}={self.names.deployment}"
+        )
 
     def wait(
-        self, done: Callable[[], bool], what: str, *, at_most_s: float, every_s: float
+        self, done: Callable[[], bool], what: str, *, timeout_s: float, poll_interval_s: float
     ) -> None:
-        """Wait until something is so.
+        """Poll until a condition holds.
+
+        Args:
+            done: The condition.
+            what: The awaited change, for the error message.
+            timeout_s: Time limit, in seconds.
+            poll_interval_s: Time between two polls, in seconds.
 
         Raises:
-            WaitTimeoutError: It is not so in time.
+            WaitTimeoutError: It does not hold in time.
         """
-        deadline = self.clock() + at_most_s
+        deadline = self.clock() + timeout_s
         while not done():
             if self.clock() >= deadline:
                 raise WaitTimeoutError(
-                    f"{what} took longer than {at_most_s:.0f} s",
-                    remedy="Run the command again: it goes on where this one stopped.",
+                    f"{what} took longer than {timeout_s:.0f} s",
+                    remedy="Run the command again: it continues where this one stopped.",
                 )
-            self.sleep(every_s)
+            self.sleep(poll_interval_s)
 
-    def settling(self, call: Callable[[], Result], codes: Container[str]) -> Result:
-        """Call until what was made, or removed, a moment ago is known everywhere; not for ever.
+    def retry_until_consistent(self, call: Callable[[], Result], codes: Container[str]) -> Result:
+        """Retry a call until AWS knows a recent change, for up to `CONSISTENCY_TIMEOUT_S`.
 
         Args:
-            call: What to call; idempotent.
-            codes: The service's error codes by which it says that it does not know yet.
+            call: The call; idempotent.
+            codes: Error codes of a service that does not know the change yet.
         """
-        deadline = self.clock() + SETTLING_S
+        deadline = self.clock() + CONSISTENCY_TIMEOUT_S
         while True:
             try:
                 return call()
             except Exception as exc:
-                if code_of(exc) not in codes or self.clock() >= deadline:
+                if error_code(exc) not in codes or self.clock() >= deadline:
                     raise
-            self.sleep(SETTLING_EVERY_S)
+            self.sleep(CONSISTENCY_POLL_S)
 
 
 def tag_map(tags: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
-    """Tags as a dictionary, from the list that most services give."""
+    """Convert tags from the list format of most services to a dictionary."""
     return {str(tag["Key"]): str(tag["Value"]) for tag in tags or ()}
 
 
-def refuse_foreign(part: ManagedResource, found: Found) -> None:
-    """Stop before something that is not ours is changed.
+def refuse_unmanaged(resource: ManagedResource, status: ResourceStatus) -> None:
+    """Raise before an unmanaged resource would be changed.
 
     Raises:
-        ConfigurationError: It is foreign.
+        ConfigurationError: It is unmanaged.
     """
-    if found.state == "foreign":
+    if status.state == "unmanaged":
         raise ConfigurationError(
-            f"the {part.kind} {part.name} is there, but this deployment did not make it: "
-            f"{found.detail}",
-            remedy="Choose another deployment name with --deployment, or remove it by hand.",
+            f"the {resource.kind} {resource.name} exists, but this deployment did not create it: "
+            f"{status.detail}",
+            remedy="Choose another deployment name with --deployment, or remove it manually.",
         )

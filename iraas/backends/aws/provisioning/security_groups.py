@@ -1,43 +1,43 @@
-"""Security groups that let nobody in, unless a range is named."""
+"""Security groups without inbound access, except from a configured range."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import error_code, translate_errors
 from iraas.backends.aws.provisioning.network import Network
 from iraas.backends.aws.provisioning.resource import (
     ABSENT,
-    Found,
     ProvisioningContext,
-    refuse_foreign,
+    ResourceStatus,
+    refuse_unmanaged,
     tag_map,
 )
 from iraas.errors import NotProvisionedError
 
 WEB_PORT = 8000
-"""Where ``iraas serve-web`` listens."""
-IN_USE_S = 300.0
-"""How long the network interfaces of ended instances may keep a group in use."""
+"""Port of ``iraas serve-web``."""
+IN_USE_TIMEOUT_S = 300.0
+"""Maximum time for which network interfaces of terminated instances keep a group in use."""
 _UNKNOWN = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
 _IN_USE = ("DependencyViolation", "InvalidGroup.InUse")
 
 
 @dataclass(frozen=True, slots=True)
-class SecurityGroupPart:
-    """A security group. Nothing gets in unless a range is named; all gets out.
+class SecurityGroupResource:
+    """A security group: inbound only from a configured range, outbound unrestricted.
 
-    A group belongs to a VPC: one of the same name in another VPC is of no use there, and a stray.
+    A group belongs to a VPC: one of the same name in another VPC is orphaned.
 
     Attributes:
-        site: Where it is.
-        network: The VPC that it is for.
+        context: The provisioning context.
+        network: Its VPC.
         name: Its name.
-        role: What it is for, as its tag says.
-        open_to: The IPv4 range that may reach the web port; empty for nobody.
+        role: Its purpose, as in its tag.
+        open_to: IPv4 range that may reach the web port; empty for none.
     """
 
-    site: ProvisioningContext
+    context: ProvisioningContext
     network: Network
     name: str
     role: str
@@ -45,65 +45,63 @@ class SecurityGroupPart:
     kind: str = "security group"
     _made: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    @property
-    def _ec2(self) -> Any:
-        return self.site.session.client("ec2")
-
     def group_id(self) -> str:
-        """Its id.
+        """Return its id.
 
         Raises:
-            NotProvisionedError: It is not there.
+            NotProvisionedError: It does not exist.
         """
         if self._made:
-            return self._made[0]  # it may not be found everywhere yet
+            return self._made[0]  # it may not be visible everywhere yet
         group = self._group()
         if group is None:
             raise NotProvisionedError(
                 f"there is no security group {self.name}",
-                remedy="Make it with: iraas provision --backend aws",
+                remedy="Create it with: iraas provision --backend aws",
             )
         return str(group["GroupId"])
 
-    def find(self) -> Found:
-        """Look for it."""
+    def find(self) -> ResourceStatus:
+        """Look it up."""
         group = self._group()
-        return ABSENT if group is None else self._judge(group)
+        return ABSENT if group is None else self._status_of(group)
 
-    def _judge(self, group: dict[str, Any]) -> Found:
-        who = f"port {WEB_PORT} from {self.open_to}" if self.open_to else "nobody gets in"
-        return self.site.found(tag_map(group.get("Tags")), f"{group.get('VpcId', '')}; {who}")
+    def _status_of(self, group: dict[str, Any]) -> ResourceStatus:
+        access = f"port {WEB_PORT} from {self.open_to}" if self.open_to else "no inbound access"
+        return self.context.status_of(
+            tag_map(group.get("Tags")), f"{group.get('VpcId', '')}; {access}"
+        )
 
     def make(self) -> None:
-        """Make it, and set who gets in. Idempotent.
+        """Create it, and set its inbound rules. Idempotent.
 
         Raises:
-            ConfigurationError: It is there and not ours.
+            ConfigurationError: It exists and is unmanaged.
         """
         group = self._group()
         if group is not None:
-            refuse_foreign(self, self._judge(group))
-        with translating("ec2", f"the security group {self.name}"):
+            refuse_unmanaged(self, self._status_of(group))
+        with translate_errors("ec2", f"the security group {self.name}"):
             if group is None:
-                tags = [{"ResourceType": "security-group", "Tags": self.site.tags(self.role)}]
-                answer = self._ec2.create_security_group(
+                tags = [{"ResourceType": "security-group", "Tags": self.context.tags(self.role)}]
+                response = self.context.ec2.create_security_group(
                     GroupName=self.name,
-                    Description=f"iraas {self.role} of {self.site.names.deployment}",
+                    Description=f"iraas {self.role} of {self.context.names.deployment}",
                     VpcId=self.network.vpc_id,
                     TagSpecifications=tags,
                 )
-                group = {"GroupId": answer["GroupId"], "IpPermissions": []}
-                self._made.append(str(answer["GroupId"]))
-            self.site.settling(lambda: self._let_in(group), _UNKNOWN)
+                group = {"GroupId": response["GroupId"], "IpPermissions": []}
+                self._made.append(str(response["GroupId"]))
+            self.context.retry_until_consistent(lambda: self._set_ingress(group), _UNKNOWN)
 
     def remove(self) -> None:
-        """Remove it, waiting while network interfaces of ended instances still use it."""
+        """Remove it, waiting while network interfaces of terminated instances use it."""
         group = self._group()
-        if group is not None and self._judge(group).state == "ours":
-            remove_group(self.site, str(group["GroupId"]))
+        if group is not None and self._status_of(group).state == "managed":
+            remove_group(self.context, str(group["GroupId"]))
 
-    def _let_in(self, group: dict[str, Any]) -> None:
-        wanted = [
+    def _set_ingress(self, group: dict[str, Any]) -> None:
+        desired = [
             {
                 "IpProtocol": "tcp",
                 "FromPort": WEB_PORT,
@@ -112,75 +110,83 @@ class SecurityGroupPart:
             }
         ]
         rules = group.get("IpPermissions", [])
-        there = [
-            (rule.get("FromPort"), one["CidrIp"])
+        current = [
+            (rule.get("FromPort"), ip_range["CidrIp"])
             for rule in rules
-            for one in rule.get("IpRanges", [])
+            for ip_range in rule.get("IpRanges", [])
         ]
-        if there == ([(WEB_PORT, self.open_to)] if self.open_to else []):
+        if current == ([(WEB_PORT, self.open_to)] if self.open_to else []):
             return
         if rules:
-            self._ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=rules)
+            self.context.ec2.revoke_security_group_ingress(
+                GroupId=group["GroupId"], IpPermissions=rules
+            )
         if self.open_to:
-            self._ec2.authorize_security_group_ingress(
-                GroupId=group["GroupId"], IpPermissions=wanted
+            self.context.ec2.authorize_security_group_ingress(
+                GroupId=group["GroupId"], IpPermissions=desired
             )
 
     def _group(self) -> dict[str, Any] | None:
-        """The group in our VPC; in any, if it is not known which that is."""
-        groups = list_groups(self.site, [self.name], self.network.vpc_id)
+        """The group in the deployment's VPC; in any VPC if that is unknown."""
+        groups = list_groups(self.context, [self.name], self.network.vpc_id)
         return groups[0] if groups else None
 
 
 def list_groups(
-    site: ProvisioningContext, names: Iterable[str], vpc_id: str = ""
+    context: ProvisioningContext, names: Iterable[str], vpc_id: str = ""
 ) -> list[dict[str, Any]]:
-    """The security groups of these names, whoever made them, in one VPC or in all."""
-    ec2: Any = site.session.client("ec2")
+    """List security groups by name, managed or not.
+
+    Args:
+        context: The provisioning context.
+        names: The groups' names.
+        vpc_id: The VPC; empty for all.
+    """
     filters = [{"Name": "group-name", "Values": list(names)}]
     if vpc_id:
         filters.append({"Name": "vpc-id", "Values": [vpc_id]})
-    with translating("ec2", "the security groups"):
-        groups: list[dict[str, Any]] = ec2.describe_security_groups(Filters=filters)[
+    with translate_errors("ec2", "the security groups"):
+        groups: list[dict[str, Any]] = context.ec2.describe_security_groups(Filters=filters)[
             "SecurityGroups"
         ]
     return groups
 
 
-def groups_elsewhere(site: ProvisioningContext, network: Network) -> list[dict[str, Any]]:
-    """Our groups in other VPCs: of a time when the deployment had other subnets."""
-    named = list_groups(site, [site.names.worker, site.names.web])
-    ours = [one for one in named if site.found(tag_map(one.get("Tags"))).state == "ours"]
+def groups_elsewhere(context: ProvisioningContext, network: Network) -> list[dict[str, Any]]:
+    """List managed groups in other VPCs, left from earlier subnets of the deployment."""
+    named = list_groups(context, [context.names.worker, context.names.web])
+    managed = [
+        group for group in named if context.status_of(tag_map(group.get("Tags"))).state == "managed"
+    ]
     if not network.vpc_id:
-        # The parts see one of each name; whatever else there is of it is found here.
-        first = {one["GroupName"]: one["GroupId"] for one in reversed(named)}
-        return [one for one in ours if one["GroupId"] != first[one["GroupName"]]]
-    return [one for one in ours if one.get("VpcId") != network.vpc_id]
+        # Each resource manages one group of its name; the others are found here.
+        first = {group["GroupName"]: group["GroupId"] for group in reversed(named)}
+        return [group for group in managed if group["GroupId"] != first[group["GroupName"]]]
+    return [group for group in managed if group.get("VpcId") != network.vpc_id]
 
 
-def remove_group(site: ProvisioningContext, group_id: str) -> None:
-    """Remove a group, waiting while network interfaces of ended instances still use it.
+def remove_group(context: ProvisioningContext, group_id: str) -> None:
+    """Remove a group, waiting while network interfaces of terminated instances use it.
 
     Raises:
-        WaitTimeoutError: It is still in use after minutes.
+        WaitTimeoutError: It is still in use after `IN_USE_TIMEOUT_S`.
     """
-    site.wait(
-        lambda: remove_unused_group(site, group_id),
+    context.wait(
+        lambda: remove_unused_group(context, group_id),
         f"removing the security group {group_id}",
-        at_most_s=IN_USE_S,
-        every_s=5.0,
+        timeout_s=IN_USE_TIMEOUT_S,
+        poll_interval_s=5.0,
     )
 
 
-def remove_unused_group(site: ProvisioningContext, group_id: str) -> bool:
-    """Remove a group unless it is in use; tell whether it is gone."""
-    ec2: Any = site.session.client("ec2")
-    with translating("ec2", f"the security group {group_id}"):
+def remove_unused_group(context: ProvisioningContext, group_id: str) -> bool:
+    """Remove a group unless it is in use; return whether it is gone."""
+    with translate_errors("ec2", f"the security group {group_id}"):
         try:
-            ec2.delete_security_group(GroupId=group_id)
+            context.ec2.delete_security_group(GroupId=group_id)
         except Exception as exc:
-            if code_of(exc) in _IN_USE:
+            if error_code(exc) in _IN_USE:
                 return False
-            if code_of(exc) not in _UNKNOWN:
+            if error_code(exc) not in _UNKNOWN:
                 raise
     return True

@@ -1,44 +1,42 @@
-"""AWS's own role for Spot instances. It belongs to the account: made if missing, never removed."""
+"""AWS's service-linked role for Spot instances: created if missing, shared by the account, kept."""
 
-from typing import Any
-
-from iraas.backends.aws.errors import code_of, translating
+from iraas.backends.aws.errors import error_code, translate_errors
 from iraas.backends.aws.provisioning.resource import ProvisioningContext
 from iraas.errors import PermissionDeniedError
 
 SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
-def ensure_spot_role(site: ProvisioningContext) -> None:
-    """Make the role, which the first Spot request of an account needs. Idempotent.
+def ensure_spot_role(context: ProvisioningContext) -> None:
+    """Create the role, which an account's first Spot request requires. Idempotent.
 
-    Whoever may not make it is told; on-demand instances do without.
+    A missing permission is only reported; on-demand instances do not need the role.
     """
-    iam: Any = site.session.client("iam")
     try:
-        with translating("iam", f"the role {SPOT_ROLE}"):
-            if has_spot_role(site):
+        with translate_errors("iam", f"the role {SPOT_ROLE}"):
+            if has_spot_role(context):
                 return
             try:
-                iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+                context.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
             except Exception as exc:
-                if code_of(exc) not in ("InvalidInput", "EntityAlreadyExists"):
+                if error_code(exc) not in ("InvalidInput", "EntityAlreadyExists"):
                     raise
                 return
     except PermissionDeniedError as exc:
-        site.report(f"{exc}; until somebody makes it, instances are launched on demand")
+        context.report(f"{exc}; until it is created, instances are launched on demand")
         return
-    site.report(f"made AWS's own role {SPOT_ROLE}: it is the account's, and stays")
+    context.report(
+        f"created the service-linked role {SPOT_ROLE}; it belongs to the account and is kept"
+    )
 
 
-def has_spot_role(site: ProvisioningContext) -> bool:
-    """Tell whether the account has the role."""
-    iam: Any = site.session.client("iam")
-    with translating("iam", f"the role {SPOT_ROLE}"):
+def has_spot_role(context: ProvisioningContext) -> bool:
+    """Return whether the account has the role."""
+    with translate_errors("iam", f"the role {SPOT_ROLE}"):
         try:
-            iam.get_role(RoleName=SPOT_ROLE)
+            context.iam.get_role(RoleName=SPOT_ROLE)
         except Exception as exc:
-            if code_of(exc) == "NoSuchEntity":
+            if error_code(exc) == "NoSuchEntity":
                 return False
             raise
     return True

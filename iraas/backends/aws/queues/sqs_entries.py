@@ -1,7 +1,8 @@
-"""Messages as SQS takes and gives them: allowed characters, sizes, batches. Pure.
+"""Conversion between messages and SQS batch entries: allowed characters, sizes, batches.
 
-Limits: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-and https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+Limits:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html and
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
 import math
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 MAX_MESSAGE_BYTES = 1_048_576
-"""One message and one whole batch: bodies and attributes together."""
-ATTRIBUTE_ROOM_BYTES = 4_608
-"""Kept for a note (1,024 characters of up to four bytes) with its name, and for a group."""
-MAX_BODY_BYTES = MAX_MESSAGE_BYTES - ATTRIBUTE_ROOM_BYTES
+"""Limit on one message and on one whole batch, bodies and attributes together."""
+ATTRIBUTE_RESERVE_BYTES = 4_608
+"""Reserved for a note (1,024 characters of up to four bytes) with its name, and for a group."""
+MAX_BODY_BYTES = MAX_MESSAGE_BYTES - ATTRIBUTE_RESERVE_BYTES
 MAX_NOTE_CHARACTERS = 1024
 MAX_GROUP_CHARACTERS = 128
 MAX_DELAY_S = 900
@@ -32,43 +33,48 @@ _NOT_IN_GROUP = re.compile(r"[^!-~]")
 _REPLACEMENT = "\ufffd"
 
 
-def clean_text(text: str) -> str:
-    """Replace what SQS does not take (most control characters, lone surrogates) by U+FFFD.
+def sanitize_text(text: str) -> str:
+    """Replace characters that SQS rejects (most control characters, lone surrogates) by U+FFFD.
 
-    SQS takes no empty text either: that becomes U+FFFD, too. A body that iraas encodes is JSON in
-    ASCII and stays as it is.
+    SQS also rejects empty text, which becomes U+FFFD. Bodies encoded by iraas are ASCII JSON and
+    stay unchanged.
     """
     return _NOT_ALLOWED.sub(_REPLACEMENT, text) or _REPLACEMENT
 
 
-def clean_group(group: str) -> str:
-    """Make a group of any text: printable ASCII without blanks, at most 128 characters."""
+def sanitize_group(group: str) -> str:
+    """Convert text to a message group id: printable ASCII without blanks, up to 128 characters."""
     return _NOT_IN_GROUP.sub("_", group)[:MAX_GROUP_CHARACTERS]
 
 
 def whole_seconds(name: str, value: float, most: int) -> int:
-    """Round seconds up to whole ones, as SQS knows no others.
+    """Round seconds up to whole ones, as SQS requires.
+
+    Args:
+        name: The parameter's name, for the error message.
+        value: Seconds.
+        most: Upper limit.
 
     Raises:
-        ValueError: They are not in 0..most.
+        ValueError: The value is not in 0..most.
     """
     if not 0 <= value <= most:
         raise ValueError(f"{name} is {value}, not in 0..{most}")
     return math.ceil(value)
 
 
-def entry_of(message: OutboundMessage) -> "SendMessageBatchRequestEntryTypeDef":
-    """A message as an entry of a batch; its Id is set by `batches_of`.
+def to_batch_entry(message: OutboundMessage) -> "SendMessageBatchRequestEntryTypeDef":
+    """Convert a message to a batch entry; `split_into_batches` sets its Id.
 
     Raises:
         MessageTooLargeError: The body is over `MAX_BODY_BYTES`.
         ValueError: The delay is out of range.
     """
-    body = clean_text(message.body)
+    body = sanitize_text(message.body)
     body_bytes = _size(body)
     if body_bytes > MAX_BODY_BYTES:
         raise MessageTooLargeError(
-            f"a message of {body_bytes:,} bytes is over the limit of SQS, {MAX_BODY_BYTES:,} bytes "
+            f"a message of {body_bytes:,} bytes exceeds the SQS limit of {MAX_BODY_BYTES:,} bytes "
             "with its note"
         )
     delay_s = whole_seconds("delay_s", message.delay_s, MAX_DELAY_S)
@@ -76,17 +82,17 @@ def entry_of(message: OutboundMessage) -> "SendMessageBatchRequestEntryTypeDef":
     if delay_s:
         entry["DelaySeconds"] = delay_s
     if message.group:
-        entry["MessageGroupId"] = clean_group(message.group)
+        entry["MessageGroupId"] = sanitize_group(message.group)
     if message.note:
-        note = clean_text(message.note[:MAX_NOTE_CHARACTERS])
+        note = sanitize_text(message.note[:MAX_NOTE_CHARACTERS])
         entry["MessageAttributes"] = {NOTE: {"DataType": "String", "StringValue": note}}
     return entry
 
 
-def batches_of(
+def split_into_batches(
     entries: Iterable["SendMessageBatchRequestEntryTypeDef"],
 ) -> Iterator[list["SendMessageBatchRequestEntryTypeDef"]]:
-    """Pack entries into batches by count and by bytes, in order, and number them in each."""
+    """Split entries into batches by count and size, in order, and number the entries of each."""
     batch: list[SendMessageBatchRequestEntryTypeDef] = []
     batch_bytes = 0
     for entry in entries:
@@ -102,7 +108,7 @@ def batches_of(
 
 
 def received(message: dict[str, Any]) -> ReceivedMessage:
-    """A message as it was received; whoever sent it may be hostile, so only its type is sure."""
+    """Convert a received message. Its sender may be hostile: only the types can be relied on."""
     note = message.get("MessageAttributes", {}).get(NOTE, {}).get("StringValue", "")
     count = str(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
     return ReceivedMessage(

@@ -1,16 +1,15 @@
 """The `Queue` port on SQS standard queues.
 
-What the port leaves open and SQS decides:
+SQS behaviour where the port leaves it open:
 
 - Seconds are whole: leases, waits and delays are rounded up.
-- A stale receipt: SQS says that such a delete "might" not delete. Until the message has been
-  received again, its last receipt stays good after the lease has ended.
-- A lease can be extended up to 12 hours after the receive; from then on `extend` does nothing.
-- Groups make a standard queue a fair queue: a group with many messages in flight waits a little for
-  the others, when there are others.
-- Counts lag, by a minute and more. `depth` is no proof of anything.
+- Stale receipts: SQS says that deleting by one "might" not delete. Until the message has been
+  received again, its last receipt stays valid after the lease has ended.
+- A lease can be extended up to 12 hours after the receive; after that `extend` has no effect.
+- Groups make a standard queue a fair queue: a group with many messages in flight yields to others.
+- Counts lag by a minute or more, so `depth` proves nothing.
 
-Untried on the real service: this was built on its documentation and tested on emulators.
+Not tested on the real service: built on its documentation and tested on emulators.
 """
 
 import threading
@@ -19,23 +18,23 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from iraas.backends.aws import error_codes
 from iraas.backends.aws.errors import (
-    action_of,
-    code_of,
-    field_of,
-    for_code,
-    is_for_now,
-    translating,
+    STALE_RECEIPT_CODES,
+    error_code,
+    error_for_code,
+    iam_action,
+    is_transient,
+    require_field,
+    translate_errors,
 )
 from iraas.backends.aws.queues.sqs_entries import (
     MAX_BODY_BYTES,
     MAX_LEASE_S,
     MAX_WAIT_S,
     NOTE,
-    batches_of,
-    entry_of,
     received,
+    split_into_batches,
+    to_batch_entry,
     whole_seconds,
 )
 from iraas.backends.aws.retries import Retries, RetryableError
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
 Entry = Any
-"""An entry of a batch: a dictionary with an Id; its type differs by operation."""
+"""A batch entry: a dictionary with an Id; its type differs by operation."""
 
 DEPTH_LAG_S = 150.0
 _COUNTS = (
@@ -58,10 +57,10 @@ _COUNTS = (
 
 
 class SqsQueue:
-    """A standard queue of SQS. Thread-safe; makes no call before it is used.
+    """An SQS standard queue. Thread-safe; makes no call before its first use.
 
-    Each call is tried again by the SDK within `ClientLimits`; entries that fail in a batch that
-    succeeds are tried again alone, within `Retries`.
+    The SDK retries each call within `ClientLimits`; entries that fail in a successful batch are
+    retried separately, within `Retries`.
     """
 
     def __init__(
@@ -70,24 +69,25 @@ class SqsQueue:
         name: str,
         *,
         provisioned: bool = True,
-        remember_missing_s: float = 0.0,
+        missing_cache_ttl_s: float = 0.0,
         retries: Retries | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Name the queue; its URL is looked up once, when it is first needed.
+        """Configure the queue; its URL is looked up on first use.
 
         Args:
-            session: Makes the calls.
+            session: Makes the AWS calls.
             name: The queue's name.
-            provisioned: Whether `iraas provision` makes it: a missing one is then that error, too.
-            remember_missing_s: How long no call is made once the queue was found missing.
-            retries: How often, and how fast, entries that failed alone are tried again.
-            clock: Seconds that never go back.
+            provisioned: Whether `iraas provision` creates it; decides which error a missing one
+                raises.
+            missing_cache_ttl_s: Seconds without calls after the queue was found missing.
+            retries: Retry policy for failed batch entries.
+            clock: Monotonic clock, in seconds.
         """
         self._session = session
         self._name = name
         self._provisioned = provisioned
-        self._remember_missing_s = remember_missing_s
+        self._remember_missing_s = missing_cache_ttl_s
         self._retries = retries or Retries()
         self._clock = clock
         self._lock = threading.Lock()
@@ -101,13 +101,15 @@ class SqsQueue:
 
     @property
     def max_body_bytes(self) -> int:
-        """The longest body, in bytes of UTF-8: 1 MiB less the room for a note and a group."""
+        """Maximum size of a body, in bytes of UTF-8: 1 MiB less a reserve for note and group."""
         return MAX_BODY_BYTES
 
     @property
     def depth_lag_s(self) -> float:
-        """How old the counts may be. SQS promises no bound; its documentation speaks of a minute
-        and more (GetQueueAttributes, "eventually consistent").
+        """Maximum expected age of the counts, in seconds.
+
+        SQS promises no bound; its documentation mentions a minute and more (GetQueueAttributes,
+        "eventually consistent").
         """
         return DEPTH_LAG_S
 
@@ -119,23 +121,25 @@ class SqsQueue:
         """
         with self._lock:
             if self._clock() < self._missing_until:
-                raise QueueNotFoundError(f"{self._described} does not exist")
+                raise QueueNotFoundError(f"{self._description} does not exist")
             if not self._known_url:
                 self._known_url = self._look_up()
             return self._known_url
 
     def send(self, messages: Sequence[OutboundMessage]) -> None:
-        """Send messages, in batches side by side. See `iraas.core.ports.Queue.send`."""
-        batches = list(batches_of([entry_of(message) for message in messages]))
-        self._session.map_concurrently(lambda batch: self._settle("SendMessage", batch), batches)
+        """Send messages in concurrent batches. See `iraas.core.ports.Queue.send`."""
+        batches = list(split_into_batches([to_batch_entry(message) for message in messages]))
+        self._session.map_concurrently(
+            lambda batch: self._process_batch("SendMessage", batch), batches
+        )
 
     def receive(
         self, max_messages: int, *, lease_s: float, wait_s: float = 0.0
     ) -> list[ReceivedMessage]:
-        """Receive messages by one long poll. See `iraas.core.ports.Queue.receive`."""
+        """Receive messages with one long poll. See `iraas.core.ports.Queue.receive`."""
         if not 1 <= max_messages <= MAX_BATCH:
             raise ValueError(f"max_messages is {max_messages}, not in 1..{MAX_BATCH}")
-        answer = self._call(
+        response = self._call(
             lambda sqs: sqs.receive_message,
             MaxNumberOfMessages=max_messages,
             VisibilityTimeout=whole_seconds("lease_s", lease_s, MAX_LEASE_S),
@@ -143,92 +147,96 @@ class SqsQueue:
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
             MessageAttributeNames=[NOTE],
         )
-        return [received(message) for message in answer.get("Messages", ())]
+        return [received(message) for message in response.get("Messages", ())]
 
     def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:  # noqa: ARG002 - SQS shares by what it sees
-        """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
-        self._settle_receipts("DeleteMessage", receipts)
+        """Delete messages. See `iraas.core.ports.Queue.delete`."""
+        self._process_receipts("DeleteMessage", receipts)
 
     def extend(self, receipts: Sequence[str], lease_s: float) -> None:
-        """Let leases end so many seconds from now. See `iraas.core.ports.Queue.extend`."""
+        """Extend leases to end `lease_s` seconds from now. See `iraas.core.ports.Queue.extend`."""
         timeout_s = whole_seconds("lease_s", lease_s, MAX_LEASE_S)
-        self._settle_receipts("ChangeMessageVisibility", receipts, VisibilityTimeout=timeout_s)
+        self._process_receipts("ChangeMessageVisibility", receipts, VisibilityTimeout=timeout_s)
 
     def release(self, receipts: Sequence[str]) -> None:
         """End leases now. See `iraas.core.ports.Queue.release`."""
-        self._settle_receipts("ChangeMessageVisibility", receipts, VisibilityTimeout=0)
+        self._process_receipts("ChangeMessageVisibility", receipts, VisibilityTimeout=0)
 
     def depth(self) -> QueueDepth:
-        """Count the messages, about. See `iraas.core.ports.Queue.depth`."""
-        answer = self._call(lambda sqs: sqs.get_queue_attributes, AttributeNames=list(_COUNTS))
-        counts = field_of(answer, "Attributes", "sqs", self._described)
+        """Count the messages approximately. See `iraas.core.ports.Queue.depth`."""
+        response = self._call(lambda sqs: sqs.get_queue_attributes, AttributeNames=list(_COUNTS))
+        counts = require_field(response, "Attributes", "sqs", self._description)
         return QueueDepth(
-            *(int(field_of(counts, name, "sqs", self._described)) for name in _COUNTS)
+            *(int(require_field(counts, name, "sqs", self._description)) for name in _COUNTS)
         )
 
-    def _settle_receipts(self, operation: str, receipts: Sequence[str], **more: int) -> None:
+    def _process_receipts(self, operation: str, receipts: Sequence[str], **fields: int) -> None:
         unique = [receipt for receipt in dict.fromkeys(receipts) if receipt]
         batches = [
             [
-                {"Id": str(number), "ReceiptHandle": receipt, **more}
+                {"Id": str(number), "ReceiptHandle": receipt, **fields}
                 for number, receipt in enumerate(unique[start : start + MAX_BATCH])
             ]
             for start in range(0, len(unique), MAX_BATCH)
         ]
-        self._session.map_concurrently(lambda batch: self._settle(operation, batch), batches)
+        self._session.map_concurrently(lambda batch: self._process_batch(operation, batch), batches)
 
-    def _settle(self, operation: str, batch: list[Entry]) -> None:
-        """Do an operation on a batch, and again on those entries of it that failed for now."""
-        left = {entry["Id"]: entry for entry in batch}
+    def _process_batch(self, operation: str, batch: list[Entry]) -> None:
+        """Run an operation on a batch, and retry the entries that failed with a transient error."""
+        remaining = {entry["Id"]: entry for entry in batch}
 
-        def try_rest() -> None:
-            nonlocal left
-            left, why = self._try_batch(operation, left)
-            if left:
+        def try_remaining() -> None:
+            nonlocal remaining
+            remaining, why = self._try_batch(operation, remaining)
+            if remaining:
                 raise RetryableError(
-                    f"{action_of('sqs', operation)} on {self._described} failed for "
-                    f"{len(left)} of {len(batch)} messages: {why}",
+                    f"{iam_action('sqs', operation)} on {self._description} failed for "
+                    f"{len(remaining)} of {len(batch)} messages: {why}",
                     remedy="Try again later.",
                 )
 
-        self._retries.run(try_rest)
+        self._retries.run(try_remaining)
 
     def _try_batch(self, operation: str, entries: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
-        """Do it once; give back the entries to try again, and why."""
+        """Run the operation once; return the entries to retry, and the last failure."""
         try:
-            answer = self._call(
+            response = self._call(
                 lambda sqs: _batch_method(sqs, operation), Entries=[*entries.values()]
             )
         except BackendError as exc:
-            stale = code_of(exc.__cause__ or exc) in error_codes.STALE_RECEIPT
+            stale = error_code(exc.__cause__ or exc) in STALE_RECEIPT_CODES
             if operation == "SendMessage" or not stale:
                 raise
-            # One bad receipt spoilt the whole batch (emulators do that): find it.
+            # Emulators reject the whole batch for one stale receipt: find it.
             if len(entries) > 1:
-                for identity, entry in entries.items():
-                    self._settle(operation, [entry | {"Id": identity}])
+                for entry_id, entry in entries.items():
+                    self._process_batch(operation, [entry | {"Id": entry_id}])
             return {}, ""
-        done = {one["Id"] for one in answer.get("Successful", ())}
-        why = "no answer came for them"
-        for failure in answer.get("Failed", ()):
+        done = {entry_result["Id"] for entry_result in response.get("Successful", ())}
+        why = "no result was returned for them"
+        for failure in response.get("Failed", ()):
             why = f"{failure.get('Message') or ''} ({failure.get('Code')})".strip()
-            if self._is_settled(operation, failure):
+            if self._is_done(operation, failure):
                 done.add(failure["Id"])
         return {key: entry for key, entry in entries.items() if key not in done}, why
 
-    def _is_settled(self, operation: str, failure: dict[str, Any]) -> bool:
-        """Tell whether nothing is left to do for an entry that failed; raise if it never will."""
+    def _is_done(self, operation: str, failure: dict[str, Any]) -> bool:
+        """Return whether a failed entry needs no retry.
+
+        Raises:
+            IraasError: The entry can never succeed.
+        """
         code, text = str(failure.get("Code", "")), str(failure.get("Message", ""))
-        if operation != "SendMessage" and code in error_codes.STALE_RECEIPT:
+        if operation != "SendMessage" and code in STALE_RECEIPT_CODES:
             return True
-        if failure.get("SenderFault") and not is_for_now(code):
-            raise for_code(code, text, action_of("sqs", operation), self._described)
+        if failure.get("SenderFault") and not is_transient(code):
+            raise error_for_code(code, text, iam_action("sqs", operation), self._description)
         return False
 
     def _call(self, method: "Callable[[SQSClient], Callable[..., Any]]", **parameters: Any) -> Any:
         url = self.url()
         try:
-            with self._translating():
+            with self._translate_errors():
                 return method(self._session.sqs)(QueueUrl=url, **parameters)
         except QueueNotFoundError:
             with self._lock:
@@ -237,22 +245,22 @@ class SqsQueue:
 
     def _look_up(self) -> str:
         try:
-            with self._translating():
-                answer = self._session.sqs.get_queue_url(QueueName=self._name)
+            with self._translate_errors():
+                response = self._session.sqs.get_queue_url(QueueName=self._name)
         except QueueNotFoundError:
             self._note_missing()
             raise
-        return str(field_of(answer, "QueueUrl", "sqs", self._described))
+        return str(require_field(response, "QueueUrl", "sqs", self._description))
 
     def _note_missing(self) -> None:
         self._known_url = ""
         self._missing_until = self._clock() + self._remember_missing_s
 
-    def _translating(self) -> AbstractContextManager[None]:
-        return translating("sqs", self._described, provisioned=self._provisioned)
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_errors("sqs", self._description, provisioned=self._provisioned)
 
     @property
-    def _described(self) -> str:
+    def _description(self) -> str:
         return f"the queue {self._name}"
 
 

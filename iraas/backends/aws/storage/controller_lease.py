@@ -1,12 +1,12 @@
-"""The `ControllerLease` port: one small object in S3, written under conditions only.
+"""The `ControllerLease` port: one small S3 object, written conditionally only.
 
-Whoever writes it names the ETag that was read (``If-Match``), or that nothing is there
-(``If-None-Match``), so of two contenders one wins. The lease ends at a time of its holder's clock.
-Clocks may differ: the holder stops believing in it `margin_s` before that time and others wait
-until `margin_s` after it, so two clocks that are up to twice that apart do no harm. Larger
-differences, and pauses between `hold` and the act, do: that is what the fleet's slots are for.
+A writer names the ETag that it read (``If-Match``), or that no object exists (``If-None-Match``),
+so of two contenders one wins. The lease ends at a time of its holder's clock. To tolerate clock
+skew, the holder stops relying on it `margin_s` before that time and others wait until `margin_s`
+after it, so clocks may differ by up to twice that. Larger differences, and pauses between `hold`
+and the action that it permits, are not covered here: the fleet's slots protect against them.
 
-Untried on the real service: this was built on its documentation and tested on emulators.
+Not tested on the real service: built on its documentation and tested on emulators.
 """
 
 import json
@@ -18,8 +18,13 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, field_of, translating
+from iraas.backends.aws.errors import (
+    PRECONDITION_FAILED_CODES,
+    WRITE_CONFLICT_CODES,
+    error_code,
+    require_field,
+    translate_errors,
+)
 from iraas.backends.aws.session import AwsSession
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
 
@@ -27,13 +32,14 @@ LEASE_KEY = "controller/lease.json"
 TTL_S = 60.0
 MARGIN_S = 5.0
 MAX_TTL_S = 900.0
-"""A lease that claims to last longer is mangled, and free: nobody can lock a controller out."""
-_ROUNDS = 3
+"""A lease that claims to last longer is corrupt and counts as free: nobody can lock controllers
+out."""
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What the object says. `token` is the holding object's own; `write` is new in each write."""
+    """Contents of the object. `token` identifies the lease object, `write` each single write."""
 
     holder: str
     token: str
@@ -42,7 +48,7 @@ class _Record:
 
 
 class S3ControllerLease:
-    """The controller's lease of a deployment. Thread-safe; makes no call before it is used."""
+    """A deployment's controller lease. Thread-safe; makes no call before its first use."""
 
     def __init__(
         self,
@@ -55,20 +61,23 @@ class S3ControllerLease:
         margin_s: float = MARGIN_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Say where it is and who asks.
+        """Configure the lease.
 
         Args:
-            session: Makes the calls.
-            bucket: Tells the name of the output bucket.
+            session: Makes the AWS calls.
+            bucket: Returns the name of the output bucket.
             prefix: The prefix of the records in it, ending with ``/``.
-            holder_id: Who asks, for people: a host and a process. Need not be unique.
-            ttl_s: Seconds that a lease lasts unless it is renewed, up to `MAX_TTL_S`; more than
-                three times the time between two calls of `hold`.
-            margin_s: Seconds that clocks are allowed to be off, each; under a third of `ttl_s`.
+            holder_id: Host and process of the contender, for display. Need not be unique.
+            ttl_s: Lifetime without renewal, in seconds, up to `MAX_TTL_S`; more than three times
+                the interval between two calls of `hold`.
+            margin_s: Tolerated error of each clock, in seconds; under a third of `ttl_s`.
             clock: Seconds since the epoch.
+
+        Raises:
+            ValueError: `ttl_s` and `margin_s` contradict each other.
         """
         if not 0 <= 3 * margin_s < ttl_s <= MAX_TTL_S:
-            raise ValueError(f"ttl_s {ttl_s} and margin_s {margin_s} do not go together")
+            raise ValueError(f"ttl_s {ttl_s} and margin_s {margin_s} are incompatible")
         self._session = session
         self._bucket_name = bucket
         self._key = prefix + LEASE_KEY
@@ -82,14 +91,14 @@ class S3ControllerLease:
         self._held_from = 0.0
 
     def hold(self) -> bool:
-        """Take or keep the lease. See `iraas.core.ports.ControllerLease.hold`.
+        """Acquire or renew the lease. See `iraas.core.ports.ControllerLease.hold`.
 
-        The holder calls S3 once in a third of the lease's time; others read it each time. While S3
-        fails, the holder keeps what is left of its lease.
+        The holder calls S3 once per third of the lease's lifetime; others read it each time. While
+        S3 is unavailable, the holder keeps the rest of its lease.
         """
         with self._lock:
             age_s = self._clock() - self._held_from
-            # A clock that was set back says nothing about how long the lease has been held.
+            # After the clock was set back, the age of the lease is unknown.
             if self._etag and 0 <= age_s < self._ttl_s / 3:
                 return True
             try:
@@ -100,21 +109,21 @@ class S3ControllerLease:
                 raise
 
     def release(self) -> None:
-        """Let somebody else have it. See `iraas.core.ports.ControllerLease.release`."""
+        """Release the lease. See `iraas.core.ports.ControllerLease.release`."""
         with self._lock:
             if self._etag:
                 self._write("", 0.0, IfMatch=self._etag)
                 self._etag = ""
 
     def holder(self) -> str:
-        """Who holds it. See `iraas.core.ports.ControllerLease.holder`."""
+        """Return the holder's id. See `iraas.core.ports.ControllerLease.holder`."""
         _, record = self._read()
         return record.holder if record and self._is_valid(record) else ""
 
     def _renew_or_take(self) -> bool:
         if self._etag and self._acquire(IfMatch=self._etag):
             return True
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ATTEMPTS):
             self._etag = ""
             etag, record = self._read()
             if record and record.token != self._token and self._is_valid(record):
@@ -124,59 +133,56 @@ class S3ControllerLease:
         return False
 
     def _has_time_left(self) -> bool:
-        """Whether the lease lasts still: calls, with all their tries, may take longer than it."""
+        """Return whether the lease is still valid: calls with all their retries may outlast it."""
         return 0 <= self._clock() - self._held_from < self._ttl_s - self._margin_s
 
     def _acquire(self, **condition: str) -> bool:
-        before = self._clock()
-        etag = self._write(self._holder_id, before + self._ttl_s, **condition)
+        started_at = self._clock()
+        etag = self._write(self._holder_id, started_at + self._ttl_s, **condition)
         if etag:
-            self._etag, self._held_from = etag, before
+            self._etag, self._held_from = etag, started_at
         return bool(etag)
 
     def _write(self, holder: str, expires_at: float, **condition: Any) -> str:
-        """Write under a condition; the new ETag, or empty if the condition did not hold."""
+        """Write conditionally; return the new ETag, or an empty string if the condition failed."""
         record = _Record(holder, self._token, secrets.token_hex(8), expires_at)
         try:
-            with self._translating():
-                answer = self._session.s3.put_object(
+            with self._translate_errors():
+                response = self._session.s3.put_object(
                     Bucket=self._bucket_name(),
                     Key=self._key,
                     Body=json.dumps(asdict(record)).encode(),
                     **condition,
                 )
         except BackendError as exc:
-            code = code_of(exc.__cause__ or exc)
-            gone = isinstance(exc, ObjectNotFoundError)
-            if (
-                not gone
-                and code not in error_codes.PRECONDITION_FAILED | error_codes.WRITE_CONFLICT
-            ):
+            code = error_code(exc.__cause__ or exc)
+            is_missing = isinstance(exc, ObjectNotFoundError)
+            if not is_missing and code not in PRECONDITION_FAILED_CODES | WRITE_CONFLICT_CODES:
                 raise
-            # Ours, if the first reply was lost and what was refused is the SDK's second try.
-            etag, found = self._read()
-            return etag if found == record else ""
-        return str(field_of(answer, "ETag", "s3", self._described))
+            # Our own write, if its reply was lost and the SDK's retry was rejected.
+            etag, stored = self._read()
+            return etag if stored == record else ""
+        return str(require_field(response, "ETag", "s3", self._description))
 
     def _read(self) -> tuple[str, _Record | None]:
-        """The object's ETag, empty if it is not there, and what it says, if that makes sense."""
+        """Return the object's ETag, empty if it does not exist, and its contents if valid."""
         try:
-            with self._translating():
-                answer = self._session.s3.get_object(Bucket=self._bucket_name(), Key=self._key)
-                data = answer["Body"].read()
+            with self._translate_errors():
+                response = self._session.s3.get_object(Bucket=self._bucket_name(), Key=self._key)
+                data = response["Body"].read()
         except ObjectNotFoundError:
             return "", None
-        return str(field_of(answer, "ETag", "s3", self._described)), _decode(data)
+        return str(require_field(response, "ETag", "s3", self._description)), _decode(data)
 
     def _is_valid(self, record: _Record) -> bool:
-        left_s = record.expires_at + self._margin_s - self._clock()
-        return bool(record.holder) and 0 < left_s <= MAX_TTL_S + 3 * self._margin_s
+        remaining_s = record.expires_at + self._margin_s - self._clock()
+        return bool(record.holder) and 0 < remaining_s <= MAX_TTL_S + 3 * self._margin_s
 
-    def _translating(self) -> AbstractContextManager[None]:
-        return translating("s3", self._described)
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_errors("s3", self._description)
 
     @property
-    def _described(self) -> str:
+    def _description(self) -> str:
         return f"s3://{self._bucket_name()}/{self._key}"
 
 

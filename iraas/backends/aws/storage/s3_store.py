@@ -1,15 +1,15 @@
 """The `ObjectStore` port on S3: a prefix in a general purpose bucket.
 
-Encryption at rest is the bucket's default, so nothing is said of it here. Each upload carries its
-CRC-32, which S3 checks before it stores. A caller needs ``s3:ListBucket`` besides ``s3:GetObject``:
-without it S3 answers 403 instead of 404 for a key that is not there.
+Encryption at rest is the bucket's default. Each upload carries its CRC-32, which S3 verifies.
+Callers need ``s3:ListBucket`` besides ``s3:GetObject``: without it S3 answers 403 instead of 404
+for a missing key.
 
-Put-if-absent is a conditional write (``If-None-Match: *``): 412 means that the key is taken, 409
-that another write of it was under way. When a reply was lost and the write was sent again, a 412
-may be about our own first try; the object's metadata tells whose write it was, so that exactly one
-writer is told True even then.
+Put-if-absent is a conditional write (``If-None-Match: *``): 412 means that the key exists, 409 that
+another write of it was in progress. When a reply was lost and the write was resent, a 412 may be
+caused by our own first attempt; the object's metadata identifies the writer, so that exactly one
+writer gets True even then.
 
-Untried on the real service: this was built on its documentation and tested on emulators.
+Not tested on the real service: built on its documentation and tested on emulators.
 """
 
 import secrets
@@ -20,8 +20,15 @@ from contextlib import AbstractContextManager, closing
 from itertools import count
 from typing import Any
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import code_of, field_of, for_code, is_for_now, translating
+from iraas.backends.aws.errors import (
+    PRECONDITION_FAILED_CODES,
+    WRITE_CONFLICT_CODES,
+    error_code,
+    error_for_code,
+    is_transient,
+    require_field,
+    translate_errors,
+)
 from iraas.backends.aws.retries import Retries, RetryableError
 from iraas.backends.aws.session import AwsSession
 from iraas.core.keys import check_key
@@ -35,7 +42,7 @@ _WRITER = "writer"
 
 
 class S3Store:
-    """The objects under a prefix of a bucket. Thread-safe; makes no call before it is used."""
+    """The objects under a prefix of a bucket. Thread-safe; makes no call before its first use."""
 
     def __init__(
         self,
@@ -45,14 +52,16 @@ class S3Store:
         *,
         retries: Retries | None = None,
     ) -> None:
-        """Name the place.
+        """Configure the store.
 
         Args:
-            session: Makes the calls.
-            bucket: Tells the bucket's name, which may take a call (it has the account's number).
-            prefix: What all keys in the bucket begin with; empty, or ends with ``/``.
-            retries: How often, and how fast, conflicts, broken downloads and keys that failed
-                alone are tried again.
+            session: Makes the AWS calls.
+            bucket: Returns the bucket's name; may take a call (it contains the account's id).
+            prefix: Prefix of all keys in the bucket; empty, or ends with ``/``.
+            retries: Retry policy for conflicts, interrupted downloads and single failed keys.
+
+        Raises:
+            ValueError: The prefix does not end with a slash.
         """
         if prefix and not prefix.endswith("/"):
             raise ValueError(f"the prefix {prefix!r} does not end with a slash")
@@ -66,15 +75,15 @@ class S3Store:
         self._upload(check_key(key), data)
 
     def put_if_absent(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """Store what is absent, side by side. See `iraas.core.ports.ObjectStore.put_if_absent`."""
-        firsts: dict[str, bytes] = {}
+        """Store absent objects concurrently. See `iraas.core.ports.ObjectStore.put_if_absent`."""
+        unique: dict[str, bytes] = {}
         for key, data in objects:
-            firsts.setdefault(check_key(key), data)
-        answers = self._session.map_concurrently(
-            lambda one: self._put_if_absent(*one), [*firsts.items()]
+            unique.setdefault(check_key(key), data)
+        stored_flags = self._session.map_concurrently(
+            lambda item: self._put_if_absent(*item), [*unique.items()]
         )
-        stored = dict(zip(firsts, answers, strict=True))
-        return [stored.pop(key, False) for key, _ in objects]  # of equal keys, the first is meant
+        stored = dict(zip(unique, stored_flags, strict=True))
+        return [stored.pop(key, False) for key, _ in objects]  # of equal keys, the first counts
 
     def get(self, key: str) -> bytes:
         """Read an object. See `iraas.core.ports.ObjectStore.get`."""
@@ -82,7 +91,7 @@ class S3Store:
         return self._retries.run(lambda: self._download(key))
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        """List objects by pages. See `iraas.core.ports.ObjectStore.list`."""
+        """List objects page by page. See `iraas.core.ports.ObjectStore.list`."""
         if prefix:
             check_key(prefix.removesuffix("/"))
             if not prefix.endswith("/"):
@@ -90,7 +99,7 @@ class S3Store:
         return self._pages(self._prefix + prefix, self._prefix + after if after else "")
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, a thousand a call. See `iraas.core.ports.ObjectStore.delete`."""
+        """Delete objects, 1,000 per call. See `iraas.core.ports.ObjectStore.delete`."""
         unique = list(dict.fromkeys(check_key(key) for key in keys))
         starts = range(0, len(unique), KEYS_PER_DELETE)
         self._session.map_concurrently(
@@ -99,7 +108,7 @@ class S3Store:
 
     def _upload(self, key: str, data: bytes, **conditions: Any) -> None:
         checksum = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-        with self._translating(key):
+        with self._translate_errors(key):
             self._session.s3.put_object(
                 Bucket=self._bucket_name(),
                 ExpectedBucketOwner=self._owner(),
@@ -118,108 +127,108 @@ class S3Store:
         try:
             self._upload(key, data, IfNoneMatch="*", Metadata={_WRITER: writer})
         except BackendError as exc:
-            code = code_of(exc.__cause__ or exc)
-            if code in error_codes.PRECONDITION_FAILED:
+            code = error_code(exc.__cause__ or exc)
+            if code in PRECONDITION_FAILED_CODES:
                 sent_once = number == 1 and _sent_once(exc.__cause__)
                 return not sent_once and self._writer_of(key) == writer
-            if code in error_codes.WRITE_CONFLICT:
+            if code in WRITE_CONFLICT_CODES:
                 raise RetryableError(str(exc), remedy=exc.remedy) from exc
             raise
         return True
 
     def _writer_of(self, key: str) -> str:
-        """Who wrote an object that was there a moment ago."""
+        """Return the writer of an object that existed a moment ago."""
         try:
-            with self._translating(key):
-                answer = self._session.s3.head_object(
+            with self._translate_errors(key):
+                response = self._session.s3.head_object(
                     Bucket=self._bucket_name(),
                     ExpectedBucketOwner=self._owner(),
                     Key=self._prefix + key,
                 )
         except ObjectNotFoundError as exc:
-            raise RetryableError(f"{self._described(key)} came and went") from exc
-        return answer["Metadata"].get(_WRITER, "")
+            raise RetryableError(f"{self._describe(key)} was deleted meanwhile") from exc
+        return response["Metadata"].get(_WRITER, "")
 
     def _download(self, key: str) -> bytes:
-        with self._translating(key):
-            answer = self._session.s3.get_object(
+        with self._translate_errors(key):
+            response = self._session.s3.get_object(
                 Bucket=self._bucket_name(),
                 ExpectedBucketOwner=self._owner(),
                 Key=self._prefix + key,
             )
         try:
-            with self._translating(key), closing(answer["Body"]) as body:
-                field_of(answer, "ETag", "s3", self._described(key))
+            with self._translate_errors(key), closing(response["Body"]) as body:
+                require_field(response, "ETag", "s3", self._describe(key))
                 return body.read()
-        except BackendUnavailableError as exc:  # the SDK tries calls again, but not downloads
+        except BackendUnavailableError as exc:  # the SDK retries calls, but not downloads
             raise RetryableError(str(exc), remedy=exc.remedy) from exc
 
     def _pages(self, prefix: str, after: str) -> Iterator[StoredObject]:
-        where: dict[str, Any] = {"StartAfter": after} if after else {}
+        cursor: dict[str, Any] = {"StartAfter": after} if after else {}
         while True:
-            with self._translating():
+            with self._translate_errors():
                 page = self._session.s3.list_objects_v2(
                     Bucket=self._bucket_name(),
                     ExpectedBucketOwner=self._owner(),
                     Prefix=prefix,
                     MaxKeys=KEYS_PER_PAGE,
-                    **where,
+                    **cursor,
                 )
-            for one in page.get("Contents", ()):
+            for item in page.get("Contents", ()):
                 yield StoredObject(
-                    key=one["Key"].removeprefix(self._prefix),
-                    size_bytes=one["Size"],
-                    modified_at=one["LastModified"].timestamp(),
+                    key=item["Key"].removeprefix(self._prefix),
+                    size_bytes=item["Size"],
+                    modified_at=item["LastModified"].timestamp(),
                 )
             if not page.get("IsTruncated"):
                 return
-            where = {"ContinuationToken": page["NextContinuationToken"]}
+            cursor = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _delete_batch(self, keys: Sequence[str]) -> None:
-        left = keys
+        remaining = keys
 
-        def try_rest() -> None:
-            nonlocal left
-            left, why = self._try_delete(left)
-            if left:
+        def try_remaining() -> None:
+            nonlocal remaining
+            remaining, reason = self._try_delete(remaining)
+            if remaining:
                 raise RetryableError(
-                    f"s3:DeleteObject on {self._described(left[0])} and {len(left) - 1} more "
-                    f"failed: {why}",
+                    f"s3:DeleteObject on {self._describe(remaining[0])} and "
+                    f"{len(remaining) - 1} more failed: {reason}",
                     remedy="Try again later.",
                 )
 
-        self._retries.run(try_rest)
+        self._retries.run(try_remaining)
 
     def _try_delete(self, keys: Sequence[str]) -> tuple[Sequence[str], str]:
-        """Delete keys in one call; give back those to try again, and why."""
-        with self._translating():
-            answer = self._session.s3.delete_objects(
+        """Delete keys in one call; return those to retry, and the last failure."""
+        with self._translate_errors():
+            response = self._session.s3.delete_objects(
                 Bucket=self._bucket_name(),
                 ExpectedBucketOwner=self._owner(),
                 Delete={"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True},
             )
-        left, why = [], ""
-        for failure in answer.get("Errors", ()):
+        remaining, reason = [], ""
+        for failure in response.get("Errors", ()):
             key = failure.get("Key", "").removeprefix(self._prefix)
             code, text = failure.get("Code", ""), failure.get("Message", "")
-            if not is_for_now(code):
-                raise for_code(code, text, "s3:DeleteObject", self._described(key))
-            left.append(key)
-            why = f"{text} ({code})"
-        return left, why
+            if not is_transient(code):
+                raise error_for_code(code, text, "s3:DeleteObject", self._describe(key))
+            remaining.append(key)
+            reason = f"{text} ({code})"
+        return remaining, reason
 
     def _owner(self) -> str:
-        """Whose the bucket must be: S3 refuses if its name has become another account's."""
+        """The expected bucket owner: S3 rejects the call if the name belongs to another account."""
         return self._session.account()
 
-    def _translating(self, key: str = "") -> AbstractContextManager[None]:
-        return translating("s3", self._described(key))
+    def _translate_errors(self, key: str = "") -> AbstractContextManager[None]:
+        return translate_errors("s3", self._describe(key))
 
-    def _described(self, key: str) -> str:
+    def _describe(self, key: str) -> str:
         return f"s3://{self._bucket_name()}/{self._prefix}{key}"
 
 
 def _sent_once(exc: BaseException | None) -> bool:
-    """Tell whether the SDK had sent the request once only when it was refused."""
+    """Return whether the SDK sent the rejected request only once."""
     response = getattr(exc, "response", None) or {}
     return not response.get("ResponseMetadata", {}).get("RetryAttempts", 0)

@@ -10,8 +10,22 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from iraas.backends.aws import error_codes
-from iraas.backends.aws.errors import MissingQueueError, code_of, translate, translating
+from iraas.backends.aws.errors import (
+    BUCKET_MISSING_CODES,
+    BUCKET_TAKEN_CODES,
+    CLOCK_CODES,
+    CREDENTIALS_CODES,
+    DENIED_CODES,
+    OBJECT_MISSING_CODES,
+    QUEUE_MISSING_CODES,
+    QUOTA_CODES,
+    TRANSIENT_CODES,
+    WRONG_REGION_CODES,
+    MissingQueueError,
+    error_code,
+    to_iraas_error,
+    translate_errors,
+)
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.backends.aws.queues.sqs_queue import SqsQueue
@@ -56,7 +70,7 @@ def sdk_errors() -> list[Exception]:
 
 @pytest.mark.parametrize("exc", sdk_errors(), ids=lambda exc: type(exc).__name__)
 def test_every_error_of_botocore_becomes_ours(exc: Exception) -> None:
-    ours = translate(exc, "sqs", "the queue q")
+    ours = to_iraas_error(exc, "sqs", "the queue q")
     assert isinstance(ours, IraasError)
     assert str(ours)
 
@@ -68,7 +82,7 @@ def test_every_error_that_sqs_and_s3_declare_becomes_ours() -> None:
         codes = {shape.error_code for shape in model.error_shapes}
         codes |= {shape.name for shape in model.error_shapes}
         for code in codes:
-            assert isinstance(translate(client_error(code), service, "it"), IraasError)
+            assert isinstance(to_iraas_error(client_error(code), service, "it"), IraasError)
 
 
 @pytest.mark.parametrize(
@@ -94,31 +108,31 @@ def test_every_error_that_sqs_and_s3_declare_becomes_ours() -> None:
 def test_each_code_becomes_the_most_specific_error_with_its_remedy(
     code: str, kind: type[IraasError], remedy: str
 ) -> None:
-    ours = translate(client_error(code, "so it is"), "s3", "s3://b/k")
+    ours = to_iraas_error(client_error(code, "so it is"), "s3", "s3://b/k")
     assert isinstance(ours, kind)
     assert remedy in ours.remedy
 
 
 def test_a_clock_that_is_wrong_is_told_from_a_wrong_key() -> None:
     text = "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"
-    ours = translate(client_error("InvalidSignatureException", text.lower()), "sqs", "q")
+    ours = to_iraas_error(client_error("InvalidSignatureException", text.lower()), "sqs", "q")
     assert "clock" in str(ours)
-    ours = translate(client_error("InvalidSignatureException", text), "sqs", "q")
+    ours = to_iraas_error(client_error("InvalidSignatureException", text), "sqs", "q")
     assert "clock" in str(ours)
 
 
 def test_a_denial_names_the_action_the_resource_and_what_aws_said() -> None:
     exc = client_error("AccessDenied", "no identity-based policy", "SendMessageBatch", 403)
-    ours = translate(exc, "sqs", "the queue iraas-x-requests")
+    ours = to_iraas_error(exc, "sqs", "the queue iraas-x-requests")
     assert "sqs:SendMessage on the queue iraas-x-requests" in str(ours)
     assert "no identity-based policy" in str(ours)
 
 
 def test_an_unknown_code_is_for_now_if_the_service_is_to_blame() -> None:
     for status in (500, 503, 429):
-        ours = translate(client_error("Whatever", status=status), "s3", "b")
+        ours = to_iraas_error(client_error("Whatever", status=status), "s3", "b")
         assert isinstance(ours, BackendUnavailableError)
-    ours = translate(client_error("Whatever", status=400), "s3", "b")
+    ours = to_iraas_error(client_error("Whatever", status=400), "s3", "b")
     assert type(ours) is BackendError
 
 
@@ -126,7 +140,7 @@ def test_an_unknown_code_is_for_now_if_the_service_is_to_blame() -> None:
 def test_a_signature_out_of_its_time_is_about_the_clock(words: str) -> None:
     text = f"Signature {words}: 20250102T000000Z is not near 20250101T000000Z"
     for code in ("InvalidSignatureException", "SignatureDoesNotMatch"):
-        ours = translate(client_error(code, text), "sqs", "q")
+        ours = to_iraas_error(client_error(code, text), "sqs", "q")
         assert isinstance(ours, CredentialsError)
         assert "clock" in str(ours)
         assert "timedatectl" in ours.remedy
@@ -141,7 +155,7 @@ def test_credentials_that_ec2_refuses_are_told_from_a_wrong_clock(
     exc = client_error("AuthFailure", "AWS was not able to validate the provided credentials")
     exc.response["ResponseMetadata"]["HTTPHeaders"] = {"date": "Wed, 01 Jan 2025 00:00:00 GMT"}
     theirs = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
-    ours = translate(exc, "ec2", "the fleet", clock=lambda: theirs + ahead_s)
+    ours = to_iraas_error(exc, "ec2", "the fleet", clock=lambda: theirs + ahead_s)
     assert isinstance(ours, CredentialsError)
     assert ("timedatectl" in ours.remedy) is is_clock
 
@@ -150,11 +164,11 @@ def test_credentials_that_ec2_refuses_are_told_from_a_wrong_clock(
 def test_a_reply_without_a_date_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
     exc = client_error("AuthFailure", "no")
     exc.response["ResponseMetadata"]["HTTPHeaders"] = headers
-    assert "aws sso login" in translate(exc, "ec2", "the fleet").remedy
+    assert "aws sso login" in to_iraas_error(exc, "ec2", "the fleet").remedy
 
 
 def test_a_text_of_a_service_is_cut_and_has_no_control_characters() -> None:
-    ours = translate(client_error("Odd", "\x1b[2J\n" + "x" * 5000), "s3", "b")
+    ours = to_iraas_error(client_error("Odd", "\x1b[2J\n" + "x" * 5000), "s3", "b")
     assert "\x1b" not in str(ours)
     assert "\n" not in str(ours)
     assert len(str(ours)) < 500
@@ -162,16 +176,16 @@ def test_a_text_of_a_service_is_cut_and_has_no_control_characters() -> None:
 
 def test_no_code_means_two_things() -> None:
     tables = [
-        error_codes.QUEUE_MISSING,
-        error_codes.BUCKET_MISSING,
-        error_codes.BUCKET_TAKEN,
-        error_codes.OBJECT_MISSING,
-        error_codes.CLOCK,
-        error_codes.CREDENTIALS,
-        error_codes.DENIED,
-        error_codes.QUOTA,
-        error_codes.WRONG_REGION,
-        error_codes.FOR_NOW,
+        QUEUE_MISSING_CODES,
+        BUCKET_MISSING_CODES,
+        BUCKET_TAKEN_CODES,
+        OBJECT_MISSING_CODES,
+        CLOCK_CODES,
+        CREDENTIALS_CODES,
+        DENIED_CODES,
+        QUOTA_CODES,
+        WRONG_REGION_CODES,
+        TRANSIENT_CODES,
     ]
     codes = [code for table in tables for code in table]
     assert len(codes) == len(set(codes))
@@ -179,18 +193,18 @@ def test_no_code_means_two_things() -> None:
 
 def test_errors_of_our_own_and_of_python_pass_untouched() -> None:
     for exc in (QuotaError("ours"), ValueError("a mistake"), KeyboardInterrupt()):
-        with pytest.raises(type(exc)) as caught, translating("s3", "b"):
+        with pytest.raises(type(exc)) as caught, translate_errors("s3", "b"):
             raise exc
         assert caught.value is exc
 
 
 def test_the_first_error_stays_the_cause() -> None:
     first = client_error("SlowDown")
-    with pytest.raises(BackendUnavailableError) as caught, translating("s3", "b"):
+    with pytest.raises(BackendUnavailableError) as caught, translate_errors("s3", "b"):
         raise first
     assert caught.value.__cause__ is first
-    assert code_of(first) == "SlowDown"
-    assert code_of(ValueError()) == ""
+    assert error_code(first) == "SlowDown"
+    assert error_code(ValueError()) == ""
 
 
 class FailingClient:
@@ -296,7 +310,7 @@ def test_nor_once_the_first_calls_have_succeeded(
 
 def test_only_a_queue_that_provisioning_makes_is_missing_for_want_of_it() -> None:
     exc = client_error("QueueDoesNotExist")
-    assert isinstance(translate(exc, "sqs", "q"), NotProvisionedError)
-    ours = translate(exc, "sqs", "q", provisioned=False)
+    assert isinstance(to_iraas_error(exc, "sqs", "q"), NotProvisionedError)
+    ours = to_iraas_error(exc, "sqs", "q", provisioned=False)
     assert isinstance(ours, QueueNotFoundError)
     assert not isinstance(ours, NotProvisionedError)

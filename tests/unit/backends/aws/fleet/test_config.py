@@ -1,4 +1,4 @@
-"""The options of a deployment: read back as written, and refused when they make no sense."""
+"""The fleet configuration: read back as written, and rejected if invalid."""
 
 import json
 import random
@@ -8,48 +8,61 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.fleet.config import (
-    KNOWN_FOR_S,
+    CONFIG_CACHE_TTL_S,
+    CurrentLaunchCandidates,
     FleetConfig,
-    KeptOptions,
-    decode_options,
+    StoredFleetConfig,
+    decode_config,
+    web_candidates,
+    worker_candidates,
 )
-from iraas.backends.aws.fleet.current_config import (
-    CurrentLaunchOptions,
-    web_launches,
-    worker_launches,
-)
-from iraas.backends.aws.fleet.launch_candidates import LaunchOption
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidate
 from iraas.errors import BackendUnavailableError, ConfigurationError, NotProvisionedError
 from tests.fakes.virtual_ec2 import Store, VirtualClock
 
 
-def test_options_are_read_back_as_they_were_written() -> None:
-    options = FleetConfig(
-        kinds=("c7i.large",), pricings=("on-demand",), subnet_ids=("a", "b"), capacity=3
+def test_a_configuration_is_read_back_as_it_was_written() -> None:
+    config = FleetConfig(
+        instance_types=("c7i.large",), pricings=("on-demand",), subnet_ids=("a", "b"), capacity=3
     )
-    assert decode_options(options.encode()) == options
+    assert decode_config(config.encode()) == config
 
 
-def test_a_newer_versions_options_are_read_as_far_as_they_are_known() -> None:
+def test_the_stored_names_of_fields_do_not_change() -> None:
+    value = json.loads(FleetConfig(instance_types=("a",), web_instance_type="b").encode())
+    assert (value["kinds"], value["web_kind"]) == (["a"], "b")
+    assert set(value) == {
+        "kinds", "pricings", "subnet_ids", "capacity", "max_life_min", "web_kind", "web_life_min",
+        "web_cidr", "keep_data_days", "image_id",
+    }  # fmt: skip
+
+
+def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     value = json.loads(FleetConfig().encode()) | {"colour": "red"}
-    assert decode_options(json.dumps(value).encode()) == FleetConfig()
+    assert decode_config(json.dumps(value).encode()) == FleetConfig()
 
 
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b"{}", b'{"pricings": ["free"], "kinds": ["x"]}', b'{"pricings": 1}', b"\xff"],
 )
-def test_mangled_options_are_as_good_as_none(data: bytes) -> None:
+def test_a_corrupt_configuration_counts_as_none(data: bytes) -> None:
     with pytest.raises(NotProvisionedError) as caught:
-        decode_options(data)
+        decode_config(data)
     assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
     "bad",
-    [{"capacity": 20}, {"capacity": 0}, {"kinds": ()}, {"pricings": ()}, {"max_life_min": 0}],
+    [
+        {"capacity": 20},
+        {"capacity": 0},
+        {"instance_types": ()},
+        {"pricings": ()},
+        {"max_life_min": 0},
+    ],
 )
-def test_options_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
+def test_invalid_values_are_rejected(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         FleetConfig(**bad)
 
@@ -64,62 +77,68 @@ def store(clock: VirtualClock) -> Store:
     return Store(clock, random.Random(1))
 
 
-def test_kept_options_are_read_once_a_minute_or_when_they_are_forgotten(
+def test_the_stored_configuration_is_cached_for_a_minute_or_until_invalidated(
     store: Store, clock: VirtualClock
 ) -> None:
-    kept = KeptOptions(lambda: store, clock)
+    stored = StoredFleetConfig(lambda: store, clock)
     with pytest.raises(NotProvisionedError):
-        kept()
+        stored()
     store.put("options.json", FleetConfig(capacity=3).encode())
-    assert kept().capacity == 3
+    assert stored().capacity == 3
     store.put("options.json", FleetConfig(capacity=4).encode())
-    clock.now += KNOWN_FOR_S - 1
-    assert kept().capacity == 3
+    clock.now += CONFIG_CACHE_TTL_S - 1
+    assert stored().capacity == 3
     clock.now += 1
-    assert kept().capacity == 4
+    assert stored().capacity == 4
     store.put("options.json", FleetConfig(capacity=5).encode())
-    kept.forget()
-    assert kept().capacity == 5
+    stored.invalidate()
+    assert stored().capacity == 5
 
 
-def test_kept_options_outlive_a_store_that_is_away(store: Store, clock: VirtualClock) -> None:
-    kept = KeptOptions(lambda: store, clock)
+def test_the_cached_configuration_survives_an_unavailable_store(
+    store: Store, clock: VirtualClock
+) -> None:
+    stored = StoredFleetConfig(lambda: store, clock)
     store.put("options.json", FleetConfig(capacity=3).encode())
-    kept()
+    stored()
     there = store.get
 
     def away(key: str) -> bytes:
         raise BackendUnavailableError("away")
 
     store.get = away  # type: ignore[method-assign]
-    clock.now += KNOWN_FOR_S
-    assert kept().capacity == 3
+    clock.now += CONFIG_CACHE_TTL_S
+    assert stored().capacity == 3
     store.get = there  # type: ignore[method-assign]
     store.delete(["options.json"])
-    clock.now += KNOWN_FOR_S
+    clock.now += CONFIG_CACHE_TTL_S
     with pytest.raises(NotProvisionedError):
-        kept()
+        stored()
 
 
-def test_launch_options_stay_with_what_rests_until_the_deployment_is_provisioned_anew(
+def test_cooldowns_last_until_the_deployment_is_provisioned_again(
     store: Store, clock: VirtualClock
 ) -> None:
-    options = FleetConfig(kinds=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2)
-    store.put("options.json", options.encode())
-    current = CurrentLaunchOptions(KeptOptions(lambda: store, clock), worker_launches, clock)
+    config = FleetConfig(
+        instance_types=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2
+    )
+    store.put("options.json", config.encode())
+    current = CurrentLaunchCandidates(
+        StoredFleetConfig(lambda: store, clock), worker_candidates, clock
+    )
     first = current()
-    option = first.pick(0)
-    assert option is not None
-    first.refused(option, "Unsupported")
-    clock.now += KNOWN_FOR_S
+    candidate = first.pick(0)
+    assert candidate is not None
+    first.record_rejection(candidate, "Unsupported")
+    clock.now += CONFIG_CACHE_TTL_S
     assert current() is first
-    store.put("options.json", replace(options, kinds=("c7i.large",), capacity=5).encode())
-    clock.now += KNOWN_FOR_S
+    store.put("options.json", replace(config, instance_types=("c7i.large",), capacity=5).encode())
+    clock.now += CONFIG_CACHE_TTL_S
     assert current() is not first
-    assert current().most == 5
-    assert current().pick(0) == LaunchOption("c7i.large", "a", "spot")
+    assert current().max_instances == 5
+    assert current().pick(0) == LaunchCandidate("c7i.large", "a", "spot")
 
 
 def test_the_web_tier_is_never_on_spot() -> None:
-    options = FleetConfig(subnet_ids=("a",), web_kind="t3.medium")
-    assert web_launches(options) == (LaunchOption("t3.medium", "a", "on-demand"),)
+    config = FleetConfig(subnet_ids=("a",), web_instance_type="t3.medium")
+    assert web_candidates(config) == (LaunchCandidate("t3.medium", "a", "on-demand"),)

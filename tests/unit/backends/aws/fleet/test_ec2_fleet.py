@@ -13,16 +13,15 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, SEND_WITHIN_S
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendUnavailableError, IraasError, PermissionDeniedError
 from tests.fakes.virtual_ec2 import Store, VirtualClock
 
-KINDS = ["c6a.large", "c6i.large"]
+INSTANCE_TYPES = ["c6a.large", "c6i.large"]
 SUBNETS = ["subnet-a", "subnet-b"]
 
 
@@ -66,8 +65,8 @@ class Rig:
 
     def fleet(self, holder: str = "a") -> Ec2Fleet:
         """A controller's own view of the fleet, as if it had just started."""
-        launches = launch_options(KINDS, SUBNETS, ["spot", "on-demand"])
-        options = LaunchCandidates(launches, self.clock)
+        candidates = launch_candidates(INSTANCE_TYPES, SUBNETS, ["spot", "on-demand"])
+        options = LaunchCandidates(candidates, self.clock)
         return Ec2Fleet(
             self.client,
             self.client,
@@ -80,7 +79,7 @@ class Rig:
             clock=self.clock,
         )
 
-    def launches(self) -> list[dict[str, Any]]:
+    def candidates(self) -> list[dict[str, Any]]:
         """The RunInstances requests so far."""
         return [request for name, request in self.ec2.calls if name == "RunInstances"]
 
@@ -98,7 +97,7 @@ def rig() -> Rig:
 
 def test_a_launch_says_all_that_matters(rig: Rig) -> None:
     launched = rig.fleet().launch(1).launched
-    (request,) = rig.launches()
+    (request,) = rig.candidates()
     token = request.pop("ClientToken")
     tags = [
         {"Key": "iraas:deployment", "Value": "demo"},
@@ -135,7 +134,7 @@ def test_a_launch_says_all_that_matters(rig: Rig) -> None:
 
 def test_tokens_fit_ec2_for_the_longest_names(rig: Rig) -> None:
     rig.fleet().launch(1)
-    token = rig.launches()[0]["ClientToken"]
+    token = rig.candidates()[0]["ClientToken"]
     longest = len(token) - len("demo") + 20 + len("18") - 1 + 9
     assert longest <= 64
 
@@ -148,14 +147,14 @@ def test_no_more_instances_than_slots(rig: Rig) -> None:
 
 def test_a_fleet_is_spread_over_the_subnets(rig: Rig) -> None:
     rig.fleet().launch(3)
-    assert [one["SubnetId"] for one in rig.launches()] == ["subnet-a", "subnet-b", "subnet-a"]
+    assert [one["SubnetId"] for one in rig.candidates()] == ["subnet-a", "subnet-b", "subnet-a"]
 
 
 def test_a_lost_reply_launches_once(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, lose_reply=1.0)
     first = rig.fleet().launch(1)
     assert first.launched == ()
-    assert "no answer yet" in first.shortfall
+    assert "unconfirmed launches" in first.shortfall
     assert rig.alive() == 1
     rig.ec2.faults = replace(rig.ec2.faults, lose_reply=0.0)
     fleet = rig.fleet("b")
@@ -170,7 +169,7 @@ def test_a_lost_request_is_sent_again_under_its_token(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, lose_request=0.0)
     rig.clock.now += 61
     assert len(rig.fleet("b").launch(1).launched) == 1
-    assert len({one["ClientToken"] for one in rig.launches()}) == 1
+    assert len({one["ClientToken"] for one in rig.candidates()}) == 1
     assert rig.alive() == 1
 
 
@@ -199,7 +198,7 @@ def test_a_launch_that_never_shows_itself_gives_its_slot_back_in_the_end(rig: Ri
     assert fleet.launch(1).launched == ()
     rig.clock.now += 62
     assert len(fleet.launch(1).launched) == 1
-    assert rig.launches()[-1]["ClientToken"].endswith("-0-2")
+    assert rig.candidates()[-1]["ClientToken"].endswith("-0-2")
 
 
 def test_a_controller_that_slept_after_its_claim_does_not_launch(rig: Rig) -> None:
@@ -217,7 +216,7 @@ def test_a_controller_that_slept_after_its_claim_does_not_launch(rig: Rig) -> No
     rig.store.put_if_absent = claim_and_sleep  # type: ignore[method-assign]
     launch = rig.fleet().launch(1)
     assert launch.launched == ()
-    assert rig.launches() == []
+    assert rig.candidates() == []
 
 
 def test_a_controller_that_slept_after_its_look_does_not_claim(rig: Rig) -> None:
@@ -231,24 +230,24 @@ def test_a_controller_that_slept_after_its_look_does_not_claim(rig: Rig) -> None
 
     rig.ec2.describe_instances = look_and_sleep  # type: ignore[method-assign]
     assert fleet.launch(1).launched == ()
-    assert rig.launches() == []
+    assert rig.candidates() == []
 
 
 def test_two_controllers_at_the_same_moment_fill_a_slot_once(rig: Rig) -> None:
     rig.capacity = 1
     other = rig.fleet("b")
-    launches = []
+    candidates = []
     look = rig.ec2.describe_instances
 
     def look_and_let_the_other_launch(**request: Any) -> Any:
         found = look(**request)
         rig.ec2.describe_instances = look  # type: ignore[method-assign]
-        launches.append(other.launch(1))
+        candidates.append(other.launch(1))
         return found
 
     rig.ec2.describe_instances = look_and_let_the_other_launch  # type: ignore[method-assign]
     mine = rig.fleet("a").launch(1)
-    assert len(launches[0].launched) == 1
+    assert len(candidates[0].launched) == 1
     assert mine.launched == ()
     assert mine.shortfall == "another controller was faster"
     assert rig.ec2.peak == 1
@@ -272,7 +271,7 @@ def test_an_instance_is_told_of_before_ec2_lists_it(rig: Rig) -> None:
     (instance_id,) = rig.fleet().launch(1).launched
     (one,) = rig.fleet("b").instances()
     assert (one.instance_id, one.state) == (instance_id, InstanceState.BOOTING)
-    assert (one.kind, one.pricing, one.launched_at) == ("c6a.large", "spot", rig.clock.now)
+    assert (one.instance_type, one.pricing, one.launched_at) == ("c6a.large", "spot", rig.clock.now)
 
 
 def test_an_instance_too_new_to_be_ended_stays_to_be_ended_later(rig: Rig) -> None:
@@ -308,7 +307,7 @@ def test_an_instance_whose_tags_were_taken_away_keeps_its_slot(rig: Rig) -> None
 def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.launch(1)
-    request = rig.launches()[0]
+    request = rig.candidates()[0]
     ids = {}
     for role in ("web", "builder"):
         tags = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": role}]
@@ -388,7 +387,7 @@ def test_to_launch_none_writes_down_what_is_over_and_asks_for_nothing(rig: Rig) 
 def test_a_stray_counts_against_the_cap(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.launch(1)
-    request = rig.launches()[0] | {"ClientToken": "by-hand"}
+    request = rig.candidates()[0] | {"ClientToken": "by-hand"}
     rig.ec2.run_instances(**request)
     assert len(fleet.instances()) == 2
     assert len(fleet.launch(3).launched) == 1
@@ -401,7 +400,7 @@ def test_without_capacity_other_types_zones_and_prices_are_tried_in_order(rig: R
     assert len(rig.fleet().launch(1).launched) == 1
     tried = [
         (one["InstanceType"], one["SubnetId"], "InstanceMarketOptions" in one)
-        for one in rig.launches()
+        for one in rig.candidates()
     ]
     assert tried == [
         ("c6a.large", "subnet-a", True),
@@ -410,7 +409,7 @@ def test_without_capacity_other_types_zones_and_prices_are_tried_in_order(rig: R
         ("c6i.large", "subnet-b", True),
         ("c6a.large", "subnet-a", False),
     ]
-    tokens = [one["ClientToken"] for one in rig.launches()]
+    tokens = [one["ClientToken"] for one in rig.candidates()]
     assert len(set(tokens)) == 5
 
 
@@ -420,12 +419,12 @@ def test_without_any_capacity_the_fleet_says_so_and_makes_no_call_until_it_has_r
     fleet = rig.fleet()
     rig.ec2.faults = replace(rig.ec2.faults, refuse=1.0)
     launch = fleet.launch(2)
-    asked = len(rig.launches())
+    asked = len(rig.candidates())
     assert launch.shortfall.startswith("capacity-limited: ")
     assert "next try in" in launch.shortfall
     for _ in range(5):
         assert fleet.launch(2).shortfall.startswith("capacity-limited: ")
-    assert len(rig.launches()) == asked
+    assert len(rig.candidates()) == asked
     rig.ec2.faults = replace(rig.ec2.faults, refuse=0.0)
     rig.clock.now += 31
     assert len(fleet.launch(2).launched) == 2
@@ -436,10 +435,10 @@ def test_each_refusal_doubles_the_rest_up_to_ten_minutes(rig: Rig) -> None:
     fleet = rig.fleet()
     times = []
     for _ in range(4000):
-        before = len(rig.launches())
+        before = len(rig.candidates())
         rig.client.script = [error("VolumeLimitExceeded")] * 20
         fleet.launch(1)
-        if len(rig.launches()) > before:
+        if len(rig.candidates()) > before:
             times.append(rig.clock.now)
         rig.clock.now += 1
     gaps = [round(b - a) for a, b in itertools.pairwise(times)]
@@ -469,12 +468,12 @@ def test_a_refusal_that_is_not_about_capacity_is_asked_about_ever_more_rarely(
     rig.client.script = [error(code, 403)] * 1000
     times, raised = [], 0
     for _ in range(2000):
-        before = len(rig.launches())
+        before = len(rig.candidates())
         try:
             fleet.launch(19)
         except IraasError:
             raised += 1
-        times += [rig.clock.now] * (len(rig.launches()) - before)
+        times += [rig.clock.now] * (len(rig.candidates()) - before)
         rig.clock.now += 2
     gaps = [round(b - a) for a, b in itertools.pairwise(times)]
     assert (gaps[:5], set(gaps[5:])) == ([30, 60, 120, 240, 480], {600})
@@ -495,7 +494,7 @@ def test_a_ledger_that_cannot_be_written_is_tried_for_one_slot_a_launch(rig: Rig
     with pytest.raises(PermissionDeniedError):
         fleet.launch(19)
     assert len(tried) == 1
-    assert rig.launches() == []
+    assert rig.candidates() == []
 
 
 def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
@@ -509,11 +508,11 @@ def test_a_role_that_ec2_does_not_know_yet_is_waited_for(rig: Rig) -> None:
     }
     rig.client.script = [ClientError(answer, "RunInstances")]
     fleet = rig.fleet()
-    assert fleet.soon_s() is None
+    assert fleet.retry_after_s() is None
     shortfall = fleet.launch(1).shortfall
     assert shortfall.startswith("not ready yet: InstanceProfileNotReady")
     assert "capacity" not in shortfall
-    assert fleet.soon_s() == 2
+    assert fleet.retry_after_s() == 2
     rig.clock.now += 3
     assert len(fleet.launch(1).launched) == 1
 
@@ -523,7 +522,7 @@ def test_an_error_in_one_slot_does_not_hide_what_the_others_launched(rig: Rig) -
     launch = rig.fleet().launch(3)
     assert len(launch.launched) == 1
     assert launch.shortfall.count("InvalidParameterValue") == 1
-    assert len(rig.launches()) == 2
+    assert len(rig.candidates()) == 2
 
 
 def test_no_network_is_an_error_and_no_slot_is_kept_for_it(rig: Rig) -> None:
@@ -541,10 +540,10 @@ def test_without_a_network_launches_are_tried_thrice_a_minute(rig: Rig) -> None:
     times = []
     for _ in range(600):
         rig.client.script = [EndpointConnectionError(endpoint_url="https://ec2")]
-        before = len(rig.launches())
+        before = len(rig.candidates())
         with suppress(IraasError):
             fleet.launch(3)
-        times += [rig.clock.now] * (len(rig.launches()) - before)
+        times += [rig.clock.now] * (len(rig.candidates()) - before)
         rig.clock.now += 1
     gaps = [round(b - a) for a, b in itertools.pairwise(times)]
     assert (gaps[:4], set(gaps[4:])) == ([2, 4, 8, 16], {20})
@@ -553,7 +552,7 @@ def test_without_a_network_launches_are_tried_thrice_a_minute(rig: Rig) -> None:
 def test_a_token_that_was_used_with_other_parameters_keeps_its_slot(rig: Rig) -> None:
     rig.client.script = [error("IdempotentParameterMismatch")] * 2
     launch = rig.fleet().launch(1)
-    assert "1 launches have no answer yet" in launch.shortfall
+    assert "unconfirmed launches (slots stay reserved): 1" in launch.shortfall
 
 
 def test_a_mangled_entry_closes_its_slot_and_no_other(rig: Rig) -> None:

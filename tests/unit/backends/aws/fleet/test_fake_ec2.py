@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from iraas.backends.aws.fleet.fake_ec2 import TERMINATED_LISTED_S, FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import DENIAL_CODES, Ec2Faults
+from iraas.backends.aws.fleet.fake_ec2 import DENIAL_CODES, TERMINATED_LISTED_S, Ec2Faults, FakeEc2
 from tests.fakes.virtual_ec2 import VirtualClock
 
 QUIET = Ec2Faults(boot_s=26.0, shutdown_s=0.0)

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.ec2_launch import LATEST_EFFECT_S, guard_launches
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.controller.controller import Controller, ControllerConfig
@@ -115,15 +114,15 @@ class World:
         names = Names("world")
         client = SwitchingEc2(self.ec2, self.clock, self.scheduler.switch)
         guard_launches(client, self.clock)
-        kinds, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
-        launches = launch_options(kinds, subnets, ["spot", "on-demand"])
-        options = LaunchCandidates(launches, self.clock)
+        instance_types, subnets = ["c6a.large", "c6i.large"], ["subnet-a", "subnet-b"]
+        tried = launch_candidates(instance_types, subnets, ["spot", "on-demand"])
+        candidates = LaunchCandidates(tried, self.clock)
         fleet = Ec2Fleet(
             client,
             client,
             LaunchLedger(self._ledger_store, "worker"),
             names,
-            lambda: options,
+            lambda: candidates,
             capacity=self._plan.cap,
             parallel=1,
             clock=self.clock,

@@ -5,16 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
-from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.fake_ec2_faults import Ec2Faults
+from iraas.backends.aws.fleet.ec2_fleet import READY_WITHIN_S, Ec2Fleet, launch_web_tier
+from iraas.backends.aws.fleet.fake_ec2 import Ec2Faults, FakeEc2
 from iraas.backends.aws.fleet.launch_candidates import (
-    LONGEST_SHORT_REST_S,
+    MAX_SHORT_COOLDOWN_S,
     LaunchCandidates,
-    launch_options,
+    launch_candidates,
 )
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
-from iraas.backends.aws.fleet.web_tier import READY_WITHIN_S, launch_web_tier
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Launch
 from iraas.errors import PermissionDeniedError
@@ -28,7 +26,9 @@ class World:
         rng = random.Random(3)
         self.clock = VirtualClock()
         self.ec2 = FakeEc2(self.clock, rng, Ec2Faults())
-        options = LaunchCandidates(launch_options(["t3.small"], ["a"], ["on-demand"]), self.clock)
+        options = LaunchCandidates(
+            launch_candidates(["t3.small"], ["a"], ["on-demand"]), self.clock
+        )
         self.fleet = Ec2Fleet(
             self.ec2,
             self.ec2,
@@ -61,7 +61,7 @@ def test_a_role_that_is_known_within_two_minutes_is_waited_for(
     world.ec2.faults = replace(world.ec2.faults, profile_ready_at=began + ready_after_s)
     launch = world.launch()
     assert len(launch.launched) == len(world.ec2.live()) == 1
-    assert ready_after_s <= world.clock.now - began <= READY_WITHIN_S + LONGEST_SHORT_REST_S
+    assert ready_after_s <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
 def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_capacity(
@@ -73,7 +73,7 @@ def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_cap
     assert launch.launched == ()
     assert "InstanceProfileNotReady" in launch.shortfall
     assert "capacity" not in launch.shortfall
-    assert READY_WITHIN_S <= world.clock.now - began <= READY_WITHIN_S + LONGEST_SHORT_REST_S
+    assert READY_WITHIN_S <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
 def test_want_of_capacity_is_told_at_once(world: World) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from iraas.backends.aws.pricing.prices import Run, load_prices, refuse_unpriced, runs_of
+from iraas.backends.aws.pricing.prices import (
+    InstanceUsage,
+    load_prices,
+    require_prices,
+    usage_so_far,
+)
 from iraas.core.ports import Instance, InstanceState
 from iraas.errors import ConfigurationError
 
@@ -22,9 +27,16 @@ def test_the_shipped_table_says_how_old_it_is() -> None:
 @pytest.mark.parametrize("region", SHIPPED["on_demand_hour"])
 def test_every_region_prices_the_types_that_a_fleet_asks_for(region: str) -> None:
     table = load_prices(region)
-    for kind in ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large", "t3.small"):
-        on_demand = table.instance_hour(kind, "on-demand")
-        spot = table.instance_hour(kind, "spot")
+    for instance_type in (
+        "c6a.large",
+        "c6i.large",
+        "c7i.large",
+        "c5.large",
+        "m6i.large",
+        "t3.small",
+    ):
+        on_demand = table.instance_hour(instance_type, "on-demand")
+        spot = table.instance_hour(instance_type, "spot")
         assert on_demand is not None
         assert spot is not None
         assert 0 < spot < on_demand < 1
@@ -32,21 +44,21 @@ def test_every_region_prices_the_types_that_a_fleet_asks_for(region: str) -> Non
 
 def test_an_instance_is_billed_a_minute_at_least() -> None:
     table = load_prices("us-east-1")
-    second = table.spend([Run("c6a.large", "on-demand", 1)])
-    assert second == table.spend([Run("c6a.large", "on-demand", 60)])
-    assert second.usd < table.spend([Run("c6a.large", "on-demand", 61)]).usd
+    second = table.spend([InstanceUsage("c6a.large", "on-demand", 1)])
+    assert second == table.spend([InstanceUsage("c6a.large", "on-demand", 60)])
+    assert second.usd < table.spend([InstanceUsage("c6a.large", "on-demand", 61)]).usd
 
 
 def test_an_hour_costs_its_price_with_address_and_disk() -> None:
     table = load_prices("us-east-1")
-    spend = table.spend([Run("c6a.large", "on-demand", 3600)])
+    spend = table.spend([InstanceUsage("c6a.large", "on-demand", 3600)])
     assert spend.usd == pytest.approx(0.0765 + 0.005 + 0.0009)
 
 
 def test_a_type_without_a_price_is_named_and_counts_as_the_dearest() -> None:
     table = load_prices("us-east-1")
-    spend = table.spend([Run("x9.huge", "spot", 3600)])
-    assert spend.unknown_kinds == ("x9.huge",)
+    spend = table.spend([InstanceUsage("x9.huge", "spot", 3600)])
+    assert spend.unpriced_types == ("x9.huge",)
     assert spend.usd == pytest.approx(max(table.on_demand_hour.values()) + table.extras_hour)
     assert table.hour_usd("x9.huge", "spot") == spend.usd == table.cost_usd("x9.huge", "spot", 3600)
     assert table.instance_hour("x9.huge", "spot") is None
@@ -55,13 +67,13 @@ def test_a_type_without_a_price_is_named_and_counts_as_the_dearest() -> None:
 
 def test_types_without_a_price_are_refused_where_an_estimate_matters(tmp_path: Path) -> None:
     table = load_prices("us-east-1")
-    refuse_unpriced(["c6a.large", "t3.small"], table, "no estimate")
+    require_prices(["c6a.large", "t3.small"], table, "no estimate")
     with pytest.raises(ConfigurationError, match=r"no estimate: x9\.huge has no price") as caught:
-        refuse_unpriced(["c6a.large", "x9.huge"], table, "no estimate")
+        require_prices(["c6a.large", "x9.huge"], table, "no estimate")
     assert "--prices" in caught.value.remedy
     mine = tmp_path / "prices.json"
     mine.write_text(json.dumps(SHIPPED | {"on_demand_hour": {"us-east-1": {"x9.huge": 9.0}}}))
-    refuse_unpriced(["x9.huge"], load_prices("us-east-1", mine), "no estimate")
+    require_prices(["x9.huge"], load_prices("us-east-1", mine), "no estimate")
 
 
 def test_a_region_without_prices_says_whose_it_uses() -> None:
@@ -79,7 +91,7 @@ def test_a_thousand_images_cost_more_at_a_slower_pace() -> None:
 
 def test_ages_make_runs() -> None:
     one = Instance("i-1", InstanceState.RUNNING, 1000.0, "c6a.large", "spot")
-    assert runs_of([one], 1090.0) == [Run("c6a.large", "spot", 90.0)]
+    assert usage_so_far([one], 1090.0) == [InstanceUsage("c6a.large", "spot", 90.0)]
 
 
 def test_a_table_of_ones_own_is_used(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 from iraas.backends.aws.fleet.config import FleetConfig
 from iraas.backends.aws.fleet.ec2_fleet import Ec2Fleet
 from iraas.backends.aws.fleet.fake_ec2 import FakeEc2
-from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_options
+from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_candidates
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.pricing.prices import load_prices
 from iraas.backends.aws.provisioning.costs import (
     IDLE_READS_AN_HOUR,
     IDLE_WRITES_AN_HOUR,
-    stack_costs,
+    deployment_costs,
 )
 from iraas.backends.memory import MemoryBackend, MemoryStore
 from iraas.controller.controller import Controller, ControllerConfig
@@ -31,7 +31,7 @@ PRICES = load_prices("us-east-1")
 
 
 def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
-    costs = stack_costs(FleetConfig(), PRICES)
+    costs = deployment_costs(FleetConfig(), PRICES)
     assert costs.web_hour == pytest.approx(
         PRICES.hour_usd("t3.small", "on-demand") + costs.web_calls_hour
     )
@@ -40,14 +40,16 @@ def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
 
 
 def test_a_type_without_a_price_is_said_and_counts_as_the_dearest() -> None:
-    costs = stack_costs(FleetConfig(kinds=("c6a.large", "x9.huge"), capacity=2), PRICES)
+    costs = deployment_costs(
+        FleetConfig(instance_types=("c6a.large", "x9.huge"), capacity=2), PRICES
+    )
     assert costs.unpriced == ("x9.huge",)
     assert costs.full_hour == 2 * PRICES.hour_usd("x9.huge", "on-demand")
-    assert "x9.huge has no price and counts as the dearest type." in costs.lines()
+    assert "x9.huge has no price and counts as the most expensive type." in costs.lines()
 
 
 def test_at_rest_nothing_is_billed_by_the_hour() -> None:
-    costs = stack_costs(FleetConfig(), PRICES)
+    costs = deployment_costs(FleetConfig(), PRICES)
     assert costs.rest_hour == 0
     assert costs.unpriced == ()
 
@@ -82,7 +84,7 @@ def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
     clock = VirtualClock()
     backend = MemoryBackend(clock=clock)
     store = BilledStore(clock)
-    options = LaunchCandidates(launch_options(["c6a.large"], ["a"], ["spot"]), clock)
+    options = LaunchCandidates(launch_candidates(["c6a.large"], ["a"], ["spot"]), clock)
     ec2 = FakeEc2(clock, random.Random(1))
     ledger = LaunchLedger(store, "worker")
     fleet = Ec2Fleet(ec2, ec2, ledger, Names("demo"), lambda: options, clock=clock)

@@ -4,17 +4,20 @@ from typing import Any
 
 import pytest
 
-from iraas.backends.aws.iam.policies import Place
+from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.names import Names
-from iraas.backends.aws.provisioning.findings import Finding
-from iraas.backends.aws.provisioning.permission_check import provision_actions, submit_actions
-from iraas.backends.aws.provisioning.preflight import check_site
-from iraas.backends.aws.provisioning.quotas import vcpus
-from tests.fakes.scripted_sdk import ACCOUNT, Session, error, site_of, subnet
+from iraas.backends.aws.provisioning.preflight import (
+    PreflightResult,
+    provision_actions,
+    run_preflight,
+    submit_actions,
+    vcpus,
+)
+from tests.fakes.scripted_sdk import ACCOUNT, Session, context_of, error, subnet
 
 ROUTE_OUT = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"}
 ROUTES = [{"Associations": [{"Main": True}], "Routes": [ROUTE_OUT]}]
-PLACE = Place(Names("demo"), ACCOUNT, "eu-west-1")
+ARNS = DeploymentArns(Names("demo"), ACCOUNT, "eu-west-1")
 
 
 def answering(**answers: Any) -> Session:
@@ -30,18 +33,18 @@ def answering(**answers: Any) -> Session:
     return Session(**given)
 
 
-def checked(**answers: Any) -> dict[str, Finding]:
-    return {one.subject: one for one in check_site(site_of(answering(**answers)))}
+def checked(**answers: Any) -> dict[str, PreflightResult]:
+    return {one.subject: one for one in run_preflight(context_of(answering(**answers)))}
 
 
 def test_all_is_well() -> None:
     found = checked()
     assert {one.ok for one in found.values()} == {True}
-    assert {"permissions", "to submit", "on-demand quota", "Spot quota", "way out"} <= set(found)
+    assert {"permissions", "to submit", "on-demand quota", "Spot quota", "egress"} <= set(found)
 
 
 def test_missing_permissions_are_named_with_the_resource() -> None:
-    role = PLACE.role("iraas-demo-eu-west-1-web")
+    role = ARNS.role("iraas-demo-eu-west-1-web")
     denied = {
         "EvaluationResults": [
             {
@@ -60,7 +63,7 @@ def test_missing_permissions_are_named_with_the_resource() -> None:
 
 def asked_about(**answers: Any) -> list[dict[str, Any]]:
     session = answering(**answers)
-    check_site(site_of(session))
+    run_preflight(context_of(session))
     return session.asked("simulate_principal_policy")
 
 
@@ -72,18 +75,18 @@ def test_each_action_is_asked_about_on_what_it_is_called_on() -> None:
         for arn in one["ResourceArns"]
     }
     for action, arn in (
-        ("sqs:CreateQueue", PLACE.queue("iraas-demo-requests")),
-        ("s3:CreateBucket", PLACE.bucket(PLACE.outputs)),
-        ("s3:PutObject", PLACE.bucket(PLACE.outputs, "install/x")),
-        ("iam:CreateRole", PLACE.role("iraas-demo-eu-west-1-worker")),
-        ("iam:CreateInstanceProfile", PLACE.profile("iraas-demo-eu-west-1-web")),
+        ("sqs:CreateQueue", ARNS.queue("iraas-demo-requests")),
+        ("s3:CreateBucket", ARNS.bucket(ARNS.outputs)),
+        ("s3:PutObject", ARNS.bucket(ARNS.outputs, "install/x")),
+        ("iam:CreateRole", ARNS.role("iraas-demo-eu-west-1-worker")),
+        ("iam:CreateInstanceProfile", ARNS.profile("iraas-demo-eu-west-1-web")),
         ("ec2:DescribeInstances", "*"),
         # what submitting takes
-        ("sqs:SendMessage", PLACE.queue("iraas-demo-requests")),
-        ("sqs:ReceiveMessage", PLACE.queue("iraas-demo-reply-x")),
-        ("s3:PutObject", PLACE.bucket(PLACE.inputs, "images/x")),
-        ("s3:PutObject", PLACE.bucket(PLACE.outputs, "records/x")),
-        ("ec2:RunInstances", PLACE.ec2("subnet/x")),
+        ("sqs:SendMessage", ARNS.queue("iraas-demo-requests")),
+        ("sqs:ReceiveMessage", ARNS.queue("iraas-demo-reply-x")),
+        ("s3:PutObject", ARNS.bucket(ARNS.inputs, "images/x")),
+        ("s3:PutObject", ARNS.bucket(ARNS.outputs, "records/x")),
+        ("ec2:RunInstances", ARNS.ec2("subnet/x")),
     ):
         assert (action, arn) in asked
     assert not any("*" in arn for _, arn in asked if arn != "*")
@@ -92,7 +95,7 @@ def test_each_action_is_asked_about_on_what_it_is_called_on() -> None:
 
 def test_what_provisioning_and_submitting_take_is_asked_about_and_nothing_else() -> None:
     asked = {action for one in asked_about() for action in one["ActionNames"]}
-    wanted = [*provision_actions(PLACE).values(), *submit_actions(PLACE).values()]
+    wanted = [*provision_actions(ARNS).values(), *submit_actions(ARNS).values()]
     assert asked == {action for actions in wanted for action in actions.split()}
 
 
@@ -127,7 +130,7 @@ def test_who_may_not_simulate_has_some_calls_tried_instead() -> None:
         create_security_group=[error("UnauthorizedOperation", status=403)],
         create_launch_template=[error("DryRunOperation", status=412)],
     )
-    findings = check_site(site_of(session))
+    findings = run_preflight(context_of(session))
     tried = {one.text: one.ok for one in findings if one.subject == "permissions"}
     assert tried["ec2:CreateSecurityGroup is not allowed"] is False
     assert tried["ec2:DescribeInstances is allowed"] is True
@@ -147,9 +150,9 @@ def test_a_quota_too_small_says_how_many_workers_fit() -> None:
     )  # the web tier takes two of five
 
 
-def instance(kind: str, *, ours: bool = False, **more: Any) -> dict[str, Any]:
+def instance(instance_type: str, *, ours: bool = False, **more: Any) -> dict[str, Any]:
     tags = [{"Key": "iraas:deployment", "Value": "demo" if ours else "other"}]
-    return {"InstanceType": kind, "Tags": tags, **more}
+    return {"InstanceType": instance_type, "Tags": tags, **more}
 
 
 def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None:
@@ -168,7 +171,7 @@ def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None
     assert "others use 16 of them" in found["Spot quota"].text
     full = checked(describe_instances=pages * 2, get_service_quota=[{"Quota": {"Value": 40.0}}])
     assert full["Spot quota"].ok is False
-    assert "Ask for 54" in full["Spot quota"].remedy
+    assert "Request 54" in full["Spot quota"].remedy
 
 
 def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> None:
@@ -177,7 +180,7 @@ def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> N
         describe_route_tables=[error("UnauthorizedOperation", status=403)],
     )
     assert found["on-demand quota"].ok is None
-    assert found["way out"].ok is None
+    assert found["egress"].ok is None
     assert found["subnets"].ok is True
 
 
@@ -217,14 +220,14 @@ def test_subnets_from_which_nothing_can_be_reached_are_found(
     found = checked(
         describe_subnets=[{"Subnets": [subnet("s-a", "a") | {"MapPublicIpOnLaunch": is_public}]}],
         describe_route_tables=[{"RouteTables": tables}],
-    )["way out"]
+    )["egress"]
     assert found.ok is ok
     assert ("s-a" in found.text) is not ok
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"),
+    ("instance_type", "count"),
     [("t3.small", 2), ("c6a.large", 2), ("c6a.xlarge", 4), ("c6a.4xlarge", 16), ("x9.metal", 2)],
 )
-def test_vcpus_follow_from_the_size(kind: str, count: int) -> None:
-    assert vcpus(kind) == count
+def test_vcpus_follow_from_the_size(instance_type: str, count: int) -> None:
+    assert vcpus(instance_type) == count

@@ -9,18 +9,21 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iraas.backends.aws.fleet.config import FleetConfig
-from iraas.backends.aws.iam.policies import Place
+from iraas.backends.aws.iam.policies import DeploymentArns
 from iraas.backends.aws.iam.role_permissions import worker_statements
 from iraas.backends.aws.names import Names
 from iraas.backends.aws.provisioning.ami_baking import bake_image
-from iraas.backends.aws.provisioning.bucket import BucketPart
-from iraas.backends.aws.provisioning.emptying import FRUITLESS_TRIES
+from iraas.backends.aws.provisioning.bucket import BucketResource
+from iraas.backends.aws.provisioning.emptying import MAX_IDLE_ATTEMPTS
 from iraas.backends.aws.provisioning.install_files import Artifact, Artifacts
-from iraas.backends.aws.provisioning.launch_templates import TemplateFacts, TemplatePart
+from iraas.backends.aws.provisioning.launch_templates import (
+    LaunchTemplateResource,
+    LaunchTemplateSpec,
+)
 from iraas.backends.aws.provisioning.network import Network, find_subnets
-from iraas.backends.aws.provisioning.queues import queue_parts
-from iraas.backends.aws.provisioning.roles import RolePart
-from iraas.backends.aws.provisioning.security_groups import SecurityGroupPart
+from iraas.backends.aws.provisioning.queues import queue_resources
+from iraas.backends.aws.provisioning.roles import RoleResource
+from iraas.backends.aws.provisioning.security_groups import SecurityGroupResource
 from iraas.backends.aws.provisioning.spot_role import ensure_spot_role
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.backends.aws.session import AwsSession
@@ -32,7 +35,7 @@ from iraas.errors import (
     PermissionDeniedError,
     WaitTimeoutError,
 )
-from tests.fakes.scripted_sdk import ACCOUNT, Session, error, site_of, subnet
+from tests.fakes.scripted_sdk import ACCOUNT, Session, context_of, error, subnet
 
 TAGS = [{"Key": "iraas:deployment", "Value": "demo"}, {"Key": "iraas:role", "Value": "worker"}]
 NO_BUCKET = error("404", "HeadBucket", 404)
@@ -40,7 +43,7 @@ NO_BUCKET = error("404", "HeadBucket", 404)
 
 def test_a_buckets_policy_denies_everything_without_tls() -> None:
     session = Session(head_bucket=[NO_BUCKET])
-    BucketPart(site_of(session), "bucket", "input-store", ("images/",)).make()
+    BucketResource(context_of(session), "bucket", "input-store", ("images/",)).make()
     (request,) = session.asked("put_bucket_policy")
     (statement,) = json.loads(request["Policy"])["Statement"]
     assert statement == {
@@ -62,13 +65,13 @@ def test_a_buckets_policy_denies_everything_without_tls() -> None:
 )
 def test_a_bucket_is_made_in_its_region(region: str, wanted: dict[str, Any]) -> None:
     session = Session(region, head_bucket=[NO_BUCKET])
-    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    BucketResource(context_of(session), "bucket", "input-store", ()).make()
     assert session.asked("create_bucket") == [{"Bucket": "bucket"} | wanted]
 
 
 def test_a_bucket_is_private_before_it_is_anything_else() -> None:
     session = Session(head_bucket=[NO_BUCKET])
-    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    BucketResource(context_of(session), "bucket", "input-store", ()).make()
     order = [name for name, _ in session.calls]
     assert order.index("put_public_access_block") < order.index("put_bucket_policy")
     (block,) = session.asked("put_public_access_block")
@@ -82,15 +85,17 @@ def test_a_bucket_is_private_before_it_is_anything_else() -> None:
 
 def test_a_bucket_of_another_account_is_foreign() -> None:
     session = Session(head_bucket=[error("403", status=403)])
-    assert BucketPart(site_of(session), "bucket", "input-store", ()).find().state == "foreign"
+    assert (
+        BucketResource(context_of(session), "bucket", "input-store", ()).find().state == "unmanaged"
+    )
     assert session.asked("head_bucket")[0]["ExpectedBucketOwner"] == ACCOUNT
 
 
 def test_queues_are_tls_only_encrypted_and_redriven() -> None:
     missing = error("AWS.SimpleQueueService.NonExistentQueue")
     session = Session(get_queue_url=[missing])
-    for part in queue_parts(site_of(session)):
-        part.make()
+    for resource in queue_resources(context_of(session)):
+        resource.make()
     dead, requests = session.asked("create_queue")
     assert (dead["QueueName"], requests["QueueName"]) == (
         "iraas-demo-dead-letters",
@@ -115,8 +120,8 @@ def test_a_queue_that_is_there_is_brought_up_to_date() -> None:
         create_queue=[error("QueueAlreadyExists")],
         get_queue_url=[{"QueueUrl": "https://sqs/q"}],
     )
-    for part in queue_parts(site_of(session)):
-        part.make()
+    for resource in queue_resources(context_of(session)):
+        resource.make()
     assert len(session.asked("set_queue_attributes")) == 2
 
 
@@ -128,9 +133,9 @@ def test_a_queue_that_goes_while_it_is_looked_at_is_waited_for_and_made_anew() -
         set_queue_attributes=[gone],
         list_queue_tags=[gone],
     )
-    part = queue_parts(site_of(session))[0]
-    assert part.find().state == "absent"
-    part.make()
+    resource = queue_resources(context_of(session))[0]
+    assert resource.find().state == "absent"
+    resource.make()
     assert len(session.asked("create_queue")) == 3
 
 
@@ -150,22 +155,22 @@ def a_bucket_with_two_objects(**answers: Any) -> Session:
 def test_a_bucket_that_may_not_be_emptied_is_an_error_at_once() -> None:
     session = a_bucket_with_two_objects(delete_objects=[throttled("b", code="AccessDenied")])
     with pytest.raises(PermissionDeniedError, match="s3://bucket/b"):
-        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+        BucketResource(context_of(session), "bucket", "input-store", ()).remove()
     assert len(session.asked("delete_objects")) == 1
     assert session.asked("delete_bucket") == []
 
 
 def test_a_bucket_that_does_not_empty_is_an_error_in_bounded_time() -> None:
     session = a_bucket_with_two_objects(delete_objects=[throttled("a", "b")])
-    with pytest.raises(BackendUnavailableError, match="do not go away"):
-        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
-    assert len(session.asked("delete_objects")) == FRUITLESS_TRIES
+    with pytest.raises(BackendUnavailableError, match="cannot be removed"):
+        BucketResource(context_of(session), "bucket", "input-store", ()).remove()
+    assert len(session.asked("delete_objects")) == MAX_IDLE_ATTEMPTS
 
 
 def test_objects_that_stay_for_now_are_tried_again() -> None:
     page = {"Versions": [{"Key": "a", "VersionId": "null"}]}
     session = a_bucket_with_two_objects(pages=[page, page, {}], delete_objects=[throttled("a"), {}])
-    BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    BucketResource(context_of(session), "bucket", "input-store", ()).remove()
     assert len(session.asked("delete_bucket")) == 1
 
 
@@ -174,14 +179,14 @@ def test_an_upload_that_is_listed_for_ever_is_an_error_in_bounded_time() -> None
         list_multipart_uploads=[{"Uploads": [{"Key": "a", "UploadId": "u"}]}]
     )
     with pytest.raises(BackendUnavailableError, match="unfinished uploads"):
-        BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+        BucketResource(context_of(session), "bucket", "input-store", ()).remove()
 
 
 def test_a_bucket_that_is_written_to_while_it_is_removed_is_emptied_again() -> None:
     session = a_bucket_with_two_objects(
         pages=[{}], delete_bucket=[error("BucketNotEmpty", status=409), {}]
     )
-    BucketPart(site_of(session), "bucket", "input-store", ()).remove()
+    BucketResource(context_of(session), "bucket", "input-store", ()).remove()
     assert len(session.asked("list_object_versions")) == 2
 
 
@@ -194,7 +199,7 @@ def test_a_bucket_that_is_not_known_everywhere_yet_is_set_up_all_the_same() -> N
         put_public_access_block=[aborted, {}],
         put_bucket_lifecycle_configuration=[unknown, {}],
     )
-    BucketPart(site_of(session), "bucket", "input-store", ()).make()
+    BucketResource(context_of(session), "bucket", "input-store", ()).make()
     assert len(session.asked("put_bucket_tagging")) == 3
     assert len(session.asked("put_bucket_lifecycle_configuration")) == 2
 
@@ -202,7 +207,7 @@ def test_a_bucket_that_is_not_known_everywhere_yet_is_set_up_all_the_same() -> N
 def test_a_bucket_that_stays_unknown_is_an_error_after_a_minute() -> None:
     session = Session(head_bucket=[NO_BUCKET], put_public_access_block=[error("OperationAborted")])
     with pytest.raises(BackendUnavailableError, match="OperationAborted"):
-        BucketPart(site_of(session), "bucket", "input-store", ()).make()
+        BucketResource(context_of(session), "bucket", "input-store", ()).make()
     assert 25 < len(session.asked("put_public_access_block")) < 35
 
 
@@ -210,18 +215,18 @@ def test_a_bucket_that_cannot_be_tagged_is_not_left_behind_untagged() -> None:
     denied = error("AccessDenied", status=403)
     session = Session(head_bucket=[NO_BUCKET], put_bucket_tagging=[denied])
     with pytest.raises(PermissionDeniedError):
-        BucketPart(site_of(session), "bucket", "input-store", ()).make()
+        BucketResource(context_of(session), "bucket", "input-store", ()).make()
     assert len(session.asked("delete_bucket")) == 1
 
 
 def test_every_call_about_a_bucket_names_the_account_that_it_is_of() -> None:
     made = Session(head_bucket=[NO_BUCKET])
-    BucketPart(site_of(made), "bucket", "input-store", ()).make()
+    BucketResource(context_of(made), "bucket", "input-store", ()).make()
     removed = a_bucket_with_two_objects(
         pages=[{"Versions": [{"Key": "a", "VersionId": "null"}]}, {}],
         list_multipart_uploads=[{"Uploads": [{"Key": "a", "UploadId": "u"}]}, {}],
     )
-    BucketPart(site_of(removed), "bucket", "input-store", ()).remove()
+    BucketResource(context_of(removed), "bucket", "input-store", ()).remove()
     for name, request in made.calls + removed.calls:
         if name != "create_bucket":
             assert request["ExpectedBucketOwner"] == ACCOUNT, name
@@ -234,8 +239,8 @@ def test_a_role_trusts_ec2_and_nobody_else() -> None:
         get_instance_profile=[missing],
         create_instance_profile=[{"InstanceProfile": {}}],
     )
-    statements = worker_statements(Place(Names("demo"), ACCOUNT, "eu-west-1"))
-    RolePart(site_of(session), "iraas-demo-eu-west-1-worker", "worker", statements).make()
+    statements = worker_statements(DeploymentArns(Names("demo"), ACCOUNT, "eu-west-1"))
+    RoleResource(context_of(session), "iraas-demo-eu-west-1-worker", "worker", statements).make()
     (role,) = session.asked("create_role")
     assert json.loads(role["AssumeRolePolicyDocument"])["Statement"] == [
         {
@@ -263,7 +268,7 @@ def test_a_role_that_iam_does_not_know_everywhere_yet_is_waited_for() -> None:
         put_role_policy=[missing, {}],
         add_role_to_instance_profile=[missing, missing, {}],
     )
-    RolePart(site_of(session), "r", "worker", []).make()
+    RoleResource(context_of(session), "r", "worker", []).make()
     assert len(session.asked("put_role_policy")) == 2
     assert len(session.asked("add_role_to_instance_profile")) == 3
 
@@ -275,13 +280,13 @@ THEIRS: dict[str, Any] = {"Tags": []}
 @pytest.mark.parametrize(
     ("role", "profile", "state"),
     [
-        (OURS, OURS, "ours"),
-        (OURS, THEIRS, "ours"),
-        (THEIRS, OURS, "ours"),
-        (THEIRS, THEIRS, "foreign"),
-        (THEIRS, None, "foreign"),
-        (None, THEIRS, "foreign"),
-        (None, OURS, "ours"),
+        (OURS, OURS, "managed"),
+        (OURS, THEIRS, "managed"),
+        (THEIRS, OURS, "managed"),
+        (THEIRS, THEIRS, "unmanaged"),
+        (THEIRS, None, "unmanaged"),
+        (None, THEIRS, "unmanaged"),
+        (None, OURS, "managed"),
         (None, None, "absent"),
     ],
 )
@@ -296,26 +301,26 @@ def test_of_role_and_profile_only_what_is_ours_is_changed_and_removed(
         list_attached_role_policies=[{"AttachedPolicies": []}],
         create_instance_profile=[{"InstanceProfile": {}}],
     )
-    part = RolePart(site_of(session), "r", "worker", [])
-    assert part.find().state == state
-    part.remove()
+    resource = RoleResource(context_of(session), "r", "worker", [])
+    assert resource.find().state == state
+    resource.remove()
     assert len(session.asked("delete_role")) == (role is OURS)
     assert len(session.asked("delete_instance_profile")) == (profile is OURS)
     if THEIRS in (role, profile):
-        with pytest.raises(ConfigurationError, match="did not make it"):
-            part.make()
+        with pytest.raises(ConfigurationError, match="did not create it"):
+            resource.make()
         assert session.asked("put_role_policy") == []
     else:
-        part.make()
+        resource.make()
 
 
-def facts(script: str = "#!/bin/bash\n") -> TemplateFacts:
-    return TemplateFacts("ami-1", "profile", "sg-1", "c6a.large", script)
+def spec(script: str = "#!/bin/bash\n") -> LaunchTemplateSpec:
+    return LaunchTemplateSpec("ami-1", "profile", "sg-1", "c6a.large", script)
 
 
 def test_a_template_says_what_every_launch_has_in_common() -> None:
     session = Session(describe_launch_templates=[{"LaunchTemplates": []}])
-    TemplatePart(site_of(session), "iraas-demo-worker", "worker", facts).make()
+    LaunchTemplateResource(context_of(session), "iraas-demo-worker", "worker", spec).make()
     (request,) = session.asked("create_launch_template")
     assert request["TagSpecifications"] == [{"ResourceType": "launch-template", "Tags": TAGS}]
     data = request["LaunchTemplateData"]
@@ -347,7 +352,7 @@ def test_a_template_says_what_every_launch_has_in_common() -> None:
 
 def test_a_template_that_says_the_same_gets_no_new_version() -> None:
     first = Session(describe_launch_templates=[{"LaunchTemplates": []}])
-    TemplatePart(site_of(first), "t", "worker", facts).make()
+    LaunchTemplateResource(context_of(first), "t", "worker", spec).make()
     mark = first.asked("create_launch_template")[0]["VersionDescription"]
     there: dict[str, Any] = {
         "describe_launch_templates": [{"LaunchTemplates": [{}]}],
@@ -357,19 +362,19 @@ def test_a_template_that_says_the_same_gets_no_new_version() -> None:
         "create_launch_template_version": [{"LaunchTemplateVersion": {"VersionNumber": 2}}],
     }
     same = Session(**there)
-    TemplatePart(site_of(same), "t", "worker", facts).make()
+    LaunchTemplateResource(context_of(same), "t", "worker", spec).make()
     assert same.asked("create_launch_template_version") == []
     other = Session(**there)
-    TemplatePart(site_of(other), "t", "worker", lambda: facts("other")).make()
+    LaunchTemplateResource(context_of(other), "t", "worker", lambda: spec("other")).make()
     assert len(other.asked("create_launch_template_version")) == 1
     assert other.asked("modify_launch_template") == [
         {"LaunchTemplateName": "t", "DefaultVersion": "2"}
     ]
 
 
-def group_part(session: Session) -> SecurityGroupPart:
-    site = site_of(session)
-    return SecurityGroupPart(site, Network(site), "g", "worker")
+def group_resource(session: Session) -> SecurityGroupResource:
+    context = context_of(session)
+    return SecurityGroupResource(context, Network(context), "g", "worker")
 
 
 def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
@@ -381,7 +386,7 @@ def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
         describe_security_groups=[groups],
         delete_security_group=[in_use, in_use, {}],
     )
-    group_part(session).remove()
+    group_resource(session).remove()
     assert len(session.asked("delete_security_group")) == 3
     stuck = Session(
         describe_subnets=[subnets],
@@ -389,7 +394,7 @@ def test_a_security_group_in_use_is_waited_for_and_not_for_ever() -> None:
         delete_security_group=[in_use],
     )
     with pytest.raises(WaitTimeoutError):
-        group_part(stuck).remove()
+        group_resource(stuck).remove()
 
 
 def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None:
@@ -397,7 +402,7 @@ def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None
         describe_subnets=[{"Subnets": [subnet("s-a", "a", vpc="vpc-7")]}],
         describe_security_groups=[{"SecurityGroups": []}],
     )
-    assert group_part(session).find().state == "absent"
+    assert group_resource(session).find().state == "absent"
     (request,) = session.asked("describe_security_groups")
     assert {"Name": "vpc-id", "Values": ["vpc-7"]} in request["Filters"]
 
@@ -407,7 +412,7 @@ def test_a_security_group_whose_vpc_is_unknown_is_found_all_the_same() -> None:
         describe_subnets=[error("InvalidSubnetID.NotFound")],
         describe_security_groups=[{"SecurityGroups": [{"GroupId": "sg-1", "Tags": TAGS}]}],
     )
-    assert group_part(session).find().state == "ours"
+    assert group_resource(session).find().state == "managed"
 
 
 def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
@@ -418,9 +423,9 @@ def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
         create_security_group=[{"GroupId": "sg-new"}],
         authorize_security_group_ingress=[unknown, unknown, {}],
     )
-    part = replace(group_part(session), open_to="203.0.113.7/32")
-    part.make()
-    assert part.group_id() == "sg-new"
+    resource = replace(group_resource(session), open_to="203.0.113.7/32")
+    resource.make()
+    assert resource.group_id() == "sg-new"
     assert len(session.asked("authorize_security_group_ingress")) == 3
 
 
@@ -430,23 +435,23 @@ def test_a_group_that_is_missing_has_a_remedy() -> None:
         describe_security_groups=[{"SecurityGroups": []}],
     )
     with pytest.raises(NotProvisionedError) as caught:
-        group_part(session).group_id()
+        group_resource(session).group_id()
     assert "iraas provision" in caught.value.remedy
 
 
 def test_subnets_are_of_one_vpc_and_sorted_by_zone() -> None:
     answer = {"Subnets": [subnet("s-b", "b"), subnet("s-a", "a")]}
-    found = find_subnets(site_of(Session(describe_subnets=[answer])))
+    found = find_subnets(context_of(Session(describe_subnets=[answer])))
     assert [one.subnet_id for one in found] == ["s-a", "s-b"]
     for bad in ([], [subnet("s-a", "a"), subnet("s-b", "b", vpc="vpc-2")]):
         with pytest.raises(ConfigurationError) as caught:
-            find_subnets(site_of(Session(describe_subnets=[{"Subnets": bad}])))
+            find_subnets(context_of(Session(describe_subnets=[{"Subnets": bad}])))
         assert caught.value.remedy
 
 
 def test_the_default_vpcs_subnets_are_taken_when_none_are_chosen() -> None:
     session = Session(describe_subnets=[{"Subnets": [subnet("s-a", "a")]}])
-    find_subnets(site_of(session, options=FleetConfig()))
+    find_subnets(context_of(session, config=FleetConfig()))
     assert session.asked("describe_subnets") == [
         {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
     ]
@@ -455,14 +460,14 @@ def test_the_default_vpcs_subnets_are_taken_when_none_are_chosen() -> None:
 def test_the_spot_role_is_made_once_and_nobody_fails_for_want_of_it() -> None:
     missing = error("NoSuchEntity")
     session = Session(get_role=[missing])
-    ensure_spot_role(site_of(session))
+    ensure_spot_role(context_of(session))
     assert session.asked("create_service_linked_role") == [{"AWSServiceName": "spot.amazonaws.com"}]
     there = Session(get_role=[{}])
-    ensure_spot_role(site_of(there))
+    ensure_spot_role(context_of(there))
     assert there.asked("create_service_linked_role") == []
     said: list[str] = []
     denied = Session(get_role=[missing], create_service_linked_role=[error("AccessDenied")])
-    ensure_spot_role(site_of(denied, report=said.append))
+    ensure_spot_role(context_of(denied, report=said.append))
     assert "on demand" in said[0]
 
 
@@ -492,7 +497,7 @@ def test_a_bake_whose_installation_failed_makes_no_image_and_ends_its_builder() 
         head_object=[error("404", "HeadObject", 404)],
     )
     with pytest.raises(BackendError, match="installation in the builder") as caught:
-        bake_image(site_of(session), FakeArtifacts())
+        bake_image(context_of(session), FakeArtifacts())
     assert "get-console-output" in caught.value.remedy
     assert session.asked("create_image") == []
     assert session.asked("terminate_instances") == [{"InstanceIds": ["i-0123456789abcdef0"]}]
@@ -511,9 +516,9 @@ def test_a_builder_is_launched_where_there_is_room() -> None:
         create_image=[{"ImageId": "ami-baked"}],
         describe_images=[{"Images": [{"State": "available", "ImageId": "ami-baked"}]}],
     )
-    options = FleetConfig(kinds=("c6a.large", "c6i.large"), subnet_ids=("s-a", "s-b"))
+    options = FleetConfig(instance_types=("c6a.large", "c6i.large"), subnet_ids=("s-a", "s-b"))
     said: list[str] = []
-    bake_image(site_of(session, options=options, report=said.append), FakeArtifacts())
+    bake_image(context_of(session, config=options, report=said.append), FakeArtifacts())
     asked = session.asked("run_instances")
     assert [(one["InstanceType"], one["SubnetId"]) for one in asked] == [
         ("c6a.large", "s-a"),
@@ -532,11 +537,11 @@ def test_a_builder_that_fits_nowhere_or_may_not_be_launched_is_an_error() -> Non
     }
     full = Session(run_instances=[error("InsufficientInstanceCapacity")], **answers)
     with pytest.raises(BackendError, match="InsufficientInstanceCapacity"):
-        bake_image(site_of(full), FakeArtifacts())
-    assert len(full.asked("run_instances")) == len(FleetConfig().kinds)
+        bake_image(context_of(full), FakeArtifacts())
+    assert len(full.asked("run_instances")) == len(FleetConfig().instance_types)
     denied = Session(run_instances=[error("UnauthorizedOperation", status=403)], **answers)
     with pytest.raises(PermissionDeniedError):
-        bake_image(site_of(denied), FakeArtifacts())
+        bake_image(context_of(denied), FakeArtifacts())
     assert len(denied.asked("run_instances")) == 1
 
 
@@ -557,7 +562,7 @@ def test_a_builder_waits_until_ec2_knows_its_profile() -> None:
         create_image=[{"ImageId": "ami-baked"}],
         describe_images=[{"Images": [{"State": "available", "ImageId": "ami-baked"}]}],
     )
-    assert bake_image(site_of(session), FakeArtifacts()) == "ami-baked"
+    assert bake_image(context_of(session), FakeArtifacts()) == "ami-baked"
     tokens = {one["ClientToken"] for one in session.asked("run_instances")}
     assert len(tokens) == 1
 
@@ -568,7 +573,7 @@ def test_a_bake_that_is_not_allowed_says_so() -> None:
         describe_instances=[{"Reservations": []}],
     )
     with pytest.raises(PermissionDeniedError, match="ssm"):
-        bake_image(site_of(session), FakeArtifacts())
+        bake_image(context_of(session), FakeArtifacts())
 
 
 def test_a_response_queue_is_tls_only_from_its_making_and_that_costs_no_call() -> None:

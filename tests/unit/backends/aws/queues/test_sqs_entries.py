@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from iraas.backends.aws.queues.sqs_entries import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_BYTES,
-    batches_of,
-    clean_group,
-    clean_text,
-    entry_of,
     received,
+    sanitize_group,
+    sanitize_text,
+    split_into_batches,
+    to_batch_entry,
     whole_seconds,
 )
 from iraas.core.ports import OutboundMessage
@@ -33,7 +33,7 @@ def is_allowed(character: str) -> bool:
 @example("\ud800")
 @example("\x00\x08\x0b\x1f\ufffe\uffff\U0010ffff")
 def test_only_what_sqs_takes_is_left_and_all_of_it(text: str) -> None:
-    cleaned = clean_text(text)
+    cleaned = sanitize_text(text)
     assert cleaned
     assert cleaned == ("".join(c if is_allowed(c) else "\ufffd" for c in text) or "\ufffd")
     cleaned.encode()
@@ -41,11 +41,11 @@ def test_only_what_sqs_takes_is_left_and_all_of_it(text: str) -> None:
 
 @given(ANY_TEXT)
 def test_a_group_is_printable_and_short(text: str) -> None:
-    assert re.fullmatch(r"[!-~]{0,128}", clean_group(text))
+    assert re.fullmatch(r"[!-~]{0,128}", sanitize_group(text))
 
 
 def test_a_job_id_stays_as_it_is_as_a_group() -> None:
-    assert clean_group("01hzy5v4k2m3n4p5q6r7s8t9va") == "01hzy5v4k2m3n4p5q6r7s8t9va"
+    assert sanitize_group("01hzy5v4k2m3n4p5q6r7s8t9va") == "01hzy5v4k2m3n4p5q6r7s8t9va"
 
 
 MESSAGES = st.builds(
@@ -65,9 +65,9 @@ MESSAGES = st.builds(
 def test_batches_hold_all_messages_in_order_and_keep_the_limits(
     messages: list[OutboundMessage],
 ) -> None:
-    batches = list(batches_of([entry_of(one) for one in messages]))
+    batches = list(split_into_batches([to_batch_entry(one) for one in messages]))
     bodies = [entry["MessageBody"] for batch in batches for entry in batch]
-    assert bodies == [clean_text(one.body) for one in messages]
+    assert bodies == [sanitize_text(one.body) for one in messages]
     for batch in batches:
         assert 1 <= len(batch) <= 10
         assert [entry["Id"] for entry in batch] == [str(place) for place in range(len(batch))]
@@ -83,7 +83,7 @@ def test_batches_hold_all_messages_in_order_and_keep_the_limits(
 
 def test_the_longest_body_note_and_group_fit_one_message() -> None:
     message = OutboundMessage("x" * MAX_BODY_BYTES, group="g" * 500, note="\U0001f99d" * 5000)
-    (batch,) = batches_of([entry_of(message)])
+    (batch,) = split_into_batches([to_batch_entry(message)])
     entry = batch[0]
     note = entry["MessageAttributes"]["note"]["StringValue"]
     assert len(note) == 1024
@@ -93,7 +93,7 @@ def test_the_longest_body_note_and_group_fit_one_message() -> None:
 
 def test_a_body_that_grows_over_the_limit_when_cleaned_is_refused() -> None:
     with pytest.raises(MessageTooLargeError):
-        entry_of(OutboundMessage("\x00" * (MAX_BODY_BYTES // 2)))
+        to_batch_entry(OutboundMessage("\x00" * (MAX_BODY_BYTES // 2)))
 
 
 @pytest.mark.parametrize(
