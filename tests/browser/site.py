@@ -66,7 +66,7 @@ class ProvisioningContext:
 
     def depths_noted(self) -> set[int]:
         """How many images waited, each time that the web tier took a sample."""
-        history = self._server._server._context.history
+        history = self._server._server._state.history
         return {one.visible for one in history.samples(0.0)}
 
     def hire(self) -> None:

@@ -31,7 +31,7 @@ def clean(someone: Visitor) -> None:
 def test_the_upload_page_has_no_violation(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=0, room_s=60.0))
+    site = open_site(WebConfig(max_pending=0, capacity_wait_s=60.0))
     job = site.make_job(MIXED)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_contain_text("Done")

@@ -79,7 +79,9 @@ def test_one_example_or_all_of_them_can_be_tried(site: ProvisioningContext, visi
 def test_thumbnails_and_progress_show_at_once(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=0, room_s=60.0))  # nothing gets further than the door
+    site = open_site(
+        WebConfig(max_pending=0, capacity_wait_s=60.0)
+    )  # nothing gets further than the door
     someone = visit(site.url)
 
     someone.choose(write_pictures(tmp_path, LABELS))
@@ -170,7 +172,7 @@ def test_an_upload_goes_on_after_the_server_was_away(
 def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
     site.classifier.gate.clear()
     site.hire()
     someone = visit(site.url)
@@ -187,7 +189,7 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
 def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, LABELS * 20))
     expect(someone.page.locator("#headline")).to_contain_text("going on in")

@@ -267,7 +267,7 @@ def test_failed_pictures_can_be_tried_again_and_refused_ones_stay(
 def test_an_upload_waits_for_room_and_tells_what_it_accepted_when_there_is_none(
     serve: Serve, hire: Hire, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(max_pending=40, room_s=0.3))
+    web = serve(WebConfig(max_pending=40, capacity_wait_s=0.3))
     answer = web.client.post("/api/v1/jobs", files=files(*(f"l{n}" for n in range(100))))
     assert answer.status_code == 429
     problem = answer.json()
