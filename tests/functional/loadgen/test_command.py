@@ -189,7 +189,7 @@ def test_labels_for_other_pictures_are_refused(images: Deployment) -> None:
 def test_nobody_listening_is_a_failure_with_a_hint(images: Deployment) -> None:
     done = images.run("loadgen", "http://127.0.0.1:1", "images", expect=1)
 
-    assert "nobody answers at http://127.0.0.1:1" in done.stderr
+    assert "no server responds at http://127.0.0.1:1" in done.stderr
     assert "Is the web tier running?" in done.stderr
 
 
