@@ -21,8 +21,7 @@ class WebConfig:
         max_body_bytes: Bytes in one request's body, whatever its headers declare.
         max_buffered_bytes: Bytes of images in this process's memory, for all requests together.
         client_share: Fraction of the memory, the event streams and the connections that one client
-            may
-            use, in 0..1. See `iraas.web.limits.clients` for what identifies a client.
+            may use, in 0..1. See `iraas.web.limits.clients` for what identifies a client.
         max_pending: Images without an outcome in the whole deployment; no more are accepted above
             it.
         head_s: Time to receive a request's head.

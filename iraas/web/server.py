@@ -188,7 +188,7 @@ def check_safe(host: str, token: str | None, public_url: str = "") -> None:
     where = f"a public address ({public_url})" if public_url else f"listening on {host}"
     if token is None:
         raise ConfigurationError(
-            f"{where} gives everybody on the network access",
+            f"{where} requires a token",
             remedy="Give a --token (or IRAAS_TOKEN), or listen on 127.0.0.1.",
         )
     if len(token) < MIN_TOKEN_CHARACTERS:

@@ -93,7 +93,7 @@ def test_a_page_that_is_refused_for_now_says_when_to_come_again(
 
     someone.page.get_by_role("link", name="API").click()
 
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too much is going on")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too many requests")
     expect(someone.page.locator("main")).to_contain_text("Try again in")
     clean(someone)
 
@@ -141,7 +141,7 @@ def test_a_keyboard_is_enough(
     tab_to("Skip to the content")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    tab_to("Choose pictures")
+    tab_to("Choose images")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files([str(one) for one in write_pictures(tmp_path, ("koala", BROKEN))])

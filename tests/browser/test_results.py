@@ -109,7 +109,7 @@ def test_pictures_can_be_filtered_and_sorted(site: ProvisioningContext, visit: V
     someone.page.get_by_label("Find by name or label").fill("PIG")
     expect(names).to_have_text(["b.jpg"])
     someone.page.get_by_label("Find by name or label").fill("nowhere")
-    expect(someone.page.locator("#nothing")).to_have_text("No picture matches 'nowhere'.")
+    expect(someone.page.locator("#nothing")).to_have_text("No image matches 'nowhere'.")
 
 
 def test_outcomes_can_be_downloaded(site: ProvisioningContext, visit: Visit) -> None:
@@ -169,22 +169,22 @@ def test_two_people_see_their_own_pictures_only(
     expect(one.page.locator(".card .label")).to_have_text(["koala"] * 6)
     expect(other.page.locator(".card .label")).to_have_text(["pig"] * 4)
     one.page.goto(site.url)
-    expect(one.page.locator("#recent-list a")).to_have_text(["6 pictures"])
+    expect(one.page.locator("#recent-list a")).to_have_text(["6 images"])
 
 
 def test_a_job_that_is_empty_cancelled_or_unknown_says_so(
     site: ProvisioningContext, visit: Visit
 ) -> None:
     someone = visit(f"{site.url}/jobs/{site.make_job([]).job_id}")
-    expect(someone.page.locator("#nothing")).to_have_text("This job has no pictures.")
+    expect(someone.page.locator("#nothing")).to_have_text("This job has no images.")
 
     job = site.make_job(ZOO, waiting=2)
     someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
     someone.page.goto(f"{site.url}/jobs/{job.job_id}")
-    expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already on their way")
+    expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already queued")
 
     someone.page.goto(f"{site.url}/jobs/{'0' * 26}")
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Page not found")
     expect(someone.page.get_by_role("link", name="To the upload page")).to_be_visible()
 
 
@@ -196,12 +196,12 @@ def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted
     expect(someone.headline()).to_have_text("0 of 6")
 
     someone.page.get_by_role("link", name="Cancel").click()
-    someone.page.get_by_role("button", name="Go on").click()
+    someone.page.get_by_role("button", name="Keep running").click()
     expect(someone.headline()).to_have_text("0 of 6")
     someone.page.get_by_role("link", name="Cancel").click()
     assert someone.axe() == []
     someone.page.get_by_role("button", name="Cancel the job").click()
-    expect(someone.headline()).to_have_text("Cancelled: 0 of 6 done, 6 were already on their way")
+    expect(someone.headline()).to_have_text("Cancelled: 0 of 6 done, 6 were already queued")
     expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
     site.hire()
 

@@ -73,7 +73,7 @@ def test_one_example_or_all_of_them_can_be_tried(site: ProvisioningContext, visi
 
     expect(someone.page).to_have_title("✓ 6 of 6 - iraas")
     someone.page.get_by_role("link", name="Upload").click()
-    expect(someone.page.locator("#recent-list a")).to_have_text(["6 pictures", "1 picture"])
+    expect(someone.page.locator("#recent-list a")).to_have_text(["6 images", "1 image"])
 
 
 def test_thumbnails_and_progress_show_at_once(
@@ -88,7 +88,7 @@ def test_thumbnails_and_progress_show_at_once(
 
     tiles = someone.page.locator("#upload-list > .tile")
     expect(tiles).to_have_count(3)
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
     someone.wait_for_pictures(3, "#upload-list")
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     refused = someone.page.locator("#refused-list > li")
     expect(refused).to_have_count(3)
     expect(refused.nth(0)).to_have_text(
-        "notes.txt: it is no JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+        "notes.txt: it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image"
     )
     expect(refused.nth(1)).to_have_text("empty.jpg: it is empty")
     expect(refused.nth(2)).to_contain_text("more than the 20,000 allowed")
@@ -178,7 +178,7 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     someone = visit(site.url)
 
     someone.choose(write_pictures(tmp_path, LABELS * 13))
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
     site.classifier.gate.set()
 
     expect(someone.headline()).to_have_text("Done: 39 labelled")
@@ -192,7 +192,7 @@ def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
     someone = visit(site.url)
     someone.choose(write_pictures(tmp_path, LABELS * 20))
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
 
     someone.page.get_by_role("button", name="Stop").click()
     someone.page.wait_for_url("**/jobs/*")

@@ -19,7 +19,7 @@ def test_pictures_are_uploaded_and_their_labels_shown(
     page = someone.page
     expect(page.get_by_role("button", name="Choose a folder")).to_be_hidden()
 
-    page.get_by_label("Choose pictures").set_input_files(
+    page.get_by_label("Choose images").set_input_files(
         write_pictures(tmp_path, ("koala", BROKEN))
     )
     with page.expect_navigation(url="**/jobs/*"):
@@ -43,7 +43,7 @@ def test_more_pictures_than_fit_a_page_are_behind_a_link(
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     expect(someone.cards()).to_have_count(100)
 
-    someone.page.get_by_role("link", name="More pictures").click()
+    someone.page.get_by_role("link", name="More images").click()
 
     expect(someone.cards()).to_have_count(30)
 
@@ -56,7 +56,7 @@ def test_a_job_is_cancelled_after_a_question(site: ProvisioningContext, visit: V
 
     someone.page.get_by_role("button", name="Cancel the job").click()
 
-    expect(someone.headline()).to_have_text("Cancelled: 1 of 3 done, 2 were already on their way")
+    expect(someone.headline()).to_have_text("Cancelled: 1 of 3 done, 2 were already queued")
     expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
 
 
@@ -77,7 +77,7 @@ def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
 
     expect(someone.page).to_have_url(f"{site.url}/")
     someone.page.goto(f"{site.url}/jobs/{job.job_id}")
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Page not found")
     assert not any(site.backend.inputs.list(f"{job.job_id}/"))
 
 
@@ -86,7 +86,7 @@ def test_a_retry_is_offered_only_where_something_can_be_tried_again(
 ) -> None:
     (tmp_path / "notes.jpg").write_text("no picture")
     someone = visit(site.url, script=False)
-    someone.page.get_by_label("Choose pictures").set_input_files(tmp_path / "notes.jpg")
+    someone.page.get_by_label("Choose images").set_input_files(tmp_path / "notes.jpg")
     with someone.page.expect_navigation(url="**/jobs/*"):
         someone.page.get_by_role("button", name="Label them").click()
 
@@ -100,7 +100,7 @@ def test_somebody_logs_in_looks_around_and_logs_out(open_site: OpenSite, visit: 
     page = someone.page
     page.get_by_label("Token").fill("a guess")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_have_text("That is not the token of this server.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong token.")
 
     page.get_by_label("Token").fill("a secret")
     page.get_by_role("button", name="Log in").click()

@@ -67,7 +67,7 @@ class Visitor:
     def choose(self, paths: Sequence[Path]) -> None:
         """Choose files with the button."""
         with self.page.expect_file_chooser() as chooser:
-            self.page.get_by_role("button", name="Choose pictures").click()
+            self.page.get_by_role("button", name="Choose images").click()
         chooser.value.set_files([str(one) for one in paths])
 
     def drop(self, paths: Sequence[Path]) -> None:

@@ -178,7 +178,7 @@ async def retry_job(
     request: Request,
     job_id: JobId,
     index: Annotated[
-        int | None, Query(ge=0, lt=MAX_JOB_SIZE, description="Only the image at this place.")
+        int | None, Query(ge=0, lt=MAX_JOB_SIZE, description="Only the image with this index.")
     ] = None,
 ) -> Response:
     """Send failed images again, those that had been sent at all: a file that is no image stays

@@ -23,8 +23,7 @@ def bounded_protocol(limits: WebConfig, *, behind_proxy: bool) -> type[asyncio.P
     Args:
         limits: The configured limits.
         behind_proxy: Whether loopback connections come from a reverse proxy. They are not limited
-            per
-            client then: the proxy forwards the requests of all clients.
+            per client then: the proxy forwards the requests of all clients.
     """
     bounds = {
         "limits": limits,

@@ -45,8 +45,7 @@ class MultipartReader:
     Args:
         content_type: The request's content type.
         reservation: Grows with the buffered bytes; the caller shrinks it by the data of each part
-            that
-            it is done with.
+            that it is done with.
         max_file_bytes: The largest file; the data of a larger one is dropped, not refused.
         max_files: Maximum number of files.
 

@@ -132,8 +132,8 @@ def is_bearer(authorization: str) -> bool:
     return authorization.partition(" ")[0].lower() == "bearer"
 
 
-def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(_bytes(one), _bytes(other))
+def _equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(_bytes(left), _bytes(right))
 
 
 def _bytes(text: str) -> bytes:

@@ -14,7 +14,7 @@ from iraas.core.ports import ObjectStore
 from iraas.web.security.authenticator import Session
 
 REFRESH_S = 5.0
-"""How long other web processes of the deployment may accept a session after its logout."""
+"""Other web processes of the deployment may accept a session for this long after its logout."""
 MAX_PRUNED = 1000
 """Keys removed in one call."""
 

@@ -72,8 +72,7 @@ class Thumbnailer:
         command: The command of the child process; it speaks the protocol of
             `iraas.web.thumbnails.process`.
         must_be_confined: Whether to make none where the system cannot deny that process the
-            network:
-            on a machine that has credentials.
+            network: on a machine that has credentials.
     """
 
     def __init__(

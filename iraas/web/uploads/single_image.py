@@ -20,7 +20,7 @@ from iraas.web.problems import Problem
 from iraas.web.state import AppState
 
 SEND_TIMEOUT_S = 15.0
-"""How long a request may wait until its image is queued; backends have timeouts of their own."""
+"""Timeout for queueing an image; backends have timeouts of their own."""
 
 
 @dataclass(frozen=True, slots=True)

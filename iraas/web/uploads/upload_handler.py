@@ -290,14 +290,14 @@ class UploadHandler:
         return problem
 
     async def _delete_job(self, *, is_new: bool) -> None:
-        """Delete a job whose id nobody knows. If that fails, it is sealed later as abandoned."""
+        """Delete a job whose client does not know its id. If that fails, it is sealed later."""
         job = self.result.job
         if job is not None and is_new:
             with contextlib.suppress(IraasError):
                 await self._state.delete_job(job.job_id)
 
     async def _cancel_job(self, *, is_new: bool) -> None:
-        """Cancel a job created by this request. If that fails, it is sealed later as abandoned."""
+        """Cancel a job created by this request. If that fails, it is sealed later."""
         job = self.result.job
         if job is not None and is_new:
             with contextlib.suppress(IraasError):

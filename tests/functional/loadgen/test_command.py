@@ -200,7 +200,7 @@ def test_a_wrong_token_ends_with_four_and_says_what_to_set(images: Deployment) -
     with fake_tier(refuse) as tier:
         done = images.run("loadgen", tier.url, "images", expect=4, IRAAS_TOKEN="wrong")
 
-    assert "does not take this token" in done.stderr
+    assert "rejects this token" in done.stderr
     assert "Set IRAAS_TOKEN" in done.stderr
     assert tier.posts == 0
 
