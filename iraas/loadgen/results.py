@@ -85,7 +85,7 @@ class Measurement:
 
     @property
     def is_right(self) -> bool | None:
-        """Whether the label is the expected one; None if the request failed or no label is
+        """True if the label is the expected one; None if the request failed or no label is
         expected.
         """
         if self.result.failure is not None or self.expected is None:

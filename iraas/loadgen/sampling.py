@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 PROBE_TIMEOUT_S = 10.0
 """Timeout of one sample."""
 SETTLE_S = 1.0
-"""How far samples may lag behind the last response: a reply is sent before its message is deleted,
-and a web tier returns a cached status.
+"""Samples may lag behind the last response by this time: a reply is sent before its message is
+deleted, and a web tier returns a cached status.
 """
 SHORT_RUN_S = 30.0
 SHORT_RUN_INTERVAL_S = 0.25

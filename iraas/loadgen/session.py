@@ -59,7 +59,9 @@ class LoadResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object, with the samples."""
-        samples = [{"at_s": round(one.at_s, 3), **asdict(one.load)} for one in self.samples]
+        samples = [
+            {"at_s": round(sample.at_s, 3), **asdict(sample.load)} for sample in self.samples
+        ]
         return {
             "interrupted": self.interrupted,
             "silence": asdict(self.unresponsive) if self.unresponsive else None,
