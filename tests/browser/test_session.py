@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.sample_images import write_pictures
+from tests.browser.sample_images import write_images
 from tests.browser.visitor import Visitor
 
 TOKEN = "a secret"
@@ -34,7 +34,7 @@ def test_an_upload_waits_for_the_login_and_goes_on_with_what_was_chosen(
     log_in(someone)
     someone.context.clear_cookies()
 
-    someone.choose(write_pictures(tmp_path, ("koala", "pig")))
+    someone.choose(write_images(tmp_path, ("koala", "pig")))
     expect(someone.page.locator("#session-over")).to_contain_text("session has expired. Log in")
     expect(someone.page.locator("#headline")).to_contain_text("until you have logged in")
     assert someone.axe() == []
@@ -55,7 +55,7 @@ def test_somebody_who_logged_in_again_elsewhere_notices_nothing(
     other.page.goto(site.url)
     log_in(other)
 
-    someone.choose(write_pictures(tmp_path, ("koala", "pig")))
+    someone.choose(write_images(tmp_path, ("koala", "pig")))
 
     expect(someone.headline()).to_have_text("Done: 2 labelled")
 

@@ -6,22 +6,20 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.sample_images import BROKEN, write_pictures
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import BROKEN, write_images
+from tests.browser.site import Site
 from tests.waiting import wait_until
 
 
-def test_pictures_are_uploaded_and_their_labels_shown(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+def test_images_are_uploaded_and_their_labels_shown(
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url, script=False)
     page = someone.page
     expect(page.get_by_role("button", name="Choose a folder")).to_be_hidden()
 
-    page.get_by_label("Choose images").set_input_files(
-        write_pictures(tmp_path, ("koala", BROKEN))
-    )
+    page.get_by_label("Choose images").set_input_files(write_images(tmp_path, ("koala", BROKEN)))
     with page.expect_navigation(url="**/jobs/*"):
         page.get_by_role("button", name="Label them").click()
     wait_until(lambda: site.backend.requests.depth().total == 0, "all are labelled")
@@ -36,9 +34,7 @@ def test_pictures_are_uploaded_and_their_labels_shown(
     expect(page.locator(".card .label")).to_have_text(["koala", BROKEN])
 
 
-def test_more_pictures_than_fit_a_page_are_behind_a_link(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_more_images_than_fit_a_page_are_behind_a_link(site: Site, visit: Visit) -> None:
     job = site.make_job([(f"{one:03}.jpg", "koala") for one in range(130)])
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     expect(someone.cards()).to_have_count(100)
@@ -48,7 +44,7 @@ def test_more_pictures_than_fit_a_page_are_behind_a_link(
     expect(someone.cards()).to_have_count(30)
 
 
-def test_a_job_is_cancelled_after_a_question(site: ProvisioningContext, visit: Visit) -> None:
+def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=2)
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     someone.page.get_by_role("link", name="Cancel").click()
@@ -62,7 +58,7 @@ def test_a_job_is_cancelled_after_a_question(site: ProvisioningContext, visit: V
 
 @pytest.mark.parametrize("script", [True, False])
 def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
-    site: ProvisioningContext, visit: Visit, *, script: bool
+    site: Site, visit: Visit, *, script: bool
 ) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=1)
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=script)
@@ -82,9 +78,9 @@ def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
 
 
 def test_a_retry_is_offered_only_where_something_can_be_tried_again(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
-    (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "notes.jpg").write_text("no image")
     someone = visit(site.url, script=False)
     someone.page.get_by_label("Choose images").set_input_files(tmp_path / "notes.jpg")
     with someone.page.expect_navigation(url="**/jobs/*"):

@@ -23,7 +23,7 @@ STATUS = {"queue": {"visible": 4, "in_flight": 1, "delayed": 0}, "workers": [{"s
 
 @pytest.fixture
 def images(deployment: Deployment, photo: Path) -> Deployment:
-    """A deployment with two pictures beside it and what they should be labelled."""
+    """A deployment with two images beside it and what they should be labelled."""
     deployment.pictures("images/koala.jpg", "images/other.jpg", source=photo)
     (deployment.folder / "labels.csv").write_text("file,label\nkoala.jpg,cat\nother.jpg,dog\n")
     return deployment
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_refused_before_any_load(
     assert done.stdout == ""
 
 
-def test_labels_for_other_pictures_are_refused(images: Deployment) -> None:
+def test_labels_for_other_images_are_refused(images: Deployment) -> None:
     (images.folder / "labels.csv").write_text("file,label\nzebra.jpg,zebra\n")
 
     done = images.run("loadgen", "http://h", "images", "--labels", "labels.csv", expect=2)

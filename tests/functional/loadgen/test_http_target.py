@@ -26,7 +26,7 @@ CAT = LoadedImage("my cat.jpg", b"\xff\xd8\xff cat", "cat")
 def ask(
     tier: FakeTier, *, api: Api = "classify", token: str = "", within_s: float = PATIENCE_S
 ) -> RequestResult:
-    """Send one picture."""
+    """Send one image."""
 
     async def one() -> RequestResult:
         async with HttpTarget(tier.url, api=api, token=token) as target:
@@ -98,7 +98,7 @@ def turn_away(retry_after: str) -> Callable[[web.Request], Awaitable[web.StreamR
     return handle
 
 
-def test_a_picture_is_sent_whole_with_its_name_and_the_token(outcomes: Outcomes) -> None:
+def test_an_image_is_sent_whole_with_its_name_and_the_token(outcomes: Outcomes) -> None:
     with fake_tier(answering(outcomes)) as tier:
         answer = ask(tier, token="s3cret")
 
@@ -155,7 +155,7 @@ def test_who_is_turned_away_for_longer_than_there_is_time_fails_as_busy() -> Non
     assert (answer.failure, answer.status, tier.posts) == (Failure.BUSY, 429, 1)
 
 
-def test_an_accepted_picture_is_come_back_for(outcomes: Outcomes) -> None:
+def test_an_accepted_image_is_come_back_for(outcomes: Outcomes) -> None:
     async def accept(_request: web.Request) -> web.StreamResponse:
         headers = {"Location": "/api/v1/tickets/t1", "Retry-After": "1"}
         return web.Response(status=202, headers=headers)

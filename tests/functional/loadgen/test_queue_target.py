@@ -61,7 +61,7 @@ def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Itera
 
 
 def load(
-    backend: MemoryBackend, plan: LoadPlan, pictures: list[LoadedImage] | None = None
+    backend: MemoryBackend, plan: LoadPlan, images: list[LoadedImage] | None = None
 ) -> tuple[LoadResult, list[Measurement]]:
     measured: list[Measurement] = []
 
@@ -71,7 +71,7 @@ def load(
             return await make_load(
                 plan,
                 target,
-                pictures or CATS,
+                images or CATS,
                 sampler=None,
                 on_completed=measured.append,
                 on_progress=lambda _: None,
@@ -81,7 +81,7 @@ def load(
     return asyncio.run(run()), sorted(measured, key=lambda one: one.number)
 
 
-def test_every_requester_gets_the_outcome_of_its_own_picture() -> None:
+def test_every_requester_gets_the_outcome_of_its_own_image() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label):
         result, measured = load(backend, LoadPlan(200, None, in_flight=20, timeout_s=PATIENCE_S))

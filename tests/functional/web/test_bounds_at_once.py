@@ -76,7 +76,7 @@ def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     assert backend.requests.depth().total < 40 + FLUSH_IMAGES
 
 
-def test_single_pictures_at_once_do_not_pass_the_bound_of_the_backlog(
+def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(max_pending=20))
@@ -91,7 +91,7 @@ def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) ->
     for _ in range(5):
         made = web.client.post("/api/v1/jobs", files=[("f", ("notes.txt", b"text"))])
         assert made.status_code == 202, made.text
-    answer = web.client.post("/api/v1/classify?wait_s=0", content=b"no picture")
+    answer = web.client.post("/api/v1/classify?wait_s=0", content=b"no image")
     assert answer.status_code == 422
     answer = web.client.post("/api/v1/classify?wait_s=0", content=picture("cat"))
     assert answer.status_code == 202

@@ -234,7 +234,7 @@ def test_a_lost_backend_is_a_503_that_says_when_to_come_again(
     assert web.client.post("/api/v1/jobs", files=ONE).status_code == 503
 
 
-def test_the_bytes_of_a_picture_are_never_shown_as_a_page(web: WebProcess) -> None:
+def test_the_bytes_of_an_image_are_never_shown_as_a_page(web: WebProcess) -> None:
     page = picture("<html><script>alert(1)</script>")
     job = web.client.post("/api/v1/jobs", files=[("f", ("x.html", page))]).json()["job_id"]
     for path in ("", "/thumbnail"):

@@ -18,11 +18,11 @@ def ended(
 
 
 def summary(*measured: Measurement, sent: int | None = None) -> Summary:
-    tally = Aggregator()
+    aggregator = Aggregator()
     for one in measured:
-        tally.add(one)
+        aggregator.add(one)
     sent = len(measured) if sent is None else sent
-    return tally.summary(sent=sent, labelled=True, samples=[], cpu_s=0.5)
+    return aggregator.summary(sent=sent, labelled=True, samples=[], cpu_s=0.5)
 
 
 def seen(at_s: float, workers: int) -> LoadSample:
@@ -74,9 +74,9 @@ def test_a_run_in_which_nothing_succeeded_has_no_latencies() -> None:
 
 
 def test_without_labels_nothing_is_right_or_wrong() -> None:
-    tally = Aggregator()
-    tally.add(ended(0, 1))
-    result = tally.summary(sent=1, labelled=False, samples=[], cpu_s=0)
+    aggregator = Aggregator()
+    aggregator.add(ended(0, 1))
+    result = aggregator.summary(sent=1, labelled=False, samples=[], cpu_s=0)
 
     assert (result.right, result.wrong) == (None, None)
 
@@ -95,9 +95,9 @@ def test_without_samples_the_workers_are_unknown() -> None:
     assert fleet_use([], 4.0) is None
 
 
-def test_the_picture_of_a_run_shows_its_queue_and_its_workers() -> None:
-    svg = draw([seen(0, 0), seen(1, 19)], 2.0, "100 pictures & more")
+def test_the_image_of_a_run_shows_its_queue_and_its_workers() -> None:
+    svg = draw([seen(0, 0), seen(1, 19)], 2.0, "100 images & more")
 
-    assert "100 pictures &amp; more" in svg
+    assert "100 images &amp; more" in svg
     assert "there or on their way: 19 at most" in svg
     assert "waiting: 1 at most" in svg

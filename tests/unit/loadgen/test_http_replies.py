@@ -69,7 +69,7 @@ def test_a_failed_outcome_is_a_failure_with_its_reason() -> None:
     assert (answer.failure, answer.reason) == (Failure.IMAGE, "it is truncated")
 
 
-def test_the_outcome_of_another_picture_is_anothers_answer() -> None:
+def test_the_outcome_of_another_image_is_anothers_answer() -> None:
     answer = read_outcome(ok(outcome(name="b.jpg").encode()), "a.jpg")
 
     assert answer.failure is Failure.MISMATCHED
@@ -99,7 +99,7 @@ def test_plain_text_gives_the_label_after_the_name(text: str, label: str) -> Non
         ("", Failure.MALFORMED),
     ],
 )
-def test_plain_text_that_does_not_belong_to_the_picture_is_a_failure(
+def test_plain_text_that_does_not_belong_to_the_image_is_a_failure(
     text: str, failure: Failure
 ) -> None:
     assert read_text(ok(text.encode()), "a.jpg").failure is failure

@@ -1,4 +1,4 @@
-"""Pictures in memory and what they should be labelled."""
+"""Images in memory and what they should be labelled."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def write(folder: Path, names: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def test_pictures_are_named_without_their_folders_and_know_their_labels(tmp_path: Path) -> None:
+def test_images_are_named_without_their_folders_and_know_their_labels(tmp_path: Path) -> None:
     write(tmp_path, {"a/cat.jpg": b"1", "b/dog.jpg": b"22", "b/cow.jpg": b"333"})
     labels = {"cat.jpg": "tabby", "b/dog.jpg": "beagle"}
 
@@ -31,7 +31,7 @@ def test_pictures_are_named_without_their_folders_and_know_their_labels(tmp_path
     ]
 
 
-def test_pictures_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
+def test_images_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, {"1.jpg": b"x" * 60, "2.jpg": b"x" * 40, "3.jpg": b"x"})
 
     loaded = load_images(find_images([str(tmp_path)]), max_total_bytes=100)
@@ -40,14 +40,14 @@ def test_pictures_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     assert not loaded.is_whole
 
 
-def test_a_single_picture_over_the_bound_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_single_image_over_the_bound_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, {"big.jpg": b"x" * 101})
 
     with pytest.raises(UsageError, match=r"big.jpg has more than 100 bytes"):
         load_images(find_images([str(tmp_path)]), max_total_bytes=100)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no images found"):
         load_images(find_images([str(tmp_path)]))
 

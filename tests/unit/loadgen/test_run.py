@@ -13,7 +13,7 @@ from iraas.loadgen.results import Failure, Measurement, RequestResult
 from iraas.loadgen.run import LoadRun, ServerUnresponsive
 from tests.fakes.virtual_time import run_virtually
 
-PICTURES = [LoadedImage(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
+IMAGES = [LoadedImage(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
 Behaviour = Callable[[int], Awaitable[RequestResult]]
 
 
@@ -53,7 +53,7 @@ def answers_after(seconds: float) -> Behaviour:
 
 def load(plan: LoadPlan, target: ScriptedTarget) -> list[Measurement]:
     measured: list[Measurement] = []
-    run = LoadRun(plan, target, PICTURES, on_completed=measured.append, random=Random(1))
+    run = LoadRun(plan, target, IMAGES, on_completed=measured.append, random=Random(1))
     run_virtually(run.run())
     return sorted(measured, key=lambda one: one.number)
 
@@ -69,7 +69,7 @@ def test_a_closed_loop_keeps_so_many_in_flight_and_sends_each_request_once() -> 
     assert {one.latency_s for one in measured} == {1.0}
 
 
-def test_pictures_are_sent_in_turn() -> None:
+def test_images_are_sent_in_turn() -> None:
     measured = load(LoadPlan(5, None, 1, 60), ScriptedTarget(answers_after(1.0)))
 
     assert [one.name for one in measured] == ["0.jpg", "1.jpg", "2.jpg", "0.jpg", "1.jpg"]
@@ -158,7 +158,7 @@ def test_a_cancelled_run_leaves_nothing_running_and_keeps_what_was_measured() ->
     target = ScriptedTarget(answers_after(1.0))
     measured: list[Measurement] = []
     plan = LoadPlan(None, None, in_flight=3, timeout_s=60)
-    run = LoadRun(plan, target, PICTURES, on_completed=measured.append, random=Random(1))
+    run = LoadRun(plan, target, IMAGES, on_completed=measured.append, random=Random(1))
 
     async def interrupt() -> None:
         task = asyncio.create_task(run.run())
@@ -199,7 +199,7 @@ def left_after(
 ) -> tuple[ServerUnresponsive | None, list[Measurement]]:
     measured: list[Measurement] = []
     run = LoadRun(
-        plan, ScriptedTarget(behave), PICTURES, on_completed=measured.append, random=Random(1)
+        plan, ScriptedTarget(behave), IMAGES, on_completed=measured.append, random=Random(1)
     )
     run_virtually(run.run())
     return run.unresponsive, measured

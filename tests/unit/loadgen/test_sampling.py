@@ -18,7 +18,7 @@ def idle(_at_s: float) -> int:
 def watched(
     workers: Workers, *, run_s: float, after_s: float = 0.0, in_flight: Workers = idle
 ) -> list[tuple[float, int]]:
-    """When a watch looked at a run of so many seconds, and how many workers it saw."""
+    """When a sampler looked at a run of so many seconds, and how many workers it saw."""
 
     async def run() -> list[tuple[float, int]]:
         loop = asyncio.get_running_loop()
@@ -29,13 +29,13 @@ def watched(
             there = workers(at_s)
             return DeploymentLoad(0, in_flight(at_s), workers=there, working=there)
 
-        watch = Sampler(look, interval_s=1.0)
-        await watch.start()
-        looking = asyncio.create_task(watch.run())
+        sampler = Sampler(look, interval_s=1.0)
+        await sampler.start()
+        looking = asyncio.create_task(sampler.run())
         await asyncio.sleep(run_s)
         looking.cancel()
-        await watch.finish(after_s)
-        return [(one.at_s, one.workers) for one in watch.samples]
+        await sampler.finish(after_s)
+        return [(one.at_s, one.workers) for one in sampler.samples]
 
     return run_virtually(run())
 

@@ -14,10 +14,10 @@ from iraas.loadgen.session import RunProgress
 
 
 def shown(*answers: RequestResult) -> str:
-    tally = Aggregator()
+    aggregator = Aggregator()
     for answer in answers:
-        tally.add(Measurement(0, "a.jpg", "cat", 0.0, 0.0, 0.25, answer))
-    summary = tally.summary(sent=len(answers) + 1, labelled=True, samples=[], cpu_s=0.01)
+        aggregator.add(Measurement(0, "a.jpg", "cat", 0.0, 0.0, 0.25, answer))
+    summary = aggregator.summary(sent=len(answers) + 1, labelled=True, samples=[], cpu_s=0.01)
     console = Console(file=StringIO(), width=120)
     console.print(result_table(summary))
     assert isinstance(console.file, StringIO)
