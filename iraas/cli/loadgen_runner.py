@@ -22,11 +22,18 @@ from iraas.core.control_chars import escape_control_chars
 from iraas.core.ports import Backend
 from iraas.core.settings import ResolvedSettings
 from iraas.errors import BackendError, MissingExtraError, UsageError, how_to_install
-from iraas.loadgen.answers import Measured, Target
-from iraas.loadgen.images import PictureSet, load_pictures, read_labels
+from iraas.loadgen.images import ImageSet, load_images, read_labels
 from iraas.loadgen.plan import Api, LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
-from iraas.loadgen.sampling import LOOK_S, Load, Look, Sampler, draw, load_of
+from iraas.loadgen.results import Measurement, Target
+from iraas.loadgen.sampling import (
+    PROBE_TIMEOUT_S,
+    DeploymentLoad,
+    LoadProbe,
+    Sampler,
+    draw,
+    load_of,
+)
 from iraas.loadgen.session import LoadResult, make_load
 from iraas.monitoring.status import take_status
 
@@ -88,17 +95,17 @@ def run_load(
         _check_chart(report.chart)
     links = SkippedLinks()
     found = links.told_after(find_images(paths, on_skipped=links.add))
-    pictures = load_pictures(found, labels)
-    if not pictures.is_whole:
-        _say(f"Only the first {len(pictures.pictures):,} pictures fit in memory and are sent.")
-    if labels and all(one.expected is None for one in pictures.pictures):
+    images = load_images(found, labels)
+    if not images.is_whole:
+        _say(f"Only the first {len(images.images):,} pictures fit in memory and are sent.")
+    if labels and all(one.expected is None for one in images.images):
         raise UsageError(f"{report.labels} names none of the pictures")
     with saving_rows(report.save, COLUMNS) as write_row:
 
-        def write(one: Measured) -> None:
+        def write(one: Measurement) -> None:
             write_row(one.to_json())
 
-        run = partial(_run, plan, pictures, write, report.watch_after_s)
+        run = partial(_run, plan, images, write, report.watch_after_s)
         if place.url is None:
             result = _run_on_queue(resolved, run)
         else:
@@ -137,8 +144,8 @@ async def _run_on_web(resolved: ResolvedSettings, place: Place, url: str, run: R
 
 async def _run(
     plan: LoadPlan,
-    pictures: PictureSet,
-    write: Callable[[Measured], None],
+    images: ImageSet,
+    write: Callable[[Measurement], None],
     watch_after_s: float,
     target: Target,
     watch: Sampler | None,
@@ -147,25 +154,25 @@ async def _run(
         return await make_load(
             plan,
             target,
-            pictures.pictures,
-            watch=watch,
-            ended=write,
-            show=progress.show,
+            images.images,
+            sampler=watch,
+            on_completed=write,
+            on_progress=progress.show,
             random=Random(),  # noqa: S311 - due times are no secret
             watch_after_s=watch_after_s,
         )
 
 
 @asynccontextmanager
-async def _web_watch(resolved: ResolvedSettings, look: Look) -> AsyncIterator[Sampler | None]:
+async def _web_watch(resolved: ResolvedSettings, look: LoadProbe) -> AsyncIterator[Sampler | None]:
     """Watch the deployment behind a web tier: it tells itself, or else, if the person named a
     deployment, it is taken to be that one.
     """
     try:
-        async with asyncio.timeout(LOOK_S):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
             await look()
     except TimeoutError:
-        trouble = f"the web tier tells no status within {LOOK_S:g} s"
+        trouble = f"the web tier tells no status within {PROBE_TIMEOUT_S:g} s"
     except BackendError as exc:
         trouble = str(exc)
     else:
@@ -179,8 +186,8 @@ async def _web_watch(resolved: ResolvedSettings, look: Look) -> AsyncIterator[Sa
         yield Sampler(_backend_look(backend, resolved.settings.deployment), BACKEND_LOOK_S)
 
 
-def _backend_look(backend: Backend, deployment: str) -> Look:
-    async def look() -> Load:
+def _backend_look(backend: Backend, deployment: str) -> LoadProbe:
+    async def look() -> DeploymentLoad:
         return load_of(await asyncio.to_thread(take_status, backend, deployment, time.time))
 
     return look
@@ -195,8 +202,8 @@ def _tell(result: LoadResult, place: Place, report: Report) -> None:
         _draw(result, place, report.chart)
     if report.save is not None:
         _say(f"Saved every request to {report.save}.")
-    if result.silence is not None:
-        silence = result.silence
+    if result.unresponsive is not None:
+        silence = result.unresponsive
         reason = escape_control_chars(silence.reason)
         _say(f"iraas: nobody answers since {silence.for_s:.1f} s: {reason}.")
         _say("       The figures are those until then. Is the web tier still running?")
@@ -209,7 +216,7 @@ def _check_chart(path: Path) -> None:
 
 
 def _draw(result: LoadResult, place: Place, path: Path) -> None:
-    if not result.observed:
+    if not result.samples:
         _say(f"{path} is not drawn: the deployment could not be watched.")
         return
     summary = result.summary
@@ -218,7 +225,7 @@ def _draw(result: LoadResult, place: Place, path: Path) -> None:
         f"in {summary.total_s:.1f} s"
     )
     try:
-        path.write_text(draw(list(result.observed), summary.total_s, title), "utf-8")
+        path.write_text(draw(list(result.samples), summary.total_s, title), "utf-8")
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
     _say(f"Drew queue and workers to {path}.")

@@ -1,4 +1,4 @@
-"""The workload generator: many requesters at once, and what they see.
+"""The workload generator: concurrent requesters, and measurements of what they experience.
 
-It is a client: of the web tier over HTTP, or of the request queue through the services.
+It is a client of the web tier over HTTP, or of the request queue through `iraas.client`.
 """

@@ -1,4 +1,4 @@
-"""Counting what came of all requests, in memory that hardly grows with their number."""
+"""Aggregating the results of all requests, in memory that hardly grows with their number."""
 
 from array import array
 from dataclasses import asdict, dataclass
@@ -6,15 +6,15 @@ from itertools import pairwise
 from typing import Any
 
 from iraas.core.latencies import HistogramBucket, histogram, percentile
-from iraas.loadgen.answers import Failure, Measured
-from iraas.loadgen.sampling import Observation
+from iraas.loadgen.results import Failure, Measurement
+from iraas.loadgen.sampling import LoadSample
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Percentiles of the latencies of the requests that succeeded, in seconds."""
+    """Latency percentiles of the successful requests, in seconds."""
 
     p50: float
     p90: float
@@ -25,11 +25,11 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class FleetUse:
-    """What the fleet did during the run, as far as the samples tell.
+    """Use of the fleet during the run, according to the samples.
 
     Attributes:
-        most_workers: The most workers at once, those on their way included.
-        worker_seconds: Workers summed over time, until the end of the run.
+        most_workers: Highest number of workers, including starting ones.
+        worker_seconds: Workers integrated over time, until the end of the run.
     """
 
     most_workers: int
@@ -38,26 +38,26 @@ class FleetUse:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The result of a run.
+    """The summary of a run.
 
     Attributes:
-        sent: Requests begun.
-        succeeded: Those that got a label, right or not.
-        failed: Those that failed.
-        unfinished: Those given up because the run was ended early.
-        right: Labels that are the expected ones; None if none was expected.
-        wrong: Labels that are not; None if none was expected.
-        failures: How many failed in each way.
-        reasons: For each way the first reason that was given.
-        retries: How often requests were turned away for a while (429) and sent again.
-        total_s: From the start to the last answer.
+        sent: Requests started.
+        succeeded: Requests that got a label, right or not.
+        failed: Requests that failed.
+        unfinished: Requests given up because the run was ended early.
+        right: Labels equal to the expected ones; None if none was expected.
+        wrong: Labels that differ; None if none was expected.
+        failures: Number of failures by kind.
+        reasons: The first reason of each kind of failure.
+        retries: How often requests were rejected temporarily (429) and retried.
+        total_s: From the start to the last result.
         images_per_s: Labels per second of the total time.
-        latencies: None if nothing succeeded.
-        histogram: The latencies of those that succeeded, in bars.
+        latencies: Percentiles; None if nothing succeeded.
+        histogram: Latencies of the successful requests.
         first_result_s: From the start to the first label; None if there was none.
-        late_s: The longest that a request began after it was due.
-        fleet: None if there are no samples.
-        cpu_ms_per_request: What making the load cost this process.
+        late_s: The longest delay of a request after it was due.
+        fleet: Use of the fleet; None without samples.
+        cpu_ms_per_request: CPU time of this process per request.
     """
 
     sent: int
@@ -79,18 +79,18 @@ class Summary:
     cpu_ms_per_request: float
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a JSON object, times rounded to microseconds."""
+        """Return the summary as a JSON object, times rounded to microseconds."""
         value: dict[str, Any] = _rounded(asdict(self))
         return value
 
 
 class Aggregator:
-    """Counts requests as they end.
+    """Aggregates completed requests. Not thread-safe.
 
     Attributes:
-        succeeded: Those that got a label.
-        failed: Those that failed.
-        retries: How often requests were turned away for a while.
+        succeeded: Requests that got a label.
+        failed: Requests that failed.
+        retries: How often requests were rejected temporarily (429).
     """
 
     def __init__(self) -> None:
@@ -107,50 +107,50 @@ class Aggregator:
         self._first_s: float | None = None
 
     @property
-    def ended(self) -> int:
-        """Requests that ended, one way or the other."""
+    def completed(self) -> int:
+        """Completed requests, successful or not."""
         return self.succeeded + self.failed
 
-    def add(self, one: Measured) -> None:
-        """Count a request."""
-        self.retries += one.answer.retries
-        self._last_s = max(self._last_s, one.ended_s)
-        self._late_s = max(self._late_s, one.started_s - one.due_s)
-        failure = one.answer.failure
+    def add(self, measurement: Measurement) -> None:
+        """Count a completed request."""
+        self.retries += measurement.result.retries
+        self._last_s = max(self._last_s, measurement.ended_s)
+        self._late_s = max(self._late_s, measurement.started_s - measurement.due_s)
+        failure = measurement.result.failure
         if failure is not None:
             self.failed += 1
             self._failures[failure] = self._failures.get(failure, 0) + 1
-            self._reasons.setdefault(failure, one.answer.reason)
+            self._reasons.setdefault(failure, measurement.result.reason)
             return
         self.succeeded += 1
-        self._latencies.append(one.latency_s)
+        self._latencies.append(measurement.latency_s)
         if self._first_s is None:
-            self._first_s = one.ended_s
-        if one.is_right is not None:
-            self._right += one.is_right
-            self._wrong += not one.is_right
+            self._first_s = measurement.ended_s
+        if measurement.is_right is not None:
+            self._right += measurement.is_right
+            self._wrong += not measurement.is_right
 
     def summary(
-        self, *, sent: int, labelled: bool, observed: list[Observation], cpu_s: float
+        self, *, sent: int, labelled: bool, samples: list[LoadSample], cpu_s: float
     ) -> Summary:
-        """Sum it all up.
+        """Summarize the run.
 
         Args:
-            sent: Requests begun.
-            labelled: Whether somebody said what is right.
-            observed: Samples of the deployment during the run.
-            cpu_s: The CPU time of this process during the run.
+            sent: Requests started.
+            labelled: Whether labels were expected.
+            samples: Samples of the deployment during the run.
+            cpu_s: CPU time of this process during the run, in seconds.
         """
         ordered = sorted(self._latencies)
         return Summary(
             sent=sent,
             succeeded=self.succeeded,
             failed=self.failed,
-            unfinished=sent - self.ended,
+            unfinished=sent - self.completed,
             right=self._right if labelled else None,
             wrong=self._wrong if labelled else None,
-            failures={one.value: count for one, count in self._failures.items()},
-            reasons={one.value: reason for one, reason in self._reasons.items()},
+            failures={failure.value: count for failure, count in self._failures.items()},
+            reasons={failure.value: reason for failure, reason in self._reasons.items()},
             retries=self.retries,
             total_s=self._last_s,
             images_per_s=self.succeeded / self._last_s if self._last_s else 0.0,
@@ -158,19 +158,27 @@ class Aggregator:
             histogram=tuple(histogram(ordered)),
             first_result_s=self._first_s,
             late_s=self._late_s,
-            fleet=fleet_use(observed, self._last_s),
+            fleet=fleet_use(samples, self._last_s),
             cpu_ms_per_request=1000 * cpu_s / sent if sent else 0.0,
         )
 
 
-def fleet_use(observed: list[Observation], end_s: float) -> FleetUse | None:
-    """Sum up the samples of a run that ended at that time; None if there are none."""
-    during = [one for one in observed if one.at_s <= end_s]
+def fleet_use(samples: list[LoadSample], end_s: float) -> FleetUse | None:
+    """Summarize the samples of a run.
+
+    Args:
+        samples: The samples, in order.
+        end_s: End of the run; later samples are ignored.
+
+    Returns:
+        The use of the fleet; None without samples.
+    """
+    during = [sample for sample in samples if sample.at_s <= end_s]
     if not during:
         return None
-    steps = pairwise([*((one.at_s, one.workers) for one in during), (end_s, 0)])
+    steps = pairwise([*((sample.at_s, sample.workers) for sample in during), (end_s, 0)])
     return FleetUse(
-        most_workers=max(one.workers for one in during),
+        most_workers=max(sample.workers for sample in during),
         worker_seconds=sum(workers * (after_s - at_s) for (at_s, workers), (after_s, _) in steps),
     )
 
@@ -178,14 +186,14 @@ def fleet_use(observed: list[Observation], end_s: float) -> FleetUse | None:
 def _latencies(ordered: list[float]) -> Latencies | None:
     if not ordered:
         return None
-    return Latencies(*(percentile(ordered, one) for one in PERCENTILES))
+    return Latencies(*(percentile(ordered, percent) for percent in PERCENTILES))
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
+        return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
+        return [_rounded(item) for item in value]
     return value

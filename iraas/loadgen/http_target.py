@@ -1,4 +1,4 @@
-"""Requests to a web tier over HTTP, on kept-alive connections. Only here is aiohttp used."""
+"""Requests to a web tier over HTTP, on persistent connections. Only this module uses aiohttp."""
 
 import asyncio
 import os
@@ -10,41 +10,42 @@ import aiohttp
 from yarl import URL
 
 from iraas.errors import BackendUnavailableError, CredentialsError, UsageError
-from iraas.loadgen.answers import Answer, Failure
-from iraas.loadgen.http_answers import (
+from iraas.loadgen.http_replies import (
     HttpReply,
-    garbled,
+    malformed,
     read_load,
     read_outcome,
     read_text,
-    spread,
+    with_jitter,
 )
-from iraas.loadgen.images import LoadedPicture
+from iraas.loadgen.images import LoadedImage
 from iraas.loadgen.plan import Api
-from iraas.loadgen.sampling import Load
+from iraas.loadgen.results import Failure, RequestResult
+from iraas.loadgen.sampling import DeploymentLoad
 
 KEEP_ALIVE_S = 3.0
-"""An idle connection is not used again after so long: uvicorn closes it after 5 s, and a request
-sent into a closing connection fails without anybody's fault."""
-CONNECT_S = 10.0
-TOKEN_S = 3.0
-"""How long to wait for a word about the token; who says nothing is not known to refuse it."""
-MAX_ANSWER_BYTES = 1_000_000
+"""Idle connections are not reused after this time: uvicorn closes them after 5 s, and a request
+sent into a closing connection fails spuriously.
+"""
+CONNECT_TIMEOUT_S = 10.0
+TOKEN_TIMEOUT_S = 3.0
+"""Timeout of the check of the token; no response does not count as a rejection."""
+MAX_RESPONSE_BYTES = 1_000_000
 MAX_WAIT_S = 300.0
-"""The longest that ``POST /api/v1/classify`` may be asked to wait."""
+"""The longest wait to request of ``POST /api/v1/classify``."""
 
 
 class HttpTarget:
-    """A web tier.
+    """A web tier as a target. Used from one event loop.
 
     Args:
-        base: Its address.
-        api: How to ask: the API's ``POST /api/v1/classify``, or ``POST /`` with one form field
+        base: The address of the web tier.
+        api: The API to use: ``POST /api/v1/classify``, or ``POST /`` with one form field
             ``inputFile`` and ``name:label`` as plain text back.
         token: Sent as a bearer token; empty for none.
 
     Raises:
-        UsageError: If that is not an address.
+        UsageError: The address is invalid.
     """
 
     def __init__(self, base: str, *, api: Api, token: str = "") -> None:
@@ -57,8 +58,8 @@ class HttpTarget:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            # The caller bounds each request as a whole.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            # The caller sets a timeout for each request as a whole.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
         return self
 
@@ -66,79 +67,84 @@ class HttpTarget:
         await self._session.close()
 
     async def check(self) -> None:
-        """See whether anybody listens there at all, and takes the token.
+        """Check that the server accepts connections and the token.
 
         Raises:
-            BackendUnavailableError: Nobody does.
-            CredentialsError: The token is wrong, or missing.
+            BackendUnavailableError: No server listens at the address.
+            CredentialsError: The token is wrong or missing.
         """
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, writer = await asyncio.open_connection(self._base.host, self._base.port)
         except OSError as exc:
             raise BackendUnavailableError(
-                f"nobody answers at {self._base}: {_why(exc)}", remedy="Is the web tier running?"
+                f"no server responds at {self._base}: {_why(exc)}",
+                remedy="Is the web tier running?",
             ) from exc
         writer.close()
         await self._check_token()
 
     async def _check_token(self) -> None:
         try:
-            async with asyncio.timeout(TOKEN_S):
+            async with asyncio.timeout(TOKEN_TIMEOUT_S):
                 reply = await self._exchange("GET", self._base / "api/v1/status")
         except (aiohttp.ClientError, OSError):
-            return  # what else is wrong there shows under load
+            return  # other problems show under load
         if reply.status == HTTPStatus.UNAUTHORIZED:
-            known = "does not take this token" if self._headers else "wants a token"
+            verdict = "rejects this token" if self._headers else "requires a token"
             raise CredentialsError(
-                f"{self._base} {known}",
+                f"{self._base} {verdict}",
                 remedy="Set IRAAS_TOKEN to the token that the web tier was started with.",
             )
 
-    async def classify(self, picture: LoadedPicture, until: float) -> Answer:
-        """Send a picture and wait for its outcome. See `iraas.loadgen.answers.Target`."""
+    async def classify(self, image: LoadedImage, until: float) -> RequestResult:
+        """Send an image and wait for its outcome. See `iraas.loadgen.results.Target`."""
         retries = 0
-        ask = self._ask_classify if self._api == "classify" else self._ask_input_file
+        send = self._classify if self._api == "classify" else self._classify_form
         while True:
             try:
-                reply = await ask(picture, until)
+                reply = await send(image, until)
             except aiohttp.ClientError as exc:
-                return _broken(exc, retries)
+                return _client_error(exc, retries)
             except OSError as exc:
-                return Answer(failure=Failure.CONNECTION, reason=_told(exc), retries=retries)
-            wait_s = spread(reply.retry_after_s)
+                return RequestResult(
+                    failure=Failure.CONNECTION, reason=_describe(exc), retries=retries
+                )
+            wait_s = with_jitter(reply.retry_after_s)
             left_s = until - asyncio.get_running_loop().time()
             if not reply.is_busy or wait_s >= left_s:
                 break
             retries += 1
             await asyncio.sleep(wait_s)
         read = read_outcome if self._api == "classify" else read_text
-        answer = (
-            garbled(reply, "it was accepted, but nowhere to come back to was given")
+        result = (
+            malformed(reply, "it was accepted without an address for the outcome")
             if reply.status == HTTPStatus.ACCEPTED
-            else read(reply, picture.name)
+            else read(reply, image.name)
         )
-        return replace(answer, retries=retries)
+        return replace(result, retries=retries)
 
-    async def load(self) -> Load:
-        """Look at the deployment behind the web tier.
+    async def load(self) -> DeploymentLoad:
+        """Get the load of the deployment behind the web tier.
 
         Raises:
-            BackendError: It does not tell.
+            BackendError: The web tier does not return it.
         """
         try:
             return read_load(await self._exchange("GET", self._base / "api/v1/status"))
         except (aiohttp.ClientError, OSError) as exc:
-            raise BackendUnavailableError(f"{self._base} does not answer: {_told(exc)}") from exc
+            raise BackendUnavailableError(
+                f"{self._base} does not answer: {_describe(exc)}"
+            ) from exc
 
-    async def _ask_classify(self, picture: LoadedPicture, until: float) -> HttpReply:
-        """Send a picture; if its outcome takes longer than the server waits, come back for it."""
+    async def _classify(self, image: LoadedImage, until: float) -> HttpReply:
+        """Send an image; if its outcome takes longer than the server waits, poll for it."""
         left_s = until - asyncio.get_running_loop().time()
         url = (self._base / "api/v1/classify").with_query(
-            name=picture.name, wait_s=f"{min(max(left_s, 0.0), MAX_WAIT_S):.0f}"
+            name=image.name, wait_s=f"{min(max(left_s, 0.0), MAX_WAIT_S):.0f}"
         )
         reply = await self._exchange(
-            "POST", url, data=picture.data, headers={"Content-Type": "application/octet-stream"}
+            "POST", url, data=image.data, headers={"Content-Type": "application/octet-stream"}
         )
         ticket = self._ticket(url, reply)
         while ticket is not None and (reply.status == HTTPStatus.ACCEPTED or reply.is_busy):
@@ -146,18 +152,18 @@ class HttpTarget:
             reply = await self._exchange("GET", ticket)
         return reply
 
-    async def _ask_input_file(self, picture: LoadedPicture, _until: float) -> HttpReply:
+    async def _classify_form(self, image: LoadedImage, _until: float) -> HttpReply:
         form = aiohttp.FormData(quote_fields=False)
-        form.add_field("inputFile", picture.data, filename=picture.name, content_type="image/jpeg")
+        form.add_field("inputFile", image.data, filename=image.name, content_type="image/jpeg")
         return await self._exchange("POST", self._base, data=form)
 
     async def _exchange(self, method: str, url: URL, **request: Any) -> HttpReply:
-        # A redirect is not followed: it would take the token and the picture elsewhere.
+        # Redirects are not followed: they would send the token and the image elsewhere.
         async with self._session.request(method, url, allow_redirects=False, **request) as response:
             return HttpReply(response.status, response.headers, await _read(response))
 
     def _ticket(self, asked: URL, reply: HttpReply) -> URL | None:
-        """Where the outcome will be; never at another server, which is not to get our token."""
+        """Return the address of the outcome; never on another server, to keep the token secret."""
         if reply.status != HTTPStatus.ACCEPTED or "Location" not in reply.headers:
             return None
         try:
@@ -168,10 +174,10 @@ class HttpTarget:
 
 
 def check_url(text: str) -> URL:
-    """Read a web tier's address.
+    """Parse the address of a web tier.
 
     Raises:
-        UsageError: If it is none.
+        UsageError: The address is invalid.
     """
     try:
         url = URL(text)
@@ -186,35 +192,35 @@ def check_url(text: str) -> URL:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read a whole answer.
+    """Read a whole response.
 
     Raises:
-        aiohttp.ClientPayloadError: It is longer than any answer to expect, or broke off.
+        aiohttp.ClientPayloadError: It is too long, or was truncated.
     """
-    if (response.content_length or MAX_ANSWER_BYTES + 1) <= MAX_ANSWER_BYTES:
+    if (response.content_length or MAX_RESPONSE_BYTES + 1) <= MAX_RESPONSE_BYTES:
         return await response.read()
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise aiohttp.ClientPayloadError("the answer does not end")
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise aiohttp.ClientPayloadError("the response is too long")
     return bytes(body)
 
 
-def _broken(error: aiohttp.ClientError, retries: int) -> Answer:
+def _client_error(error: aiohttp.ClientError, retries: int) -> RequestResult:
     kinds = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
     failure = Failure.CONNECTION if isinstance(error, kinds) else Failure.MALFORMED
-    return Answer(failure=failure, reason=_told(error), retries=retries)
+    return RequestResult(failure=failure, reason=_describe(error), retries=retries)
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"{error.host}:{error.port} cannot be reached: {_why(error.os_error)}"
     return str(error) or type(error).__name__
 
 
 def _why(error: OSError) -> str:
-    """Why there is no connection, without the numbers that come with it."""
+    """Describe a connection error, without its numbers."""
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
-    return error.strerror or str(error) or f"no connection within {CONNECT_S:g} s"
+    return error.strerror or str(error) or f"no connection within {CONNECT_TIMEOUT_S:g} s"

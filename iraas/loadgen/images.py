@@ -1,4 +1,4 @@
-"""The pictures that are sent, in memory, and the labels that they should get."""
+"""The images to send, in memory, and their expected labels."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,17 @@ from iraas.core.jobs import ImageFile
 from iraas.errors import UsageError
 
 MAX_TOTAL_BYTES = 256_000_000
-"""Bytes of pictures in memory: more of them would measure this machine's memory."""
+"""Bytes of images in memory: more would measure this machine's memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedPicture:
-    """A picture to send.
+class LoadedImage:
+    """An image to send.
 
     Attributes:
-        name: What it is called: without folders, and without what would need quoting in a form.
-        data: Its bytes, whatever they are: broken pictures are load too.
-        expected: The label that it should get; None if nobody said.
+        name: Its file name, without folders and without characters that need quoting in a form.
+        data: Its bytes, valid or not: corrupt images are load too.
+        expected: The label that it should get; None if unknown.
     """
 
     name: str
@@ -28,59 +28,59 @@ class LoadedPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSet:
-    """Pictures in memory, and whether some were left out for want of room."""
+class ImageSet:
+    """Images in memory, and whether some were left out because of the limit on memory."""
 
-    pictures: tuple[LoadedPicture, ...]
+    images: tuple[LoadedImage, ...]
     is_whole: bool
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all of them."""
-        return sum(len(one.data) for one in self.pictures)
+        """Total size of the images."""
+        return sum(len(image.data) for image in self.images)
 
 
-def load_pictures(
-    found: Iterable[ImageFile],
+def load_images(
+    files: Iterable[ImageFile],
     labels: Mapping[str, str] | None = None,
     *,
     max_total_bytes: int = MAX_TOTAL_BYTES,
-) -> PictureSet:
-    """Read pictures up to a bound; those beyond it are left out.
+) -> ImageSet:
+    """Read images up to a total size; the others are left out.
 
     Args:
-        found: Where they are.
-        labels: What they should be labelled, by name or by name without folders.
-        max_total_bytes: The bound on all of them together.
+        files: The image files.
+        labels: Expected labels, by name or by name without folders.
+        max_total_bytes: Limit on all images together.
 
     Raises:
-        UsageError: If one cannot be read, the first is over the bound, or there is none.
+        UsageError: A file cannot be read, the first one is over the limit, or there is none.
     """
-    loaded: list[LoadedPicture] = []
-    room = max_total_bytes
-    for one in found:
-        data = _read(one.path, room + 1)
-        if len(data) > room:
+    loaded: list[LoadedImage] = []
+    available = max_total_bytes
+    for file in files:
+        data = _read(file.path, available + 1)
+        if len(data) > available:
             if not loaded:
-                raise UsageError(f"{one.name} has more than {max_total_bytes:,} bytes")
-            return PictureSet(tuple(loaded), is_whole=False)
-        room -= len(data)
-        name = one.name.rpartition("/")[2]
-        expected = _expected(labels or {}, one.name, name)
-        loaded.append(LoadedPicture(_plain(name), data, expected))
+                raise UsageError(f"{file.name} has more than {max_total_bytes:,} bytes")
+            return ImageSet(tuple(loaded), is_whole=False)
+        available -= len(data)
+        name = file.name.rpartition("/")[2]
+        expected = _expected(labels or {}, file.name, name)
+        loaded.append(LoadedImage(_plain(name), data, expected))
     if not loaded:
         raise UsageError(
-            "no picture was found",
+            "no images found",
             remedy="Folders are searched for .jpg, .png, .webp, .gif, .bmp and .tif files.",
         )
-    return PictureSet(tuple(loaded), is_whole=True)
+    return ImageSet(tuple(loaded), is_whole=True)
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read a CSV file with the columns ``file`` and ``label``; others are passed over.
+    """Read a CSV file with the columns ``file`` and ``label``; other columns are ignored.
 
     Raises:
-        UsageError: If it cannot be read, or lacks a column.
+        UsageError: The file cannot be read, or lacks a column.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -104,14 +104,14 @@ def _expected(labels: Mapping[str, str], *names: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return "".join(one if one.isprintable() and one not in '"\\' else "_" for one in name)
+    return "".join(char if char.isprintable() and char not in '"\\' else "_" for char in name)
 
 
-def _read(path: str, most_bytes: int) -> bytes:
+def _read(path: str, max_bytes: int) -> bytes:
     try:
         if not Path(path).is_file():
             raise UsageError(f"{path} is not a file")
         with Path(path).open("rb") as file:
-            return file.read(most_bytes)
+            return file.read(max_bytes)
     except (OSError, ValueError) as exc:
         raise UsageError(f"{path} cannot be read: {exc}") from exc

@@ -1,4 +1,4 @@
-"""What load to make: how many requests, how many at once, and when each is due."""
+"""The load to generate: how many requests, how many at once, and when each is due."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,20 +12,21 @@ Api = Literal["classify", "inputfile"]
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What load to make.
+    """The load to generate.
 
-    Without a rate the loop is closed: each of so many clients sends its next request when the last
-    one is answered, so that a slow system gets fewer requests. With a rate the loop is open:
-    requests are due at times of their own, whatever became of those before.
+    Without a rate the loop is closed: each client sends its next request when the previous one is
+    answered, so that a slow system gets fewer requests. With a rate the loop is open: requests are
+    due at times of their own, independent of earlier results.
 
     Attributes:
-        requests: How many; None for as many as the duration allows. One of the two is given.
-        duration_s: No request is due later than so many seconds after the start; None for no end.
-        in_flight: Requests without an answer at most. In an open loop those above it wait here,
-            and that wait is part of their latency.
-        timeout_s: How long after it was due a request may be answered.
+        requests: Number of requests; None for as many as the duration allows. One of the two is
+            given.
+        duration_s: No request is due later than this many seconds after the start; None for no end.
+        in_flight: Maximum number of unanswered requests. In an open loop further requests wait, and
+            that wait is part of their latency.
+        timeout_s: Timeout of a request after it was due.
         rate_per_s: Requests due per second; None for a closed loop.
-        give_up_s: The run ends when for so long nothing but connection errors came.
+        give_up_s: The run ends after so many seconds with nothing but connection errors.
         arrivals: Whether due times are random (a Poisson process) or evenly spaced.
     """
 
@@ -39,7 +40,7 @@ class LoadPlan:
 
 
 def due_times(plan: LoadPlan, random: Random) -> Iterator[float]:
-    """When the requests of an open loop are due, in seconds after the start, in order."""
+    """Generate the due times of an open loop's requests, in seconds after the start, in order."""
     assert plan.rate_per_s is not None, "a closed loop has no due times"
     due_s = 0.0
     for number in itertools.count():

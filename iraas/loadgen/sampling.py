@@ -1,4 +1,4 @@
-"""Watching the deployment while it is under load: its queue and its workers, sample by sample."""
+"""Sampling a deployment's queue and workers while it is under load."""
 
 import asyncio
 import logging
@@ -10,25 +10,28 @@ from iraas.errors import IraasError
 from iraas.monitoring.status import Status
 
 log = logging.getLogger(__name__)
-LOOK_S = 10.0
-"""How long one look may take."""
+PROBE_TIMEOUT_S = 10.0
+"""Timeout of one sample."""
 SETTLE_S = 1.0
-"""How long what is seen may lag behind the last answer: a reply is sent before its message is
-deleted, and a web tier tells the status of a moment ago."""
+"""Samples may lag behind the last response by this time: a reply is sent before its message is
+deleted, and a web tier returns a cached status.
+"""
 SHORT_RUN_S = 30.0
-SHORT_LOOK_S = 0.25
-"""Most seconds between two looks at the beginning: all of a short run is its beginning."""
+SHORT_RUN_INTERVAL_S = 0.25
+"""Longest interval between samples during the first `SHORT_RUN_S` seconds, for the sake of short
+runs.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """A deployment at one moment.
+class DeploymentLoad:
+    """The load of a deployment at one moment.
 
     Attributes:
-        waiting: Requests that wait in the queue.
-        in_flight: Requests that a worker holds.
-        workers: Workers that are there or on their way: what is paid for.
-        working: Those that run.
+        waiting: Requests waiting in the queue.
+        in_flight: Requests being processed by workers.
+        workers: Workers, including starting ones: what is paid for.
+        working: Running workers.
     """
 
     waiting: int
@@ -38,126 +41,145 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What was seen, and when, in seconds after the start of the run."""
+class LoadSample:
+    """A sample of the load, with its time in seconds after the start of the run."""
 
     at_s: float
-    load: Load
+    load: DeploymentLoad
 
     @property
     def workers(self) -> int:
-        """Workers that are there or on their way."""
+        """Workers, including starting ones."""
         return self.load.workers
 
 
-Look = Callable[[], Awaitable[Load]]
+LoadProbe = Callable[[], Awaitable[DeploymentLoad]]
 
 
-def load_of(status: Status) -> Load:
-    """What counts here of a deployment's status."""
-    return Load(
+def load_of(status: Status) -> DeploymentLoad:
+    """Extract the load from a deployment's status."""
+    return DeploymentLoad(
         waiting=status.queue.visible + status.queue.delayed,
         in_flight=status.queue.in_flight,
         workers=len(status.workers),
-        working=sum(one.state == "running" for one in status.workers),
+        working=sum(worker.state == "running" for worker in status.workers),
     )
 
 
 class Sampler:
-    """Takes samples until it is cancelled.
+    """Samples a deployment until it is cancelled. Used from one event loop.
 
     Args:
-        look: Looks at the deployment.
-        every_s: Seconds between two looks, once the run is no short one any more.
+        probe: Returns the deployment's current load.
+        interval_s: Seconds between two samples, after the first `SHORT_RUN_S` seconds.
 
     Attributes:
-        observed: The samples, in order.
+        samples: The samples, in order.
     """
 
-    def __init__(self, look: Look, every_s: float) -> None:
-        self.observed: list[Observation] = []
-        self._look = look
-        self._every_s = every_s
-        self._began = 0.0
+    def __init__(self, probe: LoadProbe, interval_s: float) -> None:
+        self.samples: list[LoadSample] = []
+        self._probe = probe
+        self._every_s = interval_s
+        self._started_at = 0.0
 
     @property
     def workers(self) -> int | None:
-        """The workers seen last; None if none were ever looked for with success."""
-        return self.observed[-1].workers if self.observed else None
+        """Number of workers in the last sample; None without samples."""
+        return self.samples[-1].workers if self.samples else None
 
-    async def begin(self) -> None:
-        """Look for the first time, right before the run: even the shortest has one sample."""
-        await self._take(0.0)
-        self._began = asyncio.get_running_loop().time()
+    async def start(self) -> None:
+        """Take the first sample, right before the run: even the shortest run has one."""
+        await self._sample(0.0)
+        self._started_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
-        """Look now and again after `begin`; a look that fails leaves a gap."""
+        """Sample periodically after `start`; a failed sample leaves a gap."""
         loop = asyncio.get_running_loop()
-        due = self._began
+        due = self._started_at
         while True:
             due = max(due + self._pause_s(), loop.time())
             await asyncio.sleep(due - loop.time())
-            await self._take(self._elapsed_s)
+            await self._sample(self._elapsed_s)
 
-    async def look_again(self) -> None:
-        """Look once more, now."""
-        await self._take(self._elapsed_s)
+    async def sample_now(self) -> None:
+        """Take another sample immediately."""
+        await self._sample(self._elapsed_s)
 
-    async def end(self, after_s: float) -> None:
-        """When all is answered, look until the queue is seen empty, `SETTLE_S` at most; then on
-        until no worker is left, for so long at most.
+    async def finish(self, after_s: float) -> None:
+        """Continue sampling after the last response.
+
+        First until the queue is empty, for `SETTLE_S` seconds at most; then until no worker is
+        left.
+
+        Args:
+            after_s: Seconds to wait at most until no worker is left.
         """
-        await self.look_again()
-        await self._look_while(lambda seen: bool(seen.waiting or seen.in_flight), SETTLE_S)
-        await self._look_while(lambda seen: bool(seen.workers), after_s)
+        await self.sample_now()
+        await self._sample_while(lambda load: bool(load.waiting or load.in_flight), SETTLE_S)
+        await self._sample_while(lambda load: bool(load.workers), after_s)
 
-    async def _look_while(self, holds: Callable[[Load], bool], most_s: float) -> None:
+    async def _sample_while(self, holds: Callable[[DeploymentLoad], bool], max_s: float) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + most_s
-        while self.observed and holds(self.observed[-1].load) and loop.time() < until:
+        until = loop.time() + max_s
+        while self.samples and holds(self.samples[-1].load) and loop.time() < until:
             await asyncio.sleep(min(self._pause_s(), until - loop.time()))
-            await self.look_again()
+            await self.sample_now()
 
     @property
     def _elapsed_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._began
+        return asyncio.get_running_loop().time() - self._started_at
 
     def _pause_s(self) -> float:
         is_short = self._elapsed_s < SHORT_RUN_S
-        return min(self._every_s, SHORT_LOOK_S) if is_short else self._every_s
+        return min(self._every_s, SHORT_RUN_INTERVAL_S) if is_short else self._every_s
 
-    async def _take(self, at_s: float) -> None:
+    async def _sample(self, at_s: float) -> None:
         try:
-            async with asyncio.timeout(LOOK_S):
-                seen = await self._look()
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                load = await self._probe()
         except TimeoutError:
-            log.info("the deployment could not be looked at within %g s", LOOK_S)
+            log.info("the deployment did not respond within %g s", PROBE_TIMEOUT_S)
         except IraasError as exc:
-            log.info("the deployment could not be looked at: %s", exc)
+            log.info("the deployment could not be sampled: %s", exc)
         else:
-            self.observed.append(Observation(at_s, seen))
+            self.samples.append(LoadSample(at_s, load))
 
 
-def draw(observed: list[Observation], end_s: float, title: str) -> str:
-    """The queue and the workers over a run that took so many seconds, as an SVG file."""
+def draw(samples: list[LoadSample], end_s: float, title: str) -> str:
+    """Draw the queue and the workers of a run.
+
+    Args:
+        samples: The samples, in order.
+        end_s: Duration of the run, in seconds.
+        title: The title of the chart.
+
+    Returns:
+        A standalone SVG document.
+    """
     return step_chart(
         [
             Panel(
                 "Requests in the queue",
                 [
-                    Series("waiting", [(one.at_s, one.load.waiting) for one in observed]),
-                    Series("in flight", [(one.at_s, one.load.in_flight) for one in observed]),
+                    Series("waiting", [(sample.at_s, sample.load.waiting) for sample in samples]),
+                    Series(
+                        "in flight", [(sample.at_s, sample.load.in_flight) for sample in samples]
+                    ),
                 ],
             ),
             Panel(
                 "Workers",
                 [
-                    Series("there or on their way", [(one.at_s, one.workers) for one in observed]),
-                    Series("running", [(one.at_s, one.load.working) for one in observed]),
+                    Series(
+                        "there or on their way",
+                        [(sample.at_s, sample.workers) for sample in samples],
+                    ),
+                    Series("running", [(sample.at_s, sample.load.working) for sample in samples]),
                 ],
             ),
         ],
         title=title,
-        span=(0.0, max(end_s, observed[-1].at_s if observed else 0.0)),
+        span=(0.0, max(end_s, samples[-1].at_s if samples else 0.0)),
         standalone=True,
     )

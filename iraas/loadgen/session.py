@@ -1,4 +1,4 @@
-"""A run from its start to its result: the load, the watch beside it, and the interruption."""
+"""A complete run: the load, the sampling beside it, and interruption by signals."""
 
 import asyncio
 import signal
@@ -10,27 +10,27 @@ from random import Random
 from typing import Any
 
 from iraas.loadgen.aggregation import Aggregator, Summary
-from iraas.loadgen.answers import Measured, Target
-from iraas.loadgen.images import LoadedPicture
+from iraas.loadgen.images import LoadedImage
 from iraas.loadgen.plan import LoadPlan
+from iraas.loadgen.results import Measurement, Target
 from iraas.loadgen.run import LoadRun, ServerUnresponsive
-from iraas.loadgen.sampling import Observation, Sampler
+from iraas.loadgen.sampling import LoadSample, Sampler
 
-TICK_S = 0.5
+PROGRESS_INTERVAL_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """How far a run is.
+class RunProgress:
+    """The progress of a run.
 
     Attributes:
         elapsed_s: Seconds since its start.
-        sent: Requests begun.
-        succeeded: Labels that came.
+        sent: Requests started.
+        succeeded: Requests that got a label.
         failed: Requests that failed.
-        retries: How often requests were turned away for a while.
-        workers: The workers seen last; None if nobody knows.
+        retries: How often requests were rejected temporarily (429) and retried.
+        workers: Number of workers in the last sample; None if unknown.
     """
 
     elapsed_s: float
@@ -43,26 +43,28 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         summary: The figures.
-        observed: Samples of the deployment; none if it could not be watched.
-        interrupted: Whether it was told to stop before its end.
-        silence: Why it was given up; None if it was not.
+        samples: Samples of the deployment; empty if it could not be sampled.
+        interrupted: Whether a signal ended the run.
+        unresponsive: Why the run was given up; None if it was not.
     """
 
     summary: Summary
-    observed: tuple[Observation, ...]
+    samples: tuple[LoadSample, ...]
     interrupted: bool
-    silence: ServerUnresponsive | None = None
+    unresponsive: ServerUnresponsive | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a JSON object, with the samples."""
-        samples = [{"at_s": round(one.at_s, 3), **asdict(one.load)} for one in self.observed]
+        """Return the result as a JSON object, with the samples."""
+        samples = [
+            {"at_s": round(sample.at_s, 3), **asdict(sample.load)} for sample in self.samples
+        ]
         return {
             "interrupted": self.interrupted,
-            "silence": asdict(self.silence) if self.silence else None,
+            "silence": asdict(self.unresponsive) if self.unresponsive else None,
             **self.summary.to_json(),
             "samples": samples,
         }
@@ -71,55 +73,58 @@ class LoadResult:
 async def make_load(
     plan: LoadPlan,
     target: Target,
-    pictures: Sequence[LoadedPicture],
+    images: Sequence[LoadedImage],
     *,
-    watch: Sampler | None,
-    ended: Callable[[Measured], None],
-    show: Callable[[Moment], None],
+    sampler: Sampler | None,
+    on_completed: Callable[[Measurement], None],
+    on_progress: Callable[[RunProgress], None],
     random: Random,
     watch_after_s: float = 0.0,
 ) -> LoadResult:
-    """Make load until the plan is done, nobody answers, or SIGINT or SIGTERM ends it early.
+    """Generate load until the plan is done, the server is unresponsive, or a signal ends it.
 
-    From the first signal on the second one acts as it did before.
+    Signals are SIGINT and SIGTERM; after the first one they have their previous effect.
 
     Args:
-        plan: What to do.
-        target: Where requests go; open.
-        pictures: What to send, in turn.
-        watch: Takes samples of the deployment meanwhile; None if it cannot be watched.
-        ended: Told of each request that ended.
-        show: Shown how far it is, twice a second.
-        random: Gives the due times of an open loop.
-        watch_after_s: How long to watch at most, after all is answered, until no worker is left.
+        plan: The load to generate.
+        target: The target, open.
+        images: The images to send, in turn.
+        sampler: Samples the deployment meanwhile; None to take no samples.
+        on_completed: Called with each completed request.
+        on_progress: Called with the progress, every `PROGRESS_INTERVAL_S` seconds.
+        random: Generates the due times of an open loop.
+        watch_after_s: How long to continue sampling at most, once all requests are completed, until
+            no worker is left.
     """
-    tally = Aggregator()
+    aggregator = Aggregator()
 
-    def count(one: Measured) -> None:
-        tally.add(one)
-        ended(one)
+    def count(measurement: Measurement) -> None:
+        aggregator.add(measurement)
+        on_completed(measurement)
 
-    if watch is not None:
-        await watch.begin()
-    run = LoadRun(plan, target, pictures, ended=count, random=random)
+    if sampler is not None:
+        await sampler.start()
+    run = LoadRun(plan, target, images, on_completed=count, random=random)
     cpu_s = time.process_time()
-    async with _beside(_show(run, tally, watch, show)):
-        async with _beside(*([watch.run()] if watch else [])):
+    async with _beside(_report_progress(run, aggregator, sampler, on_progress)):
+        async with _beside(*([sampler.run()] if sampler else [])):
             interrupted = await _until_interrupted(run.run())
         cpu_s = time.process_time() - cpu_s
-        if watch is not None:
-            is_whole = not interrupted and run.silence is None
-            await _until_interrupted(watch.end(watch_after_s) if is_whole else watch.look_again())
-    observed = watch.observed if watch else []
-    labelled = any(one.expected is not None for one in pictures)
-    summary = tally.summary(sent=run.sent, labelled=labelled, observed=observed, cpu_s=cpu_s)
-    return LoadResult(summary, tuple(observed), interrupted, run.silence)
+        if sampler is not None:
+            is_complete = not interrupted and run.unresponsive is None
+            await _until_interrupted(
+                sampler.finish(watch_after_s) if is_complete else sampler.sample_now()
+            )
+    samples = sampler.samples if sampler else []
+    labelled = any(image.expected is not None for image in images)
+    summary = aggregator.summary(sent=run.sent, labelled=labelled, samples=samples, cpu_s=cpu_s)
+    return LoadResult(summary, tuple(samples), interrupted, run.unresponsive)
 
 
 @asynccontextmanager
 async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do something beside the body of a ``with`` block, and no longer."""
-    tasks = [asyncio.create_task(one) for one in work]
+    """Run coroutines beside the body of an ``async with`` block, and cancel them at its end."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
     try:
         yield
     finally:
@@ -129,7 +134,7 @@ async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _until_interrupted(work: Awaitable[None]) -> bool:
-    """Do something until it is done or a signal comes; tell whether one came."""
+    """Await something until it is done or a signal arrives; return whether one did."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     interrupted = False
@@ -137,35 +142,38 @@ async def _until_interrupted(work: Awaitable[None]) -> bool:
     def interrupt() -> None:
         nonlocal interrupted
         interrupted = True
-        for one in SIGNALS:
-            loop.remove_signal_handler(one)
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
         task.cancel()
 
-    for one in SIGNALS:
-        loop.add_signal_handler(one, interrupt)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, interrupt)
     try:
         await task
     except asyncio.CancelledError:
         if not interrupted:
             raise
     finally:
-        for one in SIGNALS:
-            loop.remove_signal_handler(one)
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
     return interrupted
 
 
-async def _show(
-    run: LoadRun, tally: Aggregator, watch: Sampler | None, show: Callable[[Moment], None]
+async def _report_progress(
+    run: LoadRun,
+    aggregator: Aggregator,
+    sampler: Sampler | None,
+    on_progress: Callable[[RunProgress], None],
 ) -> None:
     while True:
-        await asyncio.sleep(TICK_S)
-        show(
-            Moment(
+        await asyncio.sleep(PROGRESS_INTERVAL_S)
+        on_progress(
+            RunProgress(
                 elapsed_s=run.elapsed_s,
                 sent=run.sent,
-                succeeded=tally.succeeded,
-                failed=tally.failed,
-                retries=tally.retries,
-                workers=watch.workers if watch else None,
+                succeeded=aggregator.succeeded,
+                failed=aggregator.failed,
+                retries=aggregator.retries,
+                workers=sampler.workers if sampler else None,
             )
         )

@@ -26,7 +26,7 @@ from iraas.web.api import status as api_status
 from iraas.web.api.openapi import make_document
 from iraas.web.api.schemas import CLASSIFY_PATH
 from iraas.web.config import WebConfig
-from iraas.web.errors import answer_fault
+from iraas.web.errors import handle_error
 from iraas.web.pages import login as login_pages
 from iraas.web.pages import pages
 from iraas.web.pages.templating import static_folder
@@ -44,21 +44,21 @@ ROUTERS = (
     pages,
     login_pages,
 )
-FAULTS = (Problem, IraasError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
+ERRORS = (Problem, IraasError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
 
 
 class Assets(StaticFiles):
-    """Style sheets and scripts: browsers keep them, and ask whether they are still the same."""
+    """Style sheets and scripts, cached by browsers and revalidated on each use."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Send a file, or say that it has not changed."""
+        """Send a file, or 304 if it has not changed."""
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
 async def _icon(_: Request) -> Response:
-    """For those who ask for it where it used to be."""
+    """Serves browsers that request the icon at its conventional path."""
     return FileResponse(Path(static_folder(), "icon.svg"), media_type="image/svg+xml")
 
 
@@ -72,18 +72,18 @@ def create_app(
     public_url: str = "",
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """Make the application. It begins to work with its lifespan's start.
+    """Create the application. Its services start with its lifespan.
 
     Args:
         backend: The deployment, open.
-        deployment: Its name.
-        token: What clients must know; None for free access.
-        limits: The bounds.
-        hosts: Names that it may be called by; empty for any.
-        public_url: Where people reach it through a proxy; empty if there is none.
-        clock: Gives seconds since the epoch.
+        deployment: The deployment's name.
+        token: The token that clients must send; None for open access.
+        limits: The configured limits.
+        hosts: Accepted host names; empty for any.
+        public_url: The address behind a reverse proxy; empty without one.
+        clock: Returns seconds since the epoch.
     """
-    context = AppState(
+    state = AppState(
         backend,
         deployment=deployment,
         token=token,
@@ -94,9 +94,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await context.start()
+        await state.start()
         yield
-        await context.stop()
+        await state.stop()
 
     app = FastAPI(
         title="iraas",
@@ -107,15 +107,15 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.context = context
+    app.state.app_state = state
     app.openapi = partial(make_document, app)  # type: ignore[method-assign]
-    for fault in FAULTS:
-        app.add_exception_handler(fault, answer_fault)
-    # Not through FastAPI: what it does for a request is a good part of what this one costs.
+    for error in ERRORS:
+        app.add_exception_handler(error, handle_error)
+    # A plain route: FastAPI's overhead would be a good part of this request's cost.
     app.add_route(CLASSIFY_PATH, api_classify.classify, methods=["POST"])
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_route("/favicon.ico", _icon, include_in_schema=False)
     app.mount("/static", Assets(directory=static_folder()), name="static")
-    app.add_middleware(SecurityMiddleware, context=context, hosts=hosts)
+    app.add_middleware(SecurityMiddleware, state=state, hosts=hosts)
     return app

@@ -1,4 +1,4 @@
-"""The bounds that the web tier holds its clients to."""
+"""The limits of the web tier."""
 
 from dataclasses import dataclass, field
 
@@ -9,46 +9,47 @@ from iraas.core.settings import (
     DEFAULT_MAX_PIXELS,
 )
 
-USUAL_QUOTA_BYTES = 20_000_000_000
-"""Unlike the command line, the web tier takes images from people who do not see the disk."""
+DEFAULT_QUOTA_BYTES = 20_000_000_000
+"""Unlike the command line, the web tier accepts images from people who do not see the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
-    """How much one client, and all of them together, may ask for.
+    """Limits for each client, and for all clients together.
 
     Attributes:
-        max_image_bytes: The largest picture.
-        max_pixels: The largest image that a thumbnail is made of, in pixels.
-        image_cpu_s: CPU seconds that the thumbnail of one image may take.
-        max_files: Pictures in one request.
-        max_body_bytes: Bytes in one request's body, whatever its headers claim.
-        max_buffered_bytes: Bytes of pictures in this process's memory, all requests together.
-        client_share: The part of the memory, the event streams and the connections that one client
-            may have, in 0..1. Who a client is, `iraas.web.limits.clients` tells.
-        max_pending: Images without an outcome, in the whole deployment, at which no more are taken.
-        head_s: How long a client may take to send a request's head.
-        idle_s: How long a client may send nothing in the middle of a body.
-        body_s: How long a whole body may take.
-        min_bytes_per_s: How fast a client must send a body or take an answer, after `idle_s`.
-        send_s: How long a client may take nothing of an answer.
-        room_s: How long an upload waits for room once too many images are pending.
-        wait_s: How long ``POST /api/v1/classify`` waits unless the client says otherwise.
+        max_image_bytes: Size of the largest image.
+        max_pixels: Largest image to make a thumbnail of, in pixels.
+        image_cpu_s: CPU seconds allowed for the thumbnail of one image.
+        max_files: Images in one request.
+        max_body_bytes: Bytes in one request's body, whatever its headers declare.
+        max_buffered_bytes: Bytes of images in this process's memory, for all requests together.
+        client_share: Fraction of the memory, the event streams and the connections that one client
+            may use, in 0..1. See `iraas.web.limits.clients` for what identifies a client.
+        max_pending: Images without an outcome in the whole deployment; no more are accepted above
+            it.
+        head_s: Time to receive a request's head.
+        idle_s: Longest pause while a body is received.
+        body_s: Time to receive a whole body.
+        min_bytes_per_s: Slowest rate at which a client may send a body, or read a response, after
+            `idle_s` or `send_s`.
+        send_s: Longest time for which a client may read nothing of a response.
+        capacity_wait_s: How long an upload waits for capacity when too many images are pending.
+        wait_s: How long ``POST /api/v1/classify`` waits by default.
         max_wait_s: How long it waits at most.
         compatible_wait_s: How long ``POST /`` waits.
-        requests_per_s: Requests of one client per second, in the long run.
+        requests_per_s: Sustained request rate of one client.
         request_burst: Requests of one client at once.
-        wrong_tokens_per_minute: How often one client may be wrong about the token.
+        wrong_tokens_per_minute: Wrong tokens of one client per minute.
         thumbnail_s: How long a request waits for its turn to have a thumbnail made.
-        max_streams: Event streams at once.
-        max_connections: Connections at once.
-        storage: The room that images may take, those of all clients together.
-        shutdown_timeout_s: How long requests in progress have when the server stops.
-        webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may go to.
-        webhook_secret: The key that webhooks are signed with; without it there are none.
-        single_request_s: How long pictures that were sent one by one, their outcomes and their
-            tickets are kept.
-        history_s: How long the dashboard's past is kept.
+        max_streams: Event streams open at once.
+        max_connections: Connections open at once.
+        storage: Limits on the storage used by the images of all clients.
+        shutdown_timeout_s: Time for requests in progress when the server stops.
+        webhook_hosts: Hosts (``name`` or ``name:port``) that webhooks may be sent to.
+        webhook_secret: Key that webhooks are signed with; empty disables webhooks.
+        single_request_s: How long single images, their outcomes and their tickets are kept.
+        history_s: How long the dashboard's history is kept.
     """
 
     max_image_bytes: int = DEFAULT_MAX_IMAGE_BYTES
@@ -64,7 +65,7 @@ class WebConfig:
     body_s: float = 900.0
     min_bytes_per_s: float = 8_000.0
     send_s: float = 20.0
-    room_s: float = 20.0
+    capacity_wait_s: float = 20.0
     wait_s: float = 30.0
     max_wait_s: float = 300.0
     compatible_wait_s: float = 300.0
@@ -75,7 +76,7 @@ class WebConfig:
     max_streams: int = 1000
     max_connections: int = 8000
     storage: StorageLimits = field(
-        default_factory=lambda: StorageLimits(max_stored_bytes=USUAL_QUOTA_BYTES)
+        default_factory=lambda: StorageLimits(max_stored_bytes=DEFAULT_QUOTA_BYTES)
     )
     shutdown_timeout_s: float = 5.0
     webhook_hosts: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a client gets when something went wrong: a page for a browser, a problem for a program."""
+"""Responses to failed requests: a page for a browser, a problem document for a program."""
 
 import logging
 from http import HTTPStatus
@@ -18,13 +18,18 @@ from iraas.web.problems import Problem, problem_of
 log = logging.getLogger(__name__)
 
 
-async def answer_fault(request: Request, exc: Exception) -> Response:
-    """FastAPI's way to hand over an exception."""
-    return fault_response(exc, request.scope)
+async def handle_error(request: Request, exc: Exception) -> Response:
+    """FastAPI exception handler."""
+    return error_response(exc, request.scope)
 
 
-def fault_response(exc: Exception, scope: Scope) -> Response:
-    """The answer to a request that failed."""
+def error_response(exc: Exception, scope: Scope) -> Response:
+    """Create the response to a failed request, and log unexpected errors.
+
+    Args:
+        exc: The exception.
+        scope: The request's scope.
+    """
     problem = to_problem(exc)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error(
@@ -38,7 +43,7 @@ def fault_response(exc: Exception, scope: Scope) -> Response:
 
 
 def to_problem(exc: Exception) -> Problem:
-    """The problem behind any exception; what was not foreseen says nothing of the inside."""
+    """Convert an exception to a problem; unexpected ones reveal no details."""
     if isinstance(exc, Problem):
         return exc
     if isinstance(exc, IraasError):
@@ -50,22 +55,23 @@ def to_problem(exc: Exception) -> Problem:
         code = phrase.lower().replace(" ", "-")
         return Problem(exc.status_code, f"{phrase}.", code=code, headers=exc.headers)
     if isinstance(exc, ClientDisconnect):
-        return Problem(HTTPStatus.BAD_REQUEST, "the client left", code="client-left")
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here.", code="internal")
+        return Problem(HTTPStatus.BAD_REQUEST, "the client disconnected", code="client-left")
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred.", code="internal")
 
 
 def _invalid(exc: RequestValidationError) -> Problem:
     errors = exc.errors()
     first = errors[0] if errors else {"loc": (), "msg": "it is invalid"}
-    where = ".".join(str(one) for one in first["loc"])
+    where = ".".join(str(part) for part in first["loc"])
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"[:500], code="bad-parameter"
     )
 
 
 def _login_address(scope: Scope) -> str:
-    """Where to log in. It leads back to a page only: what was sent cannot be sent again from there,
-    which is said.
+    """Return the address of the login page, which leads back to the requested page.
+
+    A form cannot be submitted again from there, so that the page says that it was lost.
     """
     if scope["method"] not in {"GET", "HEAD"}:
         return "/login?lost=true"

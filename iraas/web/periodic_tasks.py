@@ -1,4 +1,4 @@
-"""Things to be done again and again, in one thread."""
+"""Periodic tasks in one thread."""
 
 import logging
 import threading
@@ -9,54 +9,55 @@ from dataclasses import dataclass
 from iraas.errors import IraasError
 
 log = logging.getLogger(__name__)
-JOIN_S = 5.0
+JOIN_TIMEOUT_S = 5.0
 
 
 @dataclass(slots=True)
 class PeriodicTask:
-    """Something to do every so many seconds."""
+    """A function to call every `interval_s` seconds."""
 
-    every_s: float
-    act: Callable[[], object]
+    interval_s: float
+    action: Callable[[], object]
     due_at: float = 0.0
 
 
 class PeriodicTaskRunner:
-    """Does each of its rounds when it is due. What fails is logged, and done again at its time.
+    """Runs periodic tasks in one thread. A failed run is logged and repeated at its next time.
 
     Args:
-        rounds: What to do; each is first done at the start.
-        now: Gives monotonic seconds.
+        tasks: The tasks; each runs for the first time at the start.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
-        self, rounds: list[PeriodicTask], now: Callable[[], float] = time.monotonic
+        self, tasks: list[PeriodicTask], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rounds = rounds
+        self._tasks = tasks
         self._now = now
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="periodic-tasks", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the round at hand, and end."""
+        """Stop after the current run, waiting `JOIN_TIMEOUT_S` seconds at most. Idempotent."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(JOIN_S)
+            self._thread.join(JOIN_TIMEOUT_S)
 
     def run_due(self) -> float:
-        """Do what is due; gives back the seconds until the next is."""
-        for one in self._rounds:
-            if self._now() >= one.due_at:
+        """Run the tasks that are due; return the seconds until the next one is."""
+        for task in self._tasks:
+            if self._now() >= task.due_at:
                 try:
-                    one.act()
+                    task.action()
                 except (IraasError, OSError) as exc:
-                    log.warning("%s failed: %s", getattr(one.act, "__name__", "a round"), exc)
-                one.due_at = self._now() + one.every_s
-        return max(0.0, min(one.due_at for one in self._rounds) - self._now())
+                    name = getattr(task.action, "__name__", "a periodic task")
+                    log.warning("%s failed: %s", name, exc)
+                task.due_at = self._now() + task.interval_s
+        return max(0.0, min(task.due_at for task in self._tasks) - self._now())
 
     def _run(self) -> None:
         while not self._stop.wait(self.run_due()):

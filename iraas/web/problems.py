@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: ``application/problem+json`` (RFC 9457), or a page for a browser."""
+"""Problem details (RFC 9457): errors as ``application/problem+json``."""
 
 import json
 import math
@@ -41,15 +41,15 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """What an HTTP client is told instead of what it asked for.
+    """An error response.
 
     Attributes:
         status: The HTTP status.
-        detail: What failed and why, for a person.
-        code: What failed, for a program; stable.
+        detail: Description for people: what failed and why.
+        code: Identifier for programs; stable.
         remedy: What to do next; may be empty.
-        headers: Further headers.
-        extra: Further members of the JSON object.
+        headers: Additional headers.
+        extra: Additional members of the JSON object.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         self.extra = dict(extra or {})
 
     def to_json(self) -> dict[str, Any]:
-        """The problem as RFC 9457's JSON object."""
+        """Return the JSON object of RFC 9457."""
         value: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -84,7 +84,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         return value | self.extra
 
     def response(self) -> Response:
-        """The problem as an HTTP answer."""
+        """Return the problem as an HTTP response."""
         return Response(
             json.dumps(self.to_json()),
             status_code=self.status,
@@ -94,9 +94,9 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 
 def problem_of(error: Exception) -> Problem:
-    """Translate an error raised on purpose."""
+    """Convert an error of iraas to a problem."""
     status = next(
-        (status for kind, status in _STATUSES if isinstance(error, kind)),
+        (status for error_type, status in _STATUSES if isinstance(error, error_type)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {"Retry-After": str(RETRY_S[status])} if status in RETRY_S else {}
@@ -110,7 +110,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def busy(detail: str, retry_after_s: float, code: str = "busy") -> Problem:
-    """Say that there is no room now, and when to come back."""
+    """Return the problem for exhausted capacity (429).
+
+    Args:
+        detail: Description for people.
+        retry_after_s: Seconds after which to retry; rounded up.
+        code: Identifier for programs.
+    """
     seconds = max(1, math.ceil(retry_after_s))
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -122,11 +128,11 @@ def busy(detail: str, retry_after_s: float, code: str = "busy") -> Problem:
 
 
 def not_found(detail: str = "There is nothing at this address.") -> Problem:
-    """Say that there is nothing."""
+    """Return the problem for a missing resource (404)."""
     return Problem(HTTPStatus.NOT_FOUND, detail, code="not-found")
 
 
 def _code(error: Exception) -> str:
-    """``JobNotFoundError`` as ``job-not-found``."""
+    """Convert a class name: ``JobNotFoundError`` to ``job-not-found``."""
     name = type(error).__name__.removesuffix("Error")
-    return "".join(f"-{one.lower()}" if one.isupper() else one for one in name).lstrip("-")
+    return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")

@@ -1,4 +1,4 @@
-"""Whether the server can take requests, without asking the backend for every probe."""
+"""The readiness check, which does not query the backend for every probe."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -7,31 +7,33 @@ READY_AGE_S = 1.0
 
 
 class Readiness:
-    """Remembers for a moment that the backend answered, or why not. Used from the event loop alone.
+    """Caches for `READY_AGE_S` seconds whether the backend responds.
+
+    Used from the event loop alone.
 
     Args:
-        ask: Raises if the backend does not answer.
-        now: Gives monotonic seconds.
+        probe: Queries the backend; raises if it does not respond.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
-        self, ask: Callable[[], Awaitable[object]], now: Callable[[], float] = time.monotonic
+        self, probe: Callable[[], Awaitable[object]], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ask = ask
+        self._probe = probe
         self._now = now
-        self._asked_at = float("-inf")
+        self._probed_at = float("-inf")
         self._error: Exception | None = None
 
     async def check(self) -> None:
-        """Return if the backend answers.
+        """Return if the backend responds.
 
         Raises:
-            BackendError: It does not.
+            BackendError: It does not, or did not when it was last queried.
         """
-        if self._now() - self._asked_at >= READY_AGE_S:
-            self._asked_at = self._now()  # first, so that others do not ask meanwhile
+        if self._now() - self._probed_at >= READY_AGE_S:
+            self._probed_at = self._now()  # first, so that concurrent checks do not query too
             try:
-                await self._ask()
+                await self._probe()
             except Exception as exc:
                 self._error = exc
                 raise

@@ -1,4 +1,4 @@
-"""Serving the web tier: the socket, the signals, and an end that loses nothing."""
+"""The web server: its socket, signals, and graceful shutdown."""
 
 import logging
 import resource
@@ -24,7 +24,7 @@ from iraas.web.state import AppState
 log = logging.getLogger(__name__)
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
-SPARE_FILES = 200
+EXTRA_FILES = 200
 MIN_TOKEN_CHARACTERS = 16
 
 
@@ -39,10 +39,11 @@ def serve(
     public_url: str = "",
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. See `WebServer`; call it from the main thread.
+    """Serve until SIGTERM or SIGINT. Call it from the main thread; see `WebServer` for the
+    arguments.
 
     Raises:
-        ConfigurationError: The address cannot be had, or is not safe without a token.
+        ConfigurationError: The address is not available, or not safe without a token.
     """
     server = WebServer(
         backend,
@@ -57,24 +58,24 @@ def serve(
 
 
 class WebServer:
-    """One web process. `run` blocks; `stop` may be called from any thread or signal handler.
+    """One web process. `run` blocks; `stop` is safe in any thread or signal handler.
 
-    On SIGTERM or SIGINT, if run from the main thread, or on `stop`: accepts no more connections,
+    On SIGTERM or SIGINT (if run in the main thread), or on `stop`, it accepts no more connections,
     ends event streams, and gives requests in progress `WebConfig.shutdown_timeout_s` seconds;
-    single images whose outcome is not there by then are answered with a ticket. A second SIGINT
-    ends at once.
+    single images without an outcome are answered with a ticket before that. A second SIGINT ends it
+    at once.
 
     Args:
         backend: The deployment, open.
-        deployment: Its name.
+        deployment: The deployment's name.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        token: What clients must know; needed beyond loopback.
-        limits: The bounds.
-        public_url: Where people reach it, through a proxy that speaks TLS: ``https://name``.
+        port: The port; 0 for any free one.
+        token: The token that clients must send; required beyond loopback.
+        limits: The configured limits.
+        public_url: The address behind a reverse proxy with TLS: ``https://name``.
 
     Raises:
-        ConfigurationError: The address cannot be had, or is not safe without a token.
+        ConfigurationError: The address is not available, or not safe without a token.
     """
 
     def __init__(
@@ -115,32 +116,32 @@ class WebServer:
             timeout_graceful_shutdown=round(limits.shutdown_timeout_s) or 1,
             limit_concurrency=limits.max_connections,
         )
-        self._server = _Server(config, app.state.context)
+        self._server = _Server(config, app.state.app_state)
         limit_warnings()
-        _allow_files(limits.max_connections + SPARE_FILES)
+        _raise_file_limit(limits.max_connections + EXTRA_FILES)
 
-    def run(self, ready: Callable[[str], None] = lambda _: None) -> None:
-        """Serve until told to stop.
+    def run(self, on_ready: Callable[[str], None] = lambda _: None) -> None:
+        """Serve until `stop` or a signal.
 
         Args:
-            ready: Told the address for people once requests are taken.
+            on_ready: Called with the server's address for people once it accepts requests.
         """
-        self._server.ready = lambda: ready(self.public_url)
+        self._server.ready = lambda: on_ready(self.public_url)
         with self._socket:
             self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Have `run` end."""
+        """Make `run` return."""
         self._server.should_exit = True
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which ends event streams before it waits for connections to end."""
+    """Uvicorn's server; ends event streams before it waits for connections to close."""
 
-    def __init__(self, config: uvicorn.Config, context: AppState) -> None:
+    def __init__(self, config: uvicorn.Config, state: AppState) -> None:
         super().__init__(config)
         self.ready: Callable[[], None] = lambda: None
-        self._context = context
+        self._state = state
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -148,13 +149,14 @@ class _Server(uvicorn.Server):
             self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._context.close_streams()
+        self._state.close_streams()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals while running; unlike uvicorn, do not raise them again at the end: the
-        command that serves says how it ends.
+        """Handle signals while running.
+
+        Unlike uvicorn, do not raise them again at the end: the command decides its exit code.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -169,10 +171,15 @@ class _Server(uvicorn.Server):
 
 
 def check_safe(host: str, token: str | None, public_url: str = "") -> None:
-    """Refuse to be reached from beyond this machine without a token that cannot be guessed.
+    """Refuse to serve beyond this machine without a token that cannot be guessed.
+
+    Args:
+        host: The address to listen on.
+        token: The token; None for open access.
+        public_url: The address behind a reverse proxy; empty without one.
 
     Raises:
-        ConfigurationError: If that is what is asked for.
+        ConfigurationError: The token is missing, empty or too short.
     """
     if token is not None and not token.strip():
         raise ConfigurationError("the token is empty", remedy="Give a --token, or IRAAS_TOKEN.")
@@ -181,7 +188,7 @@ def check_safe(host: str, token: str | None, public_url: str = "") -> None:
     where = f"a public address ({public_url})" if public_url else f"listening on {host}"
     if token is None:
         raise ConfigurationError(
-            f"{where} lets everybody on the network in",
+            f"{where} requires a token",
             remedy="Give a --token (or IRAAS_TOKEN), or listen on 127.0.0.1.",
         )
     if len(token) < MIN_TOKEN_CHARACTERS:
@@ -192,7 +199,7 @@ def check_safe(host: str, token: str | None, public_url: str = "") -> None:
 
 
 def _names(host: str, public_url: str) -> frozenset[str]:
-    """The names that it may be called by; empty for any."""
+    """Return the accepted host names; empty for any."""
     if not is_loopback(host):
         return frozenset()
     name = (urlsplit(public_url).hostname or "").lower()
@@ -212,7 +219,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.close()
         raise ConfigurationError(
             f"cannot listen on {host} port {port}: {exc}",
-            remedy="Choose another --port, or stop what listens there.",
+            remedy="Choose another --port, or stop the program that uses it.",
         ) from exc
     return listening
 
@@ -223,9 +230,9 @@ def _url(host: str, listening: socket.socket) -> str:
     return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
 
 
-def _allow_files(wanted: int) -> None:
-    """Let the process have as many files open as it takes connections, if the system does."""
+def _raise_file_limit(wanted: int) -> None:
+    """Raise the limit on open files as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

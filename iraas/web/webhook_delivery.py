@@ -1,8 +1,8 @@
-"""Posting webhooks: to allowed hosts only, signed, and never where a redirect points.
+"""Sending webhooks: signed, only to allowed hosts, without following redirects.
 
 The signature is ``sha256=`` and the hexadecimal HMAC-SHA256 of ``<timestamp>.<body>`` under the
-shared secret; the timestamp is a header of its own, so that a receiver can refuse old ones. Nothing
-that a receiver acts on is outside of what is signed: the job is named in the body alone.
+shared secret. The timestamp is a header, so that a receiver can reject old requests. Everything
+else that a receiver acts on is in the signed body.
 """
 
 import hmac
@@ -21,24 +21,31 @@ MAX_URL_CHARACTERS = 2048
 
 
 def check_webhook(url: str, limits: WebConfig) -> str:
-    """Give a webhook's URL back if it may be posted to.
+    """Validate a webhook's URL.
+
+    Args:
+        url: The URL from the request.
+        limits: Holds the allowed hosts.
+
+    Returns:
+        The URL, unchanged.
 
     Raises:
-        Problem: It may not.
+        Problem: Webhooks are disabled, or the URL is invalid or its host not allowed (422).
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _refused("it is no URL") from None
+        raise _refused("it is not a URL") from None
     if not limits.webhook_secret or not limits.webhook_hosts:
-        raise _refused("this server sends no webhooks")
+        raise _refused("webhooks are disabled on this server")
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
-        raise _refused("it is no plain URL")
+        raise _refused("it is not a plain URL")
     if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
         raise _refused("it must be an http or https address without credentials")
     named = f"{host}:{port}" if port else host
-    if named not in {one.lower() for one in limits.webhook_hosts}:
+    if named not in {allowed.lower() for allowed in limits.webhook_hosts}:
         raise _refused(f"the host {named[:80]!r} is not on this server's list")
     return url
 
@@ -48,7 +55,7 @@ class WebhookPoster:
 
     Args:
         secret: The key of the signature.
-        clock: Gives seconds since the epoch.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
@@ -56,10 +63,14 @@ class WebhookPoster:
         self._clock = clock
 
     def deliver(self, url: str, body: bytes) -> None:
-        """Post a body.
+        """Post a body. Blocks, `TIMEOUT_S` seconds at most for each step.
+
+        Args:
+            url: A URL that `check_webhook` has accepted.
+            body: The JSON body.
 
         Raises:
-            OSError: It was not taken: no connection, no answer in time, or a status beside 2xx.
+            OSError: The delivery failed: no connection, a timeout, or a status other than 2xx.
         """
         parts = urlsplit(url)
         target = parts.path or "/"
@@ -70,11 +81,11 @@ class WebhookPoster:
             connection.request("POST", target, body=body, headers=self._headers(body))
             status = connection.getresponse().status
         except http.client.HTTPException as exc:
-            raise OSError(f"it gave no HTTP answer: {exc}") from exc
+            raise OSError(f"the response is not HTTP: {exc}") from exc
         finally:
             connection.close()
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise OSError(f"it answered with status {status}")
+            raise OSError(f"the receiver responded with status {status}")
 
     def _headers(self, body: bytes) -> dict[str, str]:
         stamp = str(int(self._clock()))

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from iraas.web.config import WebConfig
-from tests.browser.site import ProvisioningContext
+from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -33,7 +33,7 @@ WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)
 
 Visit = Callable[..., Visitor]
-OpenSite = Callable[..., ProvisioningContext]
+OpenSite = Callable[..., Site]
 
 
 def find_browser() -> str:
@@ -96,10 +96,10 @@ def visit(browser: Browser) -> Iterator[Visit]:
 @pytest.fixture
 def open_site() -> Iterator[OpenSite]:
     """Opens web tiers, each on a deployment of its own."""
-    sites: list[ProvisioningContext] = []
+    sites: list[Site] = []
 
-    def start(limits: WebConfig | None = None, token: str | None = None) -> ProvisioningContext:
-        sites.append(ProvisioningContext(limits, token))
+    def start(limits: WebConfig | None = None, token: str | None = None) -> Site:
+        sites.append(Site(limits, token))
         return sites[-1]
 
     yield start
@@ -108,5 +108,5 @@ def open_site() -> Iterator[OpenSite]:
 
 
 @pytest.fixture
-def site(open_site: OpenSite) -> ProvisioningContext:
+def site(open_site: OpenSite) -> Site:
     return open_site()

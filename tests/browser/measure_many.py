@@ -12,7 +12,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, find_browser
-from tests.browser.site import ProvisioningContext
+from tests.browser.site import Site
 
 WATCH = """
 window.tasks = [];
@@ -42,7 +42,7 @@ def report(page: Page, what: str) -> None:
     print(json.dumps(told))  # noqa: T201 - its output
 
 
-def fill_in(site: ProvisioningContext, page: Page, count: int) -> None:
+def fill_in(site: Site, page: Page, count: int) -> None:
     """A job whose outcomes come in while somebody looks."""
     job = site.make_job([], waiting=count)
     page.goto(f"{site.url}/jobs/{job.job_id}")
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the results page of a large job.")
     parser.add_argument("count", type=int, nargs="?", default=3000)
     count = parser.parse_args().count
-    site = ProvisioningContext()
+    site = Site()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()

@@ -1,4 +1,4 @@
-"""Pictures whose outcome a test decides: small JPEGs that carry their label behind their last byte,
+"""Images whose outcome a test decides: small JPEGs that carry their label behind their last byte,
 where decoders do not look.
 """
 
@@ -17,7 +17,7 @@ BROKEN = "broken"
 OTHERS = ("tench", "goldfish", "great white shark", "tiger shark")
 
 
-def picture(label: str, hue: int = 0) -> bytes:
+def image_bytes(label: str, hue: int = 0) -> bytes:
     """A JPEG that `LabelReader` gives that label; `BROKEN` fails until it is mended."""
     file = io.BytesIO()
     colour = ((hue * 53) % 256, (hue * 97 + 80) % 256, (hue * 31 + 160) % 256)
@@ -25,20 +25,20 @@ def picture(label: str, hue: int = 0) -> bytes:
     return file.getvalue() + MARK + label.encode()
 
 
-def write_pictures(folder: Path, labels: Sequence[str]) -> list[Path]:
-    """Pictures as files: 00.jpg, 01.jpg and so on."""
+def write_images(folder: Path, labels: Sequence[str]) -> list[Path]:
+    """Images as files: 00.jpg, 01.jpg and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{place:02}.jpg" for place in range(len(labels))]
     for place, (path, label) in enumerate(zip(paths, labels, strict=True)):
-        path.write_bytes(picture(label, place))
+        path.write_bytes(image_bytes(label, place))
     return paths
 
 
 class LabelReader(ScriptedClassifier):
-    """Reads the label that a picture carries, and is less and less sure of four others.
+    """Reads the label that an image carries, and is less and less sure of four others.
 
     Attributes:
-        is_mended: Whether broken pictures are no longer broken.
+        is_mended: Whether broken images are no longer broken.
     """
 
     is_mended = False
@@ -46,7 +46,7 @@ class LabelReader(ScriptedClassifier):
     def prepare(self, data: bytes) -> str:
         label = data.rpartition(MARK)[2].decode() if MARK in data else "unmarked"
         if label == BROKEN and not self.is_mended:
-            raise BrokenImageError("the picture is cut off in its middle")
+            raise BrokenImageError("the image is cut off in its middle")
         return label
 
     def infer(self, batch: Sequence[str]) -> list[Prediction]:

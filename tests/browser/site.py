@@ -16,13 +16,13 @@ from iraas.web.server import WebServer
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.browser.sample_images import LabelReader, picture
+from tests.browser.sample_images import LabelReader, image_bytes
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
 
 
-class ProvisioningContext:
+class Site:
     """The deployment, the web tier, and workers, in threads of the test.
 
     Attributes:
@@ -66,7 +66,7 @@ class ProvisioningContext:
 
     def depths_noted(self) -> set[int]:
         """How many images waited, each time that the web tier took a sample."""
-        history = self._server._server._context.history
+        history = self._server._server._state.history
         return {one.visible for one in history.samples(0.0)}
 
     def hire(self) -> None:
@@ -102,7 +102,7 @@ class ProvisioningContext:
 
         Args:
             outcomes: Names and labels; None for a failure.
-            waiting: So many pictures more have no outcome, and nobody will make one.
+            waiting: So many images more have no outcome, and nobody will make one.
         """
         uploads = JobRepository(self.backend, time.time)
         job = uploads.open()
@@ -114,15 +114,15 @@ class ProvisioningContext:
         return uploads.seal(job.job_id)
 
     def store(self, job_id: str, index: int, name: str, label: str | None) -> None:
-        """Store the outcome of one picture, and the picture."""
+        """Store the outcome of one image, and the image."""
         identity = request_id(job_id, index)
-        shown = picture("stored", index) if index < 100 else SHOWN_BY_MANY
+        shown = image_bytes("stored", index) if index < 100 else SHOWN_BY_MANY
         self.backend.inputs.put(input_key(identity, "jpg"), shown)
         outcome = make_outcome(identity, index, name, label)
         self.backend.outputs.put(outcome_key(identity), outcome.encode())
 
 
-SHOWN_BY_MANY = picture("stored", 7)
+SHOWN_BY_MANY = image_bytes("stored", 7)
 
 
 def make_outcome(identity: str, index: int, name: str, label: str | None) -> Outcome:
@@ -134,7 +134,7 @@ def make_outcome(identity: str, index: int, name: str, label: str | None) -> Out
         job_id=identity[:26],
         name=name,
         prediction=Prediction(top) if top else None,
-        reason="" if label else "the picture is cut off in its middle",
+        reason="" if label else "the image is cut off in its middle",
         model="scripted@00000000",
         worker="w-1",
         attempts=1,

@@ -10,8 +10,8 @@ from playwright.sync_api import expect
 
 from iraas.web.config import WebConfig
 from tests.browser.conftest import DESKTOP, PHONE, OpenSite, Visit
-from tests.browser.sample_images import BROKEN, write_pictures
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import BROKEN, write_images
+from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 
 MIXED = (("koala.jpg", "koala"), ("cut off.jpg", None), ("pig.jpg", "pig"))
@@ -31,7 +31,7 @@ def clean(someone: Visitor) -> None:
 def test_the_upload_page_has_no_violation(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=0, room_s=60.0))
+    site = open_site(WebConfig(max_pending=0, capacity_wait_s=60.0))
     job = site.make_job(MIXED)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_contain_text("Done")
@@ -39,16 +39,14 @@ def test_the_upload_page_has_no_violation(
     expect(someone.page.locator("#recent-list a")).to_have_count(1)
     clean(someone)
 
-    (tmp_path / "notes.txt").write_text("no picture")
-    someone.drop([*write_pictures(tmp_path, ("koala", "pig")), tmp_path / "notes.txt"])
+    (tmp_path / "notes.txt").write_text("no image")
+    someone.drop([*write_images(tmp_path, ("koala", "pig")), tmp_path / "notes.txt"])
 
     expect(someone.page.locator("#refused-list > li")).to_have_count(1)
     clean(someone)
 
 
-def test_the_results_page_has_no_violation_in_any_state(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_the_results_page_has_no_violation_in_any_state(site: Site, visit: Visit) -> None:
     job = site.make_job(MIXED, waiting=2)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_contain_text("3 of 5")
@@ -64,12 +62,10 @@ def test_the_results_page_has_no_violation_in_any_state(
     clean(someone)
 
 
-def test_the_dashboard_has_no_violation(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_the_dashboard_has_no_violation(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
+    someone.choose(write_images(tmp_path, ("koala", BROKEN)))
     expect(someone.headline()).to_contain_text("Done")
 
     someone.page.get_by_role("link", name="Dashboard").click()
@@ -80,9 +76,7 @@ def test_the_dashboard_has_no_violation(
 
 
 @pytest.mark.parametrize("path", ["/docs", "/jobs/nothing"])
-def test_the_other_pages_have_no_violation(
-    site: ProvisioningContext, visit: Visit, path: str
-) -> None:
+def test_the_other_pages_have_no_violation(site: Site, visit: Visit, path: str) -> None:
     clean(visit(site.url + path))
 
 
@@ -93,7 +87,7 @@ def test_a_page_that_is_refused_for_now_says_when_to_come_again(
 
     someone.page.get_by_role("link", name="API").click()
 
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too much is going on")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Too many requests")
     expect(someone.page.locator("main")).to_contain_text("Try again in")
     clean(someone)
 
@@ -110,7 +104,7 @@ def test_the_login_page_has_no_violation(open_site: OpenSite, visit: Visit) -> N
 
 
 @pytest.fixture
-def press(visit: Visit, site: ProvisioningContext) -> tuple[Visitor, Callable[[str], None]]:
+def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
     """A visitor with a keyboard alone, and what tabs to a name that must be seen to have focus."""
     someone = visit(site.url)
 
@@ -133,7 +127,7 @@ def press(visit: Visit, site: ProvisioningContext) -> tuple[Visitor, Callable[[s
 
 
 def test_a_keyboard_is_enough(
-    site: ProvisioningContext, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
+    site: Site, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
 ) -> None:
     site.hire()
     someone, tab_to = press
@@ -141,10 +135,10 @@ def test_a_keyboard_is_enough(
     tab_to("Skip to the content")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    tab_to("Choose pictures")
+    tab_to("Choose images")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-    chooser.value.set_files([str(one) for one in write_pictures(tmp_path, ("koala", BROKEN))])
+    chooser.value.set_files([str(one) for one in write_images(tmp_path, ("koala", BROKEN))])
     expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
 
     site.classifier.is_mended = True
@@ -161,10 +155,10 @@ def test_a_keyboard_is_enough(
 
 
 def test_progress_is_announced_but_not_all_the_time(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    someone.choose(write_images(tmp_path, ("koala",) * 12))
     expect(someone.headline()).to_have_text("0 of 12")
     someone.page.evaluate(
         "window.said = []; new MutationObserver(() => said.push(document.getElementById('say')"
@@ -177,7 +171,7 @@ def test_progress_is_announced_but_not_all_the_time(
     assert len(someone.page.evaluate("said")) <= 2
 
 
-def test_the_theme_can_be_turned_and_is_remembered(site: ProvisioningContext, visit: Visit) -> None:
+def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> None:
     someone = visit(site.url, theme="light")
     toggle = someone.page.get_by_role("button", name="Dark theme")
     expect(toggle).to_have_attribute("aria-pressed", "false")

@@ -5,20 +5,20 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.sample_images import write_pictures
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import write_images
+from tests.browser.site import Site
 from tests.waiting import wait_until
 
 
 def test_the_dashboard_follows_the_deployment_by_itself(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     watcher = visit(f"{site.url}/dashboard").page
     waiting = watcher.locator("#figures div").filter(has_text="Waiting").locator("dd")
     expect(watcher.locator("#connection")).to_have_text("live")
     expect(waiting).to_have_text("0")
 
-    visit(site.url).choose(write_pictures(tmp_path, ("koala",) * 12))
+    visit(site.url).choose(write_images(tmp_path, ("koala",) * 12))
 
     expect(waiting).to_have_text("12")
     expect(watcher.locator("#jobs tr")).to_contain_text("0 of 12")
@@ -27,25 +27,21 @@ def test_the_dashboard_follows_the_deployment_by_itself(
     expect(watcher.locator("#jobs tr time")).to_contain_text("ago")
 
 
-def test_what_somebody_reads_stays_where_it_is(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_path: Path) -> None:
     watcher = visit(f"{site.url}/dashboard").page
     expect(watcher.locator("#connection")).to_have_text("live")
     region = watcher.get_by_role("region", name="Recent jobs")
     region.focus()
 
-    visit(site.url).choose(write_pictures(tmp_path, ("koala",)))
+    visit(site.url).choose(write_images(tmp_path, ("koala",)))
 
     expect(region).to_contain_text("0 of 1")
     expect(region).to_be_focused()
 
 
-def test_the_past_survives_a_restart(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -> None:
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    someone.choose(write_images(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")
     page = visit(f"{site.url}/dashboard?span=1h").page
     expect(page.locator("#charts figure").first).to_contain_text("waiting 12")
@@ -63,11 +59,11 @@ def test_the_past_survives_a_restart(
 
 
 def test_jobs_that_this_browser_knows_can_be_opened(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     mine, other = visit(site.url), visit(site.url)
-    mine.choose(write_pictures(tmp_path, ("koala",)))
+    mine.choose(write_images(tmp_path, ("koala",)))
     expect(mine.headline()).to_have_text("Done: 1 labelled")
 
     mine.page.get_by_role("link", name="Dashboard").click()

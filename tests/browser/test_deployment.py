@@ -36,7 +36,7 @@ def running(deployment: Deployment, port: int, *command: str) -> Iterator[None]:
             deployment.stop()
 
 
-def test_twelve_pictures_are_labelled_though_the_web_tier_is_killed_before_any_is(
+def test_twelve_images_are_labelled_though_the_web_tier_is_killed_before_any_is(
     deployment: Deployment, visit: Visit, photos: list[Photo], tmp_path: Path
 ) -> None:
     port = free_port()
@@ -54,7 +54,7 @@ def test_twelve_pictures_are_labelled_though_the_web_tier_is_killed_before_any_i
         someone.page.reload()
         expect(someone.cards("ok")).to_have_count(12)
         expect(someone.card("espresso.jpg").locator(".label")).to_have_text("espresso")
-        someone.wait_for_pictures(12, "#cards")
+        someone.wait_for_images(12, "#cards")
         with someone.page.expect_download() as download:
             someone.page.get_by_role("link", name="CSV").click()
         with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:

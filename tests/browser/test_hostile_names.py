@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visit
-from tests.browser.sample_images import picture
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import image_bytes
+from tests.browser.site import Site
 
 MARKUP = "<img src=x onerror=alert(1)>"
 SCRIPT = "</script><script>alert(1)</script>"
@@ -18,13 +18,13 @@ NAMES = (MARKUP, SCRIPT, TURNED, WIDE, LONG, NUL, "=cmd|'/c calc'!A1.jpg", "../.
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_hostile_names_and_labels_are_text_and_break_no_layout(
-    site: ProvisioningContext, visit: Visit, size: tuple[int, int]
+    site: Site, visit: Visit, size: tuple[int, int]
 ) -> None:
     site.hire()
     someone = visit(site.url, size=size)
 
     someone.hand_over(
-        "drop", [(name, picture(name[-60:], place)) for place, name in enumerate(NAMES)]
+        "drop", [(name, image_bytes(name[-60:], place)) for place, name in enumerate(NAMES)]
     )
 
     expect(someone.headline()).to_have_text(f"Done: {len(NAMES)} labelled")
@@ -44,16 +44,14 @@ def test_hostile_names_and_labels_are_text_and_break_no_layout(
         someone.page.keyboard.press("Escape")
 
 
-def test_hostile_names_are_text_on_every_other_page(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_hostile_names_are_text_on_every_other_page(site: Site, visit: Visit) -> None:
     job = site.make_job([(name, name[:80].replace("\0", "")) for name in NAMES])
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     assert someone.page.locator(".card h3").all_text_contents()[:3] == [MARKUP, SCRIPT, TURNED]
     assert fits(someone.page.evaluate)
 
     other = visit(site.url)
-    other.hand_over("drop", [(name, b"no picture") for name in NAMES])
+    other.hand_over("drop", [(name, b"no image") for name in NAMES])
     expect(other.page.locator("#refused-list > li")).to_have_count(len(NAMES))
     assert MARKUP in (other.page.locator("#refused-list").text_content() or "")
     assert fits(other.page.evaluate)

@@ -5,14 +5,14 @@ import threading
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.site import ProvisioningContext
+from tests.browser.site import Site
 
 MANY = 3000
 MOST_CARDS = 80
 OUTCOMES = [(f"{one:04}.jpg", f"label {one % 40}" if one % 100 else None) for one in range(MANY)]
 
 
-def test_only_the_cards_near_the_screen_exist(site: ProvisioningContext, visit: Visit) -> None:
+def test_only_the_cards_near_the_screen_exist(site: Site, visit: Visit) -> None:
     job = site.make_job(OUTCOMES)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.headline()).to_have_text("Done: 2,970 labelled, 30 failed")
@@ -29,9 +29,7 @@ def test_only_the_cards_near_the_screen_exist(site: ProvisioningContext, visit: 
     expect(someone.cards("failed")).to_have_count(30)
 
 
-def test_a_job_of_thousands_fills_in_while_somebody_looks(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_a_job_of_thousands_fills_in_while_somebody_looks(site: Site, visit: Visit) -> None:
     job = site.make_job([], waiting=MANY)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.card("waiting 0.jpg")).to_be_visible()

@@ -8,19 +8,17 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, Visit
-from tests.browser.sample_images import BROKEN, picture, write_pictures
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import BROKEN, image_bytes, write_images
+from tests.browser.site import Site
 from tests.browser.visitor import Visitor
 
 ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
 
 
-def test_cards_fill_in_as_the_workers_work(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.classifier.gate.clear()
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    someone.choose(write_images(tmp_path, ("koala",) * 12))
     expect(someone.headline()).to_have_text("0 of 12")
     expect(someone.cards("waiting")).to_have_count(12)
     expect(someone.card("07.jpg")).to_be_visible()
@@ -31,16 +29,16 @@ def test_cards_fill_in_as_the_workers_work(
     expect(someone.cards("ok")).to_have_count(12)
     expect(someone.headline()).to_have_text("Done: 12 labelled")
     expect(someone.page).to_have_title("✓ 12 of 12 - iraas")
-    someone.wait_for_pictures(12, "#cards")
+    someone.wait_for_images(12, "#cards")
 
 
 def test_a_page_goes_on_by_itself_after_the_server_was_away(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.classifier.gate.clear()
     site.hire()
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala",) * 12))
+    someone.choose(write_images(tmp_path, ("koala",) * 12))
     expect(someone.cards("waiting")).to_have_count(12)
 
     site.stop()
@@ -53,12 +51,10 @@ def test_a_page_goes_on_by_itself_after_the_server_was_away(
     expect(someone.page.locator("#away")).to_be_hidden()
 
 
-def test_a_failed_picture_can_be_tried_again(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_a_failed_image_can_be_tried_again(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
+    someone.choose(write_images(tmp_path, ("koala", BROKEN, "pig")))
     expect(someone.headline()).to_have_text("Done: 2 labelled, 1 failed")
 
     site.classifier.is_mended = True
@@ -68,12 +64,10 @@ def test_a_failed_picture_can_be_tried_again(
     expect(someone.card("01.jpg").locator(".label")).to_have_text(BROKEN)
 
 
-def test_a_failed_picture_that_fails_again_says_so(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_a_failed_image_that_fails_again_says_so(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
+    someone.choose(write_images(tmp_path, ("koala", BROKEN)))
     expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     site.dismiss()
 
@@ -85,7 +79,7 @@ def test_a_failed_picture_that_fails_again_says_so(
     expect(someone.card("01.jpg")).to_have_class(re.compile("failed"))
 
 
-def test_pictures_can_be_filtered_and_sorted(site: ProvisioningContext, visit: Visit) -> None:
+def test_images_can_be_filtered_and_sorted(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     names = someone.page.locator(".card h3")
@@ -109,10 +103,10 @@ def test_pictures_can_be_filtered_and_sorted(site: ProvisioningContext, visit: V
     someone.page.get_by_label("Find by name or label").fill("PIG")
     expect(names).to_have_text(["b.jpg"])
     someone.page.get_by_label("Find by name or label").fill("nowhere")
-    expect(someone.page.locator("#nothing")).to_have_text("No picture matches 'nowhere'.")
+    expect(someone.page.locator("#nothing")).to_have_text("No image matches 'nowhere'.")
 
 
-def test_outcomes_can_be_downloaded(site: ProvisioningContext, visit: Visit) -> None:
+def test_outcomes_can_be_downloaded(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
 
@@ -127,7 +121,7 @@ def test_outcomes_can_be_downloaded(site: ProvisioningContext, visit: Visit) -> 
     assert [one["name"] for one in outcomes] == [name for name, _ in ZOO]
 
 
-def test_the_link_can_be_copied(site: ProvisioningContext, visit: Visit) -> None:
+def test_the_link_can_be_copied(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     someone.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -139,9 +133,7 @@ def test_the_link_can_be_copied(site: ProvisioningContext, visit: Visit) -> None
     assert copied == f"{site.url}/jobs/{job.job_id}"
 
 
-def test_a_card_opens_a_window_with_all_that_is_known(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_a_card_opens_a_window_with_all_that_is_known(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
 
@@ -155,53 +147,49 @@ def test_a_card_opens_a_window_with_all_that_is_known(
     expect(someone.page.get_by_role("button", name="a10.jpg", exact=True)).to_be_focused()
 
 
-def test_two_people_see_their_own_pictures_only(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_two_people_see_their_own_images_only(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     one, other = visit(site.url), visit(site.url)
 
-    one.choose(write_pictures(tmp_path / "one", ("koala",) * 6))
-    other.choose(write_pictures(tmp_path / "other", ("pig",) * 4))
+    one.choose(write_images(tmp_path / "one", ("koala",) * 6))
+    other.choose(write_images(tmp_path / "other", ("pig",) * 4))
 
     expect(one.headline()).to_have_text("Done: 6 labelled")
     expect(other.headline()).to_have_text("Done: 4 labelled")
     expect(one.page.locator(".card .label")).to_have_text(["koala"] * 6)
     expect(other.page.locator(".card .label")).to_have_text(["pig"] * 4)
     one.page.goto(site.url)
-    expect(one.page.locator("#recent-list a")).to_have_text(["6 pictures"])
+    expect(one.page.locator("#recent-list a")).to_have_text(["6 images"])
 
 
-def test_a_job_that_is_empty_cancelled_or_unknown_says_so(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Visit) -> None:
     someone = visit(f"{site.url}/jobs/{site.make_job([]).job_id}")
-    expect(someone.page.locator("#nothing")).to_have_text("This job has no pictures.")
+    expect(someone.page.locator("#nothing")).to_have_text("This job has no images.")
 
     job = site.make_job(ZOO, waiting=2)
     someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
     someone.page.goto(f"{site.url}/jobs/{job.job_id}")
-    expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already on their way")
+    expect(someone.headline()).to_have_text("Cancelled: 4 of 6 done, 2 were already queued")
 
     someone.page.goto(f"{site.url}/jobs/{'0' * 26}")
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("Page not found")
     expect(someone.page.get_by_role("link", name="To the upload page")).to_be_visible()
 
 
 def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted_in(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, ("koala",) * 6))
+    someone.choose(write_images(tmp_path, ("koala",) * 6))
     expect(someone.headline()).to_have_text("0 of 6")
 
     someone.page.get_by_role("link", name="Cancel").click()
-    someone.page.get_by_role("button", name="Go on").click()
+    someone.page.get_by_role("button", name="Keep running").click()
     expect(someone.headline()).to_have_text("0 of 6")
     someone.page.get_by_role("link", name="Cancel").click()
     assert someone.axe() == []
     someone.page.get_by_role("button", name="Cancel the job").click()
-    expect(someone.headline()).to_have_text("Cancelled: 0 of 6 done, 6 were already on their way")
+    expect(someone.headline()).to_have_text("Cancelled: 0 of 6 done, 6 were already queued")
     expect(someone.page.get_by_role("link", name="Cancel")).to_be_hidden()
     site.hire()
 
@@ -209,9 +197,7 @@ def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted
     expect(someone.cards("ok")).to_have_count(6)
 
 
-def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit()
     someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
@@ -222,9 +208,7 @@ def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(
         expect(someone.page.get_by_role("button", name="Try again a9.jpg")).to_be_hidden()
 
 
-def test_filters_and_search_show_where_they_are_of_use(
-    site: ProvisioningContext, visit: Visit
-) -> None:
+def test_filters_and_search_show_where_they_are_of_use(site: Site, visit: Visit) -> None:
     few = site.make_job((("a.jpg", "koala"), ("b.jpg", "pig")))
     someone = visit(f"{site.url}/jobs/{few.job_id}")
     expect(someone.page.get_by_label("Labelled")).to_be_visible()
@@ -255,19 +239,20 @@ def rows(someone: Visitor, what: str) -> int:
     return found
 
 
-def test_a_failed_picture_is_shown_if_it_can_be_and_no_request_fails(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+def test_a_failed_image_is_shown_if_it_can_be_and_no_request_fails(
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url)
     failures: list[str] = []
     someone.page.on("response", lambda one: failures.append(one.url) if one.status >= 400 else None)
     someone.hand_over(
-        "drop", [("broken.jpg", picture(BROKEN)), ("cut.jpg", b"\xff\xd8\xffbroken, label:broken")]
+        "drop",
+        [("broken.jpg", image_bytes(BROKEN)), ("cut.jpg", b"\xff\xd8\xffbroken, label:broken")],
     )
 
     expect(someone.headline()).to_have_text("Done: 2 failed")
-    someone.wait_for_pictures(2, "#cards")
+    someone.wait_for_images(2, "#cards")
     widths = "[...document.querySelectorAll('#cards img')].map((one) => one.naturalWidth)"
     assert someone.page.evaluate(widths) == [64, 24]
     assert failures == []

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.sample_images import write_pictures
+from tests.browser.sample_images import write_images
 from tests.browser.visitor import Visitor
 
 TOKEN = "a secret"
@@ -34,8 +34,8 @@ def test_an_upload_waits_for_the_login_and_goes_on_with_what_was_chosen(
     log_in(someone)
     someone.context.clear_cookies()
 
-    someone.choose(write_pictures(tmp_path, ("koala", "pig")))
-    expect(someone.page.locator("#session-over")).to_contain_text("Your session is over. Log in")
+    someone.choose(write_images(tmp_path, ("koala", "pig")))
+    expect(someone.page.locator("#session-over")).to_contain_text("session has expired. Log in")
     expect(someone.page.locator("#headline")).to_contain_text("until you have logged in")
     assert someone.axe() == []
     log_in_elsewhere(someone)
@@ -55,7 +55,7 @@ def test_somebody_who_logged_in_again_elsewhere_notices_nothing(
     other.page.goto(site.url)
     log_in(other)
 
-    someone.choose(write_pictures(tmp_path, ("koala", "pig")))
+    someone.choose(write_images(tmp_path, ("koala", "pig")))
 
     expect(someone.headline()).to_have_text("Done: 2 labelled")
 
@@ -71,7 +71,7 @@ def test_the_dashboard_says_that_the_session_is_over_and_goes_on_after_a_login(
 
     someone.context.clear_cookies()
 
-    expect(connection).to_have_text("your session is over")
+    expect(connection).to_have_text("your session has expired")
     log_in_elsewhere(someone)
     expect(connection).to_have_text("live")
     expect(someone.page.locator("#session-over")).to_have_count(0)
@@ -105,7 +105,7 @@ def test_without_a_script_the_login_says_that_what_was_sent_was_not_taken(
 
     someone.page.get_by_role("button", name="Try all 6").click()
 
-    expect(someone.page.locator("main")).to_contain_text("what you just sent was not taken")
+    expect(someone.page.locator("main")).to_contain_text("what you just sent was not accepted")
     log_in(someone)
     expect(someone.page.get_by_role("button", name="Try all 6")).to_be_visible()
 
@@ -118,4 +118,4 @@ def test_before_the_login_there_is_nowhere_else_to_go(open_site: OpenSite, visit
 
 def test_without_a_token_there_is_no_login(open_site: OpenSite, visit: Visit) -> None:
     someone = visit(f"{open_site().url}/login")
-    expect(someone.page.get_by_role("heading", level=1)).to_have_text("What is in your pictures?")
+    expect(someone.page.get_by_role("heading", level=1)).to_have_text("What is in your images?")

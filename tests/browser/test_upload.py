@@ -1,4 +1,4 @@
-"""Handing over pictures."""
+"""Handing over images."""
 
 from pathlib import Path
 
@@ -6,30 +6,28 @@ from playwright.sync_api import expect
 
 from iraas.web.config import WebConfig
 from tests.browser.conftest import OpenSite, Visit
-from tests.browser.sample_images import BROKEN, picture, write_pictures
-from tests.browser.site import ProvisioningContext
+from tests.browser.sample_images import BROKEN, image_bytes, write_images
+from tests.browser.site import Site
 
 LABELS = ("koala", "pig", "sheep")
 
 
-def test_files_that_are_chosen_are_labelled(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
 
-    someone.choose(write_pictures(tmp_path, LABELS))
+    someone.choose(write_images(tmp_path, LABELS))
 
     expect(someone.headline()).to_have_text("Done: 3 labelled")
     expect(someone.card("01.jpg").locator(".label")).to_have_text("pig")
 
 
 def test_a_dropped_folder_is_labelled_with_all_below_it(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
-    write_pictures(tmp_path / "zoo", LABELS)
-    write_pictures(tmp_path / "zoo" / "birds", ("macaw",))
+    write_images(tmp_path / "zoo", LABELS)
+    write_images(tmp_path / "zoo" / "birds", ("macaw",))
     (tmp_path / "zoo" / ".DS_Store").write_bytes(b"left behind")
     someone = visit(site.url)
 
@@ -39,11 +37,9 @@ def test_a_dropped_folder_is_labelled_with_all_below_it(
     expect(someone.card("zoo/birds/00.jpg").locator(".label")).to_have_text("macaw")
 
 
-def test_a_chosen_folder_is_labelled(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_a_chosen_folder_is_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
-    write_pictures(tmp_path / "zoo", LABELS)
+    write_images(tmp_path / "zoo", LABELS)
     someone = visit(site.url)
 
     someone.page.locator("#folder").set_input_files(tmp_path / "zoo")
@@ -52,17 +48,17 @@ def test_a_chosen_folder_is_labelled(
     expect(someone.card("zoo/02.jpg").locator(".label")).to_have_text("sheep")
 
 
-def test_a_pasted_picture_is_labelled(site: ProvisioningContext, visit: Visit) -> None:
+def test_a_pasted_image_is_labelled(site: Site, visit: Visit) -> None:
     site.hire()
     someone = visit(site.url)
 
-    someone.hand_over("paste", [("image.png", picture("koala"))])
+    someone.hand_over("paste", [("image.png", image_bytes("koala"))])
 
     expect(someone.headline()).to_have_text("Done: 1 labelled")
     expect(someone.card("image.png").locator(".label")).to_have_text("koala")
 
 
-def test_one_example_or_all_of_them_can_be_tried(site: ProvisioningContext, visit: Visit) -> None:
+def test_one_example_or_all_of_them_can_be_tried(site: Site, visit: Visit) -> None:
     site.hire()
     someone = visit(site.url)
     someone.page.get_by_role("button", name="Label red_panda.jpg").click()
@@ -73,32 +69,34 @@ def test_one_example_or_all_of_them_can_be_tried(site: ProvisioningContext, visi
 
     expect(someone.page).to_have_title("✓ 6 of 6 - iraas")
     someone.page.get_by_role("link", name="Upload").click()
-    expect(someone.page.locator("#recent-list a")).to_have_text(["6 pictures", "1 picture"])
+    expect(someone.page.locator("#recent-list a")).to_have_text(["6 images", "1 image"])
 
 
 def test_thumbnails_and_progress_show_at_once(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=0, room_s=60.0))  # nothing gets further than the door
+    site = open_site(
+        WebConfig(max_pending=0, capacity_wait_s=60.0)
+    )  # nothing gets further than the door
     someone = visit(site.url)
 
-    someone.choose(write_pictures(tmp_path, LABELS))
+    someone.choose(write_images(tmp_path, LABELS))
 
     tiles = someone.page.locator("#upload-list > .tile")
     expect(tiles).to_have_count(3)
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
-    someone.wait_for_pictures(3, "#upload-list")
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
+    someone.wait_for_images(3, "#upload-list")
 
 
-def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
+def test_what_is_no_image_is_left_out_by_name_and_the_rest_goes_on(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(WebConfig(max_image_bytes=20_000))
     site.hire()
-    good = write_pictures(tmp_path, ("koala", "pig"))
-    (tmp_path / "notes.txt").write_text("no picture at all")
+    good = write_images(tmp_path, ("koala", "pig"))
+    (tmp_path / "notes.txt").write_text("no image at all")
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "large.jpg").write_bytes(picture("large") + bytes(20_000))
+    (tmp_path / "large.jpg").write_bytes(image_bytes("large") + bytes(20_000))
     someone = visit(site.url)
 
     someone.drop([good[0], tmp_path / "notes.txt", tmp_path / "empty.jpg", tmp_path / "large.jpg"])
@@ -107,7 +105,7 @@ def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     refused = someone.page.locator("#refused-list > li")
     expect(refused).to_have_count(3)
     expect(refused.nth(0)).to_have_text(
-        "notes.txt: it is no JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+        "notes.txt: it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image"
     )
     expect(refused.nth(1)).to_have_text("empty.jpg: it is empty")
     expect(refused.nth(2)).to_contain_text("more than the 20,000 allowed")
@@ -118,12 +116,10 @@ def test_what_is_no_picture_is_left_out_by_name_and_the_rest_goes_on(
     expect(someone.cards("ok").first).to_be_visible()
 
 
-def test_equal_names_are_pictures_of_their_own(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_equal_names_are_images_of_their_own(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
-    first = write_pictures(tmp_path / "a", ("koala",))
-    second = write_pictures(tmp_path / "b", ("pig",))
+    first = write_images(tmp_path / "a", ("koala",))
+    second = write_images(tmp_path / "b", ("pig",))
     someone = visit(site.url)
 
     someone.drop([*first, *second])
@@ -133,7 +129,7 @@ def test_equal_names_are_pictures_of_their_own(
 
 
 def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
-    site: ProvisioningContext, visit: Visit
+    site: Site, visit: Visit
 ) -> None:
     site.hire()
     someone = visit(site.url)
@@ -141,8 +137,8 @@ def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
     site.limits = WebConfig(max_image_bytes=20_000)  # the page was loaded before and knows another
     site.start()
 
-    large = picture("pig") + bytes(20_000)
-    someone.hand_over("drop", [("same.jpg", large), ("same.jpg", picture("koala"))])
+    large = image_bytes("pig") + bytes(20_000)
+    someone.hand_over("drop", [("same.jpg", large), ("same.jpg", image_bytes("koala"))])
 
     expect(someone.page.locator("#upload-list .state")).to_have_text(["refused", "sent"])
     expect(someone.page.locator("#refused-list > li")).to_contain_text(
@@ -154,13 +150,13 @@ def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
 
 
 def test_an_upload_goes_on_after_the_server_was_away(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
+    site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
     someone = visit(site.url)
     site.stop()
 
-    someone.choose(write_pictures(tmp_path, LABELS * 20))
+    someone.choose(write_images(tmp_path, LABELS * 20))
     expect(someone.page.locator("#headline")).to_contain_text("cannot be reached")
     site.start()
 
@@ -170,13 +166,13 @@ def test_an_upload_goes_on_after_the_server_was_away(
 def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
     site.classifier.gate.clear()
     site.hire()
     someone = visit(site.url)
 
-    someone.choose(write_pictures(tmp_path, LABELS * 13))
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    someone.choose(write_images(tmp_path, LABELS * 13))
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
     site.classifier.gate.set()
 
     expect(someone.headline()).to_have_text("Done: 39 labelled")
@@ -187,10 +183,10 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
 def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
-    site = open_site(WebConfig(max_pending=10, room_s=0.1))
+    site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
     someone = visit(site.url)
-    someone.choose(write_pictures(tmp_path, LABELS * 20))
-    expect(someone.page.locator("#headline")).to_contain_text("going on in")
+    someone.choose(write_images(tmp_path, LABELS * 20))
+    expect(someone.page.locator("#headline")).to_contain_text("retrying in")
 
     someone.page.get_by_role("button", name="Stop").click()
     someone.page.wait_for_url("**/jobs/*")
@@ -199,17 +195,15 @@ def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     expect(someone.headline()).to_have_text("Done: 24 labelled")
 
 
-def test_a_broken_picture_hinders_no_other(
-    site: ProvisioningContext, visit: Visit, tmp_path: Path
-) -> None:
+def test_a_broken_image_hinders_no_other(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
 
-    someone.choose(write_pictures(tmp_path, ("koala", BROKEN, "pig")))
+    someone.choose(write_images(tmp_path, ("koala", BROKEN, "pig")))
 
     expect(someone.headline()).to_have_text("Done: 2 labelled, 1 failed")
     expect(someone.card("01.jpg").locator(".reason")).to_have_text(
-        "the picture is cut off in its middle"
+        "the image is cut off in its middle"
     )
 
 
@@ -222,7 +216,7 @@ def test_somebody_who_logged_in_uploads_and_tries_again(
     someone.page.get_by_label("Token").fill("a secret")
     someone.page.keyboard.press("Enter")
 
-    someone.choose(write_pictures(tmp_path, ("koala", BROKEN)))
+    someone.choose(write_images(tmp_path, ("koala", BROKEN)))
     expect(someone.headline()).to_have_text("Done: 1 labelled, 1 failed")
     site.classifier.is_mended = True
     someone.page.get_by_role("button", name="Try again 01.jpg").click()

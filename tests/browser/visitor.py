@@ -62,12 +62,12 @@ class Visitor:
         assert self.faults == []
         assert self.page.evaluate("window.violations ?? []") == []
 
-    # Ways to hand over pictures
+    # Ways to hand over images
 
     def choose(self, paths: Sequence[Path]) -> None:
         """Choose files with the button."""
         with self.page.expect_file_chooser() as chooser:
-            self.page.get_by_role("button", name="Choose pictures").click()
+            self.page.get_by_role("button", name="Choose images").click()
         chooser.value.set_files([str(one) for one in paths])
 
     def drop(self, paths: Sequence[Path]) -> None:
@@ -101,8 +101,8 @@ class Visitor:
         """Wait until an expression in JavaScript is true."""
         wait_until(lambda: self.page.evaluate(condition), condition)
 
-    def wait_for_pictures(self, number: int, where: str) -> None:
-        """Wait until so many pictures are loaded below a place."""
+    def wait_for_images(self, number: int, where: str) -> None:
+        """Wait until so many images are loaded below a place."""
         self.wait_for(
             f"[...document.querySelectorAll('{where} img')]"
             f".filter((one) => one.naturalWidth).length === {number}"
@@ -115,7 +115,7 @@ class Visitor:
         return self.page.locator(f"#cards > .card{'.' + kind if kind else ''}")
 
     def card(self, name: str) -> Locator:
-        """The card of a picture."""
+        """The card of an image."""
         return self.cards().filter(has=self.page.get_by_role("heading", name=name, exact=True))
 
     def headline(self) -> Locator:

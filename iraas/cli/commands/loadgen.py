@@ -76,7 +76,7 @@ def loadgen(
     )
     if result.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if result.silence is not None:
+    if result.unresponsive is not None:
         raise typer.Exit(ExitCode.UNANSWERED)
     if result.summary.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)

@@ -14,7 +14,7 @@ from iraas.cli.output.render import cell
 from iraas.core.latencies import HistogramBucket
 from iraas.loadgen.aggregation import Summary
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.session import Moment
+from iraas.loadgen.session import RunProgress
 
 BAR_WIDTH = 40
 TELL_LATE_S = 0.1
@@ -30,7 +30,7 @@ class LoadProgress:
         self._plan = plan
         self._console = Console(stderr=True)
         self._said_at_s = 0.0
-        self._last: Moment | None = None
+        self._last: RunProgress | None = None
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=BAR_WIDTH),
@@ -54,7 +54,7 @@ class LoadProgress:
     ) -> None:
         self._progress.stop()
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: RunProgress) -> None:
         """Show how far it is."""
         text = self._text(moment)
         self._last = moment
@@ -67,7 +67,7 @@ class LoadProgress:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
-    def _text(self, moment: Moment) -> str:
+    def _text(self, moment: RunProgress) -> str:
         before_s, before = (self._last.elapsed_s, self._last.succeeded) if self._last else (0.0, 0)
         rate = (moment.succeeded - before) / max(moment.elapsed_s - before_s, 1e-3)
         ended = moment.succeeded + moment.failed

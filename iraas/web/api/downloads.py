@@ -1,4 +1,4 @@
-"""A job's outcomes as a file."""
+"""Download of a job's outcomes as a file."""
 
 import csv
 import io
@@ -11,19 +11,18 @@ from starlette.responses import Response, StreamingResponse
 
 from iraas.core.control_chars import csv_text
 from iraas.monitoring.job_progress import JobImage, JobProgress
-from iraas.web.api.classify import context_of
-from iraas.web.api.jobs import JobId, find_view
-from iraas.web.state import AppState
+from iraas.web.api.jobs import JobId, find_progress
+from iraas.web.state import AppState, state_of
 
 router = APIRouter(tags=["Jobs"])
-PAGE = 500
+PAGE_SIZE = 500
 BYTE_ORDER_MARK = "\ufeff"
-"""By which spreadsheets know that a file is UTF-8."""
+"""Tells spreadsheets that a file is UTF-8."""
 COLUMNS = (
     "name", "status", "label", "score", "reason", "top", "request_id", "job_id",
     "model", "worker", "attempts", "submitted_at", "completed_at",
 )  # fmt: skip
-Ending = Literal["csv", "json", "jsonl"]
+FileFormat = Literal["csv", "json", "jsonl"]
 MEDIA_TYPES: dict[str, str] = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
@@ -40,34 +39,36 @@ MEDIA_TYPES: dict[str, str] = {
 async def download(
     request: Request,
     job_id: JobId,
-    ending: Annotated[Ending, Path(description="CSV, a JSON array, or JSON lines.")],
+    ending: Annotated[FileFormat, Path(description="CSV, a JSON array, or JSON lines.")],
 ) -> Response:
-    """All outcomes that are there by now, in the order of the pictures. The CSV file is for people:
-    control characters and marks of direction are shown by their number, and an apostrophe stands
-    before what a spreadsheet would take for a formula. JSON has every text as it is.
+    """All outcomes available so far, in the order of the images. The CSV file is for people:
+    control characters and bidirectional marks are escaped, and an apostrophe precedes what a
+    spreadsheet would evaluate as a formula. JSON contains every text unchanged.
     """
-    context = context_of(request)
-    view = await find_view(context, job_id)
+    state = state_of(request)
+    progress = await find_progress(state, job_id)
     filename = f"iraas-{job_id}.{ending}"
     return StreamingResponse(
-        _rows(context, view, ending),
+        _rows(state, progress, ending),
         media_type=MEDIA_TYPES[ending],
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
 
 
-async def _rows(context: AppState, view: JobProgress, ending: Ending) -> AsyncIterator[str]:
+async def _rows(state: AppState, progress: JobProgress, ending: FileFormat) -> AsyncIterator[str]:
     if ending == "csv":
         yield BYTE_ORDER_MARK + csv_row(COLUMNS)
     elif ending == "json":
         yield "["
     is_first = True
-    async for image in _images(context, view):
+    async for image in _images(state, progress):
         if image.outcome is None:
             continue
         if ending == "csv":
             value = image.outcome.to_json()
-            value["top"] = "; ".join(f"{one['label']} {one['score']:.4f}" for one in value["top"])
+            value["top"] = "; ".join(
+                f"{item['label']} {item['score']:.4f}" for item in value["top"]
+            )
             yield csv_row(tuple(value[name] for name in COLUMNS))
         else:
             text = json.dumps(image.outcome.to_json(), ensure_ascii=False)
@@ -77,16 +78,16 @@ async def _rows(context: AppState, view: JobProgress, ending: Ending) -> AsyncIt
         yield "\n]\n"
 
 
-async def _images(context: AppState, view: JobProgress) -> AsyncIterator[JobImage]:
+async def _images(state: AppState, progress: JobProgress) -> AsyncIterator[JobImage]:
     after = -1
-    while images := await context.run(view.images, after=after, limit=PAGE):
-        for one in images:
-            yield one
+    while images := await state.run(progress.images, after=after, limit=PAGE_SIZE):
+        for image in images:
+            yield image
         after = images[-1].index
 
 
 def csv_row(values: tuple[object, ...]) -> str:
-    """A line of CSV that is safe to look at, in a terminal and in a spreadsheet."""
+    """Format a CSV line that is safe to open in a terminal and in a spreadsheet."""
     file = io.StringIO()
     csv.writer(file).writerow(
         [csv_text(value) if isinstance(value, str) else value for value in values]

@@ -1,4 +1,4 @@
-"""The event streams."""
+"""Routes of the event streams."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from iraas.web.api.classify import context_of
-from iraas.web.api.jobs import JobId, find_view
+from iraas.web.api.jobs import JobId, find_progress
 from iraas.web.limits.clients import client_of
 from iraas.web.security.authenticator import session_of
+from iraas.web.state import state_of
 from iraas.web.streaming.events import JobEvents, open_stream, read_cursor, status_events
-from iraas.web.streaming.leased_response import LeasedStream
+from iraas.web.streaming.responses import ManagedStream
 
 router = APIRouter()
 MEDIA_TYPE = "text/event-stream"
@@ -37,19 +37,19 @@ async def job_events(
     request: Request,
     job_id: JobId,
     seen: Annotated[
-        str, Query(description="Places whose outcomes you have already, such as `0-99,105`.")
+        str, Query(description="Indexes of outcomes received already, such as `0-99,105`.")
     ] = "",
-    last_event_id: Annotated[str, Header(description="Where a stream broke off.")] = "",
+    last_event_id: Annotated[str, Header(description="The id of the last event received.")] = "",
 ) -> Response:
-    """Server-sent events: `outcomes` (an array of outcomes, those stored before first),
-    `progress`, and `end` when every picture has its outcome, also those that were on their way
-    when the job was cancelled; close the stream then. A stream that breaks off
-    goes on where it was, also on another server.
+    """Server-sent events: `outcomes` (an array of outcomes, starting with those stored already),
+    `progress`, and `end` once every image has its outcome, including images that were queued when
+    the job was cancelled; close the stream then. A stream that breaks off resumes where it was,
+    also on another server.
     """
-    context = context_of(request)
-    view = await find_view(context, job_id, older_than_s=0.5)
+    state = state_of(request)
+    progress = await find_progress(state, job_id, older_than_s=0.5)
     session = session_of(request.scope)
-    stream = JobEvents(context, view, read_cursor(last_event_id or seen), session)
+    stream = JobEvents(state, progress, read_cursor(last_event_id or seen), session)
     return _stream(request, stream.stream)
 
 
@@ -61,15 +61,18 @@ async def job_events(
     responses={200: {"content": {MEDIA_TYPE: {"example": "event: status\ndata: {…}\n\n"}}}},
 )
 async def follow_status(request: Request) -> Response:
-    """Server-sent events: `status`, whenever it changed, every two seconds at most."""
-    events = partial(status_events, context_of(request), session_of(request.scope))
+    """Server-sent events: `status`, whenever it has changed, at most every two seconds."""
+    events = partial(status_events, state_of(request), session_of(request.scope))
     return _stream(request, events)
 
 
 def _stream(request: Request, events: Callable[[asyncio.Event], AsyncIterator[str]]) -> Response:
-    """Refuse before the answer begins what could not be refused in its middle; what is not refused
-    counts from then on until the answer is over.
+    """Open a stream, counted until the response is over.
+
+    The limit is checked before the response begins: afterwards it could not be refused.
     """
     with ExitStack() as stack:
-        alarm = stack.enter_context(open_stream(context_of(request), client_of(request.scope)))
-        return LeasedStream(events(alarm), stack.pop_all(), media_type=MEDIA_TYPE, headers=HEADERS)
+        wakeup = stack.enter_context(open_stream(state_of(request), client_of(request.scope)))
+        return ManagedStream(
+            events(wakeup), stack.pop_all(), media_type=MEDIA_TYPE, headers=HEADERS
+        )

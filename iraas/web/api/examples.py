@@ -1,4 +1,4 @@
-"""An example of each shape in the OpenAPI document; tests hold them to the shapes."""
+"""Examples for the schemas of the OpenAPI document; tests validate them against the schemas."""
 
 from typing import Any
 

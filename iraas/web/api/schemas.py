@@ -1,4 +1,4 @@
-"""The shapes of the HTTP API's JSON, for the OpenAPI document; examples are elsewhere."""
+"""Schemas of the HTTP API's JSON, for the OpenAPI document; see `examples` for examples."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ class LabelScoreModel(BaseModel):
 
 
 class OutcomeModel(BaseModel):
-    """What became of one picture."""
+    """The result of classifying one image."""
 
     request_id: str
     job_id: str
@@ -31,7 +31,7 @@ class OutcomeModel(BaseModel):
 
 
 class TicketModel(BaseModel):
-    """Where an outcome will be."""
+    """The address at which an outcome will be available."""
 
     ticket: str
     url: str
@@ -39,7 +39,7 @@ class TicketModel(BaseModel):
 
 
 class RefusalModel(BaseModel):
-    """A file that is no picture, its place in the job, and why."""
+    """A file that is not an image, its index in the job, and the reason."""
 
     index: int
     name: str
@@ -47,7 +47,7 @@ class RefusalModel(BaseModel):
 
 
 class AcceptedModel(BaseModel):
-    """What came of the files of a request."""
+    """The accepted and refused files of a request."""
 
     job_id: str
     url: str
@@ -57,7 +57,7 @@ class AcceptedModel(BaseModel):
 
 
 class JobImageModel(BaseModel):
-    """A picture of a job. The outcome is null while there is none."""
+    """An image of a job. The outcome is null while there is none."""
 
     index: int
     name: str
@@ -67,9 +67,9 @@ class JobImageModel(BaseModel):
 
 
 class JobModel(BaseModel):
-    """A job, how far it is, and some of its pictures.
+    """A job, its progress, and some of its images.
 
-    `next` is the address of those that follow, or null.
+    `next` is the address of the following images, or null.
     """
 
     job_id: str
@@ -77,7 +77,7 @@ class JobModel(BaseModel):
     events_url: str
     created_at: float
     state: Literal["open", "working", "done", "cancelled"]
-    cancelled: bool = Field(description="Whether somebody cancelled it before it was done.")
+    cancelled: bool = Field(description="Whether it was cancelled before it was done.")
     total: int
     done: int
     failed: int
@@ -87,7 +87,7 @@ class JobModel(BaseModel):
 
 
 class RetriedModel(BaseModel):
-    """How many pictures are tried again."""
+    """The number of images sent again."""
 
     retried: int
 
@@ -115,7 +115,7 @@ _FORM = {
         "type": "object",
         "required": ["inputFile"],
         "properties": {
-            "inputFile": {"type": "string", "format": "binary", "description": "One picture."}
+            "inputFile": {"type": "string", "format": "binary", "description": "One image."}
         },
     },
     "example": {"inputFile": _BYTES},
@@ -128,28 +128,27 @@ _MANY = {
             "images": {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
-                "description": "Pictures. Any field name will do; file names are for people.",
+                "description": "Images. Any field name is accepted; file names are informational.",
             }
         },
     },
     "example": {"images": [_BYTES, "(the bytes of dog.jpg)"]},
 }
-ONE_PICTURE: dict[str, Any] = {
+ONE_IMAGE: dict[str, Any] = {
     "required": True,
     "content": {"multipart/form-data": _FORM, "image/jpeg": _BINARY},
 }
-MANY_PICTURES: dict[str, Any] = {"required": True, "content": {"multipart/form-data": _MANY}}
+MANY_IMAGES: dict[str, Any] = {"required": True, "content": {"multipart/form-data": _MANY}}
 
 CLASSIFY_PATH = "/api/v1/classify"
 MAX_WAIT_S = 300
 CLASSIFY: dict[str, Any] = {
-    "tags": ["Single pictures"],
-    "summary": "Classify one picture and wait",
+    "tags": ["Single images"],
+    "summary": "Classify one image and wait",
     "description": (
-        "Send a picture as the whole body, or as the one file of a form. The answer is its "
-        "outcome, stored durably by then. If it takes longer than `wait_s`, the answer is 202 and "
-        "the address at which the outcome will be; the picture is on the queue then and will not "
-        "be lost."
+        "Send an image as the whole body, or as the one file of a form. The response is its "
+        "outcome, stored durably. If it takes longer than `wait_s`, the response is 202 and the "
+        "address at which the outcome will be; the image is queued durably by then."
     ),
     "operationId": "classify",
     "parameters": [
@@ -162,20 +161,20 @@ CLASSIFY: dict[str, Any] = {
         {
             "name": "name",
             "in": "query",
-            "description": "What to call a picture that is the whole body.",
+            "description": "Name of an image sent as the whole body.",
             "schema": {"type": "string"},
         },
     ],
-    "requestBody": ONE_PICTURE,
+    "requestBody": ONE_IMAGE,
     "responses": {
         "200": {
-            "description": "The outcome, be it a label or a failure.",
+            "description": "The outcome: a label or a failure.",
             "content": {
                 "application/json": {"schema": {"$ref": "#/components/schemas/OutcomeModel"}}
             },
         },
         "202": {
-            "description": "Time is up: come back for the outcome.",
+            "description": "The wait timed out: get the outcome from the returned address.",
             "content": {
                 "application/json": {"schema": {"$ref": "#/components/schemas/TicketModel"}}
             },

@@ -1,4 +1,4 @@
-"""The deployment's status, for programs that watch over it."""
+"""The deployment's status and metrics, for monitoring."""
 
 import json
 from http import HTTPStatus
@@ -8,9 +8,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from iraas.errors import BackendError
 from iraas.monitoring.status import Status
-from iraas.web.api.classify import JSON, context_of
+from iraas.web.api.classify import JSON
 from iraas.web.metrics import CONTENT_TYPE
 from iraas.web.problems import Problem, problem_of
+from iraas.web.state import state_of
 
 router = APIRouter(tags=["Deployment"])
 STATUS_AGE_S = 0.2
@@ -19,46 +20,46 @@ READY_AGE_S = 5.0
 
 @router.get(
     "/api/v1/status",
-    summary="See the queue, the workers and the controller",
+    summary="Get the status of the queue, the workers and the controller",
     responses={200: {"model": Status, "description": "The deployment."}},
 )
 async def status(request: Request) -> Response:
-    """The deployment at this moment, rebuilt from its queue, its stores and its fleet."""
-    context = context_of(request)
-    seen = await context.run(context.status.latest, STATUS_AGE_S)
-    return Response(json.dumps(seen.to_json()), media_type=JSON)
+    """The current state of the deployment, derived from its queue, stores and fleet."""
+    state = state_of(request)
+    current = await state.run(state.status.latest, STATUS_AGE_S)
+    return Response(json.dumps(current.to_json()), media_type=JSON)
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Metrics of this process and of the deployment."""
-    context = context_of(request)
+    state = state_of(request)
     try:
-        seen = await context.run(context.status.latest, READY_AGE_S)
+        current = await state.run(state.status.latest, READY_AGE_S)
     except BackendError:
-        seen = None
-    text = context.metrics.exposition(seen, context.admission.pending)
+        current = None
+    text = state.metrics.exposition(current, state.backlog.pending)
     return Response(text, media_type=CONTENT_TYPE)
 
 
 @router.get("/healthz", summary="Is the process alive?", response_class=PlainTextResponse)
 async def healthz() -> Response:
-    """Always `ok`, unless nobody answers."""
+    """Always `ok`: the process responds."""
     return PlainTextResponse("ok\n")
 
 
 @router.get("/readyz", summary="Can it take requests?", response_class=PlainTextResponse)
 async def readyz(request: Request) -> Response:
-    """`ok` if the backend answers, replies can be received and the server is not stopping."""
-    context = context_of(request)
+    """`ok` if the backend responds, replies can be received and the server is not stopping."""
+    state = state_of(request)
     try:
-        await context.readiness.check()
+        await state.readiness.check()
     except BackendError as exc:
         raise problem_of(exc) from exc
-    if context.closing or not context.router.is_listening:
+    if state.closing or not state.reply_listener.is_listening:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            "the server is stopping" if context.closing else "replies cannot be received now",
+            "the server is stopping" if state.closing else "replies cannot be received now",
             code="not-ready",
             headers={"Retry-After": "2"},
         )

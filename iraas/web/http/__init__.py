@@ -1,1 +1,1 @@
-"""HTTP itself: connections, bodies, errors."""
+"""HTTP itself: connections, framing, bodies."""

@@ -1,4 +1,4 @@
-"""Reading request bodies as a stream, within bounds, whatever their headers claim."""
+"""Streaming request bodies within limits, independent of their headers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,18 +16,22 @@ from iraas.web.state import AppState
 CLOSE = {"Connection": "close"}
 
 
-async def read_chunks(request: Request, context: AppState) -> AsyncIterator[bytes]:
-    """A body's bytes as they arrive.
+async def read_chunks(request: Request, state: AppState) -> AsyncIterator[bytes]:
+    """Generate a body's bytes as they arrive.
+
+    Args:
+        request: The request.
+        state: The services, for their limits.
 
     Raises:
-        Problem: The body is too long, its client too slow, or the server about to stop.
-        ClientDisconnect: The client left.
+        Problem: The body is too long or too slow, or the server is stopping.
+        ClientDisconnect: The client disconnected.
     """
-    limits = context.limits
-    claimed = request.headers.get("content-length", "")
-    if claimed.isdecimal() and int(claimed) > limits.max_body_bytes:
-        raise _too_long(limits)
-    reader = _Reader(request, limits, context.bodies)
+    limits = state.limits
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.max_body_bytes:
+        raise _over_limit(limits)
+    reader = _Reader(request, limits, state.open_bodies)
     received = 0
     while True:
         message = await reader.next(received)
@@ -36,33 +40,37 @@ async def read_chunks(request: Request, context: AppState) -> AsyncIterator[byte
         chunk: bytes = message.get("body", b"")
         received += len(chunk)
         if received > limits.max_body_bytes:
-            raise _too_long(limits)
+            raise _over_limit(limits)
         if chunk:
             yield chunk
         if not message.get("more_body", False):
             return
 
 
-async def read_small(request: Request, context: AppState, most_bytes: int) -> bytes:
-    """A whole body that is small.
+async def read_small(request: Request, state: AppState, max_bytes: int) -> bytes:
+    """Read a small body as a whole.
+
+    Args:
+        request: The request.
+        state: The services, for their limits.
+        max_bytes: Length allowed for this body.
 
     Raises:
-        Problem: It is too long, its client too slow, or the server about to stop.
-        ClientDisconnect: The client left.
+        Problem: The body is too long or too slow, or the server is stopping.
+        ClientDisconnect: The client disconnected.
     """
     body = bytearray()
-    async for chunk in read_chunks(request, context):
+    async for chunk in read_chunks(request, state):
         body += chunk
-        if len(body) > most_bytes:
-            raise too_large(f"this body may have {most_bytes:,} bytes at most")
+        if len(body) > max_bytes:
+            raise too_large(f"this body may have {max_bytes:,} bytes at most")
     return bytes(body)
 
 
 class _Reader:
-    """Waits for the parts of one body.
+    """Waits for the messages of one body, with a timeout that grows with the bytes received.
 
-    The time that a client has grows with what it sends. Only waits count: while a picture is on its
-    way to the queue it is not the client that is slow.
+    Only waits count: while the server stores an image, the client is not slow.
     """
 
     def __init__(self, request: Request, limits: WebConfig, bodies: OpenBodies) -> None:
@@ -70,32 +78,32 @@ class _Reader:
         self._limits = limits
         self._bodies = bodies
         self._time = asyncio.get_running_loop().time
-        self._end = self._time() + limits.body_s
+        self._deadline = self._time() + limits.body_s
         self._waited_s = 0.0
 
     async def next(self, received: int) -> Message:
-        if self._bodies.are_over:
+        if self._bodies.is_stopping:
             raise stopping()
-        limits, began = self._limits, self._time()
+        limits, started_at = self._limits, self._time()
         earned_s = limits.idle_s + received / limits.min_bytes_per_s - self._waited_s
         try:
             async with asyncio.timeout_at(
-                min(self._end, began + limits.idle_s, began + earned_s)
+                min(self._deadline, started_at + limits.idle_s, started_at + earned_s)
             ) as wait:
                 with self._bodies.waiting(wait):
                     message = await self._receive()
         except TimeoutError as exc:
-            if self._bodies.are_over:
+            if self._bodies.is_stopping:
                 raise stopping() from exc
             raise Problem(
                 HTTPStatus.REQUEST_TIMEOUT,
-                "the request's body did not arrive in time",
+                "the request body did not arrive in time",
                 code="body-too-slow",
                 headers=CLOSE,
             ) from exc
-        self._waited_s += self._time() - began
+        self._waited_s += self._time() - started_at
         return message
 
 
-def _too_long(limits: WebConfig) -> Problem:
-    return too_large(f"a request's body may have {limits.max_body_bytes:,} bytes at most")
+def _over_limit(limits: WebConfig) -> Problem:
+    return too_large(f"a request body may have {limits.max_body_bytes:,} bytes at most")

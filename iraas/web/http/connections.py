@@ -1,4 +1,4 @@
-"""The connections of clients: who sends no head, takes no answer or has too many is hung up on."""
+"""Client connections, with timeouts for slow clients and a limit for each client."""
 
 import asyncio
 import json
@@ -18,87 +18,89 @@ RETRY_S = 5.0
 
 
 def bounded_protocol(limits: WebConfig, *, behind_proxy: bool) -> type[asyncio.Protocol]:
-    """The protocol within these bounds.
+    """Create a protocol class with these limits.
 
     Args:
-        limits: The bounds.
-        behind_proxy: Whether connections from this machine are those of a proxy, which has the
-            clients of all of them.
+        limits: The configured limits.
+        behind_proxy: Whether loopback connections come from a reverse proxy. They are not limited
+            per client then: the proxy forwards the requests of all clients.
     """
     bounds = {
         "limits": limits,
         "behind_proxy": behind_proxy,
-        "connections_of_clients": ClientQuota(limits.max_connections, limits.client_share),
+        "connection_quota": ClientQuota(limits.max_connections, limits.client_share),
     }
     return type("BoundedProtocol", (BoundedProtocol,), bounds)
 
 
 class BoundedProtocol(H11Protocol):
-    """Uvicorn's HTTP protocol, within bounds; the server makes one for each connection.
+    """Uvicorn's HTTP protocol with limits; the server creates one for each connection.
 
-    Always the one with h11, whatever else is installed: the reading of requests is a boundary, and
-    this one is held by tests.
+    Based on h11 even where httptools is installed: request parsing is a security boundary, and
+    tests cover this parser.
     """
 
     limits: WebConfig
     behind_proxy: bool
-    connections_of_clients: ClientQuota
+    connection_quota: ClientQuota
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = StrictConnection(h11.SERVER)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a client in, or send it away."""
+        """Accept a connection, or refuse it with a 429 if its client has too many."""
         transport = cast("asyncio.Transport", transport)
         gathering = GatheringTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", gathering))
-        self._patience: asyncio.TimerHandle | None = None
-        self._taking = _Taking(transport, self.loop, self.limits)
-        self._owner = _owner_of(transport, behind_proxy=self.behind_proxy)
-        self._is_counted = self.connections_of_clients.take(self._owner)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._monitor = _ReadSpeedMonitor(transport, self.loop, self.limits)
+        self._client = _client_of(transport, behind_proxy=self.behind_proxy)
+        self._is_counted = self.connection_quota.reserve(self._client)
         if not self._is_counted:
-            gathering.write(_refusal())
+            gathering.write(_refused_response())
             gathering.close()
-        self._lose_patience_if_waiting()
+        self._update_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
+        """Handle a part of a request."""
         super().data_received(data)
-        self._lose_patience_if_waiting()
+        self._update_head_timer()
 
     def pause_writing(self) -> None:
-        """Send no more until the client has taken what there is."""
+        """Pause the response until the client has read what was written, and watch its speed."""
         super().pause_writing()
-        self._taking.begin()
+        self._monitor.start()
 
     def resume_writing(self) -> None:
-        """Send more."""
+        """Resume the response."""
         super().resume_writing()
-        self._taking.end()
+        self._monitor.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let a client go."""
+        """Release the connection."""
         if self._is_counted:
-            self.connections_of_clients.give(self._owner)
-        self._taking.end()
-        if self._patience is not None:
-            self._patience.cancel()
+            self.connection_quota.release(self._client)
+        self._monitor.stop()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         super().connection_lost(exc)
 
-    def _lose_patience_if_waiting(self) -> None:
-        """From the first byte of a head, or the connection's begin, until the head is there."""
+    def _update_head_timer(self) -> None:
+        """Run the timeout from the connection's start, or the first byte of a head, until the head
+        is there.
+        """
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         is_waiting = cycle is None or cycle.response_complete
-        if is_waiting and self._patience is None:
-            self._patience = self.loop.call_later(self.limits.head_s, self.transport.close)
-        elif not is_waiting and self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if is_waiting and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.limits.head_s, self.transport.close)
+        elif not is_waiting and self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
-class _Taking:
-    """Watches over a client that is to take more of an answer than its connection holds."""
+class _ReadSpeedMonitor:
+    """Closes the connection of a client that reads its response too slowly."""
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: WebConfig
@@ -106,27 +108,27 @@ class _Taking:
         self._transport = transport
         self._loop = loop
         self._limits = limits
-        self._left = 0
+        self._buffered_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        self._left = self._transport.get_write_buffer_size()
-        self._timer = self._loop.call_later(self._limits.send_s, self._look)
+    def start(self) -> None:
+        self._buffered_bytes = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(self._limits.send_s, self._check)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        taken = self._left - self._transport.get_write_buffer_size()
-        if taken < self._limits.send_s * self._limits.min_bytes_per_s:
+    def _check(self) -> None:
+        read_bytes = self._buffered_bytes - self._transport.get_write_buffer_size()
+        if read_bytes < self._limits.send_s * self._limits.min_bytes_per_s:
             self._transport.abort()
         else:
-            self.begin()
+            self.start()
 
 
-def _owner_of(transport: asyncio.Transport, *, behind_proxy: bool) -> str:
+def _client_of(transport: asyncio.Transport, *, behind_proxy: bool) -> str:
     peer = transport.get_extra_info("peername")
     address: str = peer[0] if peer else ""
     if behind_proxy and is_loopback(address):
@@ -134,7 +136,7 @@ def _owner_of(transport: asyncio.Transport, *, behind_proxy: bool) -> str:
     return network_of(address) or address
 
 
-def _refusal() -> bytes:
+def _refused_response() -> bytes:
     problem = busy("too many connections of one client are open", RETRY_S, "too-many-connections")
     body = json.dumps(problem.to_json()).encode()
     lines = (

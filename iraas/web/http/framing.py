@@ -1,9 +1,9 @@
-"""Where a request's body ends, read in one way only.
+"""Strict request framing: the end of a body can be read in one way only.
 
-h11 is as forgiving as RFC 9112 allows a server to be: of ``Content-Length`` beside
-``Transfer-Encoding`` the latter counts, ``5, 5`` is 5, and lines may be folded. A proxy in front
-may read each of these differently, and what one of the two takes for a body is the next request to
-the other. Such requests are refused (400), and the connection ends.
+h11 is as lenient as RFC 9112 allows a server to be: it prefers ``Transfer-Encoding`` to
+``Content-Length``, reads ``5, 5`` as 5, and unfolds lines. A proxy in front may read each of these
+differently, so that one of the two takes for a body what is the next request to the other (request
+smuggling). Such requests are rejected (400), and the connection is closed.
 """
 
 import re
@@ -18,19 +18,19 @@ _LENGTH = re.compile(rb"[0-9]+[ \t]*")
 
 
 class StrictConnection(h11.Connection):
-    """A server's side of an HTTP/1.1 connection; its parser never repairs a request's framing."""
+    """The server side of an HTTP/1.1 connection; its parser never repairs a request's framing."""
 
     _unparsed = b""
-    """What came since the last request. h11 shows it too, by a copy with the body."""
+    """Bytes since the last request. h11 provides them only as a copy that includes the body."""
 
     def receive_data(self, data: bytes) -> None:
-        """Take what the client sent; empty at the end of the connection."""
+        """Take bytes from the client; empty at the end of the connection."""
         if self.their_state is h11.IDLE:
             self._unparsed += data
         super().receive_data(data)
 
     def start_next_cycle(self) -> None:
-        """Begin the next request on the same connection."""
+        """Start the next request on the same connection."""
         super().start_next_cycle()
         self._unparsed, _ = self.trailing_data
 
@@ -38,7 +38,7 @@ class StrictConnection(h11.Connection):
         """Parse the next event.
 
         Raises:
-            h11.RemoteProtocolError: The client's request is none, or can be read in two ways.
+            h11.RemoteProtocolError: The request is invalid or ambiguous.
         """
         event = super().next_event()
         if isinstance(event, h11.Request):
@@ -49,15 +49,16 @@ class StrictConnection(h11.Connection):
 
 
 def check_head(head: bytes, http_version: bytes) -> None:
-    """Refuse a head whose framing is not plain: it names the body's length once, or says once that
-    it is chunked, or neither.
+    """Reject a head with ambiguous framing.
+
+    It may give the body's length once, or say once that it is chunked, or neither.
 
     Args:
         head: The request's first lines as they were received.
         http_version: ``1.1`` or ``1.0``, which has no chunks.
 
     Raises:
-        h11.RemoteProtocolError: It is not.
+        h11.RemoteProtocolError: The framing is ambiguous.
     """
     found = _FRAMING.findall(head)
     if not found:

@@ -1,21 +1,21 @@
-"""Writing an answer's head and its body at once.
+"""Writing a response's head and body together.
 
-The server writes them one after the other, and each write costs a system call that weighs as much
-as a tenth of all that a small request costs.
+The server writes them one after the other, and each write is a system call that takes about a tenth
+of the time of a small request.
 """
 
 import asyncio
 from typing import Any
 
-MOST_BYTES = 65_536
-"""More is written at once: only the transport itself tells when a client takes no more."""
+MAX_BUFFERED_BYTES = 65_536
+"""Larger data is written immediately: only the transport knows when a client stops reading."""
 
 
 class GatheringTransport:
-    """A transport that writes once per turn of the event loop. Everything else is passed on.
+    """A transport that writes once per iteration of the event loop. Everything else is delegated.
 
     Args:
-        transport: The transport.
+        transport: The underlying transport.
         loop: Its event loop.
     """
 
@@ -26,16 +26,16 @@ class GatheringTransport:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Write soon, together with what else is written in this turn."""
+        """Write soon, together with the other data of this iteration."""
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
         self._size += len(data)
-        if self._size >= MOST_BYTES:
+        if self._size >= MAX_BUFFERED_BYTES:
             self._flush()
 
     def close(self) -> None:
-        """Write what is there, and close."""
+        """Write the buffered data and close."""
         self._flush()
         self._transport.close()
 

@@ -1,4 +1,4 @@
-"""Reading ``multipart/form-data`` as a stream: a part at a time, each within its bound."""
+"""Streaming parser of ``multipart/form-data``: one part at a time, each within limits."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -7,7 +7,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from iraas.core.jobs import sanitize_name
-from iraas.web.limits.admission import MemoryReservation
+from iraas.web.limits.memory import MemoryReservation
 from iraas.web.problems import Problem
 
 MAX_HEADER_BYTES = 16_384
@@ -23,9 +23,9 @@ class Part:
 
     Attributes:
         field: The field's name.
-        filename: The file's name, cleaned, for people only; None if it is no file.
-        data: Its bytes; of a file over the limit, none.
-        size_bytes: How many bytes came.
+        filename: The file's sanitized name, for people only; None if it is not a file.
+        data: The bytes; empty for a file over the limit.
+        size_bytes: Number of bytes received.
     """
 
     field: str
@@ -35,25 +35,31 @@ class Part:
 
     @property
     def is_whole(self) -> bool:
-        """False if it was over the limit and dropped."""
+        """False if the part was over the limit and its data dropped."""
         return len(self.data) == self.size_bytes
 
 
 class MultipartReader:
-    """Takes a body's chunks, gives its parts. What is held in memory is counted in a lease.
+    """Parses chunks of a body into parts, and charges buffered bytes to a memory reservation.
 
     Args:
         content_type: The request's content type.
-        lease: Grows with what is held; whoever takes a part shrinks it by the part's data.
-        max_file_bytes: The largest file; a larger one is passed over, not refused.
-        max_files: Files at most.
+        reservation: Grows with the buffered bytes; the caller shrinks it by the data of each part
+            that it is done with.
+        max_file_bytes: The largest file; the data of a larger one is dropped, not refused.
+        max_files: Maximum number of files.
 
     Raises:
-        Problem: The content type is not multipart, or has no boundary.
+        Problem: The content type is not multipart, or has no boundary (415).
     """
 
     def __init__(
-        self, content_type: str, lease: MemoryReservation, *, max_file_bytes: int, max_files: int
+        self,
+        content_type: str,
+        reservation: MemoryReservation,
+        *,
+        max_file_bytes: int,
+        max_files: int,
     ) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
@@ -63,7 +69,7 @@ class MultipartReader:
                 "the body must be multipart/form-data with a boundary",
                 code="not-multipart",
             )
-        self._lease = lease
+        self._reservation = reservation
         self._max_file_bytes = max_file_bytes
         self._max_files = max_files
         self._files = self._others = 0
@@ -88,33 +94,36 @@ class MultipartReader:
                 max_header_size=MAX_HEADER_BYTES,
             )
         except FormParserError as exc:
-            raise _mangled(str(exc)) from exc
+            raise _malformed(str(exc)) from exc
 
     def feed(self, chunk: bytes) -> list[Part]:
-        """Take a chunk; gives back the parts that are complete by it.
+        """Parse a chunk; return the parts that it completes.
 
         Raises:
-            Problem: The body is mangled, or over a bound.
+            Problem: The body is malformed (400), has too many files (413), or the memory budget is
+                exhausted (429).
         """
         try:
             self._parser.write(chunk)
         except FormParserError as exc:
-            raise _mangled(str(exc)) from exc
+            raise _malformed(str(exc)) from exc
         parts, self._done = self._done, []
         return parts
 
     def finish(self) -> None:
-        """Say that there are no more chunks.
+        """Check that the body is complete.
 
         Raises:
-            Problem: The body broke off.
+            Problem: It was truncated (400).
         """
         if not self._ended:
-            raise _mangled("it broke off before its last boundary")
+            raise _malformed("it ends before its last boundary")
 
     def close(self) -> None:
-        """Let go of what is held. The reader and its parser hold each other, so that it would stay
-        in memory, uncounted, until the garbage collector comes by.
+        """Drop buffered data.
+
+        The reader and its parser reference each other: without this the data would stay in memory,
+        uncounted, until the garbage collector runs.
         """
         self._begin()
         self._done.clear()
@@ -122,7 +131,7 @@ class MultipartReader:
     def _begin(self) -> None:
         self._field: str | None = None
         self._filename: str | None = None
-        self._data = bytearray()  # not a list of chunks: tiny ones weigh many times their bytes
+        self._data = bytearray()  # not a list of chunks: tiny ones take many times their size
         self._size = 0
 
     def _take_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -143,7 +152,7 @@ class MultipartReader:
 
     def _end_headers(self) -> None:
         if self._field is None:
-            raise _mangled("a part of it has no name")
+            raise _malformed("a part of it has no name")
         if self._filename is None:
             self._others += 1
         else:
@@ -157,18 +166,18 @@ class MultipartReader:
                 headers={"Connection": "close"},
             )
         if self._others > MAX_EMPTY_PARTS:
-            raise _mangled("it has too many fields")
+            raise _malformed("it has too many fields")
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         size = end - start
         self._size += size
         if self._filename is None and self._size > MAX_FIELD_BYTES:
-            raise _mangled(f"the field {str(self._field)[:80]!r} is too long")
+            raise _malformed(f"the field {str(self._field)[:80]!r} is too long")
         if self._size <= self._max_file_bytes:
-            self._lease.grow(size)
+            self._reservation.grow(size)
             self._data += memoryview(data)[start:end]
         elif self._data:
-            self._lease.shrink(len(self._data))
+            self._reservation.shrink(len(self._data))
             self._data = bytearray()
 
     def _end(self) -> None:
@@ -183,10 +192,10 @@ class MultipartReader:
         self._ended = True
 
 
-def _mangled(why: str) -> Problem:
+def _malformed(why: str) -> Problem:
     return Problem(
         HTTPStatus.BAD_REQUEST,
-        f"the form in the request's body is mangled: {why}",
+        f"the form in the request body is malformed: {why}",
         code="mangled-form",
         headers={"Connection": "close"},
     )

@@ -1,4 +1,4 @@
-"""The bodies that are being read: when the server stops, none of them may hold it."""
+"""The bodies being read: when the server stops, none of them may delay it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,36 +11,36 @@ RETRY_S = 5
 
 
 class OpenBodies:
-    """Ends the waits for more of any body. Used from the event loop alone."""
+    """Ends the waits for further bytes of all bodies. Used from the event loop alone."""
 
     def __init__(self) -> None:
-        self._waits: set[asyncio.Timeout] = set()
-        self.are_over = False
+        self._timeouts: set[asyncio.Timeout] = set()
+        self.is_stopping = False
 
     @contextmanager
-    def waiting(self, wait: asyncio.Timeout) -> Iterator[None]:
-        """While this lasts, `end` lets that time run out."""
-        self._waits.add(wait)
+    def waiting(self, timeout: asyncio.Timeout) -> Iterator[None]:
+        """Register a timeout, which `end` expires, for the duration of a ``with`` block."""
+        self._timeouts.add(timeout)
         try:
             yield
         finally:
-            self._waits.discard(wait)
+            self._timeouts.discard(timeout)
 
     def end(self) -> None:
-        """From now on nobody waits for a body."""
-        self.are_over = True
+        """Expire all registered timeouts; from now on no body is waited for."""
+        self.is_stopping = True
         now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            if not wait.expired():
-                wait.reschedule(now)
+        for timeout in self._timeouts:
+            if not timeout.expired():
+                timeout.reschedule(now)
 
 
 def stopping() -> Problem:
-    """Say that the server stops."""
+    """Return the problem for a request interrupted by the server's shutdown."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the server is stopping",
         code="stopping",
-        remedy=f"Try again in {RETRY_S} s: what was not accepted, and no more.",
+        remedy=f"Try again in {RETRY_S} s: send only what was not accepted.",
         headers={"Retry-After": str(RETRY_S), "Connection": "close"},
     )

@@ -1,1 +1,1 @@
-"""What clients may use of the web tier at once."""
+"""Limits on clients: rates, quotas, memory, backlog, log output."""

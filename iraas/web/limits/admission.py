@@ -1,6 +1,6 @@
-"""Who may come in: the rate of one client, and the room for all of them.
+"""Admission control: the request rate of one client, and the backlog of the whole deployment.
 
-Used from the event loop alone, save `BacklogLimiter.sampled`.
+Used from the event loop alone, except for `BacklogLimiter.record_depth`.
 """
 
 import time
@@ -10,20 +10,19 @@ from http import HTTPStatus
 from typing import Self
 
 from iraas.web.config import WebConfig
-from iraas.web.limits.client_quota import ClientQuota
 from iraas.web.problems import Problem, busy
 
 MAX_CLIENTS = 10_000
-LONGEST_RETRY_S = 60.0
+MAX_RETRY_S = 60.0
 
 
 class RateLimiter:
-    """A token bucket a client.
+    """One token bucket for each client.
 
     Args:
-        per_s: Requests per second in the long run.
-        burst: Requests at once.
-        now: Gives monotonic seconds.
+        per_s: Sustained rate, in requests per second.
+        burst: Bucket size: requests allowed at once.
+        now: Returns monotonic seconds.
     """
 
     def __init__(self, per_s: float, burst: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -32,19 +31,23 @@ class RateLimiter:
         self._now = now
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, client: str) -> float:
-        """Let a request in: 0; or give back after how many seconds to come again."""
+    def acquire(self, client: str) -> float:
+        """Take a token of a client.
+
+        Returns:
+            0 if the request is admitted, otherwise the seconds after which to retry.
+        """
         now = self._now()
         tokens = self._tokens(client, now)
-        allowed = tokens >= 1
+        is_admitted = tokens >= 1
         self._buckets.pop(client, None)
-        self._buckets[client] = (tokens - 1 if allowed else tokens, now)
+        self._buckets[client] = (tokens - 1 if is_admitted else tokens, now)
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - tokens) / self._per_s
+        return 0.0 if is_admitted else (1 - tokens) / self._per_s
 
-    def look(self, client: str) -> float:
-        """What `take` would give back, without taking."""
+    def peek(self, client: str) -> float:
+        """Return what `acquire` would return, without taking a token."""
         tokens = self._tokens(client, self._now())
         return 0.0 if tokens >= 1 else (1 - tokens) / self._per_s
 
@@ -53,117 +56,54 @@ class RateLimiter:
         return min(self._burst, tokens + (now - at) * self._per_s)
 
 
-class MemoryReservation:
-    """The bytes that one request holds in memory; given back at the end of a ``with`` block."""
+class AdmittedImages:
+    """Images admitted by `BacklogLimiter.admit`, as a context manager.
 
-    def __init__(self, budget: "MemoryBudget", client: str) -> None:
-        self._budget = budget
-        self._client = client
-        self._held = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shrink(self._held)
-
-    def grow(self, size_bytes: int) -> None:
-        """Hold so many more.
-
-        Raises:
-            Problem: All requests together, or those of this client, hold too many.
-        """
-        if not self._budget.pool.take(self._client, size_bytes):
-            raise _too_many_bytes()
-        self._held += size_bytes
-
-    async def grow_within(self, size_bytes: int, within_s: float) -> None:
-        """Hold so many more, as soon as there is room for them.
-
-        Raises:
-            Problem: There is none in time.
-        """
-        if not await self._budget.pool.take_within(self._client, size_bytes, within_s):
-            raise _too_many_bytes()
-        self._held += size_bytes
-
-    def shrink(self, size_bytes: int) -> None:
-        """Hold so many fewer."""
-        given = min(size_bytes, self._held)
-        self._held -= given
-        self._budget.released_bytes += given
-        self._budget.pool.give(self._client, given)
-
-
-class MemoryBudget:
-    """The bytes that all requests together may hold in memory.
-
-    Args:
-        most_bytes: So many.
-        share: The part of them that one client may have.
-
-    Attributes:
-        pool: Who holds how many.
-        released_bytes: How many were given back since the start.
+    Images that were not recorded as sent by the end of the ``with`` block no longer count.
     """
 
-    def __init__(self, most_bytes: int, share: float = 1.0) -> None:
-        self.pool = ClientQuota(most_bytes, share)
-        self.released_bytes = 0
-
-    def lease(self, client: str = "") -> MemoryReservation:
-        """A share for one request, empty at first."""
-        return MemoryReservation(self, client)
-
-
-class Admitted:
-    """Images that were let in. Those that are not on the queue at the end of a ``with`` block
-    leave their room to others.
-    """
-
-    def __init__(self, admission: "BacklogLimiter", images: int) -> None:
-        self._admission = admission
+    def __init__(self, limiter: "BacklogLimiter", images: int) -> None:
+        self._limiter = limiter
         self._unsent = images
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._admission.give_back(self._unsent)
+        self._limiter.release(self._unsent)
         self._unsent = 0
 
-    def sent(self, images: int) -> None:
-        """Take note that so many of them are on the queue; also after the block."""
-        self._admission.accept(images)
-        done = min(images, self._unsent)
-        self._unsent -= done
-        self._admission.give_back(done)
+    def record_sent(self, images: int) -> None:
+        """Record that so many of the images are on the queue; allowed after the block too."""
+        self._limiter.record_accepted(images)
+        sent = min(images, self._unsent)
+        self._unsent -= sent
+        self._limiter.release(sent)
 
 
 class BacklogLimiter:
-    """Counts the images that wait for an outcome, in the whole deployment.
+    """Limits the images without an outcome in the whole deployment.
 
-    The queue's depth is sampled now and then; what was accepted since is added, so that a burst
-    between two samples is seen too. Nothing hangs on this process's memory: after a restart, and
-    beside other processes, the queue tells.
+    The queue's depth is sampled periodically; images accepted since the last sample are added, so
+    that a burst between two samples counts too. The state is derived from the queue: it is correct
+    after a restart and with several web processes.
 
     Args:
-        limits: The bounds.
+        limits: The configured limits.
     """
 
     def __init__(self, limits: WebConfig) -> None:
-        self.buffers = MemoryBudget(limits.max_buffered_bytes, limits.client_share)
         self._limits = limits
         self._admitted = 0
         self._depth = 0
         self._accepted = 0
-        self._counted = 0
+        self._accepted_at_sample = 0
         self._images_per_s = 0.0
 
     @property
     def pending(self) -> int:
-        """Images without an outcome, about."""
-        return self._admitted + self._depth + self._accepted - self._counted
+        """Approximate number of images without an outcome."""
+        return self._admitted + self._depth + self._accepted - self._accepted_at_sample
 
     @property
     def accepted(self) -> int:
@@ -172,66 +112,68 @@ class BacklogLimiter:
 
     @property
     def is_full(self) -> bool:
-        """True if no more images are taken for now."""
+        """True if no more images are admitted for now."""
         return self.pending >= self._limits.max_pending
 
-    def take(self, images: int) -> Admitted:
-        """Let images in, in one step with the look at the bound. Only the last ones may pass it:
-        those that one request has in its hands.
+    def admit(self, images: int) -> AdmittedImages:
+        """Admit images, checking the limit in the same step.
+
+        The images of one call may exceed the limit together.
 
         Raises:
-            Problem: Too many images are pending.
+            Problem: Too many images are pending (429).
         """
         self.check()
         self._admitted += images
-        return Admitted(self, images)
+        return AdmittedImages(self, images)
 
-    def give_back(self, images: int) -> None:
-        """Take note that images that were let in are on the queue, or never will be."""
+    def release(self, images: int) -> None:
+        """Stop counting admitted images: they are on the queue, or will never be."""
         self._admitted -= images
 
-    def accept(self, images: int) -> None:
-        """Take note that images are on the queue."""
+    def record_accepted(self, images: int) -> None:
+        """Record that images are on the queue."""
         self._accepted += images
 
-    def sampled(self, depth: int, accepted_before: int) -> None:
-        """Take in the queue's depth, and how many had been accepted before it was asked for."""
-        self._depth = depth
-        self._counted = accepted_before
+    def record_depth(self, depth: int, accepted_before: int) -> None:
+        """Record a sample of the queue's depth. Thread-safe.
 
-    def moves_at(self, images_per_s: float) -> None:
-        """Take in how fast the backlog shrinks."""
+        Args:
+            depth: Messages on the queue.
+            accepted_before: The value of `accepted` before the queue was asked.
+        """
+        self._depth = depth
+        self._accepted_at_sample = accepted_before
+
+    def record_rate(self, images_per_s: float) -> None:
+        """Record the throughput of the workers, for the estimate in `Retry-After`."""
         self._images_per_s = images_per_s
 
     def check(self) -> None:
-        """Refuse early what could not be let in now. Nothing is taken by it: `take` decides.
+        """Reject a request early. Only `admit` is binding.
 
         Raises:
-            Problem: Too many images are pending.
+            Problem: Too many images are pending (429).
         """
         if self.is_full:
-            raise self.full()
+            raise self.full_problem()
 
-    def full(self) -> Problem:
-        """Say that too many images are pending."""
-        over = self.pending - int(0.9 * self._limits.max_pending)
-        retry_s = over / self._images_per_s if self._images_per_s else 5.0
+    def full_problem(self) -> Problem:
+        """Return the problem for a full backlog, with an estimate of when to retry."""
+        excess = self.pending - int(0.9 * self._limits.max_pending)
+        retry_s = excess / self._images_per_s if self._images_per_s else 5.0
         return busy(
             f"{self.pending} images are waiting for their outcome, and "
             f"{self._limits.max_pending} is the limit",
-            min(retry_s, LONGEST_RETRY_S),
+            min(retry_s, MAX_RETRY_S),
         )
 
 
 def too_large(detail: str) -> Problem:
-    """Say that a body is over a limit."""
+    """Return the problem for a body over a limit; the connection is closed after it."""
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         detail,
         code="body-too-large",
         headers={"Connection": "close"},
     )
-
-
-def _too_many_bytes() -> Problem:
-    return busy("too many pictures are under way at once", 2.0)

@@ -1,64 +1,63 @@
-"""What all clients share, and of which one client may have a part at most.
-
-Used from the event loop alone.
-"""
+"""A limited resource shared by all clients, with a bound for each of them."""
 
 import asyncio
 
 
 class ClientQuota:
-    """So much of something: bytes, event streams, connections.
+    """Counts units of a resource by client: bytes, event streams, connections.
+
+    Used from the event loop alone.
 
     Args:
-        most: How much there is.
-        share: The part of it that one client may have, in 0..1; never less than one.
+        total: Units available to all clients together.
+        share: The fraction of them that one client may use, in 0..1; at least one unit.
     """
 
-    def __init__(self, most: int, share: float) -> None:
-        self._left = most
-        self._most_each = max(1, int(most * share))
-        self._held: dict[str, int] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+    def __init__(self, total: int, share: float) -> None:
+        self._available = total
+        self._max_per_client = max(1, int(total * share))
+        self._used: dict[str, int] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
 
-    def take(self, client: str, amount: int = 1) -> bool:
-        """Give a client so much if it may have it, in one step; False if it may not.
+    def reserve(self, client: str, amount: int = 1) -> bool:
+        """Reserve units for a client; False if the total or the client's share is exhausted.
 
-        There is no asking without taking: between the two others would ask as well.
+        Check and reservation are one step: a separate check could be overtaken by others.
         """
-        held = self._held.get(client, 0) + amount
-        if amount > self._left or held > self._most_each:
+        used = self._used.get(client, 0) + amount
+        if amount > self._available or used > self._max_per_client:
             return False
-        self._left -= amount
-        self._held[client] = held
+        self._available -= amount
+        self._used[client] = used
         return True
 
-    def give(self, client: str, amount: int = 1) -> None:
-        """Take so much back from a client."""
-        self._left += amount
-        left = self._held.get(client, 0) - amount
-        if left > 0:
-            self._held[client] = left
+    def release(self, client: str, amount: int = 1) -> None:
+        """Return units of a client, and wake up those that wait for some."""
+        self._available += amount
+        remaining = self._used.get(client, 0) - amount
+        if remaining > 0:
+            self._used[client] = remaining
         else:
-            self._held.pop(client, None)
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+            self._used.pop(client, None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def take_within(self, client: str, amount: int, within_s: float) -> bool:
-        """Give a client so much as soon as it may have it; False if that takes too long."""
-        until = asyncio.get_running_loop().time() + within_s
-        while not self.take(client, amount):
+    async def reserve_within(self, client: str, amount: int, within_s: float) -> bool:
+        """Reserve units as soon as possible; False after `within_s` seconds without success."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not self.reserve(client, amount):
             try:
-                async with asyncio.timeout_at(until):
-                    await self._next_giving()
+                async with asyncio.timeout_at(deadline):
+                    await self._next_release()
             except TimeoutError:
                 return False
         return True
 
-    async def _next_giving(self) -> None:
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
+    async def _next_release(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
         try:
-            await waiting
+            await waiter
         finally:
-            self._waiting.discard(waiting)
+            self._waiters.discard(waiter)

@@ -1,4 +1,4 @@
-"""Who a client is, as far as bounds and rates are concerned: an address."""
+"""Identification of clients by address, for limits and rates."""
 
 import ipaddress
 from functools import lru_cache
@@ -7,36 +7,43 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 CLIENT = "iraas.client"
-"""Where a request's scope carries its client."""
+"""Key of a request's scope for its client."""
 NETWORK_BITS = 64
 THIS_MACHINE = "127.0.0.1"
-"""Every loopback address: whoever is on this machine can send from all of them."""
+"""Stands for every loopback address: programs on this machine can use all of them."""
 
 
 def find_client(scope: Scope, *, behind_proxy: bool) -> str:
-    """A request's client: the address at the other end of its connection.
+    """Identify a request's client: the address at the other end of its connection.
 
-    A proxy on this machine adds the address at the other end of its own connections behind what a
-    client may have written there, so that the last one can be believed, if there is a proxy.
+    A proxy on this machine appends its client's address to the addresses that the client itself
+    sent in ``X-Forwarded-For``, so that only the last one is trusted.
+
+    Args:
+        scope: The request's scope.
+        behind_proxy: Whether loopback connections come from such a proxy.
     """
     peer: str = scope["client"][0] if scope.get("client") else ""
     if behind_proxy and is_loopback(peer):
         forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
-        told = network_of(forwarded.rpartition(",")[2].strip())
-        if told:
-            return told
+        forwarded_client = network_of(forwarded.rpartition(",")[2].strip())
+        if forwarded_client:
+            return forwarded_client
     return network_of(peer) or peer
 
 
 def client_of(scope: Scope) -> str:
-    """The client that the guard found for a request."""
+    """Return the client that the security middleware identified."""
     client: str = scope.get(CLIENT, "")
     return client
 
 
 def network_of(address: str) -> str:
-    """An address; of IPv6, where one subscriber has 2**64 of them, their network; one for all of
-    this machine. Empty for what is no address.
+    """Normalize an address.
+
+    Returns:
+        An IPv4 address; the /64 network of an IPv6 address, because one subscriber has all
+        addresses of it; `THIS_MACHINE` for loopback addresses; empty if the text is not an address.
     """
     found = _address(address)
     if found is None:
@@ -49,7 +56,9 @@ def network_of(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a server that binds to that host listens to this machine alone."""
+    """Return whether a host is a loopback address, so that a server bound to it serves this machine
+    alone.
+    """
     if host == "localhost":
         return True
     found = _address(host)
@@ -58,7 +67,7 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address; one of IPv4 that is written as one of IPv6 is the former."""
+    """Parse an address; IPv4-mapped IPv6 addresses become IPv4."""
     try:
         found = ipaddress.ip_address(text.strip("[]"))
     except ValueError:

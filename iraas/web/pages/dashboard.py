@@ -1,4 +1,4 @@
-"""What the dashboard shows."""
+"""The content of the dashboard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,16 +29,16 @@ STATES = {
     "leaving": ("draining", "stopping"),
 }
 SECONDS_PER_HOUR = 3600.0
-LEAST_RATE_S = 2.0
+MIN_RATE_WINDOW_S = 2.0
 GAP_S = 900.0
-"""Samples further apart were taken by nobody in between."""
+"""Samples further apart are not connected: nothing sampled in between."""
 CHART_WIDTH, CHART_HEIGHT = 380, 104
-"""About as wide as a chart is shown, on a phone and beside two others: its text stays readable."""
+"""About the displayed size, on a phone and beside two other charts: the text stays readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """A line of a chart in words: what it shows, its last value and its highest one, if any."""
+    """A line of a chart in words: its name, its latest value and its highest one, if any."""
 
     name: str
     latest: float | None
@@ -56,11 +56,11 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job on the dashboard. Not its id: whoever knows that may see the pictures.
+    """A job on the dashboard, without its id: that gives access to the images.
 
     Attributes:
-        ending: The end of its id, to tell jobs apart.
-        summary: How far it is.
+        ending: The last characters of its id, to tell jobs apart.
+        summary: Its progress.
     """
 
     ending: str
@@ -68,22 +68,22 @@ class JobLine:
 
     @property
     def state(self) -> str:
-        """The job's state; ``rolling`` for one that single requests share, which is never whole."""
+        """The job's state; ``rolling`` for a job of single requests, which is never complete."""
         is_shared = SHARED_SOURCE in self.summary.job.sources and not self.summary.job.sealed
         return "rolling" if is_shared else self.summary.state
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """All that the dashboard shows.
+    """The content of the dashboard.
 
     Attributes:
-        status: The deployment now.
-        charts: The past, up to now.
-        images_per_s: What all workers do together, counted over the last seconds.
-        worker_hours: Hours that workers were there, in the time shown.
-        decisions: The controller's, the latest first.
-        jobs: The latest first.
+        status: The current status of the deployment.
+        charts: The history, up to now.
+        images_per_s: Throughput of all workers over the last seconds.
+        worker_hours: Worker hours in the displayed time.
+        decisions: The controller's decisions, the latest first.
+        jobs: Recent jobs, the latest first.
     """
 
     status: Status
@@ -94,70 +94,86 @@ class Dashboard:
     jobs: tuple[JobLine, ...]
 
 
-def make_dashboard(context: AppState, span_s: float) -> Dashboard:
-    """Gather what the dashboard shows. Blocks.
+def make_dashboard(state: AppState, span_s: float) -> Dashboard:
+    """Collect the content of the dashboard. Blocks.
+
+    Args:
+        state: The services.
+        span_s: The displayed time, in seconds before now.
 
     Raises:
-        BackendError: A part of the deployment could not be asked.
+        BackendError: A part of the deployment does not respond.
     """
-    backend, clock = context.backend, context.clock
+    backend, clock = state.backend, state.clock
     until = clock()
-    status = context.status.latest(STATUS_AGE_S)
-    samples = up_to_now(context.history.samples(until - span_s), sample_of(status))
-    jobs = recent_jobs(backend, context.board, clock, count=JOBS_SHOWN)
-    workers = [(one.at, float(sum(one.workers.values()))) for one in samples]
+    status = state.status.latest(STATUS_AGE_S)
+    samples = up_to_now(state.history.samples(until - span_s), sample_of(status))
+    jobs = recent_jobs(backend, state.progress_cache, clock, count=JOBS_SHOWN)
+    workers = [(sample.at, float(sum(sample.workers.values()))) for sample in samples]
     return Dashboard(
         status=status,
         charts=draw_charts(samples, (until - span_s, until)),
         images_per_s=samples[-1].images_per_s,
         worker_hours=area_under(workers) / SECONDS_PER_HOUR,
         decisions=merged(recent_decisions(backend, clock, count=DECISIONS_READ))[:DECISIONS_SHOWN],
-        jobs=tuple(JobLine(one.job.job_id[-4:], one) for one in jobs),
+        jobs=tuple(JobLine(job.job.job_id[-4:], job) for job in jobs),
     )
 
 
 def merged(decisions: Sequence[ScalingDecision]) -> tuple[ScalingDecision, ...]:
-    """Decisions, the latest first, those of one second as one: what was wanted last and why, and
-    all that was done.
-    """
-    found: list[ScalingDecision] = []
-    for one in decisions:
-        last = found[-1] if found else None
-        if last is not None and int(last.at) == int(one.at):
-            removed = one.removed | last.removed
-            found[-1] = replace(last, launched=last.launched + one.launched, removed=removed)
+    """Merge the decisions of each second, the latest first: the last reason, and all actions."""
+    result: list[ScalingDecision] = []
+    for decision in decisions:
+        last = result[-1] if result else None
+        if last is not None and int(last.at) == int(decision.at):
+            removed = decision.removed | last.removed
+            result[-1] = replace(last, launched=last.launched + decision.launched, removed=removed)
         else:
-            found.append(one)
-    return tuple(found)
+            result.append(decision)
+    return tuple(result)
 
 
 def up_to_now(samples: Sequence[Sample], now: Sample) -> list[Sample]:
-    """The samples of the past and the present, so that charts end in what is told beside them.
+    """Append the current state to the samples, so that charts end in the values shown beside them.
 
-    The present's rate is counted, as those of the past are; workers tell theirs with a lag.
+    Its rate is derived from counts like those of the samples; the rates that workers report lag
+    behind.
+
+    Args:
+        samples: Samples of the past, the oldest first.
+        now: The current state.
     """
     if not samples or now.at <= samples[-1].at:
         return [*samples] or [now]
     last = samples[-1]
     span_s = now.at - last.at
-    if span_s < LEAST_RATE_S:
+    if span_s < MIN_RATE_WINDOW_S:
         return [*samples, replace(now, images_per_s=last.images_per_s)]
     rate = round(max(0, now.done - last.done) / span_s, 2)
     return [*samples, replace(now, images_per_s=rate)]
 
 
 def draw_charts(samples: Sequence[Sample], span: tuple[float, float]) -> tuple[Chart, ...]:
-    """The charts of the dashboard, over a span from one time to another."""
+    """Draw the charts of the dashboard.
+
+    Args:
+        samples: The samples, the oldest first.
+        span: Start and end of the displayed time, in seconds since the epoch.
+    """
     queue = [
-        Series("waiting", [(one.at, float(one.visible)) for one in samples]),
-        Series("in flight", [(one.at, float(one.in_flight)) for one in samples]),
+        Series("waiting", [(sample.at, float(sample.visible)) for sample in samples]),
+        Series("in flight", [(sample.at, float(sample.in_flight)) for sample in samples]),
     ]
     workers = [
-        Series(name, [(one.at, _count(one, states)) for one in samples])
+        Series(name, [(sample.at, _count(sample, states)) for sample in samples])
         for name, states in STATES.items()
     ]
-    pace = [Series("all workers", [(one.at, one.images_per_s) for one in samples])]
-    panels = (Panel("Queue", queue), Panel("Workers", workers), Panel("Images a second", pace))
+    throughput = [Series("all workers", [(sample.at, sample.images_per_s) for sample in samples])]
+    panels = (
+        Panel("Queue", queue),
+        Panel("Workers", workers),
+        Panel("Images a second", throughput),
+    )
     return tuple(_chart(panel, span) for panel in panels)
 
 
@@ -173,17 +189,17 @@ def _chart(panel: Panel, span: tuple[float, float]) -> Chart:
     )
     lines = tuple(
         ChartLine(
-            one.name,
-            one.points[-1][1] if one.points else None,
-            max((value for _, value in one.points), default=None),
+            series.name,
+            series.points[-1][1] if series.points else None,
+            max((value for _, value in series.points), default=None),
         )
-        for one in panel.series
+        for series in panel.series
     )
-    return Chart(panel.title, lines, Markup(svg))  # noqa: S704 - made of numbers and of words of ours
+    return Chart(panel.title, lines, Markup(svg))  # noqa: S704 - contains only numbers and fixed words
 
 
 def area_under(points: Sequence[Point]) -> float:
-    """The sum over time of a value that holds until the next point; gaps count for nothing."""
+    """Integrate a value over time that holds until the next point; gaps count for nothing."""
     return sum(
         value * (after - at) for (at, value), (after, _) in pairwise(points) if after - at <= GAP_S
     )
@@ -194,5 +210,5 @@ def _count(sample: Sample, states: Sequence[str]) -> float:
 
 
 def _time(at: float) -> str:
-    """A time of day in UTC: the server does not know the reader's clock."""
+    """Format a time of day in UTC: the server does not know the reader's time zone."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M")

@@ -1,28 +1,49 @@
-"""What the API's page shows: the operations of its OpenAPI document, and how to call them."""
+"""The documentation page of the HTTP API: the operations of its OpenAPI document, with examples."""
 
 from typing import Any
 
-from iraas.web.api.openapi import operations
-
-TAGS = ("Single pictures", "Jobs", "Pictures", "Deployment")
-"""The order in which somebody wants to know of them."""
+TAGS = ("Single images", "Jobs", "Images", "Deployment")
+"""The order of the groups on the page."""
 
 
 def grouped(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The operations by tag, each with its number on the page and a call for the command line."""
-    found = sorted(operations(document), key=lambda one: _place(one["tag"]))
+    """Group the operations by tag, each with its number on the page and its options for curl."""
+    operations = sorted(_operations(document), key=lambda operation: _position(operation["tag"]))
     groups: dict[str, list[dict[str, Any]]] = {}
-    for number, one in enumerate(found, 1):
-        groups.setdefault(one["tag"], []).append(one | {"number": number, "options": _options(one)})
+    for number, operation in enumerate(operations, 1):
+        numbered = operation | {"number": number, "options": _curl_options(operation)}
+        groups.setdefault(operation["tag"], []).append(numbered)
     return list(groups.items())
 
 
-def _place(tag: str) -> int:
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "method": method.upper(),
+            "path": path,
+            "tag": (operation.get("tags") or ["Other"])[0],
+            "summary": operation.get("summary", ""),
+            "description": operation.get("description", ""),
+            "parameters": operation.get("parameters", []),
+            "has_body": "requestBody" in operation,
+            "body_types": list(operation.get("requestBody", {}).get("content", {})),
+            "responses": {
+                status: response["description"]
+                for status, response in operation["responses"].items()
+                if status.startswith("2")
+            },
+        }
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def _position(tag: str) -> int:
     return TAGS.index(tag) if tag in TAGS else len(TAGS)
 
 
-def _options(operation: dict[str, Any]) -> str:
-    """What curl must be told; a form alone makes it post."""
+def _curl_options(operation: dict[str, Any]) -> str:
+    """Return the options of curl for an operation; a form implies POST."""
     if "multipart/form-data" in operation["body_types"]:
         is_many = "/jobs" in operation["path"]
         return "-F images=@cat.jpg -F images=@dog.jpg" if is_many else "-F inputFile=@cat.jpg"

@@ -1,4 +1,4 @@
-"""What the pages share, and the forms on them: who may send one, and where it leads."""
+"""Values shared by all pages, and the handling of their forms."""
 
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
@@ -6,36 +6,42 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
-from iraas.web.api.classify import context_of
 from iraas.web.http.bodies import read_small
 from iraas.web.problems import Problem
 from iraas.web.security.authenticator import session_of
+from iraas.web.state import state_of
 
 MAX_FORM_BYTES = 16_384
 
 
 def shared(request: Request) -> dict[str, object]:
-    """What every page shows."""
-    context = context_of(request)
+    """Return the template values that every page needs."""
+    state = state_of(request)
     session = session_of(request.scope)
     return {
-        "deployment": context.deployment,
-        "csrf": context.access.csrf_of(session),
-        "has_sessions": not context.access.is_free,
-        "is_inside": context.access.is_free or session is not None,
+        "deployment": state.deployment,
+        "csrf": state.authenticator.csrf_of(session),
+        "has_sessions": not state.authenticator.is_open,
+        "is_inside": state.authenticator.is_open or session is not None,
         "path": request.url.path,
     }
 
 
 def check_form(request: Request, fields: dict[str, str]) -> None:
-    """Refuse a form that no page of this session made.
+    """Reject a form without the CSRF token of its session; programs authenticate by token.
+
+    Args:
+        request: The request.
+        fields: The form's fields.
 
     Raises:
-        Problem: It was not.
+        Problem: The CSRF token is missing or wrong (403).
     """
-    access = context_of(request).access
-    by_token = access.knows_bearer(request.headers.get("authorization", ""))
-    if not by_token and not access.allows_form(session_of(request.scope), fields.get("csrf", "")):
+    authenticator = state_of(request).authenticator
+    by_token = authenticator.accepts_bearer(request.headers.get("authorization", ""))
+    if not by_token and not authenticator.allows_form(
+        session_of(request.scope), fields.get("csrf", "")
+    ):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "the form was not made by a page of this session",
@@ -45,27 +51,27 @@ def check_form(request: Request, fields: dict[str, str]) -> None:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Read a small form and check that a page of this session made it.
+    """Read a small form and check its CSRF token.
 
     Raises:
-        Problem: It was not, or it is too long.
+        Problem: The CSRF token is missing or wrong (403), or the form too long (413).
     """
-    fields = fields_of(await read_small(request, context_of(request), MAX_FORM_BYTES))
+    fields = fields_of(await read_small(request, state_of(request), MAX_FORM_BYTES))
     check_form(request, fields)
     return fields
 
 
 def safe_target(target: str) -> str:
-    """A path of this very site, wherever somebody wants to be sent."""
+    """Restrict the target of a redirect to paths of this site."""
     parts = urlsplit(target.replace("\\", "/"))
-    is_ours = target.startswith("/") and not parts.scheme and not parts.netloc
-    if not is_ours or parts.path.startswith("//"):
+    is_local = target.startswith("/") and not parts.scheme and not parts.netloc
+    if not is_local or parts.path.startswith("//"):
         return "/"
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def fields_of(body: bytes) -> dict[str, str]:
-    """The fields of a small form."""
+    """Parse the fields of a small form; empty if it is malformed."""
     try:
         found = parse_qs(body.decode("ascii", "replace"), max_num_fields=50)
     except ValueError:
@@ -74,5 +80,5 @@ def fields_of(body: bytes) -> dict[str, str]:
 
 
 def see(path: str) -> Response:
-    """Send the browser on, after a form."""
+    """Redirect the browser after a form."""
     return RedirectResponse(path, HTTPStatus.SEE_OTHER)

@@ -1,4 +1,4 @@
-"""Problems as pages, in the words of people who do not speak HTTP."""
+"""Error pages for people who do not know HTTP."""
 
 from http import HTTPStatus
 
@@ -10,33 +10,33 @@ from iraas.web.pages.templating import page
 from iraas.web.problems import Problem
 
 TITLES: dict[int, str] = {
-    HTTPStatus.FORBIDDEN: "This was not done",
-    HTTPStatus.NOT_FOUND: "There is nothing here",
-    HTTPStatus.METHOD_NOT_ALLOWED: "There is nothing to see here",
-    HTTPStatus.CONFLICT: "This cannot be done any more",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "That is too much at once",
-    HTTPStatus.REQUEST_TIMEOUT: "That took too long",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "That does not work",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too much is going on",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong here",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Not to be had at the moment",
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.NOT_FOUND: "Page not found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Not a page",
+    HTTPStatus.CONFLICT: "No longer possible",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large",
+    HTTPStatus.REQUEST_TIMEOUT: "Timed out",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid request",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Temporarily unavailable",
 }
-OTHER_TITLE = "That did not work"
+OTHER_TITLE = "Request failed"
 REMEDIES: dict[int, str] = {
-    HTTPStatus.NOT_FOUND: "Is the address complete? Somebody may have removed what was here.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address only takes a form. Go to the page that it is on.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Try it again. The reason is in the log of who runs this.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Try it again in a moment: nothing that was accepted is lost.",
+    HTTPStatus.NOT_FOUND: "Check that the address is complete. The page may have been deleted.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address only accepts a form. Open the page with the form.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Try again. The reason is in the server's log.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Try again in a moment. Nothing that was accepted is lost.",
 }
 DETAILS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "No page has this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is not a page.",
 }
-"""Instead of what only names the status."""
+"""Replaces a detail that only repeats the name of the status."""
 
 
 def problem_page(problem: Problem, request: Request) -> Response:
-    """A problem for somebody with a browser: what happened, and what to do."""
+    """Render a problem as a page: what happened, and what to do next."""
     status = problem.status
     phrase = HTTPStatus(status).phrase
     is_bare = problem.detail.rstrip(".") == phrase

@@ -1,4 +1,4 @@
-"""The page templates. Everything that goes into one is escaped."""
+"""The page templates. All values are escaped."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ MINUTE_S, HOUR_S = 60, 3600
 
 @cache
 def environment() -> Environment:
-    """The templates of this package."""
+    """Return the template environment of this package."""
     found = Environment(
         loader=PackageLoader("iraas.web"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -44,20 +44,20 @@ def page(
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    """A page made from a template.
+    """Render a page from a template.
 
     Args:
-        name: The template's name, without its ending.
-        values: What the template shows.
+        name: The template's name, without its extension.
+        values: The template's values.
         status: The HTTP status.
-        headers: Further headers.
+        headers: Additional headers.
     """
     text = environment().get_template(f"{name}.html").render(values)
     return HTMLResponse(text, status_code=status, headers=headers)
 
 
 def static_folder() -> str:
-    """Where the style sheets and scripts are."""
+    """Return the folder of style sheets and scripts."""
     return str(files("iraas.web") / "static")
 
 
@@ -74,7 +74,7 @@ def _iso(at: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Such as 12 s, 3 min 5 s, or 2 h 7 min."""
+    """Format a duration, such as 12 s, 3 min 5 s, or 2 h 7 min."""
     whole = int(seconds)
     if whole < MINUTE_S:
         return f"{whole} s"
@@ -84,14 +84,14 @@ def _duration(seconds: float) -> str:
 
 
 def _seconds(time_s: float) -> str:
-    """A short time, as exact as it matters."""
+    """Format a short duration with a suitable precision."""
     if time_s < 1:
         return f"{time_s:.2f} s"
     return f"{time_s:.1f} s" if time_s < MINUTE_S else _duration(time_s)
 
 
 def _figure(value: float) -> str:
-    """A number in few characters, such as 0, 0.4, 12 or 31k."""
+    """Format a number in few characters, such as 0, 0.4, 12 or 31k."""
     for limit, letter in ((1e6, "M"), (1e3, "k")):
         if value >= 10 * limit:
             return f"{value / limit:.0f}{letter}"
@@ -99,11 +99,11 @@ def _figure(value: float) -> str:
 
 
 def _ticks(text: str) -> Markup:
-    """A text with what stands between backticks as code."""
+    """Render text between backticks as code."""
     parts = text.split("`")
     code = Markup("<code>{}</code>")
     return Markup("").join(
-        code.format(one) if place % 2 else escape(one) for place, one in enumerate(parts)
+        code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
     )
 
 

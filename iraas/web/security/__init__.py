@@ -1,1 +1,1 @@
-"""Who may use the web tier."""
+"""Authentication and the checks on every request."""

@@ -1,9 +1,9 @@
-"""Who may use the web tier: a token for programs, a session for browsers.
+"""Authentication: a token for programs, a session for browsers.
 
-What is signed is signed by itsdangerous, under a key derived from the token and a salt for each
-purpose and deployment, so that nothing signed for one purpose is valid for another. A session is
-a random number and the time of its signing: it is known to every process of the deployment,
-outlives a restart, and ends after twelve hours, with the token, or when it is revoked
+Sessions are signed by itsdangerous under a key derived from the token, with a salt for each purpose
+and deployment, so that nothing signed for one purpose is valid for another. A session is a random
+number and the time of its signing: it is valid in every process of the deployment, outlives a
+restart, and ends after twelve hours, with the token, or when it is revoked
 (`iraas.web.security.revocations`).
 """
 
@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 COOKIE = "iraas_session"
 SESSION = "iraas.session"
-"""Where a request's scope carries the session that let it in."""
+"""Key of a request's scope for the session that authorized it."""
 SESSION_S = 12 * 3600
 ID_BYTES = 16
 CSRF_SALT = "iraas.web.csrf"
@@ -30,11 +30,11 @@ _CSRF = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser's session, verified.
+    """A verified session of a browser.
 
     Attributes:
-        identity: Its random number, as hexadecimal digits. Not a secret without its signature.
-        ends_at: When it is over, in seconds since the epoch.
+        identity: Its random number, in hexadecimal. Not a secret without its signature.
+        ends_at: Its end, in seconds since the epoch.
     """
 
     identity: str
@@ -45,9 +45,9 @@ class Authenticator:
     """Checks tokens, sessions and CSRF tokens, all in constant time. Thread-safe.
 
     Args:
-        token: What programs and people must know; None for free access.
-        clock: Gives seconds since the epoch.
-        deployment: The deployment's name: a session of another one is none here.
+        token: The deployment's token; None for open access.
+        clock: Returns seconds since the epoch.
+        deployment: The deployment's name: sessions of other deployments are invalid.
     """
 
     def __init__(self, token: str | None, clock: Callable[[], float], deployment: str = "") -> None:
@@ -59,32 +59,37 @@ class Authenticator:
         )
 
     @property
-    def is_free(self) -> bool:
-        """True if there is no token."""
+    def is_open(self) -> bool:
+        """True if no token is required."""
         return self._token is None
 
-    def knows(self, token: str) -> bool:
-        """Tell whether that is the token."""
+    def accepts(self, token: str) -> bool:
+        """Return whether a token is valid."""
         return self._token is not None and _equal(token, self._token)
 
-    def knows_bearer(self, authorization: str) -> bool:
-        """Tell whether an ``Authorization`` header carries the token."""
+    def accepts_bearer(self, authorization: str) -> bool:
+        """Return whether an ``Authorization`` header carries a valid token."""
         credentials = authorization.partition(" ")[2].strip()
         # Servers read headers as Latin-1, clients write tokens in UTF-8.
         read_again = credentials.encode("latin-1", "replace").decode("utf-8", "replace")
-        known = self.knows(credentials) | self.knows(read_again)
+        known = self.accepts(credentials) | self.accepts(read_again)
         return is_bearer(authorization) and known
 
     def new_session(self) -> str:
-        """A session that begins now: the value of a cookie."""
+        """Start a session; return the value of its cookie."""
         return self._sessions.sign(secrets.token_hex(ID_BYTES)).decode("ascii")
 
     def find_session(self, cookie: str) -> Session | None:
-        """The session that a cookie's value is; None if it is none of ours, or is over by time.
+        """Verify a session cookie.
 
-        Whether it was revoked is not known here.
+        Args:
+            cookie: The cookie's value.
+
+        Returns:
+            The session; None if the signature is invalid or it has expired. Revocation is not
+            checked.
         """
-        if self.is_free or _SESSION.fullmatch(cookie) is None:
+        if self.is_open or _SESSION.fullmatch(cookie) is None:
             return None
         try:
             value, signed_at = self._sessions.unsign(
@@ -95,18 +100,18 @@ class Authenticator:
         return Session(value.decode("ascii"), int(signed_at.timestamp()) + SESSION_S)
 
     def csrf_of(self, session: Session | None) -> str:
-        """What a form of this session must carry; empty where there is no session."""
+        """Return the CSRF token for a session's forms; empty without a session."""
         return "" if session is None else self._csrf.get_signature(session.identity).decode("ascii")
 
     def allows_form(self, session: Session | None, csrf: str) -> bool:
-        """Tell whether a form was made by a page of this session."""
+        """Return whether a form carries the CSRF token of its session; with open access, always."""
         if session is None or _CSRF.fullmatch(csrf) is None:
-            return self.is_free
+            return self.is_open
         return self._csrf.verify_signature(session.identity, csrf)
 
 
 class _SessionSigner(TimestampSigner):
-    """Signs a value with the time of the clock it was given."""
+    """Timestamp signer with an injected clock."""
 
     def __init__(self, key: bytes, salt: str, clock: Callable[[], float]) -> None:
         super().__init__(key, salt, key_derivation="hmac", digest_method=sha256)
@@ -117,18 +122,18 @@ class _SessionSigner(TimestampSigner):
 
 
 def session_of(scope: Scope) -> Session | None:
-    """The session that let a request in; None if the token did, or nothing had to."""
+    """Return the session that authorized a request; None if a token did, or with open access."""
     session: Session | None = scope.get(SESSION)
     return session
 
 
 def is_bearer(authorization: str) -> bool:
-    """Tell whether an ``Authorization`` header carries a token, be it right or wrong."""
+    """Return whether an ``Authorization`` header carries a token, valid or not."""
     return authorization.partition(" ")[0].lower() == "bearer"
 
 
-def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(_bytes(one), _bytes(other))
+def _equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(_bytes(left), _bytes(right))
 
 
 def _bytes(text: str) -> bytes:

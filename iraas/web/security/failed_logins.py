@@ -1,6 +1,7 @@
-"""How often one client may be wrong about the token.
+"""Rate limit on wrong tokens.
 
-Whoever was wrong too often is not even heard for a while: a right token then tells nothing either.
+After too many wrong tokens a client's further ones are not checked for a while, so that a right
+token makes no difference either: guessing gains nothing.
 """
 
 import math
@@ -15,37 +16,37 @@ MINUTE_S = 60.0
 
 
 class FailedLoginLimiter:
-    """Counts wrong tokens, by client. Used from the event loop alone.
+    """Limits wrong tokens by client. Used from the event loop alone.
 
     Args:
-        per_minute: So many are forgiven.
-        now: Gives monotonic seconds.
+        per_minute: Wrong tokens allowed per minute.
+        now: Returns monotonic seconds.
     """
 
     def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._wrong = RateLimiter(per_minute / MINUTE_S, per_minute, now)
+        self._limiter = RateLimiter(per_minute / MINUTE_S, per_minute, now)
 
-    def hear(self, client: str, is_right: Callable[[], bool]) -> bool:
-        """Hear a client's token, and remember it if it is wrong, in one step.
+    def check(self, client: str, is_valid: Callable[[], bool]) -> bool:
+        """Check a client's token, and count it if it is wrong, in one step.
 
         Args:
-            client: Who gives the token.
-            is_right: Tells whether it is right; not asked of who was wrong too often.
+            client: The client that sent the token.
+            is_valid: Checks the token; not called for a client over the limit.
 
         Raises:
-            Problem: It was wrong too often.
+            Problem: The client sent too many wrong tokens (429).
         """
-        retry_s = self._wrong.look(client)
+        retry_s = self._limiter.peek(client)
         if retry_s:
             seconds = max(1, math.ceil(retry_s))
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                "the token was wrong too often",
+                "too many wrong tokens",
                 code="too-many-wrong-tokens",
-                remedy=f"Try again in {seconds} s, with the right one.",
+                remedy=f"Try again in {seconds} s with the right token.",
                 headers={"Retry-After": str(seconds)},
             )
-        known = is_right()
-        if not known:
-            self._wrong.take(client)
-        return known
+        valid = is_valid()
+        if not valid:
+            self._limiter.acquire(client)
+        return valid

@@ -1,4 +1,4 @@
-"""The ``Host`` header: what it may look like, and the names a server is called by."""
+"""Validation of the ``Host`` header: its syntax, and the names of this server."""
 
 import ipaddress
 import re
@@ -11,15 +11,17 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,
 
 
 def check_host(host: str, names: frozenset[str]) -> None:
-    """Refuse a request that calls the server by another name, or by what is no name.
+    """Reject a request with an invalid ``Host`` header or one for another host.
+
+    Against DNS rebinding: a page of another site whose name is made to resolve to this server sends
+    that name.
 
     Args:
-        host: The header; HTTP/1.0 has none.
-        names: The names it may be called by; empty for any. A page of another site whose name is
-            made to point here calls it by that name, and is sent away.
+        host: The header; empty if absent, as in HTTP/1.0.
+        names: The accepted names; empty for any.
 
     Raises:
-        Problem: It does.
+        Problem: The header is invalid (400), or names another host (421).
     """
     name = name_of(host)
     if name is None and host:
@@ -38,8 +40,11 @@ def check_host(host: str, names: frozenset[str]) -> None:
 
 
 def name_of(host: str) -> str | None:
-    """A ``Host`` header without its port, in lower case; None if it is not ``name`` or
-    ``name:port``, where an IPv6 address stands in brackets.
+    """Parse a ``Host`` header.
+
+    Returns:
+        The name without its port, in lower case; None if the header is neither ``name`` nor
+        ``name:port``, with IPv6 addresses in brackets.
     """
     found = _HOST.fullmatch(host)
     if found is None:
@@ -53,7 +58,7 @@ def name_of(host: str) -> str | None:
 
 
 def loopback_hosts(host: str) -> frozenset[str]:
-    """The names by which a server that listens on a loopback address may be called."""
+    """Return the accepted names of a server that listens on a loopback address."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)})
 
 

@@ -1,8 +1,7 @@
-"""The gate that every request passes: host, rate, token or session, origin; and out again, with
-headers that make browsers careful.
+"""Security checks on every request (host, rate, authentication, origin), and response headers.
 
-Plain ASGI, outermost: nothing behind it is reached by who may not come in, and whatever goes wrong
-behind it becomes an answer here.
+Plain ASGI and the outermost middleware: unauthorized requests reach nothing behind it, and every
+error behind it becomes a response here.
 """
 
 import asyncio
@@ -13,22 +12,22 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iraas.web.errors import fault_response
+from iraas.web.errors import error_response
 from iraas.web.http.open_bodies import stopping
-from iraas.web.http.route_labels import REFUSED, RouteLabels, method_label
 from iraas.web.limits.clients import CLIENT, find_client
+from iraas.web.metrics import REFUSED, RouteLabels, method_label
 from iraas.web.problems import Problem, busy
 from iraas.web.security.authenticator import COOKIE, SESSION, is_bearer
 from iraas.web.security.hosts import check_host
 from iraas.web.state import AppState
-from iraas.web.streaming.leased_response import SlowClientError
+from iraas.web.streaming.responses import SlowClientError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES = frozenset({"/healthz", "/readyz"})
 FREE_PATHS = frozenset({"/login", "/favicon.ico"})
 FREE_PREFIX = "/static/"
 FORM_PATHS = ("/upload", "/examples", "/logout", "/jobs/")
-"""Where plain forms post to, with the CSRF token as a field; the routes check it."""
+"""Targets of plain forms, which carry the CSRF token as a field; the routes check it."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -37,7 +36,7 @@ CSP = (
 )
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),  # with none at all, forms would carry no origin
+    (b"referrer-policy", b"same-origin"),  # with no-referrer, forms would carry no origin
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -53,14 +52,14 @@ class SecurityMiddleware:
     """ASGI middleware.
 
     Args:
-        app: What is guarded.
-        context: Knows who may come in.
-        hosts: Names this server may be called by; empty for any.
+        app: The application to protect.
+        state: The services.
+        hosts: Accepted host names of this server; empty for any.
     """
 
-    def __init__(self, app: ASGIApp, context: AppState, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, state: AppState, hosts: frozenset[str]) -> None:
         self._app = app
-        self._context = context
+        self._state = state
         self._hosts = hosts
         self._routes = RouteLabels()
 
@@ -69,36 +68,36 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.monotonic()
+        started_at = time.monotonic()
         method = method_label(scope)
         is_head = scope["method"] == "HEAD"
-        if is_head:  # every route that answers GET answers it, with the same headers
+        if is_head:  # every GET route answers HEAD too, with the same headers
             scope = {**scope, "method": "GET"}
-        scope[CLIENT] = find_client(scope, behind_proxy=bool(self._context.public_url))
-        answer = _Answer(send, is_head=is_head)
+        scope[CLIENT] = find_client(scope, behind_proxy=bool(self._state.public_url))
+        response = _Response(send, is_head=is_head)
         is_refused = True
         try:
             await self._check(scope)
             is_refused = False
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, response)
         except SlowClientError:
             return
         except Exception as exc:
-            if answer.has_begun:
-                # What failed has been answered, or has broken off an answer, which only breaking
-                # off the connection can tell.
-                if not answer.is_complete:
+            if response.has_started:
+                # The failure was answered already, or interrupted a response: only closing the
+                # connection tells the client so.
+                if not response.is_complete:
                     raise
             else:
-                await fault_response(exc, scope)(scope, receive, answer)
+                await error_response(exc, scope)(scope, receive, response)
         except asyncio.CancelledError:
-            if answer.has_begun or not self._context.closing:
+            if response.has_started or not self._state.closing:
                 raise
-            await fault_response(stopping(), scope)(scope, receive, answer)
+            await error_response(stopping(), scope)(scope, receive, response)
         finally:
             route = REFUSED if is_refused else self._routes.label(scope)
-            seconds = time.monotonic() - began
-            self._context.metrics.answered(route, method, answer.status, seconds)
+            seconds = time.monotonic() - started_at
+            self._state.metrics.record_response(route, method, response.status, seconds)
 
     async def _check(self, scope: Scope) -> None:
         request = Request(scope)
@@ -107,26 +106,26 @@ class SecurityMiddleware:
         path: str = scope["path"]
         if path.startswith(FREE_PREFIX) or path in PROBES:
             return
-        retry_s = self._context.rate.take(scope[CLIENT])
+        retry_s = self._state.rate_limiter.acquire(scope[CLIENT])
         if retry_s:
             raise busy("too many requests from one client", retry_s, "too-many-requests")
         if scope["method"] not in SAFE_METHODS:
-            _check_origin(request, host, self._context.public_url)
-        if not self._context.access.is_free and path not in FREE_PATHS:
+            _check_origin(request, host, self._state.public_url)
+        if not self._state.authenticator.is_open and path not in FREE_PATHS:
             await self._check_client(request, path)
 
     async def _check_client(self, request: Request, path: str) -> None:
-        access, tries = self._context.access, self._context.token_tries
+        authenticator, limiter = self._state.authenticator, self._state.failed_logins
         authorization = request.headers.get("authorization", "")
         if is_bearer(authorization):
             client = request.scope[CLIENT]
-            if tries.hear(client, lambda: access.knows_bearer(authorization)):
+            if limiter.check(client, lambda: authenticator.accepts_bearer(authorization)):
                 return
-        session = access.find_session(request.cookies.get(COOKIE, ""))
-        if session is None or await self._context.revocations.has(session):
+        session = authenticator.find_session(request.cookies.get(COOKIE, ""))
+        if session is None or await self._state.revocations.has(session):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
-                "this server wants a token",
+                "a token is required",
                 code="no-token",
                 remedy="Send it as 'Authorization: Bearer …', or log in with a browser.",
                 headers={"WWW-Authenticate": 'Bearer realm="iraas"'},
@@ -134,7 +133,7 @@ class SecurityMiddleware:
         request.scope[SESSION] = session
         if request.method in SAFE_METHODS or path.startswith(FORM_PATHS):
             return
-        if not access.allows_form(session, request.headers.get("x-csrf-token", "")):
+        if not authenticator.allows_form(session, request.headers.get("x-csrf-token", "")):
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "the request was not made by a page of this session",
@@ -143,8 +142,8 @@ class SecurityMiddleware:
             )
 
 
-class _Answer:
-    """The way out: adds the headers, and remembers how the request was answered."""
+class _Response:
+    """Sends a response with the security headers, and records how the request was answered."""
 
     def __init__(self, send: Send, *, is_head: bool) -> None:
         self._send = send
@@ -153,8 +152,8 @@ class _Answer:
         self.is_complete = False
 
     @property
-    def has_begun(self) -> bool:
-        """True once the status is on its way."""
+    def has_started(self) -> bool:
+        """True once the status is being sent."""
         return self.status > 0
 
     async def __call__(self, message: Message) -> None:
@@ -165,7 +164,7 @@ class _Answer:
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
             names = {name for name, _ in headers}
             headers += HEADERS
-            headers += [one for one in DEFAULTS if one[0] not in names]
+            headers += [header for header in DEFAULTS if header[0] not in names]
             message["headers"] = headers
             if self._is_head:  # complete at once, so that an event stream ends with its head
                 await self._send(message)
@@ -177,7 +176,7 @@ class _Answer:
 
 
 def _check_origin(request: Request, host: str, public_url: str) -> None:
-    """Refuse what a page of another site makes a browser send."""
+    """Reject requests that a page of another site makes a browser send."""
     origin = request.headers.get("origin", public_url or f"http://{host}").lower()
     foreign = origin != public_url and _site_of(origin) != host.lower()
     if foreign or request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
@@ -187,7 +186,7 @@ def _check_origin(request: Request, host: str, public_url: str) -> None:
 
 
 def _site_of(origin: str) -> str:
-    """The host and port of an origin; empty for what is none."""
+    """Return the host and port of an origin; empty if it is invalid."""
     try:
         return urlsplit(origin).netloc
     except ValueError:

@@ -1,7 +1,7 @@
-"""Sessions that ended before their time, on record: known after a restart and to every process.
+"""Records of revoked sessions, known to every process and after a restart.
 
-A record's key begins with the time at which its session would have ended by itself, so that a
-listing gives only those that still matter, and the others are easily removed.
+A record's key begins with the time at which its session would have expired, so that a listing
+returns only the relevant ones, and the others are easy to remove.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from iraas.core.ports import ObjectStore
 from iraas.web.security.authenticator import Session
 
 REFRESH_S = 5.0
-"""How long a logout may be unknown to the other web processes of a deployment."""
+"""Other web processes of the deployment may accept a session for this long after its logout."""
 MAX_PRUNED = 1000
 """Keys removed in one call."""
 
 
 class Revocations:
-    """Remembers which sessions were revoked. Used from the event loop alone, save `prune`.
+    """Records which sessions were revoked. Used from the event loop alone, except for `prune`.
 
-    The records are listed only while sessions are in use, and once in `REFRESH_S` at most.
+    The records are listed only while sessions are in use, and at most once in `REFRESH_S`.
 
     Args:
-        records: The deployment's records.
-        run: Calls a function that blocks, in a thread.
-        clock: Gives seconds since the epoch.
-        now: Gives monotonic seconds.
+        records: The deployment's record store.
+        run: Calls a blocking function in a thread.
+        clock: Returns seconds since the epoch.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class Revocations:
         self._reading = asyncio.Lock()
 
     async def revoke(self, session: Session) -> None:
-        """End a session. Durable when it returns.
+        """Revoke a session. Durable when it returns; idempotent.
 
         Raises:
-            BackendError: The records failed: the session goes on.
+            BackendError: The records failed; the session remains valid.
         """
         key = revoked_session_key(session.ends_at, session.identity)
         await self._run(self._records.put, key, b"")
         self._ends[session.identity] = session.ends_at
 
     async def has(self, session: Session) -> bool:
-        """Tell whether a session was revoked, by any process, `REFRESH_S` ago or earlier.
+        """Return whether a session was revoked, by another process at least `REFRESH_S` ago.
 
         Raises:
-            BackendError: The records failed, so that nobody knows.
+            BackendError: The records could not be read.
         """
         if session.identity not in self._ends and self._is_old():
             async with self._reading:
@@ -69,34 +69,33 @@ class Revocations:
         return session.identity in self._ends
 
     def prune(self) -> None:
-        """Remove the records of sessions that are over anyway. Blocks; from any thread.
+        """Remove the records of expired sessions. Blocks; thread-safe.
 
         Raises:
             BackendError: The records failed.
         """
         first_kept = revoked_session_key(int(self._clock()), "0")
-        over: list[str] = []
-        for one in self._records.list(REVOKED_SESSIONS):
-            if one.key >= first_kept or len(over) >= MAX_PRUNED:
+        expired: list[str] = []
+        for record in self._records.list(REVOKED_SESSIONS):
+            if record.key >= first_kept or len(expired) >= MAX_PRUNED:
                 break
-            over.append(one.key)
-        self._records.delete(over)
+            expired.append(record.key)
+        self._records.delete(expired)
 
     def _is_old(self) -> bool:
         return self._now() - self._read_at >= REFRESH_S
 
     async def _read(self) -> None:
-        asked_at = self._now()
+        listed_at = self._now()
         found = await self._run(self._list)
-        # A session that was revoked here meanwhile may be missing in what was listed: none is
-        # forgotten before it is over by itself.
+        # The listing may lack a session revoked here meanwhile: entries are kept until they expire.
         time_s = int(self._clock())
         kept = {identity: end for identity, end in self._ends.items() if end >= time_s}
         self._ends = kept | found
-        self._read_at = asked_at
+        self._read_at = listed_at
 
     def _list(self) -> dict[str, int]:
         after = revoked_session_key(int(self._clock()), "0")
-        keys = [one.key for one in self._records.list(REVOKED_SESSIONS, after=after)]
+        keys = [record.key for record in self._records.list(REVOKED_SESSIONS, after=after)]
         parts = [key.removeprefix(REVOKED_SESSIONS).split("-") for key in keys]
         return {identity: int(end) for end, identity in parts}

@@ -1,43 +1,43 @@
-// A picture's card on the results page, and the window with all that is known of it.
+// An image's card on the results page, and the dialog with its details.
 
 import { bar, element, isolated, percent, seconds } from "./dom.js";
 
-const ICON_WIDTH = 24; // of what stands for a picture that is not to be had, or not yet
+const ICON_WIDTH = 24; // of the placeholder for an image that is not available
 
 const url = (job, index) => `/api/v1/jobs/${job}/images/${index}`;
 
 export const waited_s = (outcome) => Math.max(0, outcome.completed_at - outcome.submitted_at);
 
-export function statusOf(picture) {
-  return picture.outcome?.status ?? "waiting";
+export function statusOf(image) {
+  return image.outcome?.status ?? "waiting";
 }
 
-// Refused before it was sent: nothing is stored that could be tried again.
-export const canRetry = (picture) => statusOf(picture) === "failed" && picture.outcome.attempts > 0;
+// An image refused before it was queued is not stored and cannot be retried.
+export const canRetry = (image) => statusOf(image) === "failed" && image.outcome.attempts > 0;
 
-function shot(job, picture, showsEarly) {
-  const status = statusOf(picture);
+function thumbnail(job, image, hasEarlyThumbnails) {
+  const status = statusOf(image);
   const blank = element("span", "blank");
-  if (status === "failed" && !canRetry(picture)) return noPicture();
-  if (picture.hasNoShot || (status === "waiting" && !showsEarly)) return blank;
-  const image = element("img");
-  image.alt = "";
-  image.decoding = "async";
-  image.width = image.height = 160;
-  image.addEventListener("error", () => {
-    picture.hasNoShot = status !== "waiting";
-    image.replaceWith(blank);
+  if (status === "failed" && !canRetry(image)) return noImage();
+  if (image.hasNoThumbnail || (status === "waiting" && !hasEarlyThumbnails)) return blank;
+  const img = element("img");
+  img.alt = "";
+  img.decoding = "async";
+  img.width = img.height = 160;
+  img.addEventListener("error", () => {
+    image.hasNoThumbnail = status !== "waiting";
+    img.replaceWith(blank);
   });
-  // Browsers reuse what an address gave: one that is asked too early must not be asked again.
-  image.src = `${url(job, picture.index)}/thumbnail?otherwise=icon${status === "waiting" ? "&early" : ""}`;
-  return image;
+  // Browsers cache by address: a request before the outcome needs an address of its own.
+  img.src = `${url(job, image.index)}/thumbnail?otherwise=icon${status === "waiting" ? "&early" : ""}`;
+  return img;
 }
 
-function noPicture() {
-  const image = element("img", "no-picture");
-  image.alt = "";
-  image.src = "/static/no-picture.svg";
-  return image;
+function noImage() {
+  const img = element("img", "no-image");
+  img.alt = "";
+  img.src = "/static/no-image.svg";
+  return img;
 }
 
 function topList(outcome) {
@@ -50,8 +50,8 @@ function topList(outcome) {
   return list;
 }
 
-function said(picture) {
-  const { outcome } = picture;
+function results(image) {
+  const { outcome } = image;
   if (!outcome) return [element("p", "label", "waiting")];
   if (outcome.status === "ok") {
     return [
@@ -61,37 +61,37 @@ function said(picture) {
     ];
   }
   return [
-    element("p", "label", canRetry(picture) ? "failed" : "refused"),
+    element("p", "label", canRetry(image) ? "failed" : "refused"),
     element("p", "reason", isolated(outcome.reason)),
   ];
 }
 
-function retryButton(picture) {
+function retryButton(image) {
   const button = element("button", "second", "Try again");
   button.type = "button";
-  button.append(element("span", "hidden", " ", isolated(picture.name)));
-  button.dataset.retry = picture.index;
+  button.append(element("span", "hidden", " ", isolated(image.name)));
+  button.dataset.retry = image.index;
   return button;
 }
 
-export function fillCard(card, job, picture, showsEarly) {
-  const status = statusOf(picture);
+export function fillCard(card, job, image, hasEarlyThumbnails) {
+  const status = statusOf(image);
   card.className = `card ${status}`;
-  const name = isolated(picture.name || `picture ${picture.index + 1}`);
+  const name = isolated(image.name || `image ${image.index + 1}`);
   const open = element("button", "open", name);
   open.type = "button";
   open.setAttribute("aria-haspopup", "dialog");
-  const body = element("div", "body", element("h3", "", open), ...said(picture));
-  if (canRetry(picture)) body.append(retryButton(picture));
-  // A shot that was there already stays: nothing flickers when the outcome comes.
+  const body = element("div", "body", element("h3", "", open), ...results(image));
+  if (canRetry(image)) body.append(retryButton(image));
+  // Keep a loaded thumbnail, so that nothing flickers when the outcome arrives.
   const old = card.querySelector("img");
   const kept = status === "ok" && old?.complete && old.naturalWidth > 0 && old.naturalWidth !== ICON_WIDTH ? old : null;
-  card.replaceChildren(kept ?? shot(job, picture, showsEarly), body);
+  card.replaceChildren(kept ?? thumbnail(job, image, hasEarlyThumbnails), body);
 }
 
-function facts(picture) {
-  const { outcome } = picture;
-  const pairs = [["Place", `${picture.index + 1}`]];
+function facts(image) {
+  const { outcome } = image;
+  const pairs = [["Number", `${image.index + 1}`]];
   if (outcome) {
     pairs.push(["Model", outcome.model ?? "none"], ["Worker", outcome.worker ?? "none"]);
     pairs.push(["Deliveries", `${outcome.attempts}`]);
@@ -103,20 +103,20 @@ function facts(picture) {
   return element("details", "facts", element("summary", "", "Details"), element("dl", "", ...lines));
 }
 
-export function showDetails(dialog, job, picture, showsEarly) {
-  const title = element("h2", "", isolated(picture.name));
+export function showDetails(dialog, job, image, hasEarlyThumbnails) {
+  const title = element("h2", "", isolated(image.name));
   title.id = "details-title";
   const close = element("button", "second", "Close");
   close.autofocus = true;
   const actions = element("form", "actions", close);
   actions.method = "dialog";
-  if (picture.outcome?.attempts) {
-    const original = element("a", "button second", "Download the picture");
-    original.href = url(job, picture.index);
+  if (image.outcome?.attempts) {
+    const original = element("a", "button second", "Download the image");
+    original.href = url(job, image.index);
     original.download = "";
     actions.prepend(original);
   }
-  const text = element("div", "body", title, ...said(picture), facts(picture), actions);
-  dialog.replaceChildren(shot(job, picture, showsEarly), text);
+  const text = element("div", "body", title, ...results(image), facts(image), actions);
+  dialog.replaceChildren(thumbnail(job, image, hasEarlyThumbnails), text);
   dialog.showModal();
 }

@@ -1,12 +1,11 @@
-// The dashboard: its changing parts are fetched anew when the deployment's status changes, and now
-// and then without, for time goes on. Only what is different is touched: focus, selection and
-// scrolling stay where they are.
+// The dashboard: its dynamic parts are fetched when the deployment's status changes, and periodically.
+// Only parts that differ are replaced, so that focus, selection and scrolling are kept.
 
 import { recentJobs } from "./recent.js";
-import { renew, sayOver } from "./session.js";
+import { renew, showSessionOver } from "./session.js";
 
-const NOT_BEFORE_MS = 1500;
-const ANYWAY_MS = 5000;
+const MIN_REFRESH_MS = 1500;
+const REFRESH_MS = 5000;
 const MINUTE_S = 60;
 const HOUR_S = 3600;
 const DAY_S = 86_400;
@@ -24,8 +23,8 @@ function ago(seconds) {
   return `${Math.floor(seconds / DAY_S)} d ago`;
 }
 
-// The server tells times in UTC; the reader's clock and zone are known here.
-function tellTimes(root) {
+// The server renders times in UTC; the reader's clock and time zone are known here.
+function formatTimes(root) {
   for (const time of root.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
     time.textContent = ago((Date.now() - at) / 1000);
@@ -37,7 +36,7 @@ function tellTimes(root) {
   }
 }
 
-// Jobs are shown without their addresses; those that this browser knows get theirs.
+// Jobs are rendered without their addresses; those known to this browser get links.
 function linkJobs(root) {
   const known = new Map(recentJobs().map((one) => [one.id.slice(-4), one.id]));
   for (const row of root.querySelectorAll("[data-ending]")) {
@@ -51,7 +50,7 @@ function linkJobs(root) {
 }
 
 function finish(root) {
-  tellTimes(root);
+  formatTimes(root);
   linkJobs(root);
 }
 
@@ -60,10 +59,10 @@ async function refresh() {
   if (document.hidden || isOver) return;
   fetchedAt = performance.now();
   try {
-    const answer = await fetch(`/dashboard/live?span=${live.dataset.span}`);
-    if (answer.status === 401) end();
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(`/dashboard/live?span=${live.dataset.span}`);
+    if (response.status === 401) end();
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     finish(fresh);
     for (const part of live.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(part.id);
@@ -73,12 +72,12 @@ async function refresh() {
       }
     }
   } catch {
-    // The server is away: the stream tells when it is back.
+    // The server cannot be reached; the stream's reconnection triggers the next refresh.
   }
 }
 
 function refreshSoon() {
-  timer ||= setTimeout(refresh, Math.max(0, NOT_BEFORE_MS - (performance.now() - fetchedAt)));
+  timer ||= setTimeout(refresh, Math.max(0, MIN_REFRESH_MS - (performance.now() - fetchedAt)));
 }
 
 let stream = null;
@@ -87,9 +86,9 @@ let isOver = false;
 function end() {
   isOver = true;
   stream?.close();
-  connection.textContent = "your session is over";
+  connection.textContent = "your session has expired";
   connection.className = "soft is-away";
-  sayOver();
+  showSessionOver();
 }
 
 function follow() {
@@ -119,6 +118,6 @@ document.addEventListener("session", () => {
   follow();
   refreshSoon();
 });
-setInterval(refreshSoon, ANYWAY_MS);
+setInterval(refreshSoon, REFRESH_MS);
 finish(live);
 follow();

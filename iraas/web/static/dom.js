@@ -1,4 +1,4 @@
-// Making elements. Text goes in as text, never as markup: names and labels come from anybody.
+// Creating elements. Text is inserted as text, never as markup: names and labels are untrusted.
 
 export function element(name, className = "", ...children) {
   const made = document.createElement(name);
@@ -7,14 +7,14 @@ export function element(name, className = "", ...children) {
   return made;
 }
 
-// Text whose direction must not turn what stands around it.
+// Text whose direction must not affect its surroundings.
 export const isolated = (text) => element("bdi", "", text);
 
 export const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-// A short time: as exact as it matters.
+// Formats a short duration with a suitable precision.
 export function seconds(time_s) {
   if (time_s < 1) return `${time_s.toFixed(2)} s`;
   return time_s < 60 ? `${time_s.toFixed(1)} s` : `${Math.floor(time_s / 60)} min ${Math.floor(time_s % 60)} s`;
@@ -26,7 +26,7 @@ export function bytes(number) {
   return `${Math.ceil(number / 1e3)} kB`;
 }
 
-// Presentation attributes, not styles: the content security policy lets no inline style through.
+// Presentation attributes, not styles: the content security policy forbids inline styles.
 export function bar(share) {
   const space = "http://www.w3.org/2000/svg";
   const drawing = document.createElementNS(space, "svg");
@@ -41,14 +41,14 @@ export function bar(share) {
 
 export const csrf = () => document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
-// What a screen reader is told: not more often than it can be listened to, and always the last.
+// Announces texts to screen readers: at a bounded rate, and always the latest one.
 export class Announcer {
-  #place;
+  #region;
   #text = "";
   #timer = 0;
 
-  constructor(place, everyMs = 5000) {
-    this.#place = place;
+  constructor(region, everyMs = 5000) {
+    this.#region = region;
     this.everyMs = everyMs;
   }
 
@@ -58,11 +58,11 @@ export class Announcer {
     if (atOnce) {
       clearTimeout(this.#timer);
       this.#timer = 0;
-      this.#place.textContent = text;
+      this.#region.textContent = text;
     } else {
       this.#timer ||= setTimeout(() => {
         this.#timer = 0;
-        this.#place.textContent = this.#text;
+        this.#region.textContent = this.#text;
       }, this.everyMs);
     }
   }

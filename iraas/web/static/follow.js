@@ -1,12 +1,12 @@
-// Following a job: one event stream, which comes back after whatever broke it off, save the end of
-// the session.
+// Following a job by an event stream, which reconnects after every interruption except the end of the
+// session.
 
 import { renew } from "./session.js";
 
 const LONGEST_PAUSE_MS = 30_000;
 
-// `url()` says where to go on: the stream is asked for what is not seen yet. `on` has `outcomes`,
-// `progress`, `end` and `connection` (told true and false).
+// `url()` returns the address for the outcomes not seen yet. `on` has the callbacks `outcomes`,
+// `progress`, `end` and `connection` (called with true or false).
 export class Follower {
   #url;
   #on;
@@ -35,7 +35,7 @@ export class Follower {
       this.stop();
       this.#on.end(JSON.parse(event.data));
     });
-    source.addEventListener("error", () => this.#broken(source));
+    source.addEventListener("error", () => this.#onError(source));
   }
 
   stop() {
@@ -44,9 +44,9 @@ export class Follower {
     this.#source = null;
   }
 
-  // A browser comes back by itself when a connection breaks, but not when it is answered with an
-  // error, such as 429 or 503.
-  async #broken(source) {
+  // Browsers reconnect by themselves after a connection error, but not after an error response such as
+  // 429 or 503.
+  async #onError(source) {
     if (source !== this.#source) return;
     this.#on.connection(false);
     if (source.readyState !== EventSource.CLOSED) return;
@@ -56,7 +56,7 @@ export class Follower {
   }
 }
 
-// Numbers as ranges, such as 0-99,105; what gets too long for an address loses its end.
+// Encodes numbers as ranges, such as 0-99,105, truncated to the length of an address.
 export function ranges(numbers, most = 2000) {
   const found = [];
   for (const number of numbers) {

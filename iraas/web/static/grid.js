@@ -1,8 +1,7 @@
-// A grid of cards of one height, of which only those near the screen exist: ten thousand pictures
-// cost no more than fifty. Up to a number all of them exist, so that the browser's own search finds
-// them.
+// A virtual grid of cards of equal height: only cards near the viewport exist, so that ten thousand
+// images cost no more than fifty. Few cards all exist, so that the browser's own search finds them.
 
-const ALL_UP_TO = 60;
+const MAX_COMPLETE = 60;
 const ROWS_AHEAD = 4;
 
 export class CardGrid {
@@ -15,7 +14,7 @@ export class CardGrid {
   #columns = 1;
   #rowHeight = 1;
 
-  // `fill(card, key)` puts a card's content in: into an empty one, and again when it has changed.
+  // `fill(card, key)` renders a card's content, into an empty card and again after a change.
   constructor(list, fill, className) {
     this.#list = list;
     this.#fill = fill;
@@ -29,13 +28,13 @@ export class CardGrid {
     this.#measure();
   }
 
-  // Show these cards, in this order.
+  // Show the cards of these keys, in this order.
   show(keys) {
     this.#keys = keys;
     this.#schedule();
   }
 
-  // A card's content has changed.
+  // Render a card again because its content has changed.
   touch(key) {
     if (this.#cards.has(key)) {
       this.#stale.add(key);
@@ -43,7 +42,7 @@ export class CardGrid {
     }
   }
 
-  // The keys of the cards that exist.
+  // The keys of the existing cards.
   get present() {
     return [...this.#cards.keys()];
   }
@@ -63,7 +62,7 @@ export class CardGrid {
 
   #window() {
     const length = this.#keys.length;
-    if (length <= ALL_UP_TO) return [0, length];
+    if (length <= MAX_COMPLETE) return [0, length];
     const rows = Math.ceil(length / this.#columns);
     const above = -this.#list.getBoundingClientRect().top;
     const bound = (row) => Math.max(0, Math.min(rows, row));
@@ -88,17 +87,17 @@ export class CardGrid {
         this.#cards.delete(key);
       }
     }
-    wanted.forEach((key, place) => {
+    wanted.forEach((key, position) => {
       const card = this.#card(key);
-      if (list.children[place] !== card) list.insertBefore(card, list.children[place] ?? null);
+      if (list.children[position] !== card) list.insertBefore(card, list.children[position] ?? null);
       if (isPartial) {
         card.setAttribute("aria-setsize", this.#keys.length);
-        card.setAttribute("aria-posinset", from + place + 1);
+        card.setAttribute("aria-posinset", from + position + 1);
       }
     });
     this.#stale.clear();
     while (list.children.length > wanted.length) list.lastChild.remove();
-    // A card that changes its place loses the focus on its way.
+    // Moving an element drops its focus.
     if (focused?.isConnected && document.activeElement !== focused) {
       focused.focus({ preventScroll: true });
     }

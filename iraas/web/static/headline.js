@@ -1,4 +1,4 @@
-// How far a job is, in words, as `iraas/web/pages/job_headline.py` says it, with who works on it.
+// Describes a job's progress, as `headline` in `iraas/web/pages/pages.py` does, and the workers on it.
 
 import { count } from "./dom.js";
 
@@ -8,23 +8,23 @@ export function headline(job) {
   if (job.state === "done") return `${job.cancelled ? "Cancelled" : "Done"}: ${found(job)}`;
   const left = job.total - job.done;
   if (job.state === "cancelled") {
-    return `Cancelled: ${number(job.done)} of ${number(job.total)} done, ${number(left)} were already on their way`;
+    return `Cancelled: ${number(job.done)} of ${number(job.total)} done, ${number(left)} were already queued`;
   }
-  if (!job.total) return "Waiting for the first picture";
-  const said = [`${number(job.done)} of ${number(job.total)}`];
-  if (job.failed) said.push(`${number(job.failed)} failed`);
-  if (job.state === "open") said.push("more are coming in");
-  if (job.workers) said.push(count(job.workers, "worker"));
-  if (job.workers_on_their_way) said.push(`${count(job.workers_on_their_way, "worker")} starting`);
-  if (job.left_s) said.push(`about ${duration(job.left_s)} left`);
-  return said.join(", ");
+  if (!job.total) return "Waiting for the first image";
+  const parts = [`${number(job.done)} of ${number(job.total)}`];
+  if (job.failed) parts.push(`${number(job.failed)} failed`);
+  if (job.state === "open") parts.push("upload in progress");
+  if (job.workers) parts.push(count(job.workers, "worker"));
+  if (job.workers_on_their_way) parts.push(`${count(job.workers_on_their_way, "worker")} starting`);
+  if (job.left_s) parts.push(`about ${duration(job.left_s)} left`);
+  return parts.join(", ");
 }
 
 function found({ done, failed, is_counted }) {
-  if (!done) return "no pictures";
-  if (!is_counted) return `${number(done)} pictures`;
-  const parts = [[done - failed, "labelled"], [failed, "failed"]];
-  return parts.filter(([many]) => many).map(([many, what]) => `${number(many)} ${what}`).join(", ");
+  if (!done) return "no images";
+  if (!is_counted) return `${number(done)} images`;
+  const counts = [[done - failed, "labelled"], [failed, "failed"]];
+  return counts.filter(([many]) => many).map(([many, result]) => `${number(many)} ${result}`).join(", ");
 }
 
 function duration(seconds) {

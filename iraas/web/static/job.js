@@ -1,4 +1,4 @@
-// The results page: cards fill in as outcomes come.
+// The results page: cards are filled in as outcomes arrive.
 
 import { canRetry, fillCard, showDetails, statusOf } from "./card.js";
 import { Announcer } from "./dom.js";
@@ -8,56 +8,56 @@ import { headline } from "./headline.js";
 import { Names } from "./names.js";
 import { arranged } from "./order.js";
 import { rememberJob } from "./recent.js";
-import { ask } from "./session.js";
+import { fetchWithToken } from "./session.js";
 
 const ARRANGE_EVERY_MS = 250;
-const HIDDEN_EVERY_MS = 15_000;
-const FIND_FROM = 5; // fewer are seen at a glance
+const HIDDEN_POLL_MS = 15_000;
+const FIND_FROM = 5; // fewer need no search
 const QUOTED = 40;
 
 const byId = (id) => document.getElementById(id);
 const first = JSON.parse(byId("first").textContent);
 const job = first.job.job_id;
 const announcer = new Announcer(byId("say"));
-const pictures = [];
+const images = [];
 let state = first.job;
-let isAway = false;
+let isDisconnected = false;
 let timer = 0;
 
 const grid = new CardGrid(byId("cards"), (card, index) => {
-  fillCard(card, job, pictures[index], first.shows_early);
+  fillCard(card, job, images[index], first.shows_early);
 }, "card");
 const names = new Names(job, (index, name) => {
-  const picture = pictureAt(index);
-  if (picture.name) return;
-  picture.name = name;
+  const image = imageAt(index);
+  if (image.name) return;
+  image.name = name;
   grid.touch(index);
   arrangeSoon();
 });
 const follower = new Follower(streamUrl, {
-  outcomes: take,
+  outcomes: addOutcomes,
   progress: show,
   end: show,
-  connection: (isThere) => {
-    isAway = !isThere;
+  connection: (isConnected) => {
+    isDisconnected = !isConnected;
     show(state);
   },
 });
 
-function pictureAt(index) {
-  return (pictures[index] ??= { index, name: "", outcome: null });
+function imageAt(index) {
+  return (images[index] ??= { index, name: "", outcome: null });
 }
 
 function grow(total) {
-  for (let index = pictures.length; index < total; index++) pictureAt(index);
+  for (let index = images.length; index < total; index++) imageAt(index);
 }
 
-function take(outcomes) {
+function addOutcomes(outcomes) {
   for (const outcome of outcomes) {
-    const picture = pictureAt(Number(outcome.request_id.slice(-8)));
-    if (picture.outcome?.completed_at === outcome.completed_at) continue;
-    Object.assign(picture, { name: outcome.name, outcome, hasNoShot: false });
-    grid.touch(picture.index);
+    const image = imageAt(Number(outcome.request_id.slice(-8)));
+    if (image.outcome?.completed_at === outcome.completed_at) continue;
+    Object.assign(image, { name: outcome.name, outcome, hasNoThumbnail: false });
+    grid.touch(image.index);
   }
   arrangeSoon();
 }
@@ -75,27 +75,27 @@ function arrange() {
   timer = 0;
   grow(state.total);
   byId("cards").classList.toggle("single", state.total === 1);
-  const keys = arranged(pictures, view());
+  const keys = arranged(images, view());
   grid.show(keys);
   byId("nothing").hidden = keys.length > 0;
   byId("nothing").textContent = nothingText(view());
-  tally();
+  updateCounts();
 }
 
 function nothingText({ kind, text }) {
-  if (!state.total) return state.state === "open" ? "No picture has arrived yet." : "This job has no pictures.";
-  if (text) return `No picture matches '${text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text}'.`;
-  return { ok: "No picture is labelled yet.", failed: "No picture has failed.", waiting: "No picture is waiting." }[kind];
+  if (!state.total) return state.state === "open" ? "No image has arrived yet." : "This job has no images.";
+  if (text) return `No image matches '${text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text}'.`;
+  return { ok: "No image is labelled yet.", failed: "No image has failed.", waiting: "No image is waiting." }[kind];
 }
 
 function arrangeSoon() {
   timer ||= setTimeout(arrange, ARRANGE_EVERY_MS);
 }
 
-function tally() {
+function updateCounts() {
   const counts = { all: state.total, ok: 0, failed: 0 };
   let retriable = 0;
-  for (const one of pictures) {
+  for (const one of images) {
     const status = one ? statusOf(one) : "waiting";
     if (status !== "waiting") counts[status] += 1;
     if (one && canRetry(one)) retriable += 1;
@@ -113,9 +113,9 @@ function tally() {
   byId("retry-all").hidden = retriable === 0 || state.cancelled;
 }
 
-// The server counts the failures of a large job little by little; this page may know all of them.
+// The server counts the failures of a large job gradually; this page may know all of them.
 function counted(job) {
-  const known = pictures.filter((one) => one?.outcome);
+  const known = images.filter((one) => one?.outcome);
   if (job.is_counted || known.length < job.done) return job;
   return { ...job, failed: known.filter((one) => statusOf(one) === "failed").length, is_counted: true };
 }
@@ -131,15 +131,15 @@ function show(next) {
   byId("bar").value = state.done;
   byId("cancel").hidden = isOver || state.cancelled;
   byId("delete").hidden = !isOver && !state.cancelled;
-  byId("away").hidden = !isAway || isOver;
+  byId("away").hidden = !isDisconnected || isOver;
   document.title = `${isOver ? "✓ " : ""}${state.done} of ${state.total} - iraas`;
-  announcer.say(isAway && !isOver ? "The connection is lost; trying again." : text, isOver);
+  announcer.say(isDisconnected && !isOver ? "The connection is lost; trying again." : text, isOver);
   rememberJob(job, state.created_at, state.total);
   if (hasGrown) arrangeSoon();
 }
 
 function streamUrl() {
-  const seen = pictures.filter((one) => one?.outcome).map((one) => one.index);
+  const seen = images.filter((image) => image?.outcome).map((image) => image.index);
   return `${first.job.events_url}?seen=${encodeURIComponent(ranges(seen))}`;
 }
 
@@ -147,31 +147,31 @@ async function retry(index) {
   const query = index === undefined ? "" : `?index=${index}`;
   let problem = "";
   try {
-    const answer = await ask(`/api/v1/jobs/${job}/retry${query}`, "POST");
-    const told = await answer.json();
-    if (!answer.ok) problem = told.detail;
-    else if (!told.retried) problem = "There was nothing that could be tried again.";
+    const response = await fetchWithToken(`/api/v1/jobs/${job}/retry${query}`, "POST");
+    const body = await response.json();
+    if (!response.ok) problem = body.detail;
+    else if (!body.retried) problem = "There was nothing to retry.";
   } catch {
     problem = "The server cannot be reached. Try again in a moment.";
   }
   byId("problem").textContent = problem;
   if (problem) return;
-  for (const picture of pictures) {
-    if (!canRetry(picture) || (index !== undefined && picture.index !== index)) continue;
-    picture.outcome = null;
-    grid.touch(picture.index);
+  for (const image of images) {
+    if (!canRetry(image) || (index !== undefined && image.index !== index)) continue;
+    image.outcome = null;
+    grid.touch(image.index);
   }
   show({ ...state, state: "working" });
   arrange();
-  follower.start(); // and what was not tried again after all comes back with the stream
+  follower.start(); // the stream sends outcomes that were not retried after all
 }
 
 async function cancel() {
   try {
-    const answer = await ask(`/api/v1/jobs/${job}/cancel`, "POST");
-    const told = await answer.json();
-    byId("problem").textContent = answer.ok ? "" : told.detail;
-    if (answer.ok) show(told);
+    const response = await fetchWithToken(`/api/v1/jobs/${job}/cancel`, "POST");
+    const body = await response.json();
+    byId("problem").textContent = response.ok ? "" : body.detail;
+    if (response.ok) show(body);
   } catch {
     byId("problem").textContent = "The server cannot be reached. Try again in a moment.";
   }
@@ -186,44 +186,43 @@ async function copyLink() {
     announcer.say("The link is copied.", true);
     setTimeout(() => (text.textContent = "Copy link"), 2000);
   } catch {
-    prompt("The link to this page:", address); // no clipboard without https, save on this machine
+    prompt("The link to this page:", address); // no clipboard access without https, except on localhost
   }
 }
 
-// A stream takes one of the few connections that a browser has to a server: not for a page that
-// nobody sees.
-async function lookWhileHidden() {
+// Browsers limit the connections to a server, and a stream takes one: a hidden page polls instead.
+async function pollWhileHidden() {
   if (!document.hidden || state.state === "done") return;
-  const answer = await fetch(`${first.job.events_url.replace(/\/events$/, "")}?limit=0`).catch(() => null);
-  if (answer?.ok) show(await answer.json());
-  setTimeout(lookWhileHidden, HIDDEN_EVERY_MS);
+  const response = await fetch(`${first.job.events_url.replace(/\/events$/, "")}?limit=0`).catch(() => null);
+  if (response?.ok) show(await response.json());
+  setTimeout(pollWhileHidden, HIDDEN_POLL_MS);
 }
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     follower.stop();
-    lookWhileHidden();
+    pollWhileHidden();
   } else {
     follower.start();
   }
 });
 byId("cards").addEventListener("drawn", () => {
-  names.want(grid.present.filter((index) => !pictures[index].name), state.total);
+  names.request(grid.present.filter((index) => !images[index].name), state.total);
 });
 byId("cards").addEventListener("click", (event) => {
   const again = event.target.closest("[data-retry]");
   const card = event.target.closest("li[data-index]");
   if (again) retry(Number(again.dataset.retry));
   else if (card && getSelection().isCollapsed) {
-    showDetails(byId("details"), job, pictures[Number(card.dataset.index)], first.shows_early);
+    showDetails(byId("details"), job, images[Number(card.dataset.index)], first.shows_early);
   }
 });
 byId("details").addEventListener("click", (event) => {
-  if (event.target === event.currentTarget) event.currentTarget.close(); // beside the window
+  if (event.target === event.currentTarget) event.currentTarget.close(); // a click outside of the dialog
 });
 byId("find").addEventListener("input", async () => {
   arrangeSoon();
-  if (byId("find").value) await names.want(pictures.map((one) => one.index), state.total);
+  if (byId("find").value) await names.request(images.map((image) => image.index), state.total);
 });
 byId("sort").addEventListener("change", arrange);
 for (const one of document.querySelectorAll('input[name="show"]')) one.addEventListener("change", arrange);
@@ -245,7 +244,7 @@ byId("ask-cancel").addEventListener("close", (event) => {
 });
 document.addEventListener("session", () => follower.start());
 
-for (const { index, name, outcome } of first.cards) Object.assign(pictureAt(index), { name, outcome });
+for (const { index, name, outcome } of first.cards) Object.assign(imageAt(index), { name, outcome });
 byId("sent").textContent = new Date(state.created_at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 show(state);
 arrange();

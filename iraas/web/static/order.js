@@ -1,17 +1,17 @@
-// Which pictures are shown, and in which order.
+// Filtering and sorting the images.
 
 import { statusOf, waited_s } from "./card.js";
 
 const names = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const NEVER = Number.POSITIVE_INFINITY;
-const score = (picture, otherwise) => picture.outcome?.score ?? otherwise;
-const wait = (picture) => (picture.outcome ? waited_s(picture.outcome) : -1);
-const label = (picture) => picture.outcome?.label;
+const score = (image, otherwise) => image.outcome?.score ?? otherwise;
+const wait = (image) => (image.outcome ? waited_s(image.outcome) : -1);
+const label = (image) => image.outcome?.label;
 
 function byLabel(one, other) {
   const [mine, yours] = [label(one), label(other)];
   if (mine && yours) return names.compare(mine, yours);
-  return mine ? -1 : yours ? 1 : 0; // those without a label come last
+  return mine ? -1 : yours ? 1 : 0; // images without a label come last
 }
 
 const ORDERS = {
@@ -23,17 +23,17 @@ const ORDERS = {
   slowest: (one, other) => wait(other) - wait(one),
 };
 
-export function matches(picture, kind, text) {
-  if (kind !== "all" && statusOf(picture) !== kind) return false;
+export function matches(image, kind, text) {
+  if (kind !== "all" && statusOf(image) !== kind) return false;
   if (!text) return true;
-  const { outcome } = picture;
-  return [picture.name, outcome?.label, outcome?.reason].some((one) => one?.toLowerCase().includes(text));
+  const { outcome } = image;
+  return [image.name, outcome?.label, outcome?.reason].some((one) => one?.toLowerCase().includes(text));
 }
 
-// The places of the pictures that match, in order. `pictures` lie in the order they were sent.
-export function arranged(pictures, { kind, text, order }) {
-  const found = pictures.filter((one) => one && matches(one, kind, text));
+// Returns the sorted indexes of the matching images. `images` are in the order they were sent.
+export function arranged(images, { kind, text, order }) {
+  const found = images.filter((image) => image && matches(image, kind, text));
   const compare = ORDERS[order];
   if (compare) found.sort((one, other) => compare(one, other) || one.index - other.index);
-  return found.map((one) => one.index);
+  return found.map((image) => image.index);
 }

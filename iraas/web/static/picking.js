@@ -1,13 +1,13 @@
-// Pictures as people hand them over: dropped, with the folders they lie in, or picked, or pasted.
+// Collecting images that were dropped (also in folders), picked or pasted.
 
 const SNIFF_BYTES = 16;
 const LEFT_OUT = /^(\.|thumbs\.db$|desktop\.ini$)/i;
 
-// What a folder holds besides what people put there.
+// Excludes the system files of a folder.
 const isVisible = (name) => !LEFT_OUT.test(name);
 
-// Entries must be taken from the event at once; what lies in folders comes later. Gives files with
-// their names: the path below what was dropped.
+// Entries must be read from the event synchronously; the contents of folders follow. Yields files with
+// their names: the path relative to what was dropped.
 export async function* droppedFiles(transfer) {
   const items = [...transfer.items].filter((one) => one.kind === "file");
   const entries = items.map((one) => one.webkitGetAsEntry?.() ?? one.getAsFile());
@@ -48,8 +48,7 @@ export function* pastedFiles(transfer) {
   for (const file of transfer.files) yield { file, name: file.name || "pasted" };
 }
 
-// Why the server would refuse a file, as far as can be told without sending it; empty if it would
-// not.
+// Returns why the server would refuse a file, as far as is known without sending it; empty if unknown.
 export async function refusal(file, maxBytes) {
   if (!file) return "it cannot be read";
   if (!file.size) return "it is empty";
@@ -58,13 +57,13 @@ export async function refusal(file, maxBytes) {
   }
   try {
     const head = new Uint8Array(await file.slice(0, SNIFF_BYTES).arrayBuffer());
-    return isPicture(head) ? "" : "it is no JPEG, PNG, WebP, GIF, BMP or TIFF picture";
+    return isImage(head) ? "" : "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image";
   } catch {
     return "it cannot be read";
   }
 }
 
-function isPicture(head) {
+function isImage(head) {
   const text = String.fromCharCode(...head);
   return (
     text.startsWith("\xff\xd8\xff") ||

@@ -1,5 +1,5 @@
-// The jobs that this browser has sent or looked at, kept in this browser and nowhere else: whoever
-// knows a job's address may see its pictures.
+// Recent jobs of this browser, stored in this browser only: a job's address gives access to its
+// images.
 
 const KEY = "iraas-jobs";
 const MOST = 5;
@@ -25,6 +25,6 @@ function keep(jobs) {
   try {
     localStorage.setItem(KEY, JSON.stringify(jobs));
   } catch {
-    // Storage is switched off or full: the page's address is still there to be kept.
+    // Storage is disabled or full: the page's address still works.
   }
 }

@@ -1,8 +1,8 @@
-// Sending pictures into one job, some at a time and one request after another: so it is always
-// known which of them have arrived, and none is sent twice when a connection breaks.
+// Uploading images into one job, in chunks and one request after another: so that it is always known
+// which of them have arrived, and none is sent twice after a connection error.
 
 import { csrf } from "./dom.js";
-import { renew, sayOver } from "./session.js";
+import { renew, showSessionOver } from "./session.js";
 
 const CHUNK_FILES = 24;
 const CHUNK_BYTES = 8_000_000;
@@ -12,19 +12,19 @@ const LONGEST_PAUSE_S = 20;
 export class UploadStopped extends Error {}
 export class SessionOver extends Error {}
 
-export class Sending {
+export class Uploader {
   #on;
   #job = null;
   #arrived = 0;
-  #alone = 0;
+  #singly = 0;
   #stop = new AbortController();
 
-  // `on` has `progress(picture, share)`, `sent(picture)`, `refused(picture, reason)`, `pause(text)`.
+  // `on` has the callbacks `progress(image, share)`, `sent(image)`, `refused(image, reason)`, `pause(text)`.
   constructor(on) {
     this.#on = on;
   }
 
-  // The job's id, once something has been sent.
+  // The job's id; null before the first request.
   get job() {
     return this.#job;
   }
@@ -33,24 +33,24 @@ export class Sending {
     this.#stop.abort();
   }
 
-  // Go on with a job of one's own that was begun before.
+  // Continue an upload of this page.
   resume(job) {
     this.#job = job;
   }
 
-  // Send what the queue gives until it is empty; it may grow meanwhile.
+  // Send the queued images until the queue is empty; it may grow meanwhile.
   async send(queue) {
     while (queue.length) queue.unshift(...(await this.#sendSome(this.#cut(queue))));
   }
 
-  // Say that there is no more.
+  // Mark the job as complete.
   async seal() {
-    await this.#insist("POST", `/api/v1/jobs/${this.#job}/seal`);
+    await this.#requestWithRetry("POST", `/api/v1/jobs/${this.#job}/seal`);
   }
 
   #cut(queue) {
-    const most = this.#alone > 0 ? 1 : CHUNK_FILES;
-    this.#alone -= 1;
+    const most = this.#singly > 0 ? 1 : CHUNK_FILES;
+    this.#singly -= 1;
     let end = 0;
     let bytes = 0;
     while (end < queue.length && end < most) {
@@ -61,60 +61,60 @@ export class Sending {
     return queue.splice(0, end);
   }
 
-  // Gives back those of the chunk that have to be sent again.
+  // Returns the images of the chunk that have to be sent again.
   async #sendSome(chunk) {
-    this.#job ??= (await this.#insist("POST", "/api/v1/jobs?open=true")).job_id;
+    this.#job ??= (await this.#requestWithRetry("POST", "/api/v1/jobs?open=true")).job_id;
     const body = new FormData();
     for (const { file, name } of chunk) body.append("images", file, name);
     const url = `/api/v1/jobs/${this.#job}/images`;
-    const answer = await this.#request("POST", url, body, (bytes) => this.#share(chunk, bytes));
-    const isUnclear = !answer.status || (answer.status >= 500 && answer.value.accepted === undefined);
-    if (isUnclear) return this.#afterBreak(chunk, answer);
-    const refused = answer.value.refused ?? [];
-    const taken = answer.isOk ? chunk.length : (answer.value.accepted ?? 0) + refused.length;
+    const response = await this.#request("POST", url, body, (bytes) => this.#share(chunk, bytes));
+    const isUnclear = !response.status || (response.status >= 500 && response.value.accepted === undefined);
+    if (isUnclear) return this.#afterInterruption(chunk, response);
+    const refused = response.value.refused ?? [];
+    const taken = response.isOk ? chunk.length : (response.value.accepted ?? 0) + refused.length;
     this.#settle(chunk.slice(0, taken), refused);
     const rest = chunk.slice(taken);
-    if (answer.isOk) return [];
-    if (answer.retryAfter) {
-      await this.#pause(answer.retryAfter, answer.value.detail);
+    if (response.isOk) return [];
+    if (response.retryAfter) {
+      await this.#pause(response.retryAfter, response.value.detail);
       return rest;
     }
-    return this.#afterRefusal(rest, answer);
+    return this.#afterRefusal(rest, response);
   }
 
-  // It broke in the middle: the job knows how many of the pictures arrived.
-  async #afterBreak(chunk, answer) {
+  // After a connection error, the job's total says how many of the images arrived.
+  async #afterInterruption(chunk, response) {
     for (const one of chunk) this.#on.progress(one, 0);
-    await this.#pause(answer.retryAfter || 1, answer.value.detail);
-    const { total } = await this.#insist("GET", `/api/v1/jobs/${this.#job}?limit=0`);
+    await this.#pause(response.retryAfter || 1, response.value.detail);
+    const { total } = await this.#requestWithRetry("GET", `/api/v1/jobs/${this.#job}?limit=0`);
     const taken = Math.max(0, Math.min(chunk.length, total - this.#arrived));
     this.#settle(chunk.slice(0, taken), []);
     const rest = chunk.slice(taken);
-    for (const one of rest) one.breaks = (one.breaks ?? 0) + 1;
-    if (rest.length && rest[0].breaks > TRIES) this.#on.refused(rest.shift(), "it could not be sent");
+    for (const one of rest) one.interruptions = (one.interruptions ?? 0) + 1;
+    if (rest.length && rest[0].interruptions > TRIES) this.#on.refused(rest.shift(), "it could not be sent");
     return rest;
   }
 
-  // One picture of several made the server refuse all: alone, each has its chance.
-  #afterRefusal(rest, answer) {
-    if (answer.status === 403 || answer.status === 409) throw new Error(answer.value.detail);
-    this.#alone = rest.length;
+  // If one image makes the server refuse a whole chunk, the images are sent one by one.
+  #afterRefusal(rest, response) {
+    if (response.status === 403 || response.status === 409) throw new Error(response.value.detail);
+    this.#singly = rest.length;
     if (rest.length !== 1) return rest;
-    this.#on.refused(rest[0], answer.value.detail);
+    this.#on.refused(rest[0], response.value.detail);
     return [];
   }
 
-  #settle(pictures, refused) {
+  #settle(images, refused) {
     const reasons = new Map(refused.map((one) => [one.index, one.reason]));
-    for (const picture of pictures) {
+    for (const image of images) {
       const reason = reasons.get(this.#arrived);
       this.#arrived += 1;
-      if (reason) this.#on.refused(picture, reason);
-      else this.#on.sent(picture);
+      if (reason) this.#on.refused(image, reason);
+      else this.#on.sent(image);
     }
   }
 
-  // The files lie in the body one after another: so many bytes are these files.
+  // The body contains the files in order, so that its uploaded bytes give the progress of each.
   #share(chunk, bytes) {
     let left = bytes;
     for (const one of chunk) {
@@ -123,18 +123,18 @@ export class Sending {
     }
   }
 
-  async #insist(method, url) {
+  async #requestWithRetry(method, url) {
     for (let attempt = 1; ; attempt++) {
-      const answer = await this.#request(method, url);
-      if (answer.isOk) return answer.value;
-      const mayComeAgain = !answer.status || answer.retryAfter || answer.status >= 500;
-      if (!mayComeAgain || attempt === TRIES) throw new Error(answer.value.detail);
-      await this.#pause(answer.retryAfter || Math.min(2 ** (attempt - 1), LONGEST_PAUSE_S), answer.value.detail);
+      const response = await this.#request(method, url);
+      if (response.isOk) return response.value;
+      const canRetry = !response.status || response.retryAfter || response.status >= 500;
+      if (!canRetry || attempt === TRIES) throw new Error(response.value.detail);
+      await this.#pause(response.retryAfter || Math.min(2 ** (attempt - 1), LONGEST_PAUSE_S), response.value.detail);
     }
   }
 
-  async #pause(seconds, why) {
-    this.#on.pause(`${why}; going on in ${seconds} s`);
+  async #pause(seconds, reason) {
+    this.#on.pause(`${reason}; retrying in ${seconds} s`);
     await new Promise((done) => {
       const timer = setTimeout(done, seconds * 1000);
       this.#stop.signal.addEventListener("abort", () => done(clearTimeout(timer)));
@@ -144,24 +144,24 @@ export class Sending {
   }
 
   async #request(method, url, body = null, progress = null) {
-    let answer = await this.#send(method, url, body, progress);
-    if (answer.value.code === "bad-csrf-token" && (await renew())) {
-      answer = await this.#send(method, url, body, progress);
+    let response = await this.#send(method, url, body, progress);
+    if (response.value.code === "bad-csrf-token" && (await renew())) {
+      response = await this.#send(method, url, body, progress);
     }
-    if (answer.status !== 401) return answer;
-    sayOver();
+    if (response.status !== 401) return response;
+    showSessionOver();
     throw new SessionOver();
   }
 
-  // fetch() tells no progress of what goes up.
+  // fetch() reports no upload progress.
   #send(method, url, body, progress) {
     return new Promise((done, fail) => {
       const request = new XMLHttpRequest();
       request.open(method, url);
       request.setRequestHeader("X-CSRF-Token", csrf());
       if (progress) request.upload.addEventListener("progress", (event) => progress(event.loaded));
-      request.addEventListener("load", () => done(answerOf(request)));
-      request.addEventListener("error", () => done(answerOf(request)));
+      request.addEventListener("load", () => done(toResponse(request)));
+      request.addEventListener("error", () => done(toResponse(request)));
       const abort = () => {
         request.abort();
         fail(new UploadStopped());
@@ -174,13 +174,13 @@ export class Sending {
   }
 }
 
-function answerOf(request) {
+function toResponse(request) {
   let value;
   try {
     value = JSON.parse(request.responseText);
   } catch {
-    const why = request.status ? `The server answered with status ${request.status}` : "The server cannot be reached";
-    value = { detail: why };
+    const reason = request.status ? `The server answered with status ${request.status}` : "The server cannot be reached";
+    value = { detail: reason };
   }
   return {
     status: request.status,

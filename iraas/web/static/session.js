@@ -1,39 +1,39 @@
-// The session of this browser: says when it is over, and goes on with a new one, whichever tab
-// somebody logged in with. What was chosen or is shown on a page stays there meanwhile.
+// The session of this browser: reports that it has expired, and continues with a new one after a login
+// in any tab. The page keeps its content meanwhile.
 
 import { csrf, element } from "./dom.js";
 
 const channel = new BroadcastChannel("iraas-session");
 let notice = null;
 
-// The server said so to a request.
-export function sayOver() {
+// Called when the server answered a request with 401.
+export function showSessionOver() {
   if (notice) return;
   const link = element("a", "", "Log in");
   link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
   link.target = "_blank";
-  notice = element("p", "notice", "Your session is over. ", link, " in a new tab; this page goes on by itself then.");
+  notice = element("p", "notice", "Your session has expired. ", link, " in a new tab; this page then continues automatically.");
   notice.id = "session-over";
   notice.setAttribute("role", "alert");
   document.getElementById("main").prepend(notice);
 }
 
-// Get the CSRF token of the session that there is now. False if there is none, null if nobody can
-// tell. Those who listen to the document's "session" are told of one that came after one was over.
+// Get the CSRF token of the current session. Returns false without a session, null if the server cannot
+// be reached. Dispatches "session" on the document when a new session replaces an expired one.
 export async function renew() {
   let page;
   try {
-    const answer = await fetch("/");
-    if (answer.status === 401) {
-      sayOver();
+    const response = await fetch("/");
+    if (response.status === 401) {
+      showSessionOver();
       return false;
     }
-    if (!answer.ok) return null;
-    page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!response.ok) return null;
+    page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
     return null;
   }
-  take(page.querySelector('meta[name="csrf-token"]')?.content ?? "");
+  setToken(page.querySelector('meta[name="csrf-token"]')?.content ?? "");
   if (notice) {
     notice.remove();
     notice = null;
@@ -42,16 +42,16 @@ export async function renew() {
   return true;
 }
 
-// Like fetch(), for what changes something: with the CSRF token, a fresh one if it must be.
-export async function ask(url, method) {
+// fetch() with the CSRF token, renewed if necessary.
+export async function fetchWithToken(url, method) {
   const send = () => fetch(url, { method, headers: { "X-CSRF-Token": csrf() } });
-  let answer = await send();
-  if (answer.status === 403 && (await renew())) answer = await send();
-  if (answer.status === 401) sayOver();
-  return answer;
+  let response = await send();
+  if (response.status === 403 && (await renew())) response = await send();
+  if (response.status === 401) showSessionOver();
+  return response;
 }
 
-function take(token) {
+function setToken(token) {
   let meta = document.querySelector('meta[name="csrf-token"]');
   if (!meta) {
     meta = element("meta");
@@ -62,8 +62,8 @@ function take(token) {
   for (const field of document.querySelectorAll('input[name="csrf"]')) field.value = token;
 }
 
-const lookAgain = () => notice && !document.hidden && renew();
+const checkAgain = () => notice && !document.hidden && renew();
 channel.addEventListener("message", () => notice && renew());
-addEventListener("focus", lookAgain);
-document.addEventListener("visibilitychange", lookAgain);
+addEventListener("focus", checkAgain);
+document.addEventListener("visibilitychange", checkAgain);
 if (csrf()) channel.postMessage("there is a session");

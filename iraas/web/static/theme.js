@@ -1,4 +1,4 @@
-// Runs before the first paint: says that scripts run, and brings back the theme that was chosen.
+// Runs before the first paint: marks that scripts run, and restores the chosen theme.
 "use strict";
 
 (() => {
@@ -10,7 +10,7 @@
     try {
       return localStorage.getItem(KEY);
     } catch {
-      return null; // storage is switched off: the theme is then the system's
+      return null; // storage is disabled: use the system's theme
     }
   }
 
@@ -18,7 +18,7 @@
     try {
       localStorage.setItem(KEY, theme);
     } catch {
-      // It holds for this page only.
+      // Storage is disabled: the choice holds for this page only.
     }
   }
 
@@ -30,13 +30,13 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const toggle = document.getElementById("theme");
-    const tell = () => toggle.setAttribute("aria-pressed", String(isDark()));
-    tell();
-    prefersDark.addEventListener("change", tell);
+    const updateToggle = () => toggle.setAttribute("aria-pressed", String(isDark()));
+    updateToggle();
+    prefersDark.addEventListener("change", updateToggle);
     toggle.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";
       remember(root.dataset.theme);
-      tell();
+      updateToggle();
     });
   });
 })();

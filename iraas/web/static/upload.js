@@ -1,10 +1,10 @@
-// The upload page: pictures go up as soon as they are chosen; when all are sent, their results show.
+// The upload page: images are uploaded as soon as they are chosen; then their results open.
 
 import { Announcer, bytes, count, element, isolated } from "./dom.js";
 import { CardGrid } from "./grid.js";
 import { droppedFiles, pastedFiles, pickedFiles, refusal } from "./picking.js";
 import { recentJobs, rememberJob } from "./recent.js";
-import { Sending, SessionOver, UploadStopped } from "./sending.js";
+import { Uploader, SessionOver, UploadStopped } from "./sending.js";
 
 const CHECKED_AT_ONCE = 48;
 const REFUSED_SHOWN = 200;
@@ -13,124 +13,124 @@ const byId = (id) => document.getElementById(id);
 const form = byId("upload");
 const maxBytes = Number(form.dataset.maxBytes);
 const announcer = new Announcer(byId("say"));
-const pictures = [];
+const images = [];
 const totals = { bytes: 0, sent: 0, refused: 0, sentBytes: 0 };
 const grid = new CardGrid(byId("upload-list"), fillTile, "tile");
-let sending = null;
+let uploader = null;
 let pauseText = "";
 let isBusy = false;
 let wantsSession = false;
 
-function fillTile(tile, place) {
-  const picture = pictures[place];
+function fillTile(tile, index) {
+  const image = images[index];
   if (!tile.firstChild) {
-    const image = element("img");
-    image.alt = "";
-    image.decoding = "async";
-    const url = picture.file ? URL.createObjectURL(picture.file) : "";
+    const img = element("img");
+    img.alt = "";
+    img.decoding = "async";
+    const url = image.file ? URL.createObjectURL(image.file) : "";
     const forget = () => URL.revokeObjectURL(url);
-    image.addEventListener("load", forget);
-    image.addEventListener("error", () => {
+    img.addEventListener("load", forget);
+    img.addEventListener("error", () => {
       forget();
-      image.replaceWith(element("span", "blank"));
+      img.replaceWith(element("span", "blank"));
     });
-    if (url) image.src = url;
-    tile.append(image, element("p", "name", isolated(picture.name)), element("p", "state"));
+    if (url) img.src = url;
+    tile.append(img, element("p", "name", isolated(image.name)), element("p", "state"));
   }
-  tile.classList.toggle("refused", picture.state === "refused");
-  tile.classList.toggle("sent", picture.state === "sent");
-  tile.querySelector(".state").textContent = stateText(picture);
+  tile.classList.toggle("refused", image.state === "refused");
+  tile.classList.toggle("sent", image.state === "sent");
+  tile.querySelector(".state").textContent = stateText(image);
 }
 
 function stateText({ state, share }) {
   return state === "uploading" ? `${Math.min(99, Math.floor(100 * share))}%` : state;
 }
 
-function change(picture, news) {
-  Object.assign(picture, news);
-  grid.touch(picture.place);
+function change(image, changes) {
+  Object.assign(image, changes);
+  grid.touch(image.index);
 }
 
-function refuse(picture, reason) {
+function refuse(image, reason) {
   totals.refused += 1;
-  change(picture, { state: "refused" });
+  change(image, { state: "refused" });
   byId("refused").hidden = false;
   byId("refused-title").textContent = `${count(totals.refused, "file")} left out`;
   if (totals.refused <= REFUSED_SHOWN) {
-    const line = element("li", "", element("strong", "", isolated(picture.name)), ": ", isolated(reason));
+    const line = element("li", "", element("strong", "", isolated(image.name)), ": ", isolated(reason));
     byId("refused-list").append(line);
   }
 }
 
-function newSending() {
-  return new Sending({
-    progress: (picture, share) => {
-      if (share < 1 || picture.state !== "sent") change(picture, { state: "uploading", share });
-      tell();
+function newUpload() {
+  return new Uploader({
+    progress: (image, share) => {
+      if (share < 1 || image.state !== "sent") change(image, { state: "uploading", share });
+      updateStatus();
     },
-    sent: (picture) => {
+    sent: (image) => {
       totals.sent += 1;
-      totals.sentBytes += picture.file.size;
-      change(picture, { state: "sent", share: 1 });
-      tell();
+      totals.sentBytes += image.file.size;
+      change(image, { state: "sent", share: 1 });
+      updateStatus();
     },
-    refused: (picture, reason) => {
-      refuse(picture, reason);
-      tell();
+    refused: (image, reason) => {
+      refuse(image, reason);
+      updateStatus();
     },
     pause: (text) => {
       pauseText = text;
-      tell();
+      updateStatus();
     },
   });
 }
 
-function tell() {
+function updateStatus() {
   const done = totals.sent + totals.refused;
-  const text = `${totals.sent} of ${count(pictures.length - totals.refused, "picture")} uploaded`;
-  const moving = pictures.reduce((sum, one) => sum + (one.state === "uploading" ? one.share * one.file.size : 0), 0);
+  const text = `${totals.sent} of ${count(images.length - totals.refused, "image")} uploaded`;
+  const moving = images.reduce((sum, one) => sum + (one.state === "uploading" ? one.share * one.file.size : 0), 0);
   byId("headline").textContent = pauseText || text;
   byId("amount").hidden = byId("upload-bar").hidden = !totals.bytes;
   byId("amount").textContent = `${bytes(totals.sentBytes + moving)} of ${bytes(totals.bytes)}`;
   byId("upload-bar").value = totals.bytes ? (totals.sentBytes + moving) / totals.bytes : 0;
-  document.title = `${done} of ${pictures.length} uploaded - iraas`;
+  document.title = `${done} of ${images.length} uploaded - iraas`;
   announcer.say(pauseText || text);
 }
 
 async function add(source) {
   for await (const { file, name } of source) {
-    const place = pictures.length;
-    pictures.push({ place, file, name, state: "waiting", share: 0 });
+    const index = images.length;
+    images.push({ index, file, name, state: "waiting", share: 0 });
     totals.bytes += file?.size ?? 0;
-    if (place % 100 === 0) showTiles();
+    if (index % 100 === 0) showTiles();
   }
   showTiles();
-  if (!isBusy && pictures.length) run();
+  if (!isBusy && images.length) run();
 }
 
 function showTiles() {
-  byId("sending").hidden = pictures.length === 0;
-  document.documentElement.classList.toggle("is-sending", pictures.length > 0);
-  grid.show(pictures.map((one) => one.place));
+  byId("sending").hidden = images.length === 0;
+  document.documentElement.classList.toggle("is-sending", images.length > 0);
+  grid.show(images.map((image) => image.index));
 }
 
-// Those that are neither sent nor refused; more may be added while these are on their way.
-const unsettled = () => pictures.filter((one) => one.state === "waiting" || one.state === "uploading");
+// Images neither sent nor refused yet; more may be added during an upload.
+const unfinished = () => images.filter(({ state }) => state === "waiting" || state === "uploading");
 
 async function run() {
   isBusy = true;
   wantsSession = false;
-  offer({ stop: true });
-  sending ??= newSending();
+  showActions({ stop: true });
+  uploader ??= newUpload();
   try {
-    for (let left = unsettled(); left.length; left = unsettled()) {
-      await sending.send(await checked(left.slice(0, CHECKED_AT_ONCE)));
+    for (let left = unfinished(); left.length; left = unfinished()) {
+      await uploader.send(await checked(left.slice(0, CHECKED_AT_ONCE)));
     }
     await finish();
   } catch (error) {
     if (error instanceof UploadStopped) await finish();
     else if (error instanceof SessionOver) waitForSession();
-    else breakOff(error.message);
+    else fail(error.message);
   } finally {
     isBusy = false;
   }
@@ -138,64 +138,64 @@ async function run() {
 
 async function checked(some) {
   const good = [];
-  for (const picture of some) {
-    const reason = await refusal(picture.file, maxBytes);
+  for (const image of some) {
+    const reason = await refusal(image.file, maxBytes);
     if (reason) {
-      totals.bytes -= picture.file?.size ?? 0;
-      refuse(picture, reason);
-    } else good.push(picture);
+      totals.bytes -= image.file?.size ?? 0;
+      refuse(image, reason);
+    } else good.push(image);
   }
-  tell();
+  updateStatus();
   return good;
 }
 
 async function finish() {
-  const done = sending;
-  sending = null;
-  const isStopped = unsettled().length > 0;
+  const done = uploader;
+  uploader = null;
+  const isStopped = unfinished().length > 0;
   if (!done.job) {
-    byId("headline").textContent = isStopped ? "Stopped. Nothing was sent." : "None of these is a picture that can be labelled.";
+    byId("headline").textContent = isStopped ? "Stopped. Nothing was sent." : "None of these is an image that can be labelled.";
     announcer.say(byId("headline").textContent, true);
-    offer({});
+    showActions({});
     return;
   }
-  // What was stopped by hand has used up its own sending.
-  await (isStopped ? newSendingFor(done.job) : done).seal();
+  // A stopped uploader cannot send any more requests.
+  await (isStopped ? resumedUpload(done.job) : done).seal();
   const url = `/jobs/${done.job}`;
   rememberJob(done.job, Date.now() / 1000, totals.sent);
   isBusy = false;
   if (!totals.refused || isStopped) location.assign(url);
-  else offer({ results: url });
+  else showActions({ results: url });
 }
 
-function newSendingFor(job) {
-  const one = newSending();
-  one.resume(job);
-  return one;
+function resumedUpload(job) {
+  const upload = newUpload();
+  upload.resume(job);
+  return upload;
 }
 
-// What was chosen stays chosen.
+// The chosen images are kept.
 function waitForSession() {
   wantsSession = true;
   byId("headline").textContent = "The upload waits until you have logged in.";
-  offer({ again: true });
+  showActions({ again: true });
 }
 
-function breakOff(why) {
-  byId("headline").textContent = `The upload broke off: ${why}.`.replace("..", ".");
+function fail(reason) {
+  byId("headline").textContent = `The upload was interrupted: ${reason}.`.replace("..", ".");
   announcer.say(byId("headline").textContent, true);
-  offer({ again: true, results: sending?.job ? `/jobs/${sending.job}` : "" });
+  showActions({ again: true, results: uploader?.job ? `/jobs/${uploader.job}` : "" });
 }
 
-// What can be done now.
-function offer({ stop = false, again = false, results = "" }) {
+// Shows the actions that are possible now.
+function showActions({ stop = false, again = false, results = "" }) {
   byId("stop").hidden = !stop;
   byId("again").hidden = !again;
   byId("to-results").hidden = !results;
   if (!results) return;
   byId("to-results").href = results;
   if (again) return;
-  announcer.say(`${count(totals.sent, "picture")} sent, ${totals.refused} left out.`, true);
+  announcer.say(`${count(totals.sent, "image")} sent, ${totals.refused} left out.`, true);
   byId("to-results").focus();
 }
 
@@ -203,7 +203,7 @@ function showRecent() {
   const jobs = recentJobs();
   byId("recent").hidden = jobs.length === 0;
   for (const { id, at, total } of jobs) {
-    const link = element("a", "", count(total, "picture"));
+    const link = element("a", "", count(total, "image"));
     link.href = `/jobs/${id}`;
     byId("recent-list").append(element("li", "", link, ` ${new Date(at * 1000).toLocaleString()}`));
   }
@@ -222,7 +222,7 @@ function wire() {
   }
   byId("choose").addEventListener("click", () => files.click());
   byId("choose-folder").addEventListener("click", () => folder.click());
-  byId("stop").addEventListener("click", () => sending?.stop());
+  byId("stop").addEventListener("click", () => uploader?.stop());
   byId("again").addEventListener("click", () => !isBusy && run());
   document.addEventListener("session", () => wantsSession && !isBusy && run());
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");

@@ -1,1 +1,1 @@
-"""Long answers, and calls from other threads onto the event loop."""
+"""Event streams and paced responses."""

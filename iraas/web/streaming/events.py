@@ -1,9 +1,9 @@
-"""Server-sent events: a job as it fills in, and the deployment's status.
+"""Server-sent events: a job's outcomes as they arrive, and the deployment's status.
 
-An event's id is the set of places whose outcomes the client has by then, as ranges. Whoever comes
-back with it (``Last-Event-ID``) gets exactly the others: from this process, from another, or from
-this one after a restart. If the set grows too long for a header, its end is left out, and those
-outcomes come again; clients know them by their `request_id`.
+An event's id is the set of indexes whose outcomes the client has received, encoded as ranges. A
+client that reconnects with it (``Last-Event-ID``) gets exactly the other outcomes: from this
+process, from another one, or after a restart. If the set grows too long for a header, its end is
+omitted and those outcomes are sent again; clients recognize them by their `request_id`.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from iraas.web.problems import busy
 from iraas.web.security.authenticator import Session
 from iraas.web.state import AppState
 
-OUTCOMES_AT_ONCE = 100
+MAX_OUTCOMES_PER_EVENT = 100
 MAX_ID_CHARACTERS = 2000
 HEARTBEAT_S = 15.0
-FIRST_LOOK_S = 1.0
-LOOK_AFTER_REPLIES_S = 3.0
-LONGEST_LOOK_S = 10.0
-GATHER_S = 0.1
-GATHER_PER_STREAM_S = 0.001
+MIN_POLL_S = 1.0
+POLL_AFTER_REPLIES_S = 3.0
+MAX_POLL_S = 10.0
+BATCH_WINDOW_S = 0.1
+BATCH_WINDOW_PER_STREAM_S = 0.001
 STATUS_S = 2.0
-RATE_OVER_S = 10.0
+RATE_WINDOW_S = 10.0
 RECONNECT = "retry: 2000\n\n"
-HEARTBEAT = ": still here\n\n"
+HEARTBEAT = ": heartbeat\n\n"
 
 
 def event(name: str, value: Any, identity: str | None = None) -> str:
-    """One event in the wire format. JSON has no line breaks, so its data is one line."""
+    """Format one event. JSON contains no line breaks, so that its data is one line."""
     head = f"event: {name}\n" + (f"id: {identity}\n" if identity is not None else "")
     return f"{head}data: {json.dumps(value, separators=(',', ':'))}\n\n"
 
 
 def read_cursor(text: str) -> IndexSet:
-    """The places that a client has; none if it says anything else than what it was told."""
+    """Parse the indexes that a client has received; empty if the text is not a valid event id."""
     try:
         return IndexSet.decode(text[: 2 * MAX_ID_CHARACTERS])
     except ValueError:
@@ -52,117 +52,119 @@ def read_cursor(text: str) -> IndexSet:
 
 
 @contextmanager
-def open_stream(context: AppState, client: str) -> Iterator[asyncio.Event]:
-    """Count a client's stream for as long as it is open; gives what wakes it up, also when the
-    server is about to stop.
+def open_stream(state: AppState, client: str) -> Iterator[asyncio.Event]:
+    """Count a client's event stream while it is open.
+
+    Yields:
+        An event that is set to wake the stream up, also when the server is about to stop.
 
     Raises:
-        Problem: There are too many.
+        Problem: Too many streams are open (429).
     """
-    if context.closing or not context.streams.take(client):
+    if state.closing or not state.stream_quota.reserve(client):
         raise busy("too many event streams are open", 15.0, "too-many-streams")
-    alarm = asyncio.Event()
-    context.alarms.add(alarm)
-    context.metrics.streams.inc()
+    wakeup = asyncio.Event()
+    state.stream_wakeups.add(wakeup)
+    state.metrics.streams.inc()
     try:
-        yield alarm
+        yield wakeup
     finally:
-        context.alarms.discard(alarm)
-        context.streams.give(client)
-        context.metrics.streams.dec()
+        state.stream_wakeups.discard(wakeup)
+        state.stream_quota.release(client)
+        state.metrics.streams.dec()
 
 
 class JobEvents:
-    """The events of one job for one client.
+    """The event stream of one job for one client. Used from the event loop alone.
 
     Args:
-        context: The services.
-        view: The job, refreshed.
-        seen: The places whose outcomes the client has.
-        session: The one that may see them; None for programs.
-        now: Gives monotonic seconds.
+        state: The services.
+        job: The job's progress, refreshed.
+        seen: Indexes whose outcomes the client has received; updated by the stream.
+        session: The session that authorizes the stream; None for programs.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
         self,
-        context: AppState,
-        view: JobProgress,
+        state: AppState,
+        job: JobProgress,
         seen: IndexSet,
         session: Session | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._context = context
-        self._view = view
+        self._state = state
+        self._job = job
         self._seen = seen
         self._session = session
         self._now = now
-        self._told: dict[str, Any] = {}
-        self._pace: deque[tuple[float, int]] = deque()
-        self._look_s = FIRST_LOOK_S
+        self._last_progress: dict[str, Any] = {}
+        self._done_samples: deque[tuple[float, int]] = deque()
+        self._poll_s = MIN_POLL_S
 
-    async def stream(self, alarm: asyncio.Event) -> AsyncIterator[str]:
-        """Events until every image of the job has its outcome, the session is over, or the server
-        stops.
-        """
-        context, view = self._context, self._view
+    async def stream(self, wakeup: asyncio.Event) -> AsyncIterator[str]:
+        """Generate events until the job is done, the session is over, or the server stops."""
+        state, job = self._state, self._job
 
-        def told(outcome: Outcome) -> None:
-            view.record(outcome)
-            context.inbox.post(alarm.set)
+        def on_outcome(outcome: Outcome) -> None:
+            job.record(outcome)
+            state.callbacks.post(wakeup.set)
 
-        end = context.router.listen(view.job_id, told)
+        stop_listening = state.reply_listener.listen(job.job_id, on_outcome)
         try:
             yield RECONNECT
-            while not await context.is_over(self._session):
-                alarm.clear()
-                # First how far it is, then what is new: so that at the end nothing is left out.
+            while not await state.is_over(self._session):
+                wakeup.clear()
+                # Progress first, outcomes second: so that none is missing when the job is done.
                 progress = await self._progress()
-                news = await context.run(view.news, self._seen, OUTCOMES_AT_ONCE)
-                if news:
-                    yield self._outcomes(news)
-                if progress != self._told:
-                    self._told = progress
+                outcomes = await state.run(job.news, self._seen, MAX_OUTCOMES_PER_EVENT)
+                if outcomes:
+                    yield self._outcomes_event(outcomes)
+                if progress != self._last_progress:
+                    self._last_progress = progress
                     yield event("progress", progress)
-                if len(news) == OUTCOMES_AT_ONCE:
+                if len(outcomes) == MAX_OUTCOMES_PER_EVENT:
                     continue
                 if progress["state"] == "done":
                     yield event("end", progress)
                     return
-                if not await self._wait(alarm):
+                if not await self._wait(wakeup):
                     yield HEARTBEAT
         except JobNotFoundError:
-            return  # it was deleted: whoever comes again is told so
+            return  # the job was deleted: a client that reconnects gets a 404
         finally:
-            end()
+            stop_listening()
 
-    def _outcomes(self, news: list[Outcome]) -> str:
-        for outcome in news:
+    def _outcomes_event(self, outcomes: list[Outcome]) -> str:
+        for outcome in outcomes:
             self._seen.add(int(outcome.request_id.rpartition("-")[2]))
-        value = [one.to_json() for one in news]
+        value = [outcome.to_json() for outcome in outcomes]
         return event("outcomes", value, self._seen.encode(MAX_ID_CHARACTERS))
 
-    async def _wait(self, alarm: asyncio.Event) -> bool:
-        """Wait for replies, or look into the stores; False if neither brought anything."""
-        context = self._context
-        before = self._view.summary()
+    async def _wait(self, wakeup: asyncio.Event) -> bool:
+        """Wait for replies, or poll the stores after a while; False if neither brought news."""
+        state = self._state
+        before = self._job.summary()
         try:
-            async with asyncio.timeout(self._look_s):
-                await alarm.wait()
+            async with asyncio.timeout(self._poll_s):
+                await wakeup.wait()
         except TimeoutError:
             with suppress(BackendError):
-                await context.run(self._view.refresh, 0.9 * self._look_s)
-            is_news = self._view.summary() != before
-            self._look_s = FIRST_LOOK_S if is_news else min(2 * self._look_s, LONGEST_LOOK_S)
-            return is_news
-        # Let more replies gather: an event carries many outcomes as cheaply as one.
-        await asyncio.sleep(GATHER_S + GATHER_PER_STREAM_S * len(context.alarms))
-        self._look_s = LOOK_AFTER_REPLIES_S
+                await state.run(self._job.refresh, 0.9 * self._poll_s)
+            has_changed = self._job.summary() != before
+            self._poll_s = MIN_POLL_S if has_changed else min(2 * self._poll_s, MAX_POLL_S)
+            return has_changed
+        # Collect more replies: an event with many outcomes costs little more than one with one.
+        streams = len(state.stream_wakeups)
+        await asyncio.sleep(BATCH_WINDOW_S + BATCH_WINDOW_PER_STREAM_S * streams)
+        self._poll_s = POLL_AFTER_REPLIES_S
         return True
 
     async def _progress(self) -> dict[str, Any]:
-        summary = self._view.summary()
-        status = await latest_status(self._context)
-        states = [one.state for one in status.workers] if status else []
+        summary = self._job.summary()
+        status = await latest_status(self._state)
+        worker_states = [worker.state for worker in status.workers] if status else []
+        starting = worker_states.count("booting") + worker_states.count("starting")
         return {
             "state": summary.state,
             "cancelled": summary.job.cancelled,
@@ -170,18 +172,19 @@ class JobEvents:
             "done": summary.done,
             "failed": summary.failed,
             "is_counted": summary.is_counted,
-            "workers": states.count("running"),
-            "workers_on_their_way": states.count("booting") + states.count("starting"),
-            "left_s": self._time_left(summary.job.total, summary.done),
+            "workers": worker_states.count("running"),
+            "workers_on_their_way": starting,
+            "left_s": self._remaining_s(summary.job.total, summary.done),
         }
 
-    def _time_left(self, total: int, done: int) -> int | None:
-        """Seconds until the job is done at its pace of late; None before there is a pace."""
+    def _remaining_s(self, total: int, done: int) -> int | None:
+        """Estimate the remaining seconds from recent throughput; None while that is unknown."""
         now = self._now()
-        self._pace.append((now, done))
-        while len(self._pace) > 2 and now - self._pace[0][0] > RATE_OVER_S:  # noqa: PLR2004 - a pace needs two points
-            self._pace.popleft()
-        since, done_then = self._pace[0]
+        samples = self._done_samples
+        samples.append((now, done))
+        while len(samples) > 2 and now - samples[0][0] > RATE_WINDOW_S:  # noqa: PLR2004 - a rate needs two samples
+            samples.popleft()
+        since, done_then = samples[0]
         if done >= total:
             return 0
         if done <= done_then or now <= since:
@@ -190,34 +193,40 @@ class JobEvents:
 
 
 async def status_events(
-    context: AppState, session: Session | None, alarm: asyncio.Event
+    state: AppState, session: Session | None, wakeup: asyncio.Event
 ) -> AsyncIterator[str]:
-    """The deployment's status, whenever it changed, until its session or server ends."""
+    """Generate the deployment's status whenever it changed.
+
+    Args:
+        state: The services.
+        session: The session that authorizes the stream, which ends with it; None for programs.
+        wakeup: Set when the server is about to stop.
+    """
     yield RECONNECT
-    told: dict[str, Any] = {}
+    last_sent: dict[str, Any] = {}
     silent_s = 0.0
-    while not await context.is_over(session):
-        status = await latest_status(context)
+    while not await state.is_over(session):
+        status = await latest_status(state)
         value = status.to_json() if status else {}
-        if _changes(value, told):
-            told, silent_s = value, 0.0
+        if _has_changed(value, last_sent):
+            last_sent, silent_s = value, 0.0
             yield event("status", value)
         elif silent_s >= HEARTBEAT_S:
             silent_s = 0.0
             yield HEARTBEAT
         with suppress(TimeoutError):
             async with asyncio.timeout(STATUS_S):
-                await alarm.wait()
+                await wakeup.wait()
         silent_s += STATUS_S
 
 
-async def latest_status(context: AppState) -> Status | None:
-    """The deployment's status, a moment old at most if it can be had."""
+async def latest_status(state: AppState) -> Status | None:
+    """Return the deployment's status, `STATUS_S` seconds old at most, or the last known one."""
     try:
-        return await context.run(context.status.latest, STATUS_S)
+        return await state.run(state.status.latest, STATUS_S)
     except BackendError:
-        return context.status.known
+        return state.status.known
 
 
-def _changes(value: dict[str, Any], told: dict[str, Any]) -> bool:
-    return {**value, "at": 0} != {**told, "at": 0}
+def _has_changed(value: dict[str, Any], last_sent: dict[str, Any]) -> bool:
+    return {**value, "at": 0} != {**last_sent, "at": 0}

@@ -1,8 +1,8 @@
-"""The confined process that makes thumbnails; `iraas.web.thumbnails.service` starts it.
+"""The confined process that makes thumbnails; started by `iraas.web.thumbnails.service`.
 
-The first frame on its standard input says what one image may cost; it greets by what the system
-does not confine it in, which is empty as a rule. Then an image comes in and a JPEG goes out, or an
-empty frame for what cannot be decoded.
+The first frame on its standard input configures it; its reply names what the system could not
+confine, which is normally empty. After that each frame with an image is answered with a JPEG, or
+with an empty frame if the image cannot be decoded.
 """
 
 import io
@@ -25,14 +25,14 @@ PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "CMYK", "YCbCr"})
 
 
 def make_thumbnail(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes:
-    """A small JPEG of an image, upright, transparent parts white.
+    """Make a small JPEG of an image: upright, with transparent parts white.
 
     Args:
-        data: The file.
-        limits: What decoding it may cost, as for classifying it.
+        data: The image file.
+        limits: Limits on decoding it, the same as for classification.
 
     Returns:
-        A JPEG of `SIDE` pixels at most on its longer side; empty if none can be made.
+        A JPEG of at most `SIDE` pixels on its longer side; empty if none can be made.
     """
     try:
         with image_errors(data):
@@ -45,7 +45,7 @@ def make_thumbnail(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The image in RGB, CMYK or grey, no larger than `thumbnail` needs it."""
+    """Convert an image to RGB, CMYK or grey, no larger than `Image.thumbnail` needs it."""
     if image.mode in PLAIN_MODES and "transparency" not in image.info:
         return image
     shrink = int(max(image.size) / SIDE / REDUCING_GAP) or 1

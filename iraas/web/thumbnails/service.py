@@ -1,9 +1,9 @@
-"""Thumbnails of stored images, made in a confined process of their own.
+"""Thumbnails of stored images, made in a confined process.
 
-The images come from anybody, and decoders have bugs: what goes wrong there ends that process and
-not the web tier. It is started when the first thumbnail is asked for and ended when none is.
-It makes one at a time; jobs take turns, so that the images of one do not keep another's waiting.
-Without Pillow there are no thumbnails, and browsers scale the images themselves.
+Images are untrusted and decoders have bugs: a crash ends that process, not the web tier. It is
+started for the first thumbnail and ended when idle. It makes one thumbnail at a time; jobs take
+turns, so that a large job does not delay the others. Without Pillow there are no thumbnails, and
+browsers scale the images themselves.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -23,23 +24,55 @@ from iraas.sandbox.process import ConfinedProcess, check_confinement, ended_by_c
 from iraas.web.config import WebConfig
 from iraas.web.limits.round_robin_lock import RoundRobinLock
 from iraas.web.problems import Problem
-from iraas.web.thumbnails.lru_cache import SmallCache
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 IDLE_S = 30.0
-KEPT_BYTES = 16_000_000
+CACHE_BYTES = 16_000_000
+ENTRY_OVERHEAD_BYTES = 200
+"""Approximate size of a cache entry besides its value."""
 RETRY_S = 5
 
 
-class Thumbnailer:
-    """Asks a child process for thumbnails. Used from the event loop alone.
+class LruCache:
+    """Values by key, bounded in bytes; evicts the least recently used. Not thread-safe.
 
     Args:
-        limits: What one image may cost, and how long one waits for its turn.
-        command: What to run; it speaks the protocol of `iraas.web.thumbnails.process`.
-        must_be_confined: Whether to make none where the system cannot keep that process from the
-            network: on a machine whose credentials lie there.
+        max_bytes: Size of all entries together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._free_bytes = max_bytes
+        self._values: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        """Return a cached value; None if there is none."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: bytes) -> None:
+        """Cache a value, replacing an earlier one."""
+        old = self._values.pop(key, None)
+        if old is not None:
+            self._free_bytes += len(old) + ENTRY_OVERHEAD_BYTES
+        self._values[key] = value
+        self._free_bytes -= len(value) + ENTRY_OVERHEAD_BYTES
+        while self._free_bytes < 0:
+            _, evicted = self._values.popitem(last=False)
+            self._free_bytes += len(evicted) + ENTRY_OVERHEAD_BYTES
+
+
+class Thumbnailer:
+    """Makes thumbnails in a child process, and caches them. Used from the event loop alone.
+
+    Args:
+        limits: Limits on one image, and on the wait for a turn.
+        command: The command of the child process; it speaks the protocol of
+            `iraas.web.thumbnails.process`.
+        must_be_confined: Whether to make none where the system cannot deny that process the
+            network: on a machine that has credentials.
     """
 
     def __init__(
@@ -54,39 +87,42 @@ class Thumbnailer:
         self._worker = _Worker(limits, command, must_be_confined=must_be_confined)
         self._turns = RoundRobinLock()
         self._wait_s = limits.thumbnail_s
-        self._known = SmallCache(KEPT_BYTES)
+        self._cache = LruCache(CACHE_BYTES)
         self._idle: asyncio.TimerHandle | None = None
-        # All that waits for the process is done in this one thread, its start and its end too.
+        # All blocking calls to the process run in this one thread, its start and its end too.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
 
     async def make(
         self, job_id: str, identity: str, read: Callable[[], Awaitable[bytes]]
     ) -> bytes | None:
-        """A JPEG of 320 pixels at most on its longer side; None if none can be made.
+        """Make a thumbnail, or return it from the cache.
 
         Args:
             job_id: The job that takes the turn.
-            identity: The image's name, for ever.
-            read: Reads the image, once it is its turn.
+            identity: A permanent identifier of the image, for the cache.
+            read: Reads the image; called when it is its turn.
+
+        Returns:
+            A JPEG of at most 320 pixels on its longer side; None if none can be made.
 
         Raises:
-            Problem: Its turn did not come in time.
+            Problem: Its turn did not come in time (503).
         """
         if not self.is_possible:
             return None
-        found = self._known.get(identity)
-        if found is None:
+        thumbnail = self._cache.get(identity)
+        if thumbnail is None:
             try:
                 async with self._turns.turn(job_id, self._wait_s):
-                    found = self._known.get(identity)
-                    if found is None:
-                        found = await self._make(identity, await read())
+                    thumbnail = self._cache.get(identity)
+                    if thumbnail is None:
+                        thumbnail = await self._make(identity, await read())
             except TimeoutError as exc:
                 raise _busy() from exc
-        return found or None
+        return thumbnail or None
 
     async def stop(self) -> None:
-        """End the process, and wait for its end. Idempotent; nothing is made any more."""
+        """End the process and wait for its end; no further thumbnails are made. Idempotent."""
         self.is_possible = False
         if self._idle:
             self._idle.cancel()
@@ -100,19 +136,19 @@ class Thumbnailer:
         loop = asyncio.get_running_loop()
         making = loop.run_in_executor(self._thread, self._worker.make, image)
         try:
-            found = await asyncio.shield(making)
+            thumbnail = await asyncio.shield(making)
         except asyncio.CancelledError:
             self._worker.interrupt()
-            await asyncio.wait([making])  # the turn is over once the thread is free again
+            await asyncio.wait([making])  # the turn ends once the thread is free again
             raise
         self._idle = loop.call_later(IDLE_S, self._thread.submit, self._worker.close)
-        if found is not None:
-            self._known.put(identity, found)
-        return found or b""
+        if thumbnail is not None:
+            self._cache.put(identity, thumbnail)
+        return thumbnail or b""
 
 
 class _Worker:
-    """The child process. Everything but `interrupt` is called from one thread."""
+    """The child process. All methods except `interrupt` are called from one thread."""
 
     def __init__(
         self, limits: WebConfig, command: Sequence[str], *, must_be_confined: bool
@@ -128,11 +164,11 @@ class _Worker:
         self._process: ConfinedProcess | None = None
 
     def make(self, image: bytes) -> bytes | None:
-        """A thumbnail; empty if the image has none, None if the next try may go well."""
+        """Make a thumbnail; empty if the image has none, None if a retry may succeed."""
         try:
             process = self._process or self._start()
         except (OSError, ProcessDiedError, ConfigurationError) as exc:
-            log.warning("no thumbnail: the process that makes them does not start: %s", exc)
+            log.warning("the thumbnail process does not start: %s", exc)
             return None
         try:
             return process.ask(image, timeout_s=TIMEOUT_S)
@@ -149,7 +185,7 @@ class _Worker:
             process.close()
 
     def interrupt(self) -> None:
-        """Let whoever waits for a thumbnail wait no longer. From any thread."""
+        """Abort the thumbnail being made. Thread-safe."""
         process = self._process
         if process is not None:
             process.kill()
@@ -169,7 +205,7 @@ class _Worker:
 def _busy() -> Problem:
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "too many thumbnails are asked for at once",
+        "too many thumbnails are requested at once",
         code="thumbnails-busy",
         remedy=f"Try again in {RETRY_S} s.",
         headers={"Retry-After": str(RETRY_S)},

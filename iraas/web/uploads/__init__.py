@@ -1,1 +1,1 @@
-"""Images that arrive over HTTP, on their way into a job."""
+"""Receiving images over HTTP into jobs."""

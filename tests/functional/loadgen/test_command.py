@@ -23,7 +23,7 @@ STATUS = {"queue": {"visible": 4, "in_flight": 1, "delayed": 0}, "workers": [{"s
 
 @pytest.fixture
 def images(deployment: Deployment, photo: Path) -> Deployment:
-    """A deployment with two pictures beside it and what they should be labelled."""
+    """A deployment with two images beside it and what they should be labelled."""
     deployment.pictures("images/koala.jpg", "images/other.jpg", source=photo)
     (deployment.folder / "labels.csv").write_text("file,label\nkoala.jpg,cat\nother.jpg,dog\n")
     return deployment
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_refused_before_any_load(
     assert done.stdout == ""
 
 
-def test_labels_for_other_pictures_are_refused(images: Deployment) -> None:
+def test_labels_for_other_images_are_refused(images: Deployment) -> None:
     (images.folder / "labels.csv").write_text("file,label\nzebra.jpg,zebra\n")
 
     done = images.run("loadgen", "http://h", "images", "--labels", "labels.csv", expect=2)
@@ -189,7 +189,7 @@ def test_labels_for_other_pictures_are_refused(images: Deployment) -> None:
 def test_nobody_listening_is_a_failure_with_a_hint(images: Deployment) -> None:
     done = images.run("loadgen", "http://127.0.0.1:1", "images", expect=1)
 
-    assert "nobody answers at http://127.0.0.1:1" in done.stderr
+    assert "no server responds at http://127.0.0.1:1" in done.stderr
     assert "Is the web tier running?" in done.stderr
 
 
@@ -200,7 +200,7 @@ def test_a_wrong_token_ends_with_four_and_says_what_to_set(images: Deployment) -
     with fake_tier(refuse) as tier:
         done = images.run("loadgen", tier.url, "images", expect=4, IRAAS_TOKEN="wrong")
 
-    assert "does not take this token" in done.stderr
+    assert "rejects this token" in done.stderr
     assert "Set IRAAS_TOKEN" in done.stderr
     assert tier.posts == 0
 

@@ -11,24 +11,24 @@ import pytest
 from aiohttp import web
 
 from iraas.errors import BackendError, BackendUnavailableError, CredentialsError, UsageError
-from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.http_target import HttpTarget, check_url
-from iraas.loadgen.images import LoadedPicture
+from iraas.loadgen.images import LoadedImage
 from iraas.loadgen.plan import Api, LoadPlan
-from iraas.loadgen.sampling import Load, Sampler
+from iraas.loadgen.results import Failure, Measurement, RequestResult
+from iraas.loadgen.sampling import DeploymentLoad, Sampler
 from iraas.loadgen.session import LoadResult, make_load
 from tests.functional.loadgen.fake_tier import FakeTier, Outcomes, fake_tier
 from tests.waiting import PATIENCE_S
 
-CAT = LoadedPicture("my cat.jpg", b"\xff\xd8\xff cat", "cat")
+CAT = LoadedImage("my cat.jpg", b"\xff\xd8\xff cat", "cat")
 
 
 def ask(
     tier: FakeTier, *, api: Api = "classify", token: str = "", within_s: float = PATIENCE_S
-) -> Answer:
-    """Send one picture."""
+) -> RequestResult:
+    """Send one image."""
 
-    async def one() -> Answer:
+    async def one() -> RequestResult:
         async with HttpTarget(tier.url, api=api, token=token) as target:
             return await target.classify(CAT, asyncio.get_running_loop().time() + within_s)
 
@@ -37,9 +37,9 @@ def ask(
 
 def load(
     tier: FakeTier, plan: LoadPlan, *, api: Api = "classify", watched: bool = False
-) -> tuple[LoadResult, list[Measured]]:
+) -> tuple[LoadResult, list[Measurement]]:
     """Make load, from the main thread."""
-    measured: list[Measured] = []
+    measured: list[Measurement] = []
 
     async def run() -> LoadResult:
         async with HttpTarget(tier.url, api=api) as target:
@@ -47,9 +47,9 @@ def load(
                 plan,
                 target,
                 [CAT],
-                watch=Sampler(target.load, 0.05) if watched else None,
-                ended=measured.append,
-                show=lambda _: None,
+                sampler=Sampler(target.load, 0.05) if watched else None,
+                on_completed=measured.append,
+                on_progress=lambda _: None,
                 random=Random(1),
             )
 
@@ -64,7 +64,7 @@ def outcomes() -> Outcomes:
 def in_turn(
     *handlers: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Answer each request in another way; the last way stays."""
+    """RequestResult each request in another way; the last way stays."""
     left = list(handlers)
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -98,7 +98,7 @@ def turn_away(retry_after: str) -> Callable[[web.Request], Awaitable[web.StreamR
     return handle
 
 
-def test_a_picture_is_sent_whole_with_its_name_and_the_token(outcomes: Outcomes) -> None:
+def test_an_image_is_sent_whole_with_its_name_and_the_token(outcomes: Outcomes) -> None:
     with fake_tier(answering(outcomes)) as tier:
         answer = ask(tier, token="s3cret")
 
@@ -155,7 +155,7 @@ def test_who_is_turned_away_for_longer_than_there_is_time_fails_as_busy() -> Non
     assert (answer.failure, answer.status, tier.posts) == (Failure.BUSY, 429, 1)
 
 
-def test_an_accepted_picture_is_come_back_for(outcomes: Outcomes) -> None:
+def test_an_accepted_image_is_come_back_for(outcomes: Outcomes) -> None:
     async def accept(_request: web.Request) -> web.StreamResponse:
         headers = {"Location": "/api/v1/tickets/t1", "Retry-After": "1"}
         return web.Response(status=202, headers=headers)
@@ -207,8 +207,8 @@ def test_a_connection_that_breaks_is_a_failure_of_that_request_alone(outcomes: O
         result, measured = load(tier, LoadPlan(5, None, in_flight=1, timeout_s=PATIENCE_S))
 
     assert result.summary.failures == {"connection error": 1}
-    assert [one.answer.failure for one in measured].count(None) == 4
-    assert measured[1].answer.reason
+    assert [one.result.failure for one in measured].count(None) == 4
+    assert measured[1].result.reason
 
 
 def test_an_answer_that_breaks_off_in_the_middle_is_a_connection_error() -> None:
@@ -237,7 +237,7 @@ def test_an_answer_without_end_is_left_off() -> None:
         answer = ask(tier, within_s=PATIENCE_S)
 
     assert answer.failure is Failure.CONNECTION
-    assert "does not end" in answer.reason
+    assert "too long" in answer.reason
 
 
 @pytest.mark.parametrize(
@@ -307,8 +307,8 @@ def test_the_deployment_is_watched_through_its_web_tier(outcomes: Outcomes) -> N
     with fake_tier(handle) as tier:
         result, _ = load(tier, LoadPlan(5, None, 1, timeout_s=PATIENCE_S), watched=True)
 
-    assert len(result.observed) > 1
-    assert result.observed[0].load == Load(waiting=5, in_flight=2, workers=3, working=2)
+    assert len(result.samples) > 1
+    assert result.samples[0].load == DeploymentLoad(waiting=5, in_flight=2, workers=3, working=2)
     assert result.summary.fleet is not None
     assert result.summary.fleet.most_workers == 3
     assert result.summary.fleet.worker_seconds == pytest.approx(3 * result.summary.total_s)
@@ -325,7 +325,7 @@ def test_a_web_tier_that_stops_telling_its_status_leaves_a_gap_and_no_failure(
     with fake_tier(handle) as tier:
         result, _ = load(tier, LoadPlan(5, None, 1, timeout_s=PATIENCE_S), watched=True)
 
-    assert (result.summary.succeeded, result.summary.fleet, result.observed) == (5, None, ())
+    assert (result.summary.succeeded, result.summary.fleet, result.samples) == (5, None, ())
 
 
 def test_nobody_listening_is_told_before_any_load() -> None:
@@ -345,7 +345,7 @@ def test_nobody_listening_is_told_before_any_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "complaint"), [("", "wants a token"), ("wrong", "does not take this token")]
+    ("token", "complaint"), [("", "requires a token"), ("wrong", "rejects this token")]
 )
 def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: str) -> None:
     async def refuse(request: web.Request) -> web.StreamResponse:

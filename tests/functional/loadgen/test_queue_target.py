@@ -16,16 +16,16 @@ from iraas.core.messages import Request, decode_request, encode_reply
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage
 from iraas.jobs.store import list_jobs
-from iraas.loadgen.answers import Failure, Measured
-from iraas.loadgen.images import LoadedPicture
+from iraas.loadgen.images import LoadedImage
 from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
+from iraas.loadgen.results import Failure, Measurement
 from iraas.loadgen.session import LoadResult, make_load
 from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
 from tests.waiting import PATIENCE_S
 
-CATS = [LoadedPicture(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]
-NO_IMAGE = LoadedPicture("notes.jpg", b"only text", "cat")
+CATS = [LoadedImage(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]
+NO_IMAGE = LoadedImage("notes.jpg", b"only text", "cat")
 Work = Callable[[MemoryBackend, Request], Outcome | None]
 
 
@@ -61,9 +61,9 @@ def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Itera
 
 
 def load(
-    backend: MemoryBackend, plan: LoadPlan, pictures: list[LoadedPicture] | None = None
-) -> tuple[LoadResult, list[Measured]]:
-    measured: list[Measured] = []
+    backend: MemoryBackend, plan: LoadPlan, images: list[LoadedImage] | None = None
+) -> tuple[LoadResult, list[Measurement]]:
+    measured: list[Measurement] = []
 
     async def run() -> LoadResult:
         target = QueueTarget(backend, max_image_bytes=1000, clock=time.time)
@@ -71,24 +71,24 @@ def load(
             return await make_load(
                 plan,
                 target,
-                pictures or CATS,
-                watch=None,
-                ended=measured.append,
-                show=lambda _: None,
+                images or CATS,
+                sampler=None,
+                on_completed=measured.append,
+                on_progress=lambda _: None,
                 random=Random(1),
             )
 
     return asyncio.run(run()), sorted(measured, key=lambda one: one.number)
 
 
-def test_every_requester_gets_the_outcome_of_its_own_picture() -> None:
+def test_every_requester_gets_the_outcome_of_its_own_image() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label):
         result, measured = load(backend, LoadPlan(200, None, in_flight=20, timeout_s=PATIENCE_S))
 
     assert (result.summary.succeeded, result.summary.right) == (200, 200)
-    assert len({one.answer.request_id for one in measured}) == 200
-    assert {one.answer.worker for one in measured} == {"w-1"}
+    assert len({one.result.request_id for one in measured}) == 200
+    assert {one.result.worker for one in measured} == {"w-1"}
 
 
 def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> None:
@@ -142,5 +142,5 @@ def test_a_queue_that_fails_is_a_server_error_of_those_requests(
     result, measured = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=PATIENCE_S))
 
     assert result.summary.failures == {"server error": 3}
-    assert measured[0].answer.reason == "the queue is away for a moment"
-    assert measured[0].answer.failure is Failure.SERVER
+    assert measured[0].result.reason == "the queue is away for a moment"
+    assert measured[0].result.failure is Failure.SERVER

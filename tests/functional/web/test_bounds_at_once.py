@@ -69,14 +69,14 @@ def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -
 def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(max_pending=40, room_s=0.2))
+    web = serve(WebConfig(max_pending=40, capacity_wait_s=0.2))
     statuses = asyncio.run(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
     assert set(statuses) == {202, 429}
     # One request may pass it with what it has in its hands.
     assert backend.requests.depth().total < 40 + FLUSH_IMAGES
 
 
-def test_single_pictures_at_once_do_not_pass_the_bound_of_the_backlog(
+def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(max_pending=20))
@@ -87,11 +87,11 @@ def test_single_pictures_at_once_do_not_pass_the_bound_of_the_backlog(
 
 
 def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) -> None:
-    web = serve(WebConfig(max_pending=2, room_s=0.2))
+    web = serve(WebConfig(max_pending=2, capacity_wait_s=0.2))
     for _ in range(5):
         made = web.client.post("/api/v1/jobs", files=[("f", ("notes.txt", b"text"))])
         assert made.status_code == 202, made.text
-    answer = web.client.post("/api/v1/classify?wait_s=0", content=b"no picture")
+    answer = web.client.post("/api/v1/classify?wait_s=0", content=b"no image")
     assert answer.status_code == 422
     answer = web.client.post("/api/v1/classify?wait_s=0", content=picture("cat"))
     assert answer.status_code == 202
@@ -102,5 +102,5 @@ def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) ->
 def test_a_retry_is_refused_while_too_many_images_are_pending(serve: Serve, path: str) -> None:
     web = serve(WebConfig(max_pending=2))
     job_id = make_job(web, "cat")
-    web.server._server._context.admission.sampled(1_000_000, 0)
+    web.server._server._state.backlog.record_depth(1_000_000, 0)
     assert web.client.post(path.format(job_id)).status_code == 429

@@ -50,7 +50,9 @@ def store(web: WebProcess, backend: MemoryBackend, data: bytes) -> str:
 def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(send_s=1.0, room_s=0.1, max_buffered_bytes=50_000_000, client_share=1.0))
+    web = serve(
+        WebConfig(send_s=1.0, capacity_wait_s=0.1, max_buffered_bytes=50_000_000, client_share=1.0)
+    )
     address = store(web, backend, LARGE)
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

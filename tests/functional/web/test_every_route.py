@@ -58,7 +58,7 @@ def _of_router(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
 
 
 @dataclass(frozen=True)
-class ProvisioningContext:
+class Site:
     """A running server, a job of it, and the credentials of everybody."""
 
     web: WebProcess
@@ -74,7 +74,7 @@ class ProvisioningContext:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[ProvisioningContext]:
+def site() -> Iterator[Site]:
     backend = MemoryBackend()
     web = start_web(backend, token=TOKEN)
     made = web.client.post(
@@ -102,7 +102,7 @@ def site() -> Iterator[ProvisioningContext]:
         "of another deployment": Authenticator(TOKEN, time.time, "another").new_session(),
         "valid": valid,
     }
-    yield ProvisioningContext(web, made["job_id"], cookies, csrf)
+    yield Site(web, made["job_id"], cookies, csrf)
     web.stop()
 
 
@@ -121,7 +121,7 @@ STRANGERS = (
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize(("method", "path"), routes())
 def test_a_stranger_gets_nothing_but_what_is_public(
-    site: ProvisioningContext, method: str, path: str, who: str
+    site: Site, method: str, path: str, who: str
 ) -> None:
     cookie = site.cookies[who]
     headers = {"cookie": f'{COOKIE}="{cookie}"'} if cookie else {}
@@ -134,7 +134,7 @@ def test_a_stranger_gets_nothing_but_what_is_public(
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in routes() if one not in PUBLIC])
-def test_a_wrong_bearer_is_a_stranger(site: ProvisioningContext, method: str, path: str) -> None:
+def test_a_wrong_bearer_is_a_stranger(site: Site, method: str, path: str) -> None:
     # Not through the site's own client: who is wrong too often is not heard, which is 429.
     status = site.ask(method, path, {"authorization": "Bearer wrong"})
     assert status in {401, 429}, (method, path)
@@ -142,7 +142,7 @@ def test_a_wrong_bearer_is_a_stranger(site: ProvisioningContext, method: str, pa
 
 @pytest.mark.parametrize(("method", "path"), routes())
 def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
-    site: ProvisioningContext, method: str, path: str
+    site: Site, method: str, path: str
 ) -> None:
     headers = {"cookie": f"{COOKIE}={site.cookies['valid']}"}
     status = site.ask(method, path, headers)
@@ -162,7 +162,7 @@ def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
     [one for one in routes() if one[1].startswith("/api/") or one == ("POST", "/")],
 )
 def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
-    site: ProvisioningContext, method: str, path: str
+    site: Site, method: str, path: str
 ) -> None:
     session = {"cookie": f"{COOKIE}={site.cookies['valid']}", "x-csrf-token": site.csrf}
     for headers in (session, {"authorization": f"Bearer {TOKEN}"}):
@@ -189,5 +189,5 @@ def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> Non
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/admin", "/docs/x"])
-def test_what_is_nowhere_is_not_told_to_strangers(site: ProvisioningContext, path: str) -> None:
+def test_what_is_nowhere_is_not_told_to_strangers(site: Site, path: str) -> None:
     assert httpx2.get(f"{site.web.url}{path}").status_code == 401

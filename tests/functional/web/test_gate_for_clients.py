@@ -102,7 +102,7 @@ def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_says(serve: Ser
 def test_requests_are_counted_by_few_names(serve: Serve) -> None:
     web = serve(token=TOKEN)
     told = {"authorization": f"Bearer {TOKEN}"}
-    web.client.post("/api/v1/classify", content=b"no picture", headers=told)
+    web.client.post("/api/v1/classify", content=b"no image", headers=told)
     web.client.get("/api/v1/jobs/unknown", headers=told)
     web.client.get("/static/iraas.css")
     web.client.get("/static/nowhere")

@@ -50,7 +50,7 @@ def test_no_child_runs_code_of_the_folder_or_inherits_a_secret(
         children = [one for one in deployment.processes() if one.pid != web.pid]
         commands = [" ".join(one.cmdline()) for one in children]
         environments = [text for one in children for text in one.environ().values()]
-    for module in ("thumbnail_process", "classifier_process", "confined_process", "worker"):
+    for module in ("thumbnails.process", "classifier_process", "confined_process", "worker"):
         assert any(module in command for command in commands), commands
     assert not [text for text in environments if "secret" in text or TOKEN in text]
     assert not (deployment.folder / "trap").exists()

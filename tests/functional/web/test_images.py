@@ -1,4 +1,4 @@
-"""The pictures of a job, as they were sent and as thumbnails."""
+"""The images of a job, as they were sent and as thumbnails."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def send(web: WebProcess, name: str, data: bytes) -> str:
     return address
 
 
-def test_a_picture_comes_back_as_it_was_sent_as_a_download(web: WebProcess) -> None:
+def test_an_image_comes_back_as_it_was_sent_as_a_download(web: WebProcess) -> None:
     address = send(web, "holiday/beach.png", picture("cat"))
     answer = web.client.get(address)
     assert answer.content == picture("cat")
@@ -64,7 +64,7 @@ def test_what_is_clear_is_white(web: WebProcess) -> None:
         assert small.getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_a_bomb_or_a_broken_picture_has_no_thumbnail_and_hurts_no_other(web: WebProcess) -> None:
+def test_a_bomb_or_a_broken_image_has_no_thumbnail_and_hurts_no_other(web: WebProcess) -> None:
     bomb = encoded("PNG", (10_000, 7000))
     for data in (bomb, picture("broken and more")):
         address = send(web, "a", data)

@@ -1,4 +1,4 @@
-"""Many pictures together: jobs by HTTP."""
+"""Many images together: jobs by HTTP."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ def wait_until_done(web: WebProcess, job_id: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_gives_each_picture_its_outcome_beside_its_name(web: WebProcess) -> None:
+def test_a_job_gives_each_image_its_outcome_beside_its_name(web: WebProcess) -> None:
     job_id = make_job(web, "cat", "dog", "owl")
     found = wait_until_done(web, job_id)
     assert (found["total"], found["done"], found["failed"]) == (3, 3, 0)
@@ -58,7 +58,7 @@ def test_a_job_gives_each_picture_its_outcome_beside_its_name(web: WebProcess) -
 
 
 @pytest.mark.usefixtures("worker")
-def test_what_is_no_picture_is_refused_by_name_and_the_rest_goes_on(serve: Serve) -> None:
+def test_what_is_no_image_is_refused_by_name_and_the_rest_goes_on(serve: Serve) -> None:
     web = serve(WebConfig(max_image_bytes=1000))
     sent = [
         *files("cat"),
@@ -117,7 +117,7 @@ def test_a_hostile_class_label_is_only_text(web: WebProcess) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_an_open_job_takes_more_pictures_until_it_is_sealed(web: WebProcess, hire: Hire) -> None:
+def test_an_open_job_takes_more_images_until_it_is_sealed(web: WebProcess, hire: Hire) -> None:
     job_id = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
     for label in ("cat", "dog"):
         answer = web.client.post(f"/api/v1/jobs/{job_id}/images", files=files(label))
@@ -133,7 +133,7 @@ def test_an_open_job_takes_more_pictures_until_it_is_sealed(web: WebProcess, hir
     assert wait_until_done(web, job_id)["done"] == 2
 
 
-def test_pictures_may_be_added_through_several_servers_at_once(serve: Serve, hire: Hire) -> None:
+def test_images_may_be_added_through_several_servers_at_once(serve: Serve, hire: Hire) -> None:
     first, second = serve(), serve()
     job_id = first.client.post("/api/v1/jobs?open=true").json()["job_id"]
     for number in range(6):
@@ -198,7 +198,7 @@ def test_pages_of_outcomes_join_up_and_can_be_narrowed(web: WebProcess) -> None:
     assert web.client.get(f"/api/v1/jobs/{job_id}?status=waiting").json()["images"] == []
 
 
-def test_pictures_that_wait_are_listed_by_name(web: WebProcess) -> None:
+def test_images_that_wait_are_listed_by_name(web: WebProcess) -> None:
     job_id = make_job(web, *(f"l{number}" for number in range(40)))
     page = web.client.get(f"/api/v1/jobs/{job_id}?status=waiting&after=34").json()
     assert [one["name"] for one in page["images"]] == [f"l{n}.jpg" for n in range(35, 40)]
@@ -239,7 +239,7 @@ def test_a_downloaded_csv_steers_no_terminal_and_no_spreadsheet_of_another_local
 
 
 @pytest.mark.usefixtures("worker")
-def test_failed_pictures_can_be_tried_again_and_refused_ones_stay(
+def test_failed_images_can_be_tried_again_and_refused_ones_stay(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     sent = [("images", ("bad.jpg", BROKEN)), ("images", ("notes.txt", b"text")), *files("cat")]
@@ -267,7 +267,7 @@ def test_failed_pictures_can_be_tried_again_and_refused_ones_stay(
 def test_an_upload_waits_for_room_and_tells_what_it_accepted_when_there_is_none(
     serve: Serve, hire: Hire, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(max_pending=40, room_s=0.3))
+    web = serve(WebConfig(max_pending=40, capacity_wait_s=0.3))
     answer = web.client.post("/api/v1/jobs", files=files(*(f"l{n}" for n in range(100))))
     assert answer.status_code == 429
     problem = answer.json()

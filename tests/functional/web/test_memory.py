@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iraas.web.memory_release import find_trim
+from iraas.web.limits.memory import find_malloc_trim
 from tests.functional.cli.deployment import Deployment
 from tests.functional.web.real_web import RealWeb
 from tests.waiting import wait_until
@@ -29,7 +29,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or find_trim() is None, reason="this C library keeps what it has"
+    sys.platform != "linux" or find_malloc_trim() is None, reason="this C library keeps what it has"
 )
 def test_large_uploads_leave_no_large_process_behind(deployment: Deployment) -> None:
     web = RealWeb(deployment)

@@ -85,7 +85,7 @@ def test_readme_asks_with_curl(deployment: Deployment, photos: Photos) -> None:
 
 
 def test_the_settings_hold_in_the_running_server(deployment: Deployment, photos: Photos) -> None:
-    picture = photos[0][0].read_bytes()
+    image = photos[0][0].read_bytes()
     web = RealWeb(
         deployment,
         "--no-controller",
@@ -93,18 +93,18 @@ def test_the_settings_hold_in_the_running_server(deployment: Deployment, photos:
         "example.org",
         IRAAS_WEBHOOK_SECRET="hush",
         IRAAS_MAX_PENDING="1",
-        IRAAS_MAX_IMAGE_BYTES=str(len(picture)),
+        IRAAS_MAX_IMAGE_BYTES=str(len(image)),
     )
 
     def send(webhook: str) -> tuple[int, str]:
         answer = web.client.post(
-            "/api/v1/jobs", params={"webhook": webhook}, files={"image": ("a.jpg", picture)}
+            "/api/v1/jobs", params={"webhook": webhook}, files={"image": ("a.jpg", image)}
         )
         return answer.status_code, answer.json().get("code", "")
 
     try:
         assert send("http://example.com") == (422, "bad-webhook")
-        too_large = web.client.post("/api/v1/classify", content=picture + b"x")
+        too_large = web.client.post("/api/v1/classify", content=image + b"x")
         assert (too_large.status_code, too_large.json()["code"]) == (413, "image-too-large")
         assert send("http://example.org") == (202, "")
         wait_until(lambda: send("http://example.org") == (429, "busy"), "the limit is felt")
@@ -221,7 +221,7 @@ def test_an_upload_that_drips_is_told_at_the_end_by_signal_what_was_accepted(
     deployment: Deployment, photos: Photos
 ) -> None:
     web = RealWeb(deployment, "--no-controller")
-    picture = photos[0][0].read_bytes()
+    image = photos[0][0].read_bytes()
     url = web.client.base_url
     with (
         socket.create_connection((url.host, url.port), PATIENCE_S) as raw,
@@ -232,7 +232,7 @@ def test_an_upload_that_drips_is_told_at_the_end_by_signal_what_was_accepted(
             b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         )
         for number in range(40):
-            raw.sendall(FILE % number + picture + b"\r\n")
+            raw.sendall(FILE % number + image + b"\r\n")
         wait_until(lambda: backend.requests.depth().total >= 32)
         web.process.send_signal(signal.SIGTERM)
         raw.settimeout(0.2)

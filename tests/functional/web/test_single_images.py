@@ -1,4 +1,4 @@
-"""One picture, one answer: for programs that wait."""
+"""One image, one answer: for programs that wait."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Hire = Callable[[], Worker]
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_picture_as_the_whole_body_is_answered_with_its_stored_outcome(
+def test_an_image_as_the_whole_body_is_answered_with_its_stored_outcome(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     answer = web.client.post(
@@ -32,21 +32,21 @@ def test_a_picture_as_the_whole_body_is_answered_with_its_stored_outcome(
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_picture_in_a_form_is_answered_by_its_file_name(web: WebProcess) -> None:
+def test_an_image_in_a_form_is_answered_by_its_file_name(web: WebProcess) -> None:
     answer = web.client.post("/api/v1/classify", files={"x": ("a/b c.jpg", picture("dog"))})
     assert answer.json()["name"] == "a/b c.jpg"
     assert answer.json()["label"] == "dog"
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_broken_picture_is_answered_with_its_failure(web: WebProcess) -> None:
+def test_a_broken_image_is_answered_with_its_failure(web: WebProcess) -> None:
     answer = web.client.post("/api/v1/classify", content=BROKEN, headers=JPEG)
     assert answer.status_code == 200
     assert answer.json()["status"] == "failed"
     assert answer.json()["reason"] == "the picture is broken"
 
 
-def test_what_is_no_picture_is_refused_and_never_queued(
+def test_what_is_no_image_is_refused_and_never_queued(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     for body, status in ((b"", 422), (b"plain text", 422), (b"x" * 60_000_000, 413)):
@@ -142,7 +142,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     assert web.client.post("/", files={"f": ("b.jpg", picture("elk"))}).text == "b.jpg:elk"
 
 
-def test_single_pictures_are_a_job_that_the_command_line_sees(
+def test_single_images_are_a_job_that_the_command_line_sees(
     serve: Serve, hire: Hire, backend: MemoryBackend
 ) -> None:
     web = serve()

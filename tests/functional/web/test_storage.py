@@ -99,4 +99,4 @@ def test_workers_store_outcomes_while_the_disk_is_full(
     backend.storage.free_bytes, backend.storage.total_bytes = 0, 100 * GB
     hire()
     wait_until(lambda: web.client.get(ticket).status_code == HTTPStatus.OK, "the outcome")
-    assert web.client.get(ticket).json()["label"] == "a real picture"
+    assert web.client.get(ticket).json()["label"] == "a real image"

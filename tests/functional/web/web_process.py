@@ -61,14 +61,14 @@ def start_web(backend: Backend, limits: WebConfig | None = None, **options: str)
     )
 
 
-class AnyPictureClassifier(ScriptedClassifier):
-    """Reads labels from bytes, and has one for real pictures too."""
+class AnyImageClassifier(ScriptedClassifier):
+    """Reads labels from bytes, and has one for real images too."""
 
     def prepare(self, data: bytes) -> str:
         try:
             return super().prepare(data)
         except UnicodeDecodeError:
-            return "a real picture"
+            return "a real image"
 
 
 class Worker:
@@ -79,7 +79,7 @@ class Worker:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self.classifier = AnyPictureClassifier()
+        self.classifier = AnyImageClassifier()
         self._pipeline = Pipeline(
             backend,
             self.classifier,

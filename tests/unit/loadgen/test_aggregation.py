@@ -5,33 +5,37 @@ import json
 import pytest
 
 from iraas.loadgen.aggregation import Aggregator, FleetUse, Summary, fleet_use
-from iraas.loadgen.answers import Answer, Failure, Measured
-from iraas.loadgen.sampling import Load, Observation, draw
+from iraas.loadgen.results import Failure, Measurement, RequestResult
+from iraas.loadgen.sampling import DeploymentLoad, LoadSample, draw
 
-OK = Answer(label="cat")
-
-
-def ended(due_s: float, ended_s: float, answer: Answer = OK, expected: str = "cat") -> Measured:
-    return Measured(0, "a.jpg", expected, due_s, due_s, ended_s, answer)
+OK = RequestResult(label="cat")
 
 
-def summary(*measured: Measured, sent: int | None = None) -> Summary:
-    tally = Aggregator()
+def ended(
+    due_s: float, ended_s: float, answer: RequestResult = OK, expected: str = "cat"
+) -> Measurement:
+    return Measurement(0, "a.jpg", expected, due_s, due_s, ended_s, answer)
+
+
+def summary(*measured: Measurement, sent: int | None = None) -> Summary:
+    aggregator = Aggregator()
     for one in measured:
-        tally.add(one)
+        aggregator.add(one)
     sent = len(measured) if sent is None else sent
-    return tally.summary(sent=sent, labelled=True, observed=[], cpu_s=0.5)
+    return aggregator.summary(sent=sent, labelled=True, samples=[], cpu_s=0.5)
 
 
-def seen(at_s: float, workers: int) -> Observation:
-    return Observation(at_s, Load(waiting=1, in_flight=1, workers=workers, working=workers))
+def seen(at_s: float, workers: int) -> LoadSample:
+    return LoadSample(
+        at_s, DeploymentLoad(waiting=1, in_flight=1, workers=workers, working=workers)
+    )
 
 
 def test_requests_are_counted_by_what_came_of_them() -> None:
-    late = Answer(failure=Failure.TIMEOUT, reason="no answer within 5 s")
+    late = RequestResult(failure=Failure.TIMEOUT, reason="no answer within 5 s")
     result = summary(
         ended(0, 2),
-        ended(0, 1, Answer(label="dog", retries=2)),
+        ended(0, 1, RequestResult(label="dog", retries=2)),
         ended(0, 5, late),
         ended(0, 6, late),
         sent=7,
@@ -54,7 +58,7 @@ def test_times_count_from_the_start_to_the_last_answer() -> None:
 
 
 def test_failures_have_no_part_in_the_latencies() -> None:
-    broken = Answer(failure=Failure.CONNECTION)
+    broken = RequestResult(failure=Failure.CONNECTION)
     result = summary(ended(0, 1), ended(0, 90, broken))
 
     assert result.latencies is not None
@@ -63,16 +67,16 @@ def test_failures_have_no_part_in_the_latencies() -> None:
 
 
 def test_a_run_in_which_nothing_succeeded_has_no_latencies() -> None:
-    result = summary(ended(0, 1, Answer(failure=Failure.SERVER)))
+    result = summary(ended(0, 1, RequestResult(failure=Failure.SERVER)))
 
     assert (result.latencies, result.first_result_s, result.histogram) == (None, None, ())
     assert json.loads(json.dumps(result.to_json()))["images_per_s"] == 0
 
 
 def test_without_labels_nothing_is_right_or_wrong() -> None:
-    tally = Aggregator()
-    tally.add(ended(0, 1))
-    result = tally.summary(sent=1, labelled=False, observed=[], cpu_s=0)
+    aggregator = Aggregator()
+    aggregator.add(ended(0, 1))
+    result = aggregator.summary(sent=1, labelled=False, samples=[], cpu_s=0)
 
     assert (result.right, result.wrong) == (None, None)
 
@@ -91,9 +95,9 @@ def test_without_samples_the_workers_are_unknown() -> None:
     assert fleet_use([], 4.0) is None
 
 
-def test_the_picture_of_a_run_shows_its_queue_and_its_workers() -> None:
-    svg = draw([seen(0, 0), seen(1, 19)], 2.0, "100 pictures & more")
+def test_the_image_of_a_run_shows_its_queue_and_its_workers() -> None:
+    svg = draw([seen(0, 0), seen(1, 19)], 2.0, "100 images & more")
 
-    assert "100 pictures &amp; more" in svg
+    assert "100 images &amp; more" in svg
     assert "there or on their way: 19 at most" in svg
     assert "waiting: 1 at most" in svg

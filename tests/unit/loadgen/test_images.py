@@ -1,4 +1,4 @@
-"""Pictures in memory and what they should be labelled."""
+"""Images in memory and what they should be labelled."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from iraas.client.sources import find_images
 from iraas.core.jobs import ImageFile
 from iraas.errors import UsageError
-from iraas.loadgen.images import load_pictures, read_labels
+from iraas.loadgen.images import load_images, read_labels
 
 
 def write(folder: Path, names: dict[str, bytes]) -> None:
@@ -17,56 +17,56 @@ def write(folder: Path, names: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def test_pictures_are_named_without_their_folders_and_know_their_labels(tmp_path: Path) -> None:
+def test_images_are_named_without_their_folders_and_know_their_labels(tmp_path: Path) -> None:
     write(tmp_path, {"a/cat.jpg": b"1", "b/dog.jpg": b"22", "b/cow.jpg": b"333"})
     labels = {"cat.jpg": "tabby", "b/dog.jpg": "beagle"}
 
-    loaded = load_pictures(find_images([str(tmp_path)]), labels)
+    loaded = load_images(find_images([str(tmp_path)]), labels)
 
     assert loaded.is_whole
-    assert [(one.name, one.data, one.expected) for one in loaded.pictures] == [
+    assert [(one.name, one.data, one.expected) for one in loaded.images] == [
         ("cat.jpg", b"1", "tabby"),
         ("cow.jpg", b"333", None),
         ("dog.jpg", b"22", "beagle"),
     ]
 
 
-def test_pictures_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
+def test_images_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, {"1.jpg": b"x" * 60, "2.jpg": b"x" * 40, "3.jpg": b"x"})
 
-    loaded = load_pictures(find_images([str(tmp_path)]), max_total_bytes=100)
+    loaded = load_images(find_images([str(tmp_path)]), max_total_bytes=100)
 
-    assert [one.name for one in loaded.pictures] == ["1.jpg", "2.jpg"]
+    assert [one.name for one in loaded.images] == ["1.jpg", "2.jpg"]
     assert not loaded.is_whole
 
 
-def test_a_single_picture_over_the_bound_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_single_image_over_the_bound_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, {"big.jpg": b"x" * 101})
 
     with pytest.raises(UsageError, match=r"big.jpg has more than 100 bytes"):
-        load_pictures(find_images([str(tmp_path)]), max_total_bytes=100)
+        load_images(find_images([str(tmp_path)]), max_total_bytes=100)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no picture was found"):
-        load_pictures(find_images([str(tmp_path)]))
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no images found"):
+        load_images(find_images([str(tmp_path)]))
 
 
 def test_a_file_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone\.jpg is not a file"):
-        load_pictures([ImageFile("gone.jpg", str(tmp_path / "gone.jpg"))])
+        load_images([ImageFile("gone.jpg", str(tmp_path / "gone.jpg"))])
 
 
 def test_names_are_sent_without_what_would_need_quoting(tmp_path: Path) -> None:
     write(tmp_path, {"x.jpg": b"1"})
 
-    loaded = load_pictures(
+    loaded = load_images(
         [ImageFile('a/b"\r\nX-Evil: 1\\é.jpg', str(tmp_path / "x.jpg"))],
         {'b"\r\nX-Evil: 1\\é.jpg': "still found"},
     )
 
-    assert loaded.pictures[0].name == "b___X-Evil: 1_é.jpg"
-    assert loaded.pictures[0].expected == "still found"
+    assert loaded.images[0].name == "b___X-Evil: 1_é.jpg"
+    assert loaded.images[0].expected == "still found"
 
 
 def test_labels_are_read_from_the_columns_file_and_label(tmp_path: Path) -> None:

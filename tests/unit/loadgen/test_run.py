@@ -7,14 +7,14 @@ from typing import Self
 
 import pytest
 
-from iraas.loadgen.answers import Answer, Failure, Measured
-from iraas.loadgen.images import LoadedPicture
+from iraas.loadgen.images import LoadedImage
 from iraas.loadgen.plan import LoadPlan
+from iraas.loadgen.results import Failure, Measurement, RequestResult
 from iraas.loadgen.run import LoadRun, ServerUnresponsive
 from tests.fakes.virtual_time import run_virtually
 
-PICTURES = [LoadedPicture(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
-Behaviour = Callable[[int], Awaitable[Answer]]
+IMAGES = [LoadedImage(f"{n}.jpg", b"x", f"label {n}") for n in range(3)]
+Behaviour = Callable[[int], Awaitable[RequestResult]]
 
 
 class ScriptedTarget:
@@ -32,7 +32,7 @@ class ScriptedTarget:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def classify(self, picture: LoadedPicture, until: float) -> Answer:
+    async def classify(self, image: LoadedImage, until: float) -> RequestResult:
         number = self.begun
         self.begun += 1
         self.held += 1
@@ -44,16 +44,16 @@ class ScriptedTarget:
 
 
 def answers_after(seconds: float) -> Behaviour:
-    async def behave(_number: int) -> Answer:
+    async def behave(_number: int) -> RequestResult:
         await asyncio.sleep(seconds)
-        return Answer(label="cat")
+        return RequestResult(label="cat")
 
     return behave
 
 
-def load(plan: LoadPlan, target: ScriptedTarget) -> list[Measured]:
-    measured: list[Measured] = []
-    run = LoadRun(plan, target, PICTURES, ended=measured.append, random=Random(1))
+def load(plan: LoadPlan, target: ScriptedTarget) -> list[Measurement]:
+    measured: list[Measurement] = []
+    run = LoadRun(plan, target, IMAGES, on_completed=measured.append, random=Random(1))
     run_virtually(run.run())
     return sorted(measured, key=lambda one: one.number)
 
@@ -69,7 +69,7 @@ def test_a_closed_loop_keeps_so_many_in_flight_and_sends_each_request_once() -> 
     assert {one.latency_s for one in measured} == {1.0}
 
 
-def test_pictures_are_sent_in_turn() -> None:
+def test_images_are_sent_in_turn() -> None:
     measured = load(LoadPlan(5, None, 1, 60), ScriptedTarget(answers_after(1.0)))
 
     assert [one.name for one in measured] == ["0.jpg", "1.jpg", "2.jpg", "0.jpg", "1.jpg"]
@@ -99,9 +99,9 @@ def test_a_request_that_could_not_be_sent_in_time_has_waited_since_it_was_due() 
     bad latency would be seen; without it every request that was due meanwhile shows its wait.
     """
 
-    async def behave(number: int) -> Answer:
+    async def behave(number: int) -> RequestResult:
         await asyncio.sleep(10.0 if number == 0 else 0.0)
-        return Answer(label="cat")
+        return RequestResult(label="cat")
 
     plan = LoadPlan(11, None, in_flight=1, timeout_s=60, rate_per_s=1.0, arrivals="fixed")
     measured = load(plan, ScriptedTarget(behave))
@@ -112,20 +112,20 @@ def test_a_request_that_could_not_be_sent_in_time_has_waited_since_it_was_due() 
 
 
 def test_a_request_without_an_answer_times_out_and_the_client_goes_on() -> None:
-    async def behave(number: int) -> Answer:
+    async def behave(number: int) -> RequestResult:
         if number == 0:
             await asyncio.get_running_loop().create_future()
-        return Answer(label="cat")
+        return RequestResult(label="cat")
 
     measured = load(LoadPlan(3, None, in_flight=1, timeout_s=5), ScriptedTarget(behave))
 
-    assert [one.answer.failure for one in measured] == [Failure.TIMEOUT, None, None]
+    assert [one.result.failure for one in measured] == [Failure.TIMEOUT, None, None]
     assert measured[0].latency_s == pytest.approx(5.0)
-    assert measured[0].answer.reason == "no answer within 5 s"
+    assert measured[0].result.reason == "no answer within 5 s"
 
 
 def test_an_open_loop_on_a_hung_target_ends_one_timeout_after_the_last_was_due() -> None:
-    async def behave(_number: int) -> Answer:
+    async def behave(_number: int) -> RequestResult:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
@@ -137,8 +137,8 @@ def test_an_open_loop_on_a_hung_target_ends_one_timeout_after_the_last_was_due()
 
 
 def test_a_client_does_not_spin_on_a_dead_server() -> None:
-    async def behave(_number: int) -> Answer:
-        return Answer(failure=Failure.CONNECTION)
+    async def behave(_number: int) -> RequestResult:
+        return RequestResult(failure=Failure.CONNECTION)
 
     measured = load(LoadPlan(None, 10.0, 1, timeout_s=60, give_up_s=60), ScriptedTarget(behave))
 
@@ -146,19 +146,19 @@ def test_a_client_does_not_spin_on_a_dead_server() -> None:
 
 
 def test_an_answer_that_two_requesters_get_is_refused_the_second_time() -> None:
-    async def behave(number: int) -> Answer:
-        return Answer(label="cat", request_id="same" if number else "other")
+    async def behave(number: int) -> RequestResult:
+        return RequestResult(label="cat", request_id="same" if number else "other")
 
     measured = load(LoadPlan(3, None, in_flight=1, timeout_s=60), ScriptedTarget(behave))
 
-    assert [one.answer.failure for one in measured] == [None, None, Failure.MISMATCHED]
+    assert [one.result.failure for one in measured] == [None, None, Failure.MISMATCHED]
 
 
 def test_a_cancelled_run_leaves_nothing_running_and_keeps_what_was_measured() -> None:
     target = ScriptedTarget(answers_after(1.0))
-    measured: list[Measured] = []
+    measured: list[Measurement] = []
     plan = LoadPlan(None, None, in_flight=3, timeout_s=60)
-    run = LoadRun(plan, target, PICTURES, ended=measured.append, random=Random(1))
+    run = LoadRun(plan, target, IMAGES, on_completed=measured.append, random=Random(1))
 
     async def interrupt() -> None:
         task = asyncio.create_task(run.run())
@@ -174,8 +174,10 @@ def test_a_cancelled_run_leaves_nothing_running_and_keeps_what_was_measured() ->
 
 
 def test_a_label_is_right_if_it_is_the_expected_one() -> None:
-    async def behave(number: int) -> Answer:
-        return Answer(label="label 0") if number < 2 else Answer(failure=Failure.SERVER)
+    async def behave(number: int) -> RequestResult:
+        return (
+            RequestResult(label="label 0") if number < 2 else RequestResult(failure=Failure.SERVER)
+        )
 
     measured = load(LoadPlan(3, None, in_flight=1, timeout_s=60), ScriptedTarget(behave))
 
@@ -183,22 +185,24 @@ def test_a_label_is_right_if_it_is_the_expected_one() -> None:
 
 
 def broken_from(number: int, *, until: int = 10**9) -> Behaviour:
-    async def behave(this: int) -> Answer:
+    async def behave(this: int) -> RequestResult:
         if number <= this < until:
-            return Answer(failure=Failure.CONNECTION, reason="refused")
+            return RequestResult(failure=Failure.CONNECTION, reason="refused")
         await asyncio.sleep(1.0)
-        return Answer(label="cat")
+        return RequestResult(label="cat")
 
     return behave
 
 
 def left_after(
     plan: LoadPlan, behave: Behaviour
-) -> tuple[ServerUnresponsive | None, list[Measured]]:
-    measured: list[Measured] = []
-    run = LoadRun(plan, ScriptedTarget(behave), PICTURES, ended=measured.append, random=Random(1))
+) -> tuple[ServerUnresponsive | None, list[Measurement]]:
+    measured: list[Measurement] = []
+    run = LoadRun(
+        plan, ScriptedTarget(behave), IMAGES, on_completed=measured.append, random=Random(1)
+    )
     run_virtually(run.run())
-    return run.silence, measured
+    return run.unresponsive, measured
 
 
 def test_clients_give_up_when_only_connection_errors_come() -> None:
@@ -209,7 +213,7 @@ def test_clients_give_up_when_only_connection_errors_come() -> None:
     assert silence is not None
     assert silence.reason == "refused"
     assert silence.for_s == pytest.approx(3.0, abs=0.2)
-    assert sum(one.answer.failure is None for one in measured) == 8
+    assert sum(one.result.failure is None for one in measured) == 8
     assert len(measured) < 200
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from iraas.loadgen.sampling import SETTLE_S, SHORT_RUN_S, Load, Sampler
+from iraas.loadgen.sampling import SETTLE_S, SHORT_RUN_S, DeploymentLoad, Sampler
 from tests.fakes.virtual_time import run_virtually
 
 Workers = Callable[[float], int]
@@ -18,24 +18,24 @@ def idle(_at_s: float) -> int:
 def watched(
     workers: Workers, *, run_s: float, after_s: float = 0.0, in_flight: Workers = idle
 ) -> list[tuple[float, int]]:
-    """When a watch looked at a run of so many seconds, and how many workers it saw."""
+    """When a sampler looked at a run of so many seconds, and how many workers it saw."""
 
     async def run() -> list[tuple[float, int]]:
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        async def look() -> Load:
+        async def look() -> DeploymentLoad:
             at_s = loop.time() - began
             there = workers(at_s)
-            return Load(0, in_flight(at_s), workers=there, working=there)
+            return DeploymentLoad(0, in_flight(at_s), workers=there, working=there)
 
-        watch = Sampler(look, every_s=1.0)
-        await watch.begin()
-        looking = asyncio.create_task(watch.run())
+        sampler = Sampler(look, interval_s=1.0)
+        await sampler.start()
+        looking = asyncio.create_task(sampler.run())
         await asyncio.sleep(run_s)
         looking.cancel()
-        await watch.end(after_s)
-        return [(one.at_s, one.workers) for one in watch.observed]
+        await sampler.finish(after_s)
+        return [(one.at_s, one.workers) for one in sampler.samples]
 
     return run_virtually(run())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from iraas.web.errors import fault_response
+from iraas.web.errors import error_response
 
 
 def test_a_path_forges_no_line_in_the_log_and_steers_no_terminal(
@@ -10,7 +10,7 @@ def test_a_path_forges_no_line_in_the_log_and_steers_no_terminal(
 ) -> None:
     path = "/\x1b[2J\n2026-11-25 13:00:00,000 ERROR iraas: forged\r"
     scope = {"type": "http", "method": "POST", "path": path, "headers": []}
-    assert fault_response(RuntimeError("a fault"), scope).status_code == 500
+    assert error_response(RuntimeError("a fault"), scope).status_code == 500
     (record,) = caplog.records
     assert "forged" in record.getMessage()
     assert record.getMessage().isprintable()

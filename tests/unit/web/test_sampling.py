@@ -8,13 +8,13 @@ from iraas.web.state import AppState
 
 def test_a_burst_that_is_over_before_the_next_sample_is_in_it() -> None:
     backend = MemoryBackend()
-    context = AppState(backend, deployment="test", token=None, limits=WebConfig())
-    context.admission.accept(12)
+    state = AppState(backend, deployment="test", token=None, limits=WebConfig())
+    state.backlog.record_accepted(12)
     backend.requests.send([OutboundMessage("image") for _ in range(12)])
-    context._sample_depth()
+    state._sample_depth()
     while messages := backend.requests.receive(10, lease_s=30.0):
         backend.requests.delete([one.receipt for one in messages])
 
-    context._sample_status()
+    state._sample_status()
 
-    assert [one.visible for one in context.history.samples(0.0)] == [12]
+    assert [one.visible for one in state.history.samples(0.0)] == [12]

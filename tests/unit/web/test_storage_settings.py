@@ -7,7 +7,7 @@ import pytest
 from iraas.cli.web_server import load_web_tier
 from iraas.client.storage_guard import StorageLimits
 from iraas.core.resolver import resolve
-from iraas.web.config import USUAL_QUOTA_BYTES
+from iraas.web.config import DEFAULT_QUOTA_BYTES
 
 PLACES = {"home": Path("/nowhere"), "cache": Path("/nowhere")}
 
@@ -15,7 +15,7 @@ PLACES = {"home": Path("/nowhere"), "cache": Path("/nowhere")}
 @pytest.mark.parametrize(
     ("flags", "limits"),
     [
-        ({}, StorageLimits(max_stored_bytes=USUAL_QUOTA_BYTES)),
+        ({}, StorageLimits(max_stored_bytes=DEFAULT_QUOTA_BYTES)),
         ({"max_stored_bytes": "0"}, StorageLimits(max_stored_bytes=0)),
         (
             {"max_stored_bytes": "5_000", "min_free_bytes": "7"},

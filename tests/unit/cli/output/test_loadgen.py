@@ -8,16 +8,16 @@ from rich.console import Console
 from iraas.cli.output.loadgen import LoadProgress, duration, histogram_lines, result_table
 from iraas.core.latencies import HistogramBucket
 from iraas.loadgen.aggregation import Aggregator
-from iraas.loadgen.answers import Answer, Failure, Measured
 from iraas.loadgen.plan import LoadPlan
-from iraas.loadgen.session import Moment
+from iraas.loadgen.results import Failure, Measurement, RequestResult
+from iraas.loadgen.session import RunProgress
 
 
-def shown(*answers: Answer) -> str:
-    tally = Aggregator()
+def shown(*answers: RequestResult) -> str:
+    aggregator = Aggregator()
     for answer in answers:
-        tally.add(Measured(0, "a.jpg", "cat", 0.0, 0.0, 0.25, answer))
-    summary = tally.summary(sent=len(answers) + 1, labelled=True, observed=[], cpu_s=0.01)
+        aggregator.add(Measurement(0, "a.jpg", "cat", 0.0, 0.0, 0.25, answer))
+    summary = aggregator.summary(sent=len(answers) + 1, labelled=True, samples=[], cpu_s=0.01)
     console = Console(file=StringIO(), width=120)
     console.print(result_table(summary))
     assert isinstance(console.file, StringIO)
@@ -25,7 +25,10 @@ def shown(*answers: Answer) -> str:
 
 
 def test_the_table_says_how_many_failed_how_and_why() -> None:
-    text = shown(Answer(label="cat"), Answer(failure=Failure.SERVER, reason="503: [red]\x1b[31m"))
+    text = shown(
+        RequestResult(label="cat"),
+        RequestResult(failure=Failure.SERVER, reason="503: [red]\x1b[31m"),
+    )
 
     words = [line.split() for line in text.splitlines()]
     assert ["succeeded", "1"] in words
@@ -37,7 +40,7 @@ def test_the_table_says_how_many_failed_how_and_why() -> None:
 
 
 def test_the_table_says_so_when_the_workers_are_unknown() -> None:
-    assert "cannot be watched" in shown(Answer(label="cat"))
+    assert "cannot be watched" in shown(RequestResult(label="cat"))
 
 
 def test_bars_are_as_long_as_their_counts_and_a_single_one_is_seen() -> None:
@@ -71,7 +74,7 @@ def test_off_a_terminal_progress_is_a_line_every_ten_seconds(
 ) -> None:
     with LoadProgress(LoadPlan(100, None, 4, 60)) as progress:
         for tick in range(41):
-            progress.show(Moment(tick / 2, 2 * tick + 4, tick, tick, 3, 2))
+            progress.show(RunProgress(tick / 2, 2 * tick + 4, tick, tick, 3, 2))
 
     lines = capsys.readouterr().err.splitlines()
     assert lines == [

@@ -29,8 +29,8 @@ def read(parts: Sequence[Part], limits: WebConfig) -> int:
 
     async def read_all() -> int:
         request = Request({"type": "http", "method": "POST", "headers": []}, receive)
-        context = AppState(MemoryBackend(), deployment="test", token=None, limits=limits)
-        return sum([len(chunk) async for chunk in read_chunks(request, context)])
+        state = AppState(MemoryBackend(), deployment="test", token=None, limits=limits)
+        return sum([len(chunk) async for chunk in read_chunks(request, state)])
 
     return run_virtually(read_all())
 

@@ -11,7 +11,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from iraas.web.http.bodies import read_small
 from iraas.web.http.multipart import MultipartReader
-from iraas.web.limits.admission import MemoryBudget
+from iraas.web.limits.memory import MemoryBudget
 from iraas.web.problems import Problem
 from iraas.web.state import AppState
 
@@ -29,7 +29,7 @@ class Counted(bytes):
 
 
 def read(pieces: list[bytes], most_bytes: int) -> bytes:
-    context = AppState(MemoryBackend(), deployment="test", token=None, limits=WebConfig())
+    state = AppState(MemoryBackend(), deployment="test", token=None, limits=WebConfig())
     messages: list[Message] = [
         {"type": "http.request", "body": one, "more_body": True} for one in pieces
     ]
@@ -41,7 +41,7 @@ def read(pieces: list[bytes], most_bytes: int) -> bytes:
 
     async def scene() -> bytes:
         scope: Scope = {"type": "http", "headers": []}
-        return await read_small(Request(scope, receive), context, most_bytes)
+        return await read_small(Request(scope, receive), state, most_bytes)
 
     return asyncio.run(scene())
 
@@ -60,9 +60,9 @@ def test_a_body_that_is_not_small_is_refused_at_the_piece_that_is_too_much() -> 
 
 def test_a_file_in_tiny_pieces_weighs_about_its_bytes() -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
-    with MemoryBudget(10**6).lease() as lease:
+    with MemoryBudget(10**6).reserve() as reservation:
         reader = MultipartReader(
-            "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=1
+            "multipart/form-data; boundary=x", reservation, max_file_bytes=10**6, max_files=1
         )
         reader.feed(head)
         for number in range(PIECES):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.web.http.multipart import MultipartReader, Part
-from iraas.web.limits.admission import MemoryBudget
+from iraas.web.limits.memory import MemoryBudget
 from iraas.web.problems import Problem
 
 TYPE = 'multipart/form-data; boundary="edge"'
@@ -25,8 +25,8 @@ def form(*parts: tuple[str, bytes]) -> bytes:
 
 
 def read(*chunks: bytes, most: int = MOST, budget: MemoryBudget | None = None) -> list[Part]:
-    with (budget or MemoryBudget(10**6)).lease() as lease:
-        reader = MultipartReader(TYPE, lease, max_file_bytes=most, max_files=10)
+    with (budget or MemoryBudget(10**6)).reserve() as reservation:
+        reader = MultipartReader(TYPE, reservation, max_file_bytes=most, max_files=10)
         found = [part for chunk in chunks for part in reader.feed(chunk)]
         reader.finish()
     return found
@@ -55,8 +55,8 @@ def test_a_file_over_the_limit_is_passed_over_and_holds_no_memory() -> None:
     big, fine = read(*pieces, budget=budget)
     assert (big.is_whole, big.size_bytes, big.data) == (False, 5000, b"")
     assert (fine.is_whole, fine.data) == (True, b"fine")
-    with budget.lease() as lease:
-        lease.grow(MOST + 500)  # all of it was given back
+    with budget.reserve() as reservation:
+        reservation.grow(MOST + 500)  # all of it was given back
 
 
 def test_an_empty_file_is_whole_and_an_empty_choice_is_none() -> None:
@@ -130,8 +130,8 @@ def test_no_bytes_do_worse_than_be_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data", "multipart/mixed; a=b"])
 def test_another_content_type_is_refused(kind: str) -> None:
-    with MemoryBudget(1).lease() as lease, pytest.raises(Problem) as caught:
-        MultipartReader(kind, lease, max_file_bytes=1, max_files=1)
+    with MemoryBudget(1).reserve() as reservation, pytest.raises(Problem) as caught:
+        MultipartReader(kind, reservation, max_file_bytes=1, max_files=1)
     assert caught.value.status == 415
 
 

@@ -13,35 +13,34 @@ from iraas.web.limits.round_robin_lock import RoundRobinLock
 from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
 from iraas.web.security.failed_logins import FailedLoginLimiter
-from iraas.web.thumbnails.lru_cache import OVERHEAD_BYTES, SmallCache
-from iraas.web.thumbnails.service import Thumbnailer
+from iraas.web.thumbnails.service import ENTRY_OVERHEAD_BYTES, LruCache, Thumbnailer
 from tests.fakes.scripted import Clock
 
 
 def test_one_client_has_its_share_and_no_more() -> None:
-    pool = ClientQuota(100, 0.25)
-    assert pool.take("a", 20)
-    assert not pool.take("a", 6)
+    quota = ClientQuota(100, 0.25)
+    assert quota.reserve("a", 20)
+    assert not quota.reserve("a", 6)
     for other in "bcd":
-        assert pool.take(other, 25)
-    assert not pool.take("e", 6)
-    assert pool.take("a", 5)
-    pool.give("a", 25)
-    assert pool.take("e", 25)
+        assert quota.reserve(other, 25)
+    assert not quota.reserve("e", 6)
+    assert quota.reserve("a", 5)
+    quota.release("a", 25)
+    assert quota.reserve("e", 25)
 
 
 def test_a_share_is_never_nothing() -> None:
-    assert ClientQuota(2, 0.01).take("a")
+    assert ClientQuota(2, 0.01).reserve("a")
 
 
 def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
     async def scene() -> tuple[bool, bool]:
-        pool = ClientQuota(10, 1.0)
-        pool.take("a", 10)
-        waiting = asyncio.create_task(pool.take_within("b", 4, 20))
-        too_large = asyncio.create_task(pool.take_within("b", 40, 0.01))
+        quota = ClientQuota(10, 1.0)
+        quota.reserve("a", 10)
+        waiting = asyncio.create_task(quota.reserve_within("b", 4, 20))
+        too_large = asyncio.create_task(quota.reserve_within("b", 40, 0.01))
         await asyncio.sleep(0)
-        pool.give("a", 5)
+        quota.release("a", 5)
         return await waiting, await too_large
 
     assert asyncio.run(scene()) == (True, False)
@@ -49,11 +48,11 @@ def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
 
 def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
     async def scene() -> list[bool]:
-        pool = ClientQuota(10, 1.0)
-        pool.take("a", 10)
-        waiting = [asyncio.create_task(pool.take_within(name, 6, 0.05)) for name in "bcd"]
+        quota = ClientQuota(10, 1.0)
+        quota.reserve("a", 10)
+        waiting = [asyncio.create_task(quota.reserve_within(name, 6, 0.05)) for name in "bcd"]
         await asyncio.sleep(0)
-        pool.give("a", 10)
+        quota.release("a", 10)
         return sorted(await asyncio.gather(*waiting))
 
     assert asyncio.run(scene()) == [False, False, True]
@@ -126,7 +125,7 @@ def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
 
 
 def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
-    cache = SmallCache(2 * (OVERHEAD_BYTES + 10))
+    cache = LruCache(2 * (ENTRY_OVERHEAD_BYTES + 10))
     for key in "ab":
         cache.put(key, bytes(10))
     assert cache.get("a") == bytes(10)
@@ -139,15 +138,15 @@ def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
 
 def test_wrong_tokens_are_forgiven_with_time() -> None:
     clock = Clock(0.0)
-    tries = FailedLoginLimiter(2, clock)
+    limiter = FailedLoginLimiter(2, clock)
     for _ in range(2):
-        assert not tries.hear("a", lambda: False)
+        assert not limiter.check("a", lambda: False)
     with pytest.raises(Problem) as caught:
-        tries.hear("a", lambda: pytest.fail("a token is still compared"))
+        limiter.check("a", lambda: pytest.fail("a token is still compared"))
     assert caught.value.headers["Retry-After"] == "30"
-    assert tries.hear("b", lambda: True)
+    assert limiter.check("b", lambda: True)
     clock.advance(30)
-    assert tries.hear("a", lambda: True)
+    assert limiter.check("a", lambda: True)
 
 
 def test_readiness_is_asked_for_once_a_second() -> None:

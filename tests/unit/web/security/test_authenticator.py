@@ -12,16 +12,16 @@ TOKEN = "sesame"
 
 def test_a_bearer_is_known_by_the_token_alone() -> None:
     access = Authenticator(TOKEN, Clock())
-    assert access.knows_bearer("Bearer sesame")
-    assert access.knows_bearer("bearer  sesame ")
+    assert access.accepts_bearer("Bearer sesame")
+    assert access.accepts_bearer("bearer  sesame ")
     for wrong in ("", "Bearer", "Bearer ", "Basic sesame", "sesame", "Bearer sesame2", "Bearer é"):
-        assert not access.knows_bearer(wrong), wrong
+        assert not access.accepts_bearer(wrong), wrong
 
 
 def test_without_a_token_nothing_is_the_token() -> None:
     access = Authenticator(None, Clock())
-    assert access.is_free
-    assert not access.knows("")
+    assert access.is_open
+    assert not access.accepts("")
     assert access.csrf_of(None) == ""
     assert access.allows_form(None, "")
 
@@ -104,7 +104,7 @@ def test_whoever_has_no_session_gets_no_csrf_token_and_sends_no_form() -> None:
 @pytest.mark.parametrize("token", ["ü", "a b", "\ud800"])
 def test_any_text_can_be_a_token(token: str) -> None:
     access = Authenticator(token, Clock())
-    assert access.knows(token)
+    assert access.accepts(token)
     sent = token.encode("utf-8", "surrogatepass").decode("latin-1")
-    assert access.knows_bearer(f"Bearer {sent}") == token.isprintable()
+    assert access.accepts_bearer(f"Bearer {sent}") == token.isprintable()
     assert access.find_session(access.new_session())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from iraas.core.outcomes import LabelScore, Outcome, Prediction
 from iraas.errors import BackendError
-from iraas.loadgen.answers import Answer, Failure
-from iraas.loadgen.http_answers import HttpReply, read_load, read_outcome, read_text, spread
-from iraas.loadgen.sampling import Load
+from iraas.loadgen.http_replies import HttpReply, read_load, read_outcome, read_text, with_jitter
+from iraas.loadgen.results import Failure, RequestResult
+from iraas.loadgen.sampling import DeploymentLoad
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
@@ -58,7 +58,9 @@ def problem(status: int, detail: str) -> HttpReply:
 def test_an_outcome_gives_its_label_and_who_made_it() -> None:
     answer = read_outcome(ok(outcome().encode()), "a.jpg")
 
-    assert answer == Answer(label="cat", status=200, request_id=outcome().request_id, worker="w-1")
+    assert answer == RequestResult(
+        label="cat", status=200, request_id=outcome().request_id, worker="w-1"
+    )
 
 
 def test_a_failed_outcome_is_a_failure_with_its_reason() -> None:
@@ -67,7 +69,7 @@ def test_a_failed_outcome_is_a_failure_with_its_reason() -> None:
     assert (answer.failure, answer.reason) == (Failure.IMAGE, "it is truncated")
 
 
-def test_the_outcome_of_another_picture_is_anothers_answer() -> None:
+def test_the_outcome_of_another_image_is_anothers_answer() -> None:
     answer = read_outcome(ok(outcome(name="b.jpg").encode()), "a.jpg")
 
     assert answer.failure is Failure.MISMATCHED
@@ -84,7 +86,7 @@ def test_the_outcome_of_another_picture_is_anothers_answer() -> None:
     ],
 )
 def test_plain_text_gives_the_label_after_the_name(text: str, label: str) -> None:
-    assert read_text(ok(text.encode()), "a.b.jpg") == Answer(label=label, status=200)
+    assert read_text(ok(text.encode()), "a.b.jpg") == RequestResult(label=label, status=200)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_plain_text_gives_the_label_after_the_name(text: str, label: str) -> Non
         ("", Failure.MALFORMED),
     ],
 )
-def test_plain_text_that_does_not_belong_to_the_picture_is_a_failure(
+def test_plain_text_that_does_not_belong_to_the_image_is_a_failure(
     text: str, failure: Failure
 ) -> None:
     assert read_text(ok(text.encode()), "a.jpg").failure is failure
@@ -125,7 +127,7 @@ def test_a_refusal_says_what_the_server_said() -> None:
     assert read_text(problem(422, "no image"), "a").reason == "422: no image"
     assert read_text(HttpReply(500, {}, b"Internal"), "a").reason == "500: Internal"
     away = HttpReply(307, {"Location": "https://elsewhere/"}, b"")
-    assert read_text(away, "a").reason == "307: it points to https://elsewhere/"
+    assert read_text(away, "a").reason == "307: it redirects to https://elsewhere/"
 
 
 def test_retry_after_is_a_number_a_date_or_a_second() -> None:
@@ -142,7 +144,7 @@ def test_retry_after_is_a_number_a_date_or_a_second() -> None:
 
 
 def test_a_spread_wait_is_never_shorter_than_asked() -> None:
-    waits = {spread(4.0) for _ in range(100)}
+    waits = {with_jitter(4.0) for _ in range(100)}
 
     assert min(waits) >= 4.0
     assert max(waits) <= 5.0
@@ -155,13 +157,13 @@ def test_a_status_gives_queue_and_workers() -> None:
         "workers": [{"state": "running"}, {"state": "booting"}],
     }
 
-    assert read_load(ok(json.dumps(value).encode())) == Load(4, 2, 2, 1)
+    assert read_load(ok(json.dumps(value).encode())) == DeploymentLoad(4, 2, 2, 1)
 
 
 def test_no_status_is_told_with_its_reason() -> None:
     with pytest.raises(BackendError, match="404: nothing here"):
         read_load(problem(404, "nothing here"))
-    with pytest.raises(BackendError, match="no status that can be read"):
+    with pytest.raises(BackendError, match="no readable status"):
         read_load(ok(b"[]"))
 
 

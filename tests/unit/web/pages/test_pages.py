@@ -2,19 +2,19 @@
 
 import pytest
 
-from iraas.web.pages.job_headline import headline
+from iraas.web.pages.pages import headline
 
 
 @pytest.mark.parametrize(
     ("state", "total", "done", "failed", "words"),
     [
-        ("open", 0, 0, 0, "Waiting for the first picture"),
+        ("open", 0, 0, 0, "Waiting for the first image"),
         ("open", 7, 2, 0, "2 of 7"),
         ("working", 1200, 1100, 3, "1,100 of 1,200, 3 failed"),
         ("done", 6, 6, 1, "Done: 5 labelled, 1 failed"),
         ("done", 6, 6, 0, "Done: 6 labelled"),
         ("done", 2, 2, 2, "Done: 2 failed"),
-        ("done", 0, 0, 0, "Done: no pictures"),
+        ("done", 0, 0, 0, "Done: no images"),
     ],
 )
 def test_a_headline_says_how_far_a_job_is(
@@ -28,11 +28,11 @@ def test_a_headline_says_how_far_a_job_is(
 def test_a_cancelled_job_tells_what_was_on_its_way_and_then_what_became_of_it() -> None:
     job = {"state": "cancelled", "cancelled": True, "is_counted": True}
     job |= {"total": 300, "done": 68, "failed": 0}
-    assert headline(job) == "Cancelled: 68 of 300 done, 232 were already on their way"
+    assert headline(job) == "Cancelled: 68 of 300 done, 232 were already queued"
     job |= {"state": "done", "done": 300, "failed": 2}
     assert headline(job) == "Cancelled: 298 labelled, 2 failed"
 
 
 def test_failures_that_are_not_counted_yet_are_not_guessed() -> None:
     job = {"state": "done", "cancelled": False, "is_counted": False}
-    assert headline(job | {"total": 9000, "done": 9000, "failed": 4}) == "Done: 9,000 pictures"
+    assert headline(job | {"total": 9000, "done": 9000, "failed": 4}) == "Done: 9,000 images"

@@ -2,23 +2,22 @@
 
 import pytest
 
-from iraas.web import memory_release as heap
 from iraas.web.http.multipart import MultipartReader
-from iraas.web.limits.admission import MemoryBudget
-from iraas.web.memory_release import WORTH_BYTES, HeapTrimmer, find_trim
+from iraas.web.limits import memory
+from iraas.web.limits.memory import MIN_TRIM_BYTES, HeapTrimmer, MemoryBudget, find_malloc_trim
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
 
 
 def test_the_heap_is_trimmed_when_enough_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[int] = []
-    monkeypatch.setattr(heap, "find_trim", lambda: trimmed.append)
-    budget = MemoryBudget(10 * WORTH_BYTES)
+    monkeypatch.setattr(memory, "find_malloc_trim", lambda: trimmed.append)
+    budget = MemoryBudget(10 * MIN_TRIM_BYTES)
     trimmer = HeapTrimmer(lambda: budget.released_bytes)
     trimmer.run()
     for expected in (0, 1, 1, 2):
-        with budget.lease() as lease:
-            lease.grow(WORTH_BYTES // 2)
+        with budget.reserve() as reservation:
+            reservation.grow(MIN_TRIM_BYTES // 2)
             trimmer.run()
         trimmer.run()
         assert len(trimmed) == expected
@@ -27,15 +26,15 @@ def test_the_heap_is_trimmed_when_enough_was_given_back(monkeypatch: pytest.Monk
 
 
 def test_trimming_is_harmless_wherever_it_runs() -> None:
-    trim = find_trim()
+    trim = find_malloc_trim()
     assert trim is None or trim(0) in {0, 1}
-    HeapTrimmer(lambda: WORTH_BYTES).run()
+    HeapTrimmer(lambda: MIN_TRIM_BYTES).run()
 
 
 def test_a_reader_holds_neither_the_parts_it_gave_nor_anything_once_it_is_closed() -> None:
-    with MemoryBudget(10**6).lease() as lease:
+    with MemoryBudget(10**6).reserve() as reservation:
         reader = MultipartReader(
-            "multipart/form-data; boundary=x", lease, max_file_bytes=10**6, max_files=9
+            "multipart/form-data; boundary=x", reservation, max_file_bytes=10**6, max_files=9
         )
         (part,) = reader.feed(HEAD + bytes(1000) + b"\r\n--x\r\n")
         assert len(part.data) == 1000
