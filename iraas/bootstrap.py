@@ -1,4 +1,4 @@
-"""Where everything is put together: from settings to an open backend, a model, a controller."""
+"""The composition root: from settings to an open backend, a model and a controller."""
 
 import os
 import secrets
@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.fault_injection import FAULTS_VARIABLE
 from iraas.core.resolver import settings_environment
 from iraas.core.settings import MAX_FLEET, Settings
-from iraas.errors import ConfigurationError
+from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import user_environment
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def max_workers(settings: Settings) -> int:
-    """The most workers: as set, or 19, or locally one a core."""
+    """The largest number of workers: as set, or 19, or locally one per core."""
     if settings.max_workers is not None:
         return settings.max_workers
     return MAX_FLEET if settings.backend == "aws" else min(cores(), MAX_FLEET)
@@ -38,15 +39,15 @@ def max_workers(settings: Settings) -> int:
 
 @contextmanager
 def open_backend(settings: Settings) -> Iterator["Backend"]:
-    """Open the deployment's backend, and let go of it at the end.
+    """Open the deployment's backend, and close it at the end.
 
     Raises:
-        ConfigurationError: If it cannot be used as it is set up.
+        ConfigurationError: It cannot be used as it is set up.
     """
     if settings.backend == "local":
         backend: Backend = _local(settings)
     else:
-        backend = _aws(settings, _say, to_provision=False)
+        backend = _aws(settings, _print_notice, to_provision=False)
     try:
         yield backend
     finally:
@@ -55,13 +56,13 @@ def open_backend(settings: Settings) -> Iterator["Backend"]:
 
 @contextmanager
 def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["AwsBackend"]:
-    """Open a deployment on AWS, for what only AWS has; see `open_backend`.
+    """Open a deployment on AWS, for the features that only AWS has; see `open_backend`.
 
     Args:
         settings: The settings.
-        to_provision: Whether what is set about the fleet is to be written down with it.
+        to_provision: Whether the fleet's settings are to be stored with the deployment.
     """
-    backend = _aws(settings, _say, to_provision=to_provision)
+    backend = _aws(settings, _print_notice, to_provision=to_provision)
     try:
         yield backend
     finally:
@@ -69,37 +70,43 @@ def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["Aws
 
 
 def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
-    """The folder of the model's bundle; made on first use, which `report` is told of.
+    """The folder of the model's bundle, which is made on first use.
+
+    Args:
+        settings: The settings.
+        report: Called with a sentence for a person before the bundle is made.
 
     Raises:
-        MissingExtraError: If it has to be made and what makes it is not installed.
-        BundleError: If it cannot be made.
+        MissingExtraError: It has to be made and the packages for that are not installed.
+        BundleError: It cannot be made.
     """
-    from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - only for those who need it
+    from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - a classifier process has its bundle
 
     return ensure_bundle(settings.model, settings.cache, report=report)
 
 
 def ensure_model_here(settings: Settings) -> None:
-    """Make the model's bundle if workers run on this machine; it takes time once, so it is told.
+    """Make the model's bundle if workers run on this machine, with a notice on stderr.
 
     Raises:
-        MissingExtraError: If it has to be made and what makes it is not installed.
-        BundleError: If it cannot be made.
+        MissingExtraError: It has to be made and the packages for that are not installed.
+        BundleError: It cannot be made.
     """
     if settings.backend == "local":
-        ensure_model(settings, _say)
+        ensure_model(settings, _print_notice)
 
 
 def make_controller(
     settings: Settings, backend: "Backend", kind: "type[Controller] | None" = None
 ) -> "Controller":
-    """The controller of a deployment, not started; of a certain kind if one is given."""
-    from iraas.controller.controller import Controller, ControllerConfig  # noqa: PLC0415 - as above
-    from iraas.core.autoscaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
+    """The controller of a deployment, not started; of the class `kind` if one is given."""
+    from iraas.controller.controller import (  # noqa: PLC0415 - a worker has no controller
+        Controller,
+        ControllerConfig,
+    )
 
     policy = BacklogPolicy(settings.images_per_worker)
-    # On EC2 a look costs calls, and an instance without a baked image installs for minutes.
+    # On EC2 each poll costs calls, and an instance without a baked image installs for minutes.
     on_aws = ControllerConfig(
         poll_interval_s=2.0, idle_s=20.0, startup_timeout_s=900.0, heartbeat_timeout_s=120.0
     )
@@ -109,47 +116,47 @@ def make_controller(
 
 
 def new_requester_id(role: str) -> str:
-    """A name for a response queue of one's own."""
+    """A unique name for a response queue."""
     return f"{role}-{secrets.token_hex(8)}"
 
 
 def iraas_command(*arguments: str) -> list[str]:
-    """The command line that runs this very iraas again."""
+    """The command line that runs this installation of iraas."""
     return module_command("iraas", *arguments)
 
 
 def iraas_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker or controller that is started here: the settings, no secret but
-    those of an account on AWS that it works with.
+    """The environment of a worker or controller that is started here: the settings, and no secrets
+    but the credentials of its AWS account.
     """
     inherited = user_environment(os.environ, with_aws=settings.backend == "aws")
     faults = {FAULTS_VARIABLE: os.environ[FAULTS_VARIABLE]} if FAULTS_VARIABLE in os.environ else {}
     return {**inherited, **settings_environment(settings), **faults}
 
 
-def _say(text: str) -> None:
+def _print_notice(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
 def check_home(home: Path) -> None:
-    """See to it that a folder can be at a place, as far as that shows without making one.
+    """Check that a home folder exists or can be made, without making it.
 
     Raises:
-        ConfigurationError: Something else is there, or where a folder above it should be.
+        ConfigurationError: Something else is at its path, or at that of a folder above it.
     """
-    place = next(one for one in (home, *home.parents) if os.path.lexists(one))
-    if not place.is_dir():
+    found = next(path for path in (home, *home.parents) if os.path.lexists(path))
+    if not found.is_dir():
         raise ConfigurationError(
-            f"the home {home} cannot be used: {place} is no folder",
+            f"the home {home} cannot be used: {found} is not a folder",
             remedy="Give another --home or IRAAS_HOME.",
         )
 
 
 def _local(settings: Settings) -> "Backend":
-    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
+    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - one backend is loaded
 
     check_home(settings.home)
-    # One classifier process a worker: locally the fleet itself is as large as the machine.
+    # One classifier process per worker: locally the fleet itself has a worker per core.
     worker = replace(settings, processes=settings.processes or 1)
     return LocalBackend(
         settings.home,
@@ -161,8 +168,13 @@ def _local(settings: Settings) -> "Backend":
 
 
 def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
-    from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
-    from iraas.backends.aws.pricing.prices import refuse_unpriced  # noqa: PLC0415 - as above
+    try:
+        from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - one backend is loaded
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f"the aws backend needs a package that is not installed: {exc.name}",
+            remedy=how_to_install("aws"),
+        ) from exc
 
     def opened(options: "FleetConfig | None") -> AwsBackend:
         return AwsBackend(
@@ -181,12 +193,12 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     wanted = _fleet_options(settings, backend.stack.options())
     prices = backend.pricing
     backend.close()
-    refuse_unpriced([*wanted.kinds, wanted.web_kind], prices, "nobody could tell the costs")
+    prices.check_priced([*wanted.kinds, wanted.web_kind], "the costs cannot be estimated")
     return opened(wanted)
 
 
 def _fleet_options(settings: Settings, options: "FleetConfig") -> "FleetConfig":
-    """What a deployment is provisioned with: as set, and otherwise as it was."""
+    """The fleet's options to provision: as set, and otherwise as they were."""
     return replace(
         options,
         kinds=settings.instance_types or options.kinds,
@@ -195,6 +207,6 @@ def _fleet_options(settings: Settings, options: "FleetConfig") -> "FleetConfig":
         capacity=settings.max_workers or options.capacity,
         max_life_min=settings.max_life_min or options.max_life_min,
         keep_data_days=settings.keep_data_days or options.keep_data_days,
-        web_kind=settings.web_kind or options.web_kind,
+        web_kind=settings.web_instance_type or options.web_kind,
         web_cidr=options.web_cidr if settings.web_cidr is None else settings.web_cidr,
     )

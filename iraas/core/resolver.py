@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from iraas.core.settings import FLAG, Profile, ResolvedSettings, Settings, is_secret, variable
+from iraas.core.settings import (
+    FLAG,
+    RENAMED,
+    Profile,
+    ResolvedSettings,
+    Settings,
+    is_secret,
+    variable,
+)
 from iraas.errors import ConfigurationError, UsageError
 
 NO_FILE = "none"
-"""Named instead of a file, it says that none is to be read. Processes that a command starts get it:
-they have the command's settings already."""
+"""Named instead of a file, it means that none is read. Processes that a command starts get it: they
+have the command's settings already."""
 
 
 def resolve(
@@ -25,10 +33,12 @@ def resolve(
 ) -> ResolvedSettings:
     """Find every setting.
 
+    A former name of a setting counts like its present name, which wins where one source has both.
+
     Args:
         flags: Values given on the command line, by field name; None means not given.
         environment: The process's environment.
-        profiles: What the settings files say; the earlier one wins.
+        profiles: The tables of the settings files; the earlier one wins.
         defaults: Defaults that depend on the machine: `home` and `cache`.
 
     Raises:
@@ -37,7 +47,7 @@ def resolve(
     """
     known = {one.name for one in fields(Settings)}
     for profile in profiles:
-        if unknown := sorted(set(profile.values) - known):
+        if unknown := sorted(set(profile.values) - known - RENAMED.keys()):
             raise ConfigurationError(
                 f"{profile.place} has a setting that iraas does not know: {unknown[0]}",
                 remedy="The names are listed by: iraas config show",
@@ -47,14 +57,15 @@ def resolve(
     ignored = []
     for one in fields(Settings):
         trusted_only = one.metadata.get("trusted_only", True)
-        for raw, source, trusted in _places(one.name, flags, environment, profiles):
+        for raw, source, trusted in _candidates(one.name, flags, environment, profiles):
             if trusted_only and not trusted:
                 ignored.append(one.name)
                 continue
             sources[one.name] = source
             values[one.name] = _parse(one.name, one.metadata["parse"], raw, source)
             break
-    return ResolvedSettings(Settings(**values), sources, tuple(ignored))
+    renamed = tuple(_renamed(flags, environment, profiles))
+    return ResolvedSettings(Settings(**values), sources, tuple(dict.fromkeys(ignored)), renamed)
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -70,7 +81,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings that `settings_environment` wrote down; no file is looked at.
+    """Read the settings that `settings_environment` wrote; no file is read.
 
     Args:
         environment: The process's environment.
@@ -83,24 +94,46 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
 
 def _as_text(value: object) -> str:
     if value == "":
-        return "none"  # nobody may reach the web tier: an empty variable is none at all
+        return "none"  # an empty range lets nobody in; an empty variable is not set at all
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _places(
+def _candidates(
     name: str,
     flags: Mapping[str, object],
     environment: Mapping[str, str],
     profiles: Sequence[Profile],
 ) -> Iterator[tuple[object, str, bool]]:
-    """Where a setting has a value, the one that wins first: value, source, whether trusted."""
-    if flags.get(name) is not None:
-        yield flags[name], FLAG, True
-    if environment.get(variable(name), "") != "":
-        yield environment[variable(name)], f"environment {variable(name)}", True
+    """The values given for a setting, the winner first: value, source, whether it is trusted."""
+    names = (name, *(old for old, new in RENAMED.items() if new == name))
+    for one in names:
+        if flags.get(one) is not None:
+            yield flags[one], FLAG, True
+    for one in names:
+        if environment.get(variable(one), "") != "":
+            yield environment[variable(one)], f"environment {variable(one)}", True
     for profile in profiles:
-        if name in profile.values:
-            yield profile.values[name], profile.place, profile.trusted
+        for one in names:
+            if one in profile.values:
+                yield profile.values[one], profile.place, profile.trusted
+
+
+def _renamed(
+    flags: Mapping[str, object], environment: Mapping[str, str], profiles: Sequence[Profile]
+) -> Iterator[tuple[str, str]]:
+    """The former names that are used, each as it was written, with the present one."""
+    for old, new in RENAMED.items():
+        if flags.get(old) is not None:
+            yield _option(old), _option(new)
+        if environment.get(variable(old), "") != "":
+            yield variable(old), variable(new)
+        for profile in profiles:
+            if old in profile.values:
+                yield f"{old} in {profile.place}", new
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
@@ -110,5 +143,5 @@ def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) 
         kind = UsageError if source == FLAG else ConfigurationError
         raise kind(
             f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
-            remedy=f"Give another --{name.replace('_', '-')} or {variable(name)}.",
+            remedy=f"Give another {_option(name)} or {variable(name)}.",
         ) from exc

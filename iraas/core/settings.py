@@ -18,14 +18,24 @@ from iraas.core.keys import MAX_ATTEMPTS
 BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
+PROJECT_FILE = "iraas.toml"
+"""The settings file of a project, in the working directory."""
 FLAG = "flag"
 """The source of a setting that was given on the command line."""
 MAX_FLEET = 19
-"""Workers at most: twenty instances with the web tier's one."""
+"""The largest number of workers: twenty instances with the web tier's one."""
+MAX_DEPLOYMENT_CHARACTERS = 32
+"""A bucket's name has at most 63, and more than the deployment in it."""
+RENAMED: Mapping[str, str] = {
+    "grace_s": "idle_timeout_s",
+    "stall_s": "stall_timeout_s",
+    "web_kind": "web_instance_type",
+}
+"""The present name of each setting by its former name, which is still understood."""
 
 
 def _deployment(text: str) -> str:
-    if not is_plain_name(text) or len(text) > 32:  # noqa: PLR2004 - bucket names have 63 characters
+    if not is_plain_name(text) or len(text) > MAX_DEPLOYMENT_CHARACTERS:
         raise ValueError("use lower-case letters, digits and inner hyphens, at most 32")
     return text
 
@@ -51,13 +61,13 @@ def _path(text: str) -> Path:
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        said = f"it is a whole number in {minimum}..{maximum}"
+        expected = f"it is a whole number in {minimum}..{maximum}"
         try:
             number = int(text.replace("_", ""))
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -65,13 +75,13 @@ def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        said = f"it is a number of seconds in {minimum:g}..{maximum:g}"
+        expected = f"it is a number of seconds in {minimum:g}..{maximum:g}"
         try:
             number = float(text)
         except ValueError as exc:
-            raise ValueError(said) from exc
+            raise ValueError(expected) from exc
         if not minimum <= number <= maximum:
-            raise ValueError(said)
+            raise ValueError(expected)
         return number
 
     return parse
@@ -91,7 +101,7 @@ def _range(text: str) -> str:
 
 
 def _site(text: str) -> str:
-    """A site's address, in the form in which browsers name it as an origin."""
+    """The address of a site, written as browsers write an origin."""
     parts = urlsplit(text.strip().rstrip("/").lower())
     name, port = parts.hostname, parts.port
     rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
@@ -122,24 +132,22 @@ def _setting(
 
 
 def _project_setting(parse: Callable[[str], object], default: object, text: str) -> Any:
-    """A setting that a file in the working directory may set, whoever put it there."""
+    """A setting that a file in the working directory may set, although nobody named it."""
     return _setting(parse, default, text, trusted_only=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command works with. Each field can be set by ``IRAAS_<FIELD>`` and in a settings file.
+    """The settings of a command. Each can be set by ``IRAAS_<FIELD>`` and in a settings file.
 
     The metadata of a field: `parse`, `help`, `secret` (never shown, written or passed on) and
-    `trusted_only` (true if absent: only the user's own word sets it).
+    `trusted_only` (true if absent: only a trusted source sets it).
     """
 
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
     cache: Path = field(metadata={"parse": _path, "help": "Where model bundles are kept."})
     deployment: str = _project_setting(_deployment, "iraas", "The deployment to work with.")
-    backend: BackendName = _setting(  # noqa: RUF009 - it makes a field
-        _backend, "local", "Where it runs: local or aws."
-    )
+    backend: BackendName = _setting(_backend, "local", "Where it runs: local or aws.")
     model: str = _setting(
         _text, "efficientnet-lite0", "A model's name, or the folder of a model bundle."
     )
@@ -155,13 +163,13 @@ class Settings:
     lease_s: float = _project_setting(
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
-    grace_s: float = _setting(
+    idle_timeout_s: float = _setting(
         _seconds(0, 3600), 10.0, "How long a worker stays idle before it leaves."
     )
     poll_s: float | None = _setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
     )
-    stall_s: float = _setting(
+    stall_timeout_s: float = _setting(
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )
     image_cpu_s: float = _setting(
@@ -174,7 +182,7 @@ class Settings:
         _whole(1, 10**9), 50_000_000, "The largest file that is accepted, in bytes."
     )
     max_pixels: int = _setting(
-        _whole(1, 10**9), 64_000_000, "The largest picture that is decoded, in pixels."
+        _whole(1, 10**9), 64_000_000, "The largest image that is decoded, in pixels."
     )
     min_free_bytes: int | None = _setting(
         _whole(0, 10**15),
@@ -188,10 +196,13 @@ class Settings:
         "tier, and no bound for the command line.",
     )
     token: str | None = _setting(
-        _text, None, "What clients of the web tier must know; needed beyond loopback.", secret=True
+        _text,
+        None,
+        "The secret that clients of the web tier must send; needed beyond loopback.",
+        secret=True,
     )
     public_url: str | None = _setting(
-        _site, None, "Where people reach the web tier, through a proxy of yours that speaks TLS."
+        _site, None, "The web tier's address for people, through a TLS proxy of yours."
     )
     max_pending: int = _setting(
         _whole(1, 10**8), 20_000, "Images without an outcome at which the web tier takes no more."
@@ -200,10 +211,10 @@ class Settings:
         _names, (), "Hosts (name or name:port) that webhooks may be sent to."
     )
     webhook_secret: str | None = _setting(
-        _text, None, "What webhooks are signed with; without it none are sent.", secret=True
+        _text, None, "The key that signs webhooks; without it none are sent.", secret=True
     )
     region: str | None = _setting(
-        _text, None, "The AWS region; by default what the AWS SDK is set to."
+        _text, None, "The AWS region; by default the one that the AWS SDK is set to."
     )
     instance_types: tuple[str, ...] | None = _setting(
         _names, None, "EC2 instance types of the workers, in the order in which they are tried."
@@ -220,13 +231,11 @@ class Settings:
     keep_data_days: int | None = _setting(
         _whole(1, 3650), None, "Days until images, outcomes and records on aws expire."
     )
-    web_kind: str | None = _setting(_text, None, "The EC2 instance type of the web tier.")
+    web_instance_type: str | None = _setting(_text, None, "The EC2 instance type of the web tier.")
     web_cidr: str | None = _setting(
         _range, None, "Who may reach the web tier's port on aws: an IPv4 range, or none."
     )
-    prices: Path | None = _setting(  # noqa: RUF009 - it makes a field
-        _path, None, "A price table of your own, for estimates."
-    )
+    prices: Path | None = _setting(_path, None, "A price table of your own, for estimates.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,22 +246,24 @@ class ResolvedSettings:
         settings: The values.
         sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
             ``default``.
-        ignored: The names that a file without trust would have set, and may not.
+        ignored: The names that an untrusted file would have set, and may not.
+        renamed: Each former name that is used, as the user wrote it, and the present one.
     """
 
     settings: Settings
     sources: Mapping[str, str]
     ignored: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a settings file says.
+    """A table of a settings file.
 
     Attributes:
         values: Texts and numbers, by field name.
-        place: What to call the file and its table.
-        trusted: Whether it is the user's own word; else it sets nothing that is `trusted_only`.
+        place: The file and its table, for people.
+        trusted: Whether the user named it or owns it; else it sets nothing that is `trusted_only`.
     """
 
     values: Mapping[str, object]

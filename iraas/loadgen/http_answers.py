@@ -51,7 +51,7 @@ class HttpReply:
 
 def spread(seconds: float) -> float:
     """A wait of a little more than that, another one for each who is told to wait as long."""
-    return seconds + random.uniform(0, JITTER * seconds)  # noqa: S311 - nothing secret
+    return seconds + random.uniform(0, JITTER * seconds)
 
 
 def read_outcome(reply: HttpReply, sent_name: str) -> Answer:

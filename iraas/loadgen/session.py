@@ -76,7 +76,7 @@ async def make_load(
     watch: Sampler | None,
     ended: Callable[[Measured], None],
     show: Callable[[Moment], None],
-    random: Random,
+    random: Random | None = None,
     watch_after_s: float = 0.0,
 ) -> LoadResult:
     """Make load until the plan is done, nobody answers, or SIGINT or SIGTERM ends it early.
@@ -90,7 +90,7 @@ async def make_load(
         watch: Takes samples of the deployment meanwhile; None if it cannot be watched.
         ended: Told of each request that ended.
         show: Shown how far it is, twice a second.
-        random: Gives the due times of an open loop.
+        random: The source of the due times of an open loop; None for one with a random seed.
         watch_after_s: How long to watch at most, after all is answered, until no worker is left.
     """
     tally = Aggregator()
@@ -101,7 +101,7 @@ async def make_load(
 
     if watch is not None:
         await watch.begin()
-    run = LoadRun(plan, target, pictures, ended=count, random=random)
+    run = LoadRun(plan, target, pictures, ended=count, random=random or Random())
     cpu_s = time.process_time()
     async with _beside(_show(run, tally, watch, show)):
         async with _beside(*([watch.run()] if watch else [])):

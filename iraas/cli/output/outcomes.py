@@ -9,19 +9,19 @@ from iraas.core.control_chars import escape_control_chars
 from iraas.core.outcomes import Outcome
 
 TABLE_ROWS = 200
-"""Rows of the table on a terminal; a larger job is better saved than looked at."""
+"""The most rows of the table on a terminal."""
 
 
 class OutcomePrinter:
     """Counts and prints outcomes; its memory does not grow with their number.
 
     Attributes:
-        pluralize: Outcomes counted.
+        counted: Outcomes counted.
         failed: Failures among them.
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        self.pluralize = 0
+        self.counted = 0
         self.failed = 0
         self._as_json = as_json
         self._console = console()
@@ -31,7 +31,7 @@ class OutcomePrinter:
 
     def count(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.pluralize += 1
+        self.counted += 1
         self.failed += outcome.prediction is None
 
     def show(self, outcome: Outcome) -> None:
@@ -45,11 +45,11 @@ class OutcomePrinter:
             self._kept.append(outcome)
 
     def close(self, save: Path | None, *, missing: int) -> None:
-        """Print the table, if there is one, and the sum of it all."""
+        """Print the table, if there is one, and the totals."""
         if self._as_table:
-            self._kept.sort(key=lambda one: one.request_id)
+            self._kept.sort(key=lambda outcome: outcome.request_id)
             self._console.print(outcome_table(self._kept, left_out=self._shown - len(self._kept)))
-        text = f"{self.pluralize - self.failed:,} labelled, {self.failed:,} failed"
+        text = f"{self.counted - self.failed:,} labelled, {self.failed:,} failed"
         if missing:
             text += f", {missing:,} not done yet"
         if save is not None:

@@ -160,10 +160,10 @@ def test_4_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> No
     deployment.home.write_text("in the way")
     for arguments in (["submit", "a.jpg"], ["status"], ["provision"]):
         lines = told(deployment.run(*arguments, expect=4))
-        assert f"{deployment.home} is no folder" in lines[0]
+        assert f"{deployment.home} is not a folder" in lines[0]
         assert len(lines) == 2
     below = str(deployment.home / "below")
-    assert "is no folder" in told(deployment.run("status", "--home", below, expect=4))[0]
+    assert "is not a folder" in told(deployment.run("status", "--home", below, expect=4))[0]
     deployment.home.unlink()
 
 

@@ -139,7 +139,7 @@ def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
     controller = deployment.start("controller")
     assert controller.stderr is not None
     controller.stderr.readline()
-    assert "another controller is at work" in controller.stderr.readline()
+    assert "another controller is active" in controller.stderr.readline()
     controller.send_signal(signal.SIGINT)
     assert finish(controller).returncode == 0
     lease.release()

@@ -18,6 +18,8 @@ MINIMUM_BILLED_S = 60.0
 (https://aws.amazon.com/ec2/pricing/on-demand/)."""
 
 _SECONDS_AN_HOUR = 3600.0
+PRICE_BOUND_USD = 1e6
+"""Below it are all prices, and neither infinity nor NaN."""
 _SQS_CALLS_AN_IMAGE = 5 / 10 + 1
 """Send, receive, delete, reply and its receive, ten a call; and a share of empty polls."""
 
@@ -89,6 +91,24 @@ class PriceTable:
         """Whether a type has a price. See `iraas.core.ports.Pricing`."""
         return kind in self.on_demand_hour
 
+    def check_priced(self, kinds: Iterable[str], what: str) -> None:
+        """Check that an estimate of the costs of some instance types would not be a guess.
+
+        Args:
+            kinds: Instance types.
+            what: What cannot be done otherwise, for people.
+
+        Raises:
+            ConfigurationError: A type has no price.
+        """
+        unknown = sorted({kind for kind in kinds if not self.has_price(kind)})
+        if unknown:
+            raise ConfigurationError(
+                f"{what}: {', '.join(unknown)} has no price in {self.region} ({self.source})",
+                remedy="Choose a type that has one, or pass --prices with a file that names it, of "
+                "the same form as iraas/backends/aws/pricing/prices.json.",
+            )
+
     def hour_usd(self, kind: str, pricing: str) -> float:
         """As `instance_hour`; a type without a price counts as the dearest, on demand: an estimate
         that a limit on spending hangs on is rather too high. See `iraas.core.ports.Pricing`.
@@ -129,26 +149,6 @@ class PriceTable:
 def runs_of(instances: Sequence[Instance], now: float) -> list[Run]:
     """The runs so far of instances that exist."""
     return [Run(one.kind, one.pricing, max(0.0, now - one.launched_at)) for one in instances]
-
-
-def refuse_unpriced(kinds: Iterable[str], prices: PriceTable, what: str) -> None:
-    """Stop where an estimate would be a guess.
-
-    Args:
-        kinds: Instance types.
-        prices: The prices.
-        what: What cannot be done, for people.
-
-    Raises:
-        ConfigurationError: A type has no price.
-    """
-    unknown = sorted({kind for kind in kinds if not prices.has_price(kind)})
-    if unknown:
-        raise ConfigurationError(
-            f"{what}: {', '.join(unknown)} has no price in {prices.region} ({prices.source})",
-            remedy="Choose a type that has one, or pass --prices with a file that names it, of the "
-            "same form as iraas/backends/aws/pricing/prices.json.",
-        )
 
 
 def load_prices(region: str, override: Path | None = None) -> PriceTable:
@@ -196,6 +196,6 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
 
 def _price(value: Any) -> float:
     price = float(value)
-    if not 0 <= price < 1e6:  # noqa: PLR2004 - neither negative nor infinite nor no number
+    if not 0 <= price < PRICE_BOUND_USD:
         raise ValueError(f"{value!r} is no price")
     return price
