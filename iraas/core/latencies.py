@@ -9,6 +9,7 @@ from itertools import pairwise
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+MAX_PERCENT = 100
 _WIDE = 8.0
 """A spread (longest by shortest) from which on bounds grow by a factor and not by a step."""
 
@@ -36,7 +37,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """
     if not ordered:
         raise ValueError("nothing has no percentiles")
-    if not 0 < percent <= 100:  # noqa: PLR2004 - per cent
+    if not 0 < percent <= MAX_PERCENT:
         raise ValueError(f"there is no percentile {percent}")
     rank = math.ceil(percent * len(ordered) / 100 - 1e-9)
     return ordered[max(rank, 1) - 1]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
 from iraas.decoding.limits import DEFAULT_LIMITS, DecodeLimits
-from iraas.errors import BundleError, ImageError, MissingExtraError, how_to_install
-from iraas.models.bundle import load_bundle
+from iraas.errors import BundleError, ImageError
 from iraas.models.onnx_telemetry import import_onnxruntime
+from iraas.models.preprocessing import prepare_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from iraas.models.bundle import Bundle, Preprocessing
@@ -45,24 +43,11 @@ class OnnxClassifier:
 
         Raises:
             BundleError: If the model cannot be loaded, or does not fit its labels.
-            MissingExtraError: If onnxruntime, numpy or Pillow is not installed.
+            ImportError: If onnxruntime is not installed.
         """
-        try:
-            import numpy as np  # noqa: PLC0415 - heavy, and of the worker extra
-
-            from iraas.models.preprocessing import prepare_pixels  # noqa: PLC0415 - as above
-
-            onnxruntime = import_onnxruntime()
-        except ImportError as exc:
-            raise MissingExtraError(
-                f"classifying needs a package that is not installed: {exc.name}",
-                remedy=how_to_install("worker"),
-            ) from exc
-        self._np = np
-        self._prepare = prepare_pixels
         self._bundle = bundle
         self._limits = limits
-        self._session = _session(onnxruntime, bundle, threads)
+        self._session = _session(import_onnxruntime(), bundle, threads)
         self._input_name = str(self._session.get_inputs()[0].name)
         self._same = _same_labels(bundle.labels)
 
@@ -87,13 +72,13 @@ class OnnxClassifier:
         Raises:
             ImageError: With the reason, if it cannot be done.
         """
-        return self._prepare(data, self.preprocessing, self._limits)
+        return prepare_pixels(data, self.preprocessing, self._limits)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Classify prepared images: one prediction each, in order; none for none."""
         if not batch:
             return []
-        pixels = batch[0][None] if len(batch) == 1 else self._np.stack(batch)
+        pixels = batch[0][None] if len(batch) == 1 else np.stack(batch)
         (logits,) = self._session.run(None, {self._input_name: pixels})
         return [self._prediction(row) for row in logits]
 
@@ -108,7 +93,6 @@ class OnnxClassifier:
             return exc
 
     def _prediction(self, logits: NDArray[np.float32]) -> Prediction:
-        np = self._np
         powers = np.exp(logits - logits.max(), dtype=np.float64)
         for index, first in self._same:
             powers[first] += powers[index]
@@ -124,33 +108,6 @@ class OnnxClassifier:
                 for index, score in zip(best.tolist(), scores.tolist(), strict=True)
             )
         )
-
-
-def load_classifier(
-    bundle_path: Path,
-    *,
-    threads: int = 1,
-    limits: DecodeLimits = DEFAULT_LIMITS,
-    verify: bool = True,
-) -> OnnxClassifier:
-    """The classifier of a bundle's directory, ready to run; takes about 0.3 s with its imports.
-
-    Args:
-        bundle_path: As `iraas.models.zoo.ensure_bundle` gives it.
-        threads: Cores to use for one inference, at least 1.
-        limits: What decoding one image may cost.
-        verify: Whether to check the files against their hashes first.
-
-    Raises:
-        BundleError: If the bundle is missing, mangled, or cannot be run.
-        MissingExtraError: If onnxruntime, numpy or Pillow is not installed.
-    """
-    if "numpy" not in sys.modules:
-        # numpy's BLAS starts a thread a core when it is imported, in every one of a machine's
-        # worker processes, and nothing here uses it.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    bundle = load_bundle(bundle_path, verify=verify)
-    return OnnxClassifier(bundle, threads=threads, limits=limits)
 
 
 def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from iraas.core.ids import split_request_id
@@ -143,7 +144,7 @@ class JobProgress:
     def news(self, seen: IndexSet, limit: int) -> list[Outcome]:
         """Outcomes whose places are not among those seen, in the order of places."""
         with self._lock:
-            wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
+            wanted = list(islice(self._known.minus(seen), limit))
         return [one for one in self._read(wanted).values() if one is not None]
 
     def images(self, *, after: int, limit: int, kind: Kind = "all") -> list[JobImage]:
@@ -158,7 +159,7 @@ class JobProgress:
                 self._count(MAX_COUNTED)
         with self._lock:
             places = self._places(kind, after)
-            wanted = [index for index, _ in zip(places, range(limit))]  # noqa: B905 - the range bounds it
+            wanted = list(islice(places, limit))
             known = [index for index in wanted if index in self._known]
         found = self._read(known)
         anonymous = [index for index in wanted if found.get(index) is None]
@@ -243,7 +244,7 @@ class JobProgress:
         with self._lock:
             uncounted = [
                 index
-                for index, _ in zip(self._known.minus(self._ok), range(limit + len(self._failed)))  # noqa: B905 - the range bounds it
+                for index in islice(self._known.minus(self._ok), limit + len(self._failed))
                 if index not in self._failed
             ]
         self._read(uncounted[:limit])

@@ -19,6 +19,8 @@ from iraas.worker.child_process import ClassifierProcess
 log = logging.getLogger(__name__)
 MAX_START_FAILURES = 3
 MAX_DEATHS_PER_MINUTE = 30
+MINUTE_S = 60.0
+SIGNALS_TO_LEAVE_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Supervisor:
     def _count_death(self) -> None:
         now = self._now()
         self._deaths.append(now)
-        if len(self._deaths) == MAX_DEATHS_PER_MINUTE and now - self._deaths[0] < 60:  # noqa: PLR2004 - a minute
+        if len(self._deaths) == MAX_DEATHS_PER_MINUTE and now - self._deaths[0] < MINUTE_S:
             self._error = f"{MAX_DEATHS_PER_MINUTE} classifier processes died within a minute"
 
     def _end_stalled(self) -> None:
@@ -205,7 +207,9 @@ class Supervisor:
 
     def _wait_for_the_end(self) -> None:
         deadline = self._now() + self._rules.shutdown_timeout_s
-        while self._processes and self._now() < deadline and self._signals < 2:  # noqa: PLR2004 - the second signal
+        while (
+            self._processes and self._now() < deadline and self._signals < SIGNALS_TO_LEAVE_AT_ONCE
+        ):
             self._wait(min(0.1, max(0.0, deadline - self._now())))
 
     def _record_if_due(self) -> None:

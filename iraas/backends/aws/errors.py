@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
+
+from botocore import exceptions as sdk
+from botocore import parsers
 
 from iraas.backends.aws import error_codes
 from iraas.errors import (
@@ -212,7 +216,11 @@ def _for_settings(code: str, text: str, action: str, resource: str) -> IraasErro
 
 
 def _for_service(code: str, failed: str, status: int) -> BackendError:
-    if is_for_now(code) or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP statuses
+    if (
+        is_for_now(code)
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or status == HTTPStatus.TOO_MANY_REQUESTS
+    ):
         return BackendUnavailableError(
             failed, remedy="Try again later; https://health.aws.amazon.com shows known outages."
         )
@@ -221,8 +229,6 @@ def _for_service(code: str, failed: str, status: int) -> BackendError:
 
 def _before_or_without_reply(exc: Exception, service: str, resource: str) -> IraasError:
     """Our error for one that came before a call was made, or when no reply was understood."""
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-
     text = _brief(str(exc))
     if isinstance(exc, sdk.NoCredentialsError | sdk.PartialCredentialsError):
         return CredentialsError(
@@ -250,8 +256,6 @@ def _before_or_without_reply(exc: Exception, service: str, resource: str) -> Ira
 
 
 def _credential_errors() -> tuple[type[Exception], ...]:
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-
     return (
         sdk.ConfigParseError,
         sdk.CredentialRetrievalError,
@@ -267,9 +271,6 @@ def _credential_errors() -> tuple[type[Exception], ...]:
 
 
 def _reply_errors() -> tuple[type[Exception], ...]:
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-    from botocore import parsers  # noqa: PLC0415 - heavy, and an optional extra
-
     return (
         sdk.ChecksumError,
         sdk.FlexibleChecksumError,

@@ -120,14 +120,14 @@ class Pricing(Protocol):
 class NoCost:
     """The `Pricing` of what costs nothing."""
 
-    def hour_usd(self, kind: str, pricing: str) -> float:  # noqa: ARG002 - the port's
+    def hour_usd(self, kind: str, pricing: str) -> float:
         """Nothing."""
         return 0.0
 
-    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
+    def cost_usd(self, kind: str, pricing: str, seconds: float) -> float:
         """Nothing."""
         return 0.0
 
-    def has_price(self, kind: str) -> bool:  # noqa: ARG002 - the port's
+    def has_price(self, kind: str) -> bool:
         """It has: nothing."""
         return True

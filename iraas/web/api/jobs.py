@@ -41,8 +41,11 @@ Index = Annotated[int, Path(ge=0, lt=MAX_JOB_SIZE, description="The picture's pl
 async def create_job(
     request: Request,
     *,
-    open: Annotated[  # noqa: A002 - the word of the API
-        bool, Query(description="Leave the job open for more pictures; seal it at the end.")
+    keep_open: Annotated[
+        bool,
+        Query(
+            alias="open", description="Leave the job open for more pictures; seal it at the end."
+        ),
     ] = False,
     webhook: Annotated[
         str, Query(description="An address that is told when the job is done.")
@@ -57,19 +60,19 @@ async def create_job(
         check_webhook(webhook, context.limits)
     context.check_room(request)
     intake = UploadHandler(context, None, API_SOURCE)
-    if open and not request.headers.get("content-type"):
+    if keep_open and not request.headers.get("content-type"):
         intake.result.job = await context.run(context.uploads.open, API_SOURCE)
         result = intake.result
     else:
         result = await intake.take_all(request)
-    if result.job is None and open:
+    if result.job is None and keep_open:
         result.job = await context.run(context.uploads.open, API_SOURCE)
     if result.job is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "the form carries no file", code="no-picture"
         )
     job = result.job
-    if not open:
+    if not keep_open:
         job = await context.run(context.uploads.seal, job.job_id)
     if webhook:
         await context.run(context.webhooks.add, job.job_id, webhook)

@@ -19,14 +19,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/login")
 async def login_page(
     request: Request,
-    next: Annotated[str, Query()] = "/",  # noqa: A002 - the usual word
+    target: Annotated[str, Query(alias="next")] = "/",
     *,
     lost: Annotated[bool, Query()] = False,
 ) -> Response:
     """Where a browser gives the token. There is nothing to be given where there is none."""
     if context_of(request).access.is_free:
         return see("/")
-    values = {"target": safe_target(next), "is_wrong": False, "is_lost": lost}
+    values = {"target": safe_target(target), "is_wrong": False, "is_lost": lost}
     return page("login", shared(request) | values)
 
 

@@ -33,6 +33,7 @@ GATHER_S = 0.1
 GATHER_PER_STREAM_S = 0.001
 STATUS_S = 2.0
 RATE_OVER_S = 10.0
+POINTS_OF_A_RATE = 2
 RECONNECT = "retry: 2000\n\n"
 HEARTBEAT = ": still here\n\n"
 
@@ -179,7 +180,7 @@ class JobEvents:
         """Seconds until the job is done at its pace of late; None before there is a pace."""
         now = self._now()
         self._pace.append((now, done))
-        while len(self._pace) > 2 and now - self._pace[0][0] > RATE_OVER_S:  # noqa: PLR2004 - a pace needs two points
+        while len(self._pace) > POINTS_OF_A_RATE and now - self._pace[0][0] > RATE_OVER_S:
             self._pace.popleft()
         since, done_then = self._pace[0]
         if done >= total:

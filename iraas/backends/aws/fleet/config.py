@@ -64,6 +64,11 @@ class FleetConfig:
         return json.dumps(asdict(self), indent=1).encode()
 
 
+def _check_pricings(names: tuple[str, ...]) -> None:
+    if not set(names) <= {"spot", "on-demand"}:
+        raise ValueError(f"pricings {names}")
+
+
 def decode_options(data: bytes) -> FleetConfig:
     """Read options.
 
@@ -75,8 +80,7 @@ def decode_options(data: bytes) -> FleetConfig:
         known = {name: value[name] for name in FleetConfig.__dataclass_fields__ if name in value}
         for name in ("kinds", "pricings", "subnet_ids"):
             known[name] = tuple(map(str, known.get(name, ())))
-        if not set(known["pricings"]) <= {"spot", "on-demand"}:
-            raise ValueError(f"pricings {known['pricings']}")  # noqa: TRY301 - one way out
+        _check_pricings(known["pricings"])
         return FleetConfig(**known)
     except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as exc:
         raise NotProvisionedError(

@@ -14,6 +14,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
 from iraas.backends.aws.errors import code_of
 from iraas.backends.aws.fleet.ec2_instances import Ec2Client
 from iraas.backends.aws.fleet.launch_candidates import PROFILE_NOT_READY, REFUSALS
@@ -146,9 +149,6 @@ def _send_once(
 
 def _answer_of_error(exc: Exception) -> Answer | None:
     """What an error of the SDK proves; None for any other error."""
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - heavy, optional extra
-
     if isinstance(exc, sdk.ClientError):
         return _answer_of_code(exc, exc.response)
     if isinstance(exc, sdk.EndpointConnectionError | sdk.ConnectTimeoutError):

@@ -23,6 +23,8 @@ from iraas.backends.aws.fleet.fake_ec2_faults import (
     timeout,
 )
 
+LAUNCHED_SHARE = 0.5
+"""The share of server errors after which the instance runs all the same."""
 TERMINATED_LISTED_S = 3600.0
 
 
@@ -85,7 +87,7 @@ class FakeEc2:
                 self._late.append((due, request))
                 raise timeout()
             if fate == "server_error":
-                if self._rng.random() < 0.5:  # noqa: PLR2004 - a coin
+                if self._rng.random() < LAUNCHED_SHARE:
                     self._launch(request, self._clock())
                 raise error("InternalError", "RunInstances", 500)
             if self._clock() < self.faults.profile_ready_at:

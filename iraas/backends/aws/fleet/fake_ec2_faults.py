@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError, ReadTimeoutError
+
 CAPACITY_CODES = (
     "InsufficientInstanceCapacity",
     "SpotMaxPriceTooLow",
@@ -59,8 +61,6 @@ class Ec2Faults:
 
 def error(code: str, operation: str, status: int = 400, text: str = "") -> Exception:
     """An error that EC2 answers with."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - heavy, and an optional extra
-
     answer: Any = {
         "Error": {"Code": code, "Message": text or f"{code} (fake)"},
         "ResponseMetadata": {"HTTPStatusCode": status},
@@ -70,6 +70,4 @@ def error(code: str, operation: str, status: int = 400, text: str = "") -> Excep
 
 def timeout() -> Exception:
     """What a caller sees whose request or whose answer is lost."""
-    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415 - heavy, optional extra
-
     return ReadTimeoutError(endpoint_url="https://ec2.fake")

@@ -25,6 +25,7 @@ LONGEST_SHORT_REST_S = 20.0
 UNSUPPORTED_REST_S = 3600.0
 """A type that a zone does not have at all is asked for again after an hour."""
 SHORT_REST_S = 2.0
+NAMED_RESTS = 3
 PROFILE_NOT_READY = "InstanceProfileNotReady"
 """Our word: a role that was made just now is not known to EC2 for some seconds."""
 _SOON_OVER = (
@@ -187,8 +188,10 @@ class LaunchCandidates:
             return f"{texts[0]}; {again}"
         if all(rest.code in _SOON_OVER for rest in rests.values()):
             return f"not ready yet: {', '.join(rest.code for rest in rests.values())}; {again}"
-        parts = ", ".join(f"{rest.code} for {_words(key)}" for key, rest in list(rests.items())[:3])
-        more = f" and {len(rests) - 3} more" if len(rests) > 3 else ""  # noqa: PLR2004 - as above
+        parts = ", ".join(
+            f"{rest.code} for {_words(key)}" for key, rest in list(rests.items())[:NAMED_RESTS]
+        )
+        more = f" and {len(rests) - NAMED_RESTS} more" if len(rests) > NAMED_RESTS else ""
         return f"capacity-limited: {parts}{more}; {again}"
 
     def soon_s(self) -> float | None:

@@ -14,6 +14,7 @@ from iraas.backends.aws.provisioning.resource import (
     tag_map,
 )
 
+ROLE_AND_PROFILE = 2
 POLICY_NAME = "iraas"
 _MISSING = "NoSuchEntity"
 _SETTLING = (_MISSING, "ConcurrentModification")
@@ -52,7 +53,8 @@ class RolePart:
         foreign = [one for one in found if one.state == "foreign"]
         if len(foreign) == len(found):
             return foreign[0]
-        detail = "with its profile" if len(found) == 2 else "one of role and profile is missing"  # noqa: PLR2004 - both
+        both = len(found) == ROLE_AND_PROFILE
+        detail = "with its profile" if both else "one of role and profile is missing"
         if foreign:
             detail = f"the other of role and profile is not ours: {foreign[0].detail}"
         return Found("ours", f"{detail}; {len(self.statements)} rights")

@@ -145,7 +145,7 @@ class SqsQueue:
         )
         return [received(message) for message in answer.get("Messages", ())]
 
-    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:  # noqa: ARG002 - SQS shares by what it sees
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages for good. See `iraas.core.ports.Queue.delete`."""
         self._settle_receipts("DeleteMessage", receipts)
 
