@@ -161,7 +161,9 @@ async def _run(
 
 
 @asynccontextmanager
-async def _web_sampler(resolved: ResolvedSettings, look: Look) -> AsyncIterator[Sampler | None]:
+async def _web_sampler(
+    resolved: ResolvedSettings, read_load: Look
+) -> AsyncIterator[Sampler | None]:
     """A sampler of the deployment behind a web tier.
 
     The web tier's own status is sampled, or else the deployment that the user named; None if there
@@ -169,13 +171,13 @@ async def _web_sampler(resolved: ResolvedSettings, look: Look) -> AsyncIterator[
     """
     try:
         async with asyncio.timeout(LOOK_S):
-            await look()
+            await read_load()
     except TimeoutError:
         problem = f"the web tier gives no status within {LOOK_S:g} s"
     except BackendError as exc:
         problem = str(exc)
     else:
-        yield Sampler(look, WEB_SAMPLE_S)
+        yield Sampler(read_load, WEB_SAMPLE_S)
         return
     if all(resolved.sources[name] == "default" for name in ("deployment", "backend", "home")):
         _print(f"Queue and workers cannot be observed: {problem}. Name the deployment behind it.")
@@ -186,10 +188,10 @@ async def _web_sampler(resolved: ResolvedSettings, look: Look) -> AsyncIterator[
 
 
 def _backend_load(backend: Backend, deployment: str) -> Look:
-    async def look() -> Load:
+    async def read_load() -> Load:
         return load_of(await asyncio.to_thread(take_status, backend, deployment, time.time))
 
-    return look
+    return read_load
 
 
 def _report(result: LoadResult, target: LoadTarget, options: ReportOptions) -> None:

@@ -62,7 +62,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., N
         set_parameters(
             command,
             [
-                *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own),
+                *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
                 *setting_parameters(flags),
                 *file_parameters(),
                 _verbose(),

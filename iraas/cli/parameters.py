@@ -2,13 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any
 
 import typer
 
-from iraas.cli.completion import COMPLETIONS
 from iraas.core.resolver import NO_FILE
 from iraas.core.settings import PROJECT_FILE, RENAMED, Settings, variable
 
@@ -36,6 +35,20 @@ _METAVARS = {
 }
 
 
+def _one_of(*values: str) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+_COMPLETIONS: Mapping[str, Callable[[str], list[str]]] = {
+    "backend": _one_of("local", "aws"),
+    "pricing": _one_of("spot", "on-demand", "spot,on-demand"),
+}
+"""The completion of an option's value, by the name of its setting."""
+
+
 def with_shared_options(function: Callable[..., Any]) -> Callable[..., None]:
     """Give the root of all commands the options that they share, so that these may stand before a
     command's name as well; those after it win.
@@ -57,7 +70,7 @@ def set_parameters(command: Callable[..., Any], parameters: list[inspect.Paramet
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     found = [*parameters, context]
     command.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in found}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in found}
     del command.__wrapped__  # type: ignore[attr-defined]
 
 
@@ -97,13 +110,13 @@ def keyword(
 
 
 def _option(name: str) -> Any:
-    setting = next(one for one in fields(Settings) if one.name == name)
+    setting = next(field for field in fields(Settings) if field.name == name)
     return typer.Option(
         _option_name(name),
         *_SHORT.get(name, ()),
         help=f"{setting.metadata['help']} [{variable(name)}{_default(setting.default)}]",
         metavar=_METAVARS.get(name, "N"),
-        autocompletion=COMPLETIONS.get(name),
+        autocompletion=_COMPLETIONS.get(name),
         rich_help_panel=DEPLOYMENT_PANEL,
         show_default=False,
     )
