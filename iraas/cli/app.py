@@ -43,7 +43,7 @@ def _root(
 ) -> None:
     """Image recognition as a service that you own.
 
-    Send pictures, get their labels, leave nothing running.
+    Send images, get their labels, leave nothing running.
     """
 
 

@@ -104,7 +104,6 @@ def _plan(
     arrivals: Arrivals,
     give_up_s: float,
 ) -> LoadPlan:
-
     return LoadPlan(
         requests=DEFAULT_REQUESTS if requests is None and duration_s is None else requests,
         duration_s=duration_s,

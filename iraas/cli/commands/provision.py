@@ -101,7 +101,6 @@ def _make(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-
     plan = backend.stack.plan()
     if not as_json:
         console(stderr=True).print(resource_table(plan, "to be made"))
@@ -133,7 +132,6 @@ def _ask(*, as_json: bool) -> None:
 
 
 def _check(backend: "AwsBackend", *, as_json: bool) -> None:
-
     findings = backend.stack.check()
     if as_json:
         for finding in findings:

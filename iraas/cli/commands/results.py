@@ -74,7 +74,6 @@ def results(
 
 
 def _followed(backend: Backend, job: Job, timeout_s: float | None) -> Iterator[Outcome]:
-
     follower = OutcomeFollower(backend, job)
     began = heard = time.monotonic()
     working_at = began

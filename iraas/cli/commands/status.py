@@ -54,7 +54,6 @@ def status(
 
 
 def _show(status: Status, letters: list[DeadLetter] | None, as_json: bool) -> None:
-
     if as_json:
         extra = {} if letters is None else {"letters": [asdict(letter) for letter in letters]}
         print_json(status.to_json() | extra)

@@ -135,7 +135,6 @@ def _named(files_from: Path | None) -> list[str]:
 def _job(
     backend: Backend, images: Iterator[ImageFile], resume: str | None, sources: list[str]
 ) -> Job:
-
     if resume is not None:
         return get_job(backend, check_job_id(resume))
     return create_job(backend, images, sources=tuple(sources), clock=time.time)
@@ -145,7 +144,6 @@ def _job(
 def _images(
     paths: list[str], files_from: Path | None, *, follow_links: bool
 ) -> Iterator[Iterator[ImageFile]]:
-
     with ExitStack() as stack:
         sources = [Path("/dev/stdin")] * paths.count("-")
         if files_from is not None:
@@ -181,7 +179,6 @@ def _missing(settings: Settings, resume: str) -> Iterator[Iterator[ImageFile]]:
 
 
 def _print_plan(images: Iterator[ImageFile], settings: Settings, *, as_json: bool) -> None:
-
     count = size_bytes = 0
     for image in images:
         count += 1

@@ -80,13 +80,11 @@ def _list(stack: Stack, *, keep_data: bool) -> list[Resource]:
 
 
 def _show(resources: list[Resource]) -> None:
-
     if resources:
         console(stderr=True).print(resource_table(resources, ""))
 
 
 def _print_json(name: str, key: str, resources: list[Resource]) -> None:
-
     print_json({"deployment": name, key: resource_json(resources)})
 
 
