@@ -81,7 +81,7 @@ def describe_project_file(
     profiles: Sequence[Profile], resolved: ResolvedSettings, notify: Notify
 ) -> None:
     """Describe the settings that the project's file sets, and those that it may not set."""
-    project = next((profile.place for profile in profiles if not profile.trusted), None)
+    project = next((profile.source for profile in profiles if not profile.trusted), None)
     if project is None:
         return
     path = Path(PROJECT_FILE).absolute()

@@ -45,24 +45,24 @@ def resolve(
         UsageError: If a flag's value cannot be used.
         ConfigurationError: If any other value cannot be used, or a file has an unknown name.
     """
-    known = {one.name for one in fields(Settings)}
+    known = {field.name for field in fields(Settings)}
     for profile in profiles:
         if unknown := sorted(set(profile.values) - known - RENAMED.keys()):
             raise ConfigurationError(
-                f"{profile.place} has a setting that iraas does not know: {unknown[0]}",
+                f"{profile.source} has a setting that iraas does not know: {unknown[0]}",
                 remedy="The names are listed by: iraas config show",
             )
     values: dict[str, Any] = dict(defaults)
     sources = dict.fromkeys(known, "default")
     ignored = []
-    for one in fields(Settings):
-        trusted_only = one.metadata.get("trusted_only", True)
-        for raw, source, trusted in _candidates(one.name, flags, environment, profiles):
+    for field in fields(Settings):
+        trusted_only = field.metadata.get("trusted_only", True)
+        for raw, source, trusted in _candidates(field.name, flags, environment, profiles):
             if trusted_only and not trusted:
-                ignored.append(one.name)
+                ignored.append(field.name)
                 continue
-            sources[one.name] = source
-            values[one.name] = _parse(one.name, one.metadata["parse"], raw, source)
+            sources[field.name] = source
+            values[field.name] = _parse(field.name, field.metadata["parse"], raw, source)
             break
     renamed = tuple(_renamed(flags, environment, profiles))
     return ResolvedSettings(Settings(**values), sources, tuple(dict.fromkeys(ignored)), renamed)
@@ -74,7 +74,9 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     It reads no settings file: in another folder it would find another one.
     """
     values = {
-        one.name: getattr(settings, one.name) for one in fields(Settings) if not is_secret(one.name)
+        field.name: getattr(settings, field.name)
+        for field in fields(Settings)
+        if not is_secret(field.name)
     }
     found = {variable(name): _as_text(value) for name, value in values.items() if value is not None}
     return {**found, variable("config"): NO_FILE, variable("profile"): ""}
@@ -106,16 +108,16 @@ def _candidates(
 ) -> Iterator[tuple[object, str, bool]]:
     """The values given for a setting, the winner first: value, source, whether it is trusted."""
     names = (name, *(old for old, new in RENAMED.items() if new == name))
-    for one in names:
-        if flags.get(one) is not None:
-            yield flags[one], FLAG, True
-    for one in names:
-        if environment.get(variable(one), "") != "":
-            yield environment[variable(one)], f"environment {variable(one)}", True
+    for spelling in names:
+        if flags.get(spelling) is not None:
+            yield flags[spelling], FLAG, True
+    for key in map(variable, names):
+        if environment.get(key, "") != "":
+            yield environment[key], f"environment {key}", True
     for profile in profiles:
-        for one in names:
-            if one in profile.values:
-                yield profile.values[one], profile.place, profile.trusted
+        for spelling in names:
+            if spelling in profile.values:
+                yield profile.values[spelling], profile.source, profile.trusted
 
 
 def _renamed(
@@ -129,7 +131,7 @@ def _renamed(
             yield variable(old), variable(new)
         for profile in profiles:
             if old in profile.values:
-                yield f"{old} in {profile.place}", new
+                yield f"{old} in {profile.source}", new
 
 
 def _option(name: str) -> str:

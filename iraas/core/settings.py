@@ -132,7 +132,7 @@ def _setting(
 
 
 def _project_setting(parse: Callable[[str], object], default: object, text: str) -> Any:
-    """A setting that a file in the working directory may set, although nobody named it."""
+    """A setting that a file in the working directory may set, although no user named it."""
     return _setting(parse, default, text, trusted_only=False)
 
 
@@ -262,18 +262,18 @@ class Profile:
 
     Attributes:
         values: Texts and numbers, by field name.
-        place: The file and its table, for people.
+        source: The file and its table, for people.
         trusted: Whether the user named it or owns it; else it sets nothing that is `trusted_only`.
     """
 
     values: Mapping[str, object]
-    place: str
+    source: str
     trusted: bool = True
 
 
 def is_secret(name: str) -> bool:
     """Whether a setting's value must not be shown, written or passed on."""
-    return any(one.name == name and one.metadata.get("secret") for one in fields(Settings))
+    return any(field.name == name and field.metadata.get("secret") for field in fields(Settings))
 
 
 def variable(name: str) -> str:
