@@ -19,7 +19,7 @@ from iraas.errors import ConfigurationError
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.moto_server import moto_server
 
-SHIPPED = json.loads(files("iraas.backends.aws").joinpath("prices.json").read_text("utf-8"))
+SHIPPED = json.loads(files("iraas.backends.aws.pricing").joinpath("prices.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
