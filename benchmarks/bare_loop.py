@@ -21,7 +21,8 @@ import platformdirs
 from dataset import make_dataset
 
 from iraas.decoding.limits import DEFAULT_LIMITS
-from iraas.models.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.models.loading import load_classifier
+from iraas.models.onnx_runtime import OnnxClassifier
 from iraas.models.preprocessing import decode_image, fit_pixels
 from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 

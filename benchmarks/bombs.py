@@ -103,7 +103,7 @@ def free_port() -> int:
 @contextmanager
 def deployment(home: Path, port: int) -> Iterator[psutil.Process]:
     command = [sys.executable, "-m", "iraas", "up", "--port", str(port)]
-    environment = {**os.environ, "IRAAS_HOME": str(home), "IRAAS_GRACE_S": "600"}
+    environment = {**os.environ, "IRAAS_HOME": str(home), "IRAAS_IDLE_TIMEOUT_S": "600"}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
         try:

@@ -70,7 +70,7 @@ def measure_steady(home: Path, images: Path, processes: int, environment: dict[s
         "steady",
         capacity=processes,
         worker_command=[sys.executable, "-m", "iraas", "worker", "--deployment", "steady"],
-        worker_environment=environment | {"IRAAS_PROCESSES": "1", "IRAAS_GRACE_S": "0"},
+        worker_environment=environment | {"IRAAS_PROCESSES": "1", "IRAAS_IDLE_TIMEOUT_S": "0"},
     )
     try:
         job = create_job(
@@ -113,7 +113,7 @@ def measure_round(
         "IRAAS_HOME": str(scratch),
         "IRAAS_CACHE": str(bundle.parent),
         "IRAAS_MAX_WORKERS": str(processes),
-        "IRAAS_GRACE_S": "0",
+        "IRAAS_IDLE_TIMEOUT_S": "0",
     }
     limit = measure_rate(bundle, paths, processes)["images_per_s"]
     steady = measure_steady(scratch, images, processes, environment)

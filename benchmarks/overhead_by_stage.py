@@ -38,7 +38,7 @@ from iraas.client.sources import find_images
 from iraas.core.ports import Backend
 from iraas.jobs.store import create_job, iter_manifest
 from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
-from iraas.models.onnx_runtime import load_classifier
+from iraas.models.loading import load_classifier
 from iraas.models.zoo import DEFAULT_MODEL, ensure_bundle
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline

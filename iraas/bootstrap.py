@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.fault_injection import FAULTS_VARIABLE
 from iraas.core.resolver import settings_environment
 from iraas.core.settings import MAX_FLEET, Settings
-from iraas.errors import ConfigurationError
+from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
 from iraas.sandbox.commands import module_command
 from iraas.sandbox.environment import user_environment
 
@@ -46,7 +47,7 @@ def open_backend(settings: Settings) -> Iterator["Backend"]:
     if settings.backend == "local":
         backend: Backend = _local(settings)
     else:
-        backend = _aws(settings, _say, to_provision=False)
+        backend = _aws(settings, _print_notice, to_provision=False)
     try:
         yield backend
     finally:
@@ -64,7 +65,7 @@ def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["Aws
     Raises:
         ConfigurationError: The settings cannot be used.
     """
-    backend = _aws(settings, _say, to_provision=to_provision)
+    backend = _aws(settings, _print_notice, to_provision=to_provision)
     try:
         yield backend
     finally:
@@ -85,7 +86,7 @@ def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:
         MissingExtraError: The bundle has to be made and the packages for it are not installed.
         BundleError: It cannot be made.
     """
-    from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - only for those who need it
+    from iraas.models.zoo import ensure_bundle  # noqa: PLC0415 - a classifier process has its bundle
 
     return ensure_bundle(settings.model, settings.cache, report=report)
 
@@ -98,7 +99,7 @@ def ensure_model_here(settings: Settings) -> None:
         BundleError: It cannot be made.
     """
     if settings.backend == "local":
-        ensure_model(settings, _say)
+        ensure_model(settings, _print_notice)
 
 
 def make_controller(
@@ -111,8 +112,10 @@ def make_controller(
         backend: The deployment.
         kind: A subclass of `Controller`; None for the class itself.
     """
-    from iraas.controller.controller import Controller, ControllerConfig  # noqa: PLC0415 - as above
-    from iraas.core.autoscaling import BacklogPolicy  # noqa: PLC0415 - only for those who need it
+    from iraas.controller.controller import (  # noqa: PLC0415 - a worker has no controller
+        Controller,
+        ControllerConfig,
+    )
 
     policy = BacklogPolicy(settings.images_per_worker)
     # On EC2 a poll costs API calls, and an instance without a baked image installs for minutes.
@@ -144,7 +147,7 @@ def iraas_environment(settings: Settings) -> dict[str, str]:
     return {**inherited, **settings_environment(settings), **faults}
 
 
-def _say(text: str) -> None:
+def _print_notice(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
@@ -163,7 +166,7 @@ def check_home(home: Path) -> None:
 
 
 def _local(settings: Settings) -> "Backend":
-    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - only one is opened
+    from iraas.backends.local.backend import LocalBackend  # noqa: PLC0415 - one backend is loaded
 
     check_home(settings.home)
     # One classifier process per worker: locally the fleet has as many workers as cores.
@@ -178,8 +181,13 @@ def _local(settings: Settings) -> "Backend":
 
 
 def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
-    from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - only one is opened
-    from iraas.backends.aws.pricing.prices import require_prices  # noqa: PLC0415 - as above
+    try:
+        from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - one backend is loaded
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f"the aws backend needs a package that is not installed: {exc.name}",
+            remedy=how_to_install("aws"),
+        ) from exc
 
     def opened(config: "FleetConfig | None") -> AwsBackend:
         return AwsBackend(
@@ -198,8 +206,8 @@ def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: boo
     wanted = _fleet_config(settings, backend.provisioning.fleet_config())
     prices = backend.pricing
     backend.close()
-    require_prices(
-        [*wanted.instance_types, wanted.web_instance_type], prices, "the costs cannot be estimated"
+    prices.check_priced(
+        [*wanted.instance_types, wanted.web_instance_type], "the costs cannot be estimated"
     )
     return opened(wanted)
 
@@ -214,6 +222,6 @@ def _fleet_config(settings: Settings, config: "FleetConfig") -> "FleetConfig":
         capacity=settings.max_workers or config.capacity,
         max_life_min=settings.max_life_min or config.max_life_min,
         keep_data_days=settings.keep_data_days or config.keep_data_days,
-        web_instance_type=settings.web_kind or config.web_instance_type,
+        web_instance_type=settings.web_instance_type or config.web_instance_type,
         web_cidr=config.web_cidr if settings.web_cidr is None else settings.web_cidr,
     )

@@ -34,7 +34,7 @@ def deployment(home: str) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-    environment = os.environ | {"IRAAS_HOME": home, "IRAAS_GRACE_S": "4"}
+    environment = os.environ | {"IRAAS_HOME": home, "IRAAS_IDLE_TIMEOUT_S": "4"}
     command = [sys.executable, "-m", "iraas", "up", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -1,1 +1,1 @@
-"""The ``iraas`` command: one file a subcommand. Parse, call one service, hand over to `render`."""
+"""The ``iraas`` command. Each subcommand has a module, calls a service and renders its result."""

@@ -1,4 +1,4 @@
-"""The command line as a whole."""
+"""The root of the command line: the options of all commands, and errors as exit codes."""
 
 import io
 import os
@@ -8,42 +8,21 @@ from typing import Annotated
 import typer
 
 import iraas
-from iraas.cli.commands.config import config_app
-from iraas.cli.commands.controller import controller
-from iraas.cli.commands.doctor import doctor
-from iraas.cli.commands.jobs import jobs
-from iraas.cli.commands.loadgen import loadgen
-from iraas.cli.commands.provision import provision
-from iraas.cli.commands.results import results
-from iraas.cli.commands.retry import retry
-from iraas.cli.commands.serve_web import serve_web
-from iraas.cli.commands.status import status
-from iraas.cli.commands.submit import submit
-from iraas.cli.commands.teardown import teardown
-from iraas.cli.commands.up import up
-from iraas.cli.commands.worker import worker
-from iraas.cli.exit_codes import ExitCode, exit_code, tell
-from iraas.cli.options import with_shared_options
-from iraas.cli.plain_help import PlainCommand, PlainGroup
+from iraas.cli.exit_codes import ExitCode, exit_code, print_error
+from iraas.cli.lazy_commands import LazyGroup
+from iraas.cli.parameters import with_shared_options
 from iraas.errors import IraasError
 
 EPILOG = "Start with:  iraas submit ./images"
-CLIENT_PANEL = "Label pictures"
-OPERATE_PANEL = "Run a deployment"
 
 app = typer.Typer(
     name="iraas",
-    cls=PlainGroup,
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for command in (submit, results, jobs, retry, status, loadgen):
-    app.command(cls=PlainCommand, rich_help_panel=CLIENT_PANEL)(command)
-for command in (up, serve_web, controller, worker, provision, teardown, doctor):
-    app.command(cls=PlainCommand, rich_help_panel=OPERATE_PANEL)(command)
-app.add_typer(config_app, name="config", rich_help_panel=OPERATE_PANEL)
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,12 +36,14 @@ def _print_version(wanted: bool) -> None:
 def _root(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Image recognition as a service that you own.
 
-    Send pictures, get their labels, leave nothing running.
+    Send images, get their labels, leave nothing running.
     """
 
 
@@ -73,19 +54,19 @@ def main() -> None:
     try:
         app(prog_name="iraas")
     except IraasError as error:
-        tell(error)
+        print_error(error)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        # Whoever read our output left.
+        # The reader of our output is gone.
         _discard_output()
         sys.exit(ExitCode.FAILURE)
     except OSError as error:
         _discard_output()
-        place = f"{error.filename}: " if error.filename else ""
-        tell(IraasError(f"{place}{error.strerror or error}"))
+        path = f"{error.filename}: " if error.filename else ""
+        print_error(IraasError(f"{path}{error.strerror or error}"))
         sys.exit(ExitCode.FAILURE)
 
 
 def _discard_output() -> None:
-    """Say nothing more on stdout, also not while the interpreter ends and flushes it."""
+    """Discard further output, including what the interpreter flushes when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

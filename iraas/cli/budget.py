@@ -1,4 +1,4 @@
-"""What a job will cost, told before it is sent, and the bound that a person sets on it."""
+"""The estimated cost of a job, printed before it is sent, and the limit on its spending."""
 
 import time
 from collections.abc import Iterator
@@ -12,15 +12,14 @@ from iraas.core.settings import Settings
 from iraas.monitoring.costs import delete_budget, set_budget
 
 LARGE_JOB = 1000
-"""Images from which on a job's cost is worth a sentence."""
+"""The number of images from which on a job's cost is estimated."""
 
 IMAGES_PER_WORKER_S = 60.0
-"""What a worker of two virtual cores is taken to do: assumed from one physical core elsewhere, and
-not measured on EC2."""
+"""The assumed speed of a worker with two virtual cores: measured on one core, not on EC2."""
 
 
-def tell_estimate(settings: Settings, images: int) -> None:
-    """Say what a large job will cost about, on a backend that costs money."""
+def print_estimate(settings: Settings, images: int) -> None:
+    """Print the estimated cost of a large job, on a backend that costs money."""
     if settings.backend == "local" or images < LARGE_JOB:
         return
     with open_aws(settings) as backend:
@@ -32,29 +31,28 @@ def tell_estimate(settings: Settings, images: int) -> None:
     minutes = images / IMAGES_PER_WORKER_S / workers / 60
     typer.echo(
         f"{images:,} images: about ${usd:.2f}, and {minutes:.0f} min of {workers} workers "
-        f"(prices of {prices.as_of}, {IMAGES_PER_WORKER_S:g} images/s a worker assumed).",
+        f"(prices of {prices.as_of}, {IMAGES_PER_WORKER_S:g} images/s per worker assumed).",
         err=True,
     )
 
 
 def check_spend_limit(settings: Settings, usd: float | None) -> None:
-    """Refuse a limit on spending that could not be held, before anything is sent.
+    """Check that a limit on spending can be enforced, before anything is sent.
 
     Raises:
-        ConfigurationError: Something that may be launched has no price.
+        ConfigurationError: An instance type that may be launched has no price.
     """
     if usd is None or settings.backend == "local":
         return
-    from iraas.backends.aws.pricing.prices import require_prices  # noqa: PLC0415 - only if it is on aws
-
     with open_aws(settings) as backend:
         instance_types = backend.provisioning.fleet_config().instance_types
-        require_prices(instance_types, backend.provisioning.prices(), "--max-spend cannot be held")
+        prices = backend.provisioning.prices()
+        prices.check_priced(instance_types, "--max-spend cannot be enforced")
 
 
 @contextmanager
 def spending_at_most(backend: Backend, usd: float | None) -> Iterator[None]:
-    """Have nothing launched once so much has been spent from now on, for as long as this lasts."""
+    """Within the context, launch nothing more once `usd` dollars are spent; None sets no limit."""
     if usd is None:
         yield
         return

@@ -1,5 +1,6 @@
-"""The checks of ``iraas doctor``: each tries the real thing."""
+"""The checks of ``iraas doctor``: each one uses the real thing."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -32,9 +33,12 @@ LEASE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried: what, whether it works, and what was found or what to do.
+    """The result of one check.
 
-    Whether it works is None where something should be looked at that hinders nothing.
+    Attributes:
+        name: What was checked.
+        passed: Whether it works; None for a warning.
+        finding: What was found, or what to do.
     """
 
     name: str
@@ -42,31 +46,32 @@ class Check:
     finding: str
 
 
-class _WorthALookError(Exception):
-    """A trial found something that hinders nothing and should be looked at."""
+class _CheckWarning(Warning):
+    """A check found something that prevents nothing and should be looked at."""
 
 
 def run_checks(settings: Settings) -> Iterator[Check]:
-    """Try everything that a job needs, and give each finding as it is made."""
+    """Check everything that a job needs, and yield each result as it is found."""
     most = pluralize(max_workers(settings), "worker")
     yield Check("python", passed=True, finding=f"{platform.python_version()} at {sys.executable}")
     yield Check("cores", passed=True, finding=f"{cores()}, so {most}")
-    for name, trial in (
-        ("classifier", _classifier),
-        ("model", _model),
-        ("confinement", _confinement),
+    load = functools.cache(_load_model)
+    for name, check in (
+        ("classifier", _packages),
+        ("model", lambda settings: _model(load(settings))),
+        ("confinement", lambda settings: _confinement(load(settings))),
         ("home", _home),
         ("queue", _queue),
         ("deployment", _deployment),
         ("dead letters", _dead_letters),
     ):
-        yield _try(name, trial, settings)
+        yield _try(name, check, settings)
 
 
-def _try(name: str, trial: Callable[[Settings], str], settings: Settings) -> Check:
+def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Check:
     try:
-        return Check(name, passed=True, finding=trial(settings))
-    except _WorthALookError as found:
+        return Check(name, passed=True, finding=check(settings))
+    except _CheckWarning as found:
         return Check(name, passed=None, finding=str(found))
     except IraasError as error:
         return Check(name, passed=False, finding=f"{error}. {error.remedy}".strip())
@@ -74,7 +79,7 @@ def _try(name: str, trial: Callable[[Settings], str], settings: Settings) -> Che
         return Check(name, passed=False, finding=str(error))
 
 
-def _classifier(_settings: Settings) -> str:
+def _packages(_settings: Settings) -> str:
     found = []
     for name in ("onnxruntime", "pillow", "numpy"):
         try:
@@ -84,44 +89,49 @@ def _classifier(_settings: Settings) -> str:
     return ", ".join(found)
 
 
-def _model(settings: Settings) -> str:
+@dataclass(frozen=True, slots=True)
+class _LoadedModel:
+    """A classifier that was started and ended, with the seconds that its start took."""
+
+    classifier: ConfinedClassifier
+    path: Path
+    took_s: float
+
+
+def _load_model(settings: Settings) -> _LoadedModel:
     path = ensure_model(settings, lambda _: None)
     began = time.perf_counter()
-    classifier = _start_once(path)
-    return f"{classifier.model_id}, loaded in {time.perf_counter() - began:.2f} s from {path}"
-
-
-def _confinement(settings: Settings) -> str:
-    path = ensure_model(settings, lambda _: None)
-    classifier = _start_once(path)
-    if classifier.unconfined:
-        raise _WorthALookError(
-            "this system does not confine the process that decodes images in: "
-            f"{classifier.unconfined} (docs/security.md)"
-        )
-    return "what decodes images reaches no file, no network and no other process"
-
-
-def _start_once(path: Path) -> ConfinedClassifier:
-    """Start a classifier and end it; it still tells what it found."""
     with closing(ConfinedClassifier(path, ImageLimits())) as classifier:
         classifier.wait_until_ready()
-    return classifier
+    return _LoadedModel(classifier, path, time.perf_counter() - began)
+
+
+def _model(loaded: _LoadedModel) -> str:
+    return f"{loaded.classifier.model_id}, loaded in {loaded.took_s:.2f} s from {loaded.path}"
+
+
+def _confinement(loaded: _LoadedModel) -> str:
+    if missing := loaded.classifier.unconfined:
+        raise _CheckWarning(
+            "this system does not confine the process that decodes images in: "
+            f"{missing} (docs/security.md)"
+        )
+    return "the process that decodes images reaches no file, no network and no other process"
 
 
 def _home(settings: Settings) -> str:
     check_home(settings.home)
-    place = next(one for one in (settings.home, *settings.home.parents) if one.exists())
-    if not os.access(place, os.W_OK):
-        raise IraasError(f"{place} cannot be written", remedy="Give another --home.")
-    free = shutil.disk_usage(place).free
+    folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        raise IraasError(f"{folder} cannot be written", remedy="Give another --home.")
+    free = shutil.disk_usage(folder).free
     if free < FREE_DISK_BYTES:
         raise IraasError(f"{settings.home} has only {free / 1e9:.1f} GB left")
     return f"{settings.home}, {free / 1e9:,.0f} GB free"
 
 
 def _queue(settings: Settings) -> str:
-    """Send a message round a queue of our own, and tell how long it took."""
+    """Send a message through a queue of our own, and measure the round trip."""
     requester = new_requester_id("doctor")
     with open_backend(settings) as backend:
         began = time.perf_counter()
@@ -129,12 +139,12 @@ def _queue(settings: Settings) -> str:
         try:
             queue.send([OutboundMessage("ping")])
             received = queue.receive(1, lease_s=LEASE_S, wait_s=5.0)
-            queue.delete([one.receipt for one in received])
+            queue.delete([message.receipt for message in received])
         finally:
             backend.responses.delete(requester)
-    if [one.body for one in received] != ["ping"]:
+    if [message.body for message in received] != ["ping"]:
         raise IraasError("a message that was sent did not arrive within 5 s")
-    return f"a message went round in {(time.perf_counter() - began) * 1000:.0f} ms"
+    return f"queue round trip: {(time.perf_counter() - began) * 1000:.0f} ms"
 
 
 def _deployment(settings: Settings) -> str:
@@ -155,5 +165,5 @@ def _dead_letters(settings: Settings) -> str:
         found = backend.dead_letters.depth().total
     if found:
         letters = pluralize(found, "dead letter")
-        raise _WorthALookError(f"{letters}: see why with iraas status --dead-letters")
+        raise _CheckWarning(f"{letters}: see the reasons with iraas status --dead-letters")
     return "none"

@@ -1,4 +1,4 @@
-"""A worker's own machine, when it is an instance of the fleet: who it is, its notice, its end."""
+"""The EC2 instance that a worker runs on: its id, its Spot notice, its shutdown."""
 
 import os
 import subprocess
@@ -21,15 +21,15 @@ class Ec2Host:
         self._notice = ""
 
     def instance_id(self) -> str:
-        """Its id.
+        """The instance's id.
 
         Raises:
-            BackendUnavailableError: This is no instance, or it cannot be asked.
+            BackendUnavailableError: This is not an instance, or its metadata cannot be read.
         """
         return self._metadata.instance_id()
 
     def watch(self) -> None:
-        """Look for the notice of a Spot interruption, in the background, until the process ends."""
+        """Watch for the notice of a Spot interruption in a daemon thread."""
         threading.Thread(
             target=watch_spot_notice,
             args=(self._metadata, self._note, threading.Event()),
@@ -38,13 +38,13 @@ class Ec2Host:
         ).start()
 
     def interrupted(self) -> str:
-        """Why it will be taken away soon; empty if nobody said so."""
+        """The reason why the instance will soon be interrupted; empty without a notice."""
         return self._notice
 
     def end(self) -> None:
-        """Shut it down. It terminates, for it was launched so; no permission of AWS is needed."""
+        """Shut the instance down, which terminates it. Needs no permission of AWS."""
         done = subprocess.run(
-            ["shutdown", "-h", "now"],  # noqa: S607 - of this system, wherever it keeps it
+            ["shutdown", "-h", "now"],  # noqa: S607 - systems keep it in different folders
             check=False,
             capture_output=True,
             text=True,

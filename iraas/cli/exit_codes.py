@@ -1,4 +1,4 @@
-"""The exit codes, and how an error is told to a person."""
+"""The exit codes, and how an error is printed."""
 
 import sys
 from enum import IntEnum
@@ -8,7 +8,7 @@ from iraas.errors import ConfigurationError, IraasError, UsageError, WaitTimeout
 
 
 class ExitCode(IntEnum):
-    """What ``iraas`` exits with."""
+    """The exit codes of ``iraas``."""
 
     OK = 0
     FAILURE = 1
@@ -32,8 +32,8 @@ def exit_code(error: IraasError) -> ExitCode:
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
 
 
-def tell(error: IraasError) -> None:
-    """Print what failed, why, and what to do next, on stderr."""
+def print_error(error: IraasError) -> None:
+    """Print what failed, why, and how to fix it, on stderr."""
     text = escape_control_chars(str(error))
     sys.stderr.write(f"iraas: {text}{'' if text.endswith('.') else '.'}\n")
     if error.remedy:

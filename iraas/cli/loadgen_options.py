@@ -7,7 +7,7 @@ import typer
 
 DEFAULT_REQUESTS = 100
 DEFAULT_CLIENTS = 32
-DEFAULT_ROOM = 1000
+DEFAULT_OPEN_LOOP_LIMIT = 1000
 TIMEOUT_S = 300.0
 GIVE_UP_S = 3.0
 
@@ -18,7 +18,7 @@ ArgumentsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="[URL] PATH…",
-        help="The web tier's address (unless --queue), then pictures: files, folders, patterns.",
+        help="The web tier's address (unless --queue), then images: files, folders, patterns.",
         show_default=False,
     ),
 ]
@@ -50,7 +50,7 @@ ConcurrencyOption = Annotated[
         metavar="C",
         rich_help_panel=_LOAD,
         help=f"Requests in flight at most. [default: {DEFAULT_CLIENTS}, with --rate "
-        f"{DEFAULT_ROOM}]",
+        f"{DEFAULT_OPEN_LOOP_LIMIT}]",
     ),
 ]
 RateOption = Annotated[
@@ -60,8 +60,7 @@ RateOption = Annotated[
         max=100_000,
         metavar="R",
         rich_help_panel=_LOAD,
-        help="Send so many a second, whatever becomes of them; latency counts from when each was "
-        "due.",
+        help="Send so many per second, answered or not; latency counts from when each was due.",
     ),
 ]
 ArrivalsOption = Annotated[
@@ -70,11 +69,15 @@ ArrivalsOption = Annotated[
 ]
 DurationOption = Annotated[
     float | None,
-    typer.Option(min=0.1, metavar="S", rich_help_panel=_LOAD, help="Send none after so long."),
+    typer.Option(
+        min=0.1, metavar="S", rich_help_panel=_LOAD, help="Send none after so many seconds."
+    ),
 ]
 TimeoutOption = Annotated[
     float,
-    typer.Option(min=0.1, metavar="S", rich_help_panel=_LOAD, help="What one request may take."),
+    typer.Option(
+        min=0.1, metavar="S", rich_help_panel=_LOAD, help="The time limit of one request."
+    ),
 ]
 GiveUpOption = Annotated[
     float,
@@ -82,13 +85,13 @@ GiveUpOption = Annotated[
         min=0.1,
         metavar="S",
         rich_help_panel=_LOAD,
-        help="Stop when for so long nothing but connection errors came.",
+        help="Stop after so many seconds with nothing but connection errors.",
     ),
 ]
 LabelsOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.csv", rich_help_panel=_REPORT, help="What is right: columns file,label."
+        metavar="FILE.csv", rich_help_panel=_REPORT, help="The right labels: columns file,label."
     ),
 ]
 SaveOption = Annotated[
@@ -114,6 +117,6 @@ WatchAfterOption = Annotated[
         max=3600.0,
         metavar="S",
         rich_help_panel=_REPORT,
-        help="After the last answer, watch for so long at most, until no worker is left.",
+        help="After the last answer, observe for so many seconds at most, until no worker is left.",
     ),
 ]

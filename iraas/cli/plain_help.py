@@ -1,4 +1,4 @@
-"""Help as people know it: no type beside a flag, no braces around an argument."""
+"""Conventional help: no type beside a flag, no braces around an argument."""
 
 from typing import Any
 
@@ -9,24 +9,26 @@ class PlainCommand(TyperCommand):
     """A command with plain help."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its options and arguments; see the base."""
+        """The options and arguments; see the base."""
         return _without_types_of_flags(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What stands behind its name in the line of usage; see the base."""
-        return [one.strip("{}").replace("…]...", "…]") for one in super().collect_usage_pieces(ctx)]
+        """The part of the usage line after the command's name; see the base."""
+        return [
+            piece.strip("{}").replace("…]...", "…]") for piece in super().collect_usage_pieces(ctx)
+        ]
 
 
 class PlainGroup(TyperGroup):
     """A group of commands with plain help."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its options; see the base."""
+        """The options; see the base."""
         return _without_types_of_flags(super().get_params(ctx))
 
 
 def _without_types_of_flags(parameters: list[Any]) -> list[Any]:
-    for one in parameters:
-        if getattr(one, "is_flag", False) and one.metavar is None:
-            one.metavar = ""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
     return parameters

@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from iraas.cli.settings_files import Say, read_profiles, tell_of_project_file
+import platformdirs
+
+from iraas.cli.settings_files import Notify, describe_project_file, read_profiles
 from iraas.core.resolver import resolve
 from iraas.core.settings import ResolvedSettings, variable
 
 
-def _say_nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     pass
 
 
@@ -18,7 +20,7 @@ def resolve_settings(
     profile: str | None = None,
     config: str | None = None,
     *,
-    say: Say = _say_nothing,
+    notify: Notify = _ignore,
 ) -> ResolvedSettings:
     """Find the settings from the flags, the environment and the settings files.
 
@@ -26,18 +28,17 @@ def resolve_settings(
         flags: Values given on the command line, by field name; None means not given.
         profile: The table to read, if one was named on the command line.
         config: The file to read, if one was named on the command line.
-        say: Told, in a line for a person, what the project's file sets, and what is left aside.
+        notify: Called with a line for a person about what the project's file sets, what is
+            ignored, and each former name of a setting that is used.
 
     Raises:
         UsageError: If a flag cannot be used.
         ConfigurationError: If anything else cannot be used.
     """
-    import platformdirs  # noqa: PLC0415 - not for --help
-
     profiles = read_profiles(
         config or os.environ.get(variable("config")) or None,
         profile or os.environ.get(variable("profile")) or None,
-        say,
+        notify,
     )
     resolved = resolve(
         flags=flags,
@@ -48,5 +49,7 @@ def resolve_settings(
             "cache": Path(platformdirs.user_cache_dir("iraas")) / "bundles",
         },
     )
-    tell_of_project_file(profiles, resolved, say)
+    for old, new in resolved.renamed:
+        notify(f"{old} is now called {new}; the old name still works.")
+    describe_project_file(profiles, resolved, notify)
     return resolved

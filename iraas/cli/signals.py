@@ -1,4 +1,4 @@
-"""Stopping a command that runs until it is told to."""
+"""Stopping a command that runs until a signal."""
 
 import signal
 import threading
@@ -16,7 +16,8 @@ def stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = [(one, signal.signal(one, handle)) for one in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.signal(number, handle)) for number in numbers]
     try:
         yield stop
     finally:

@@ -1,24 +1,38 @@
-"""Loading the web tier, which is an extra."""
+"""Loading the web tier, an optional extra, and the options of the commands that serve it."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Annotated
+
+import typer
 
 from iraas.core.settings import Settings
 from iraas.errors import MissingExtraError, how_to_install
+from iraas.web.config import WebConfig
 
-PICTURES_HELD = 5
+MIN_BUFFERED_IMAGES = 5
+HostOption = Annotated[str, typer.Option(help="The address to listen on.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
+WEB_SETTINGS = (
+    "token",
+    "public_url",
+    "webhook_hosts",
+    "max_pending",
+    "min_free_bytes",
+    "max_stored_bytes",
+)
+"""The settings that every command that serves the web tier has options for."""
 
 
 def load_web_tier(settings: Settings) -> Callable[..., None]:
-    """What serves the web tier: `iraas.web.server.serve`, with what the settings say of it.
+    """Load `iraas.web.server.serve`, configured from the settings.
 
     Raises:
         MissingExtraError: A package that it needs is not installed.
     """
     try:
-        from iraas.web.config import WebConfig  # noqa: PLC0415 - an extra
-        from iraas.web.server import serve  # noqa: PLC0415 - an extra
+        from iraas.web.server import serve  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as exc:
         raise MissingExtraError(
             f"the web tier needs a package that is not installed: {exc.name}",
@@ -35,8 +49,10 @@ def load_web_tier(settings: Settings) -> Callable[..., None]:
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
         image_cpu_s=settings.image_cpu_s,
-        # One client's share must hold one picture, however large they may be.
-        max_buffered_bytes=max(usual.max_buffered_bytes, PICTURES_HELD * settings.max_image_bytes),
+        # One client's share must hold one image of the largest size.
+        max_buffered_bytes=max(
+            usual.max_buffered_bytes, MIN_BUFFERED_IMAGES * settings.max_image_bytes
+        ),
         max_pending=settings.max_pending,
         storage=storage,
         webhook_hosts=settings.webhook_hosts,

@@ -94,7 +94,7 @@ def _exists(path: str) -> bool:
 def _matching(pattern: str, walk: "_Walk") -> Iterator[ImageFile]:
     found = False
     bound = ""
-    for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
+    for path in glob.iglob(pattern, recursive=True):
         found = True
         bound = bound or ("" if walk.follow_links else _fixed_folder(pattern))
         if bound and os.path.commonpath([os.path.realpath(path), bound]) != bound:
@@ -149,7 +149,7 @@ class _Walk:
 
 
 def _name(path: Path, folder: str, prefix: str) -> str:
-    return sanitize_name(os.path.join(prefix, path.relative_to(folder)))  # noqa: PTH118 - as it was typed
+    return sanitize_name(os.path.join(prefix, path.relative_to(folder)))
 
 
 def _is_named_like_an_image(file: str) -> bool:

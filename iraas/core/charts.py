@@ -21,21 +21,31 @@ LEFT, RIGHT, TOP, BOTTOM, GAP = 56, 16, 30, 28, 34
 BARE_LEFT, BARE_RIGHT, BARE_TOP = 36, 2, 8
 MARK_WIDTH = 110
 MAX_STEPS = 600
+MINUTE_S = 60
+HOUR_S = 3600
 _NICE = (1.0, 2.0, 5.0, 10.0)
 _NICE_TIMES_S = (
     1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
     14_400.0, 21_600.0, 43_200.0, 86_400.0,
 )  # fmt: skip
 
-STYLE = """
-.chart{font:12px system-ui,sans-serif;--s0:#0b62c4;--s1:#b4460b;--s2:#0f7a4f;--s3:#7a3fb0;--ink:#1c2330;--soft:#5b6472;--grid:#dde2e9;--paper:#fff}
-@media (prefers-color-scheme:dark){.chart{--s0:#6cb0ff;--s1:#ff9d66;--s2:#59cf9c;--s3:#c79bf2;--ink:#e8ecf2;--soft:#a4adba;--grid:#333b47;--paper:#14181f}}
-.chart-paper{fill:var(--paper)}.chart-title{fill:var(--ink);font-weight:600}.chart-text{fill:var(--soft)}
-.chart-grid{stroke:var(--grid);stroke-width:1}.chart-line{fill:none;stroke-width:2;stroke-linejoin:round}
-.chart-area{opacity:.14}
-.chart-s0{stroke:var(--s0)}.chart-s1{stroke:var(--s1);stroke-dasharray:6 3}.chart-s2{stroke:var(--s2);stroke-dasharray:2 3}.chart-s3{stroke:var(--s3);stroke-dasharray:8 3 2 3}
-.chart-f0{fill:var(--s0)}.chart-f1{fill:var(--s1)}.chart-f2{fill:var(--s2)}.chart-f3{fill:var(--s3)}
-"""  # noqa: E501 - a style sheet, kept as small as it can be
+STYLE = (
+    "\n"
+    ".chart{font:12px system-ui,sans-serif;--s0:#0b62c4;--s1:#b4460b;--s2:#0f7a4f;"
+    "--s3:#7a3fb0;--ink:#1c2330;--soft:#5b6472;--grid:#dde2e9;--paper:#fff}\n"
+    "@media (prefers-color-scheme:dark){.chart{--s0:#6cb0ff;--s1:#ff9d66;--s2:#59cf9c;"
+    "--s3:#c79bf2;--ink:#e8ecf2;--soft:#a4adba;--grid:#333b47;--paper:#14181f}}\n"
+    ".chart-paper{fill:var(--paper)}.chart-title{fill:var(--ink);font-weight:600}"
+    ".chart-text{fill:var(--soft)}\n"
+    ".chart-grid{stroke:var(--grid);stroke-width:1}.chart-line{fill:none;stroke-width:2;"
+    "stroke-linejoin:round}\n"
+    ".chart-area{opacity:.14}\n"
+    ".chart-s0{stroke:var(--s0)}.chart-s1{stroke:var(--s1);stroke-dasharray:6 3}"
+    ".chart-s2{stroke:var(--s2);stroke-dasharray:2 3}.chart-s3{stroke:var(--s3);"
+    "stroke-dasharray:8 3 2 3}\n"
+    ".chart-f0{fill:var(--s0)}.chart-f1{fill:var(--s1)}.chart-f2{fill:var(--s2)}"
+    ".chart-f3{fill:var(--s3)}\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +269,8 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
+    if seconds < MINUTE_S:
         return f"{seconds:.3g} s"
-    if seconds < 3600:  # noqa: PLR2004 - seconds in an hour
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h"
+    if seconds < HOUR_S:
+        return f"{seconds / MINUTE_S:.3g} min"
+    return f"{seconds / HOUR_S:.3g} h"

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 _NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+MAX_PERCENT = 100
 _WIDE = 8.0
 """The ratio of longest to shortest from which bounds grow geometrically, not linearly."""
 
@@ -34,7 +35,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """
     if not ordered:
         raise ValueError("no values: no percentiles")
-    if not 0 < percent <= 100:  # noqa: PLR2004 - per cent
+    if not 0 < percent <= MAX_PERCENT:
         raise ValueError(f"{percent} is not a percentile")
     rank = math.ceil(percent * len(ordered) / 100 - 1e-9)
     return ordered[max(rank, 1) - 1]

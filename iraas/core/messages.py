@@ -20,6 +20,7 @@ from iraas.errors import MessageError, UnknownVersionError
 
 VERSION = 1
 MAX_NAME_CHARACTERS = 4096
+TIME_BOUND_S = 1e12  # the year 33658
 ENVELOPE_BYTES = 1024
 """Bytes reserved for the request's fields other than the image and its name."""
 
@@ -145,7 +146,7 @@ def _open(body: str, kind: str) -> dict[str, Any]:
 def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
     text = value.get(field)
     if not isinstance(text, str):
-        raise ValueError(f"{field} is not a string")  # noqa: TRY004 - one type for one handler
+        raise ValueError(f"{field} is not a string")
     if len(text) > max_characters:
         raise ValueError(f"{field} has more than {max_characters} characters")
     text.encode()  # a lone surrogate could not be stored: UnicodeEncodeError is a ValueError
@@ -155,8 +156,8 @@ def _text(value: dict[str, Any], field: str, max_characters: int) -> str:
 def _time(value: dict[str, Any], field: str) -> float:
     number = value.get(field)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise ValueError(f"{field} is not a number")  # noqa: TRY004 - one type for one handler
-    if not 0 <= number < 1e12:  # noqa: PLR2004 - the year 33658: also refuses NaN
+        raise ValueError(f"{field} is not a number")
+    if not 0 <= number < TIME_BOUND_S:  # false for NaN, too
         raise ValueError(f"{field} is out of range")
     return float(number)
 
@@ -166,5 +167,5 @@ def _image(value: dict[str, Any]) -> bytes | None:
         return None
     text = value["image"]
     if not isinstance(text, str):
-        raise ValueError("image is not a string")  # noqa: TRY004 - one type for one handler
+        raise ValueError("image is not a string")
     return base64.b64decode(text, validate=True)

@@ -30,7 +30,7 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> FileIO:
         ValueError: The path has a null character.
     """
     extra = os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
-    file = open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | extra))  # noqa: SIM115 - the caller closes it
+    file = FileIO(os.fspath(path), "r", opener=lambda name, flags: os.open(name, flags | extra))
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from iraas.core.settings import FLAG, Profile, ResolvedSettings, Settings, is_secret, variable
+from iraas.core.settings import (
+    FLAG,
+    RENAMED,
+    Profile,
+    ResolvedSettings,
+    Settings,
+    is_secret,
+    variable,
+)
 from iraas.errors import ConfigurationError, UsageError
 
 NO_FILE = "none"
@@ -25,6 +33,8 @@ def resolve(
 ) -> ResolvedSettings:
     """Resolve every setting.
 
+    A former name of a setting counts like its present name, which wins where one source has both.
+
     Args:
         flags: Values given on the command line, by field name; None means not given.
         environment: The process's environment.
@@ -35,9 +45,9 @@ def resolve(
         UsageError: A flag's value is invalid.
         ConfigurationError: Another value is invalid, or a file has an unknown name.
     """
-    known = {setting.name for setting in fields(Settings)}
+    known = {field.name for field in fields(Settings)}
     for profile in profiles:
-        if unknown := sorted(set(profile.values) - known):
+        if unknown := sorted(set(profile.values) - known - RENAMED.keys()):
             raise ConfigurationError(
                 f"{profile.source} has an unknown setting: {unknown[0]}",
                 remedy="The names are listed by: iraas config show",
@@ -45,17 +55,17 @@ def resolve(
     values: dict[str, Any] = dict(defaults)
     sources = dict.fromkeys(known, "default")
     ignored = []
-    for setting in fields(Settings):
-        name = setting.name
-        trusted_only = setting.metadata.get("trusted_only", True)
-        for raw, source, trusted in _candidates(name, flags, environment, profiles):
+    for field in fields(Settings):
+        trusted_only = field.metadata.get("trusted_only", True)
+        for raw, source, trusted in _candidates(field.name, flags, environment, profiles):
             if trusted_only and not trusted:
-                ignored.append(name)
+                ignored.append(field.name)
                 continue
-            sources[name] = source
-            values[name] = _parse(name, setting.metadata["parse"], raw, source)
+            sources[field.name] = source
+            values[field.name] = _parse(field.name, field.metadata["parse"], raw, source)
             break
-    return ResolvedSettings(Settings(**values), sources, tuple(ignored))
+    renamed = tuple(_renamed(flags, environment, profiles))
+    return ResolvedSettings(Settings(**values), sources, tuple(dict.fromkeys(ignored)), renamed)
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -63,14 +73,17 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
     It disables settings files: in another folder the child would find other ones.
     """
-    names = [setting.name for setting in fields(Settings) if not is_secret(setting.name)]
-    values = {name: getattr(settings, name) for name in names}
+    values = {
+        field.name: getattr(settings, field.name)
+        for field in fields(Settings)
+        if not is_secret(field.name)
+    }
     found = {variable(name): _as_text(value) for name, value in values.items() if value is not None}
     return {**found, variable("config"): NO_FILE, variable("profile"): ""}
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings that `settings_environment` passed on. Reads no file.
+    """Read the settings that `settings_environment` wrote; no file is read.
 
     Args:
         environment: The process's environment.
@@ -83,7 +96,7 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
 
 def _as_text(value: object) -> str:
     if value == "":
-        return "none"  # an empty `web_cidr`: an empty variable would count as unset
+        return "none"  # an empty range lets nobody in; an empty variable is not set at all
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -93,14 +106,36 @@ def _candidates(
     environment: Mapping[str, str],
     profiles: Sequence[Profile],
 ) -> Iterator[tuple[object, str, bool]]:
-    """Iterate over a setting's value, source and trust, in order of precedence."""
-    if flags.get(name) is not None:
-        yield flags[name], FLAG, True
-    if environment.get(variable(name), "") != "":
-        yield environment[variable(name)], f"environment {variable(name)}", True
+    """The values given for a setting, the winner first: value, source, whether it is trusted."""
+    names = (name, *(old for old, new in RENAMED.items() if new == name))
+    for spelling in names:
+        if flags.get(spelling) is not None:
+            yield flags[spelling], FLAG, True
+    for key in map(variable, names):
+        if environment.get(key, "") != "":
+            yield environment[key], f"environment {key}", True
     for profile in profiles:
-        if name in profile.values:
-            yield profile.values[name], profile.source, profile.trusted
+        for spelling in names:
+            if spelling in profile.values:
+                yield profile.values[spelling], profile.source, profile.trusted
+
+
+def _renamed(
+    flags: Mapping[str, object], environment: Mapping[str, str], profiles: Sequence[Profile]
+) -> Iterator[tuple[str, str]]:
+    """The former names that are used, each as it was written, with the present one."""
+    for old, new in RENAMED.items():
+        if flags.get(old) is not None:
+            yield _option(old), _option(new)
+        if environment.get(variable(old), "") != "":
+            yield variable(old), variable(new)
+        for profile in profiles:
+            if old in profile.values:
+                yield f"{old} in {profile.source}", new
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
@@ -110,5 +145,5 @@ def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) 
         error = UsageError if source == FLAG else ConfigurationError
         raise error(
             f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
-            remedy=f"Give another --{name.replace('_', '-')} or {variable(name)}.",
+            remedy=f"Give another {_option(name)} or {variable(name)}.",
         ) from exc

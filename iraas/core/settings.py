@@ -17,6 +17,8 @@ from iraas.core.keys import MAX_ATTEMPTS
 BackendName = Literal["local", "aws"]
 Pricing = Literal["spot", "on-demand"]
 ENVIRONMENT_PREFIX = "IRAAS_"
+PROJECT_FILE = "iraas.toml"
+"""The settings file of a project, in the working directory."""
 FLAG = "flag"
 """The source of a setting given on the command line."""
 MAX_FLEET = 19
@@ -26,10 +28,18 @@ DEFAULT_MAX_PIXELS = 64_000_000
 DEFAULT_MAX_IMAGE_BYTES = 50_000_000
 DEFAULT_IMAGE_CPU_S = 1.4
 """CPU seconds that decoding one image may take before its process is ended."""
+MAX_DEPLOYMENT_CHARACTERS = 32
+"""A bucket's name has at most 63, and more than the deployment in it."""
+RENAMED: Mapping[str, str] = {
+    "grace_s": "idle_timeout_s",
+    "stall_s": "stall_timeout_s",
+    "web_kind": "web_instance_type",
+}
+"""The present name of each setting by its former name, which is still understood."""
 
 
 def _deployment(text: str) -> str:
-    if not is_plain_name(text) or len(text) > 32:  # noqa: PLR2004 - bucket names have 63 characters
+    if not is_plain_name(text) or len(text) > MAX_DEPLOYMENT_CHARACTERS:
         raise ValueError("use lower-case letters, digits and inner hyphens, at most 32")
     return text
 
@@ -141,9 +151,7 @@ class Settings:
     home: Path = field(metadata={"parse": _path, "help": "Where the local backend keeps its data."})
     cache: Path = field(metadata={"parse": _path, "help": "Where model bundles are kept."})
     deployment: str = _project_setting(_deployment, "iraas", "The deployment to work with.")
-    backend: BackendName = _setting(  # noqa: RUF009 - it makes a field
-        _backend, "local", "Where it runs: local or aws."
-    )
+    backend: BackendName = _setting(_backend, "local", "Where it runs: local or aws.")
     model: str = _setting(
         _text, "efficientnet-lite0", "A model's name, or the folder of a model bundle."
     )
@@ -159,13 +167,13 @@ class Settings:
     lease_s: float = _project_setting(
         _seconds(1, 3600), 30.0, "How long a received image is hidden from other workers."
     )
-    grace_s: float = _setting(
+    idle_timeout_s: float = _setting(
         _seconds(0, 3600), 10.0, "How long a worker stays idle before it exits."
     )
     poll_s: float | None = _setting(
         _seconds(0, 20), None, "How long one receive waits; by default 1 s, and on aws 20 s."
     )
-    stall_s: float = _setting(
+    stall_timeout_s: float = _setting(
         _seconds(1, 3600), 60.0, "How long one image may take before its process is ended."
     )
     image_cpu_s: float = _setting(
@@ -198,7 +206,7 @@ class Settings:
         secret=True,
     )
     public_url: str | None = _setting(
-        _site, None, "Where people reach the web tier, through a proxy of yours that speaks TLS."
+        _site, None, "The web tier's address for people, through a TLS proxy of yours."
     )
     max_pending: int = _setting(
         _whole(1, 10**8), 20_000, "Pending images at which the web tier accepts no more."
@@ -210,7 +218,7 @@ class Settings:
         _text, None, "The secret that signs webhooks; without it none are sent.", secret=True
     )
     region: str | None = _setting(
-        _text, None, "The AWS region; by default what the AWS SDK is set to."
+        _text, None, "The AWS region; by default the one that the AWS SDK is set to."
     )
     instance_types: tuple[str, ...] | None = _setting(
         _names, None, "EC2 instance types of the workers, in the order in which they are tried."
@@ -227,13 +235,11 @@ class Settings:
     keep_data_days: int | None = _setting(
         _whole(1, 3650), None, "Days until images, outcomes and records on aws expire."
     )
-    web_kind: str | None = _setting(_text, None, "The EC2 instance type of the web tier.")
+    web_instance_type: str | None = _setting(_text, None, "The EC2 instance type of the web tier.")
     web_cidr: str | None = _setting(
         _range, None, "Who may reach the web tier's port on aws: an IPv4 range, or none."
     )
-    prices: Path | None = _setting(  # noqa: RUF009 - it makes a field
-        _path, None, "A price table of your own, for estimates."
-    )
+    prices: Path | None = _setting(_path, None, "A price table of your own, for estimates.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +251,13 @@ class ResolvedSettings:
         sources: For each field's name: ``flag``, ``environment IRAAS_…``, ``FILE [profile]`` or
             ``default``.
         ignored: The names in an untrusted file that it may not set.
+        renamed: Each former name that is used, as the user wrote it, and the present one.
     """
 
     settings: Settings
     sources: Mapping[str, str]
     ignored: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,31 +97,31 @@ def _load_jpeg(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image
         return _load(image, limits, cost + image_cost(image, data))
 
 
-def _load_png(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
+def _load_png(data: bytes, limits: DecodeLimits, _shrink_to: int) -> Image.Image:
     chunks = check_png_chunks(data)
     with _open(data, ImageFormat.PNG, limits) as image:
         return _load(image, limits, png_cost(image, chunks) + image_cost(image, data))
 
 
-def _load_gif(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
+def _load_gif(data: bytes, limits: DecodeLimits, _shrink_to: int) -> Image.Image:
     check_gif_blocks(data)
     with _open(data, ImageFormat.GIF, limits) as image:
         return _load(image, limits, gif_cost(image, data) + image_cost(image, data))
 
 
-def _load_bmp(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
+def _load_bmp(data: bytes, limits: DecodeLimits, _shrink_to: int) -> Image.Image:
     with _open(data, ImageFormat.BMP, limits) as image:
         return _load(image, limits, bmp_cost(image, data) + image_cost(image, data))
 
 
-def _load_tiff(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
+def _load_tiff(data: bytes, limits: DecodeLimits, _shrink_to: int) -> Image.Image:
     check_tiff_directory(data)
     with _open(data, ImageFormat.TIFF, limits) as image:
         tiff = cast("TiffImagePlugin.TiffImageFile", image)
         return _load(image, limits, tiff_cost(tiff, data, limits) + image_cost(image, data))
 
 
-def _load_webp(data: bytes, limits: DecodeLimits, shrink_to: int) -> Image.Image:  # noqa: ARG001
+def _load_webp(data: bytes, limits: DecodeLimits, _shrink_to: int) -> Image.Image:
     # Read from the bytes, since Pillow allocates a WebP's whole canvas when it opens the file.
     width, height = webp_size(data)
     limits.check_size(width, height)

@@ -51,7 +51,7 @@ class HttpReply:
 
 def with_jitter(seconds: float) -> float:
     """Lengthen a wait randomly, so that clients rejected together do not retry together."""
-    return seconds + random.uniform(0, JITTER * seconds)  # noqa: S311 - nothing secret
+    return seconds + random.uniform(0, JITTER * seconds)
 
 
 def read_outcome(reply: HttpReply, sent_name: str) -> RequestResult:

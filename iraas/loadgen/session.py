@@ -78,7 +78,7 @@ async def make_load(
     sampler: Sampler | None,
     on_completed: Callable[[Measurement], None],
     on_progress: Callable[[RunProgress], None],
-    random: Random,
+    random: Random | None = None,
     watch_after_s: float = 0.0,
 ) -> LoadResult:
     """Generate load until the plan is done, the server is unresponsive, or a signal ends it.
@@ -92,7 +92,7 @@ async def make_load(
         sampler: Samples the deployment meanwhile; None to take no samples.
         on_completed: Called with each completed request.
         on_progress: Called with the progress, every `PROGRESS_INTERVAL_S` seconds.
-        random: Generates the due times of an open loop.
+        random: Generates the due times of an open loop; None for a random seed.
         watch_after_s: How long to continue sampling at most, once all requests are completed, until
             no worker is left.
     """
@@ -104,7 +104,7 @@ async def make_load(
 
     if sampler is not None:
         await sampler.start()
-    run = LoadRun(plan, target, images, on_completed=count, random=random)
+    run = LoadRun(plan, target, images, on_completed=count, random=random or Random())
     cpu_s = time.process_time()
     async with _beside(_report_progress(run, aggregator, sampler, on_progress)):
         async with _beside(*([sampler.run()] if sampler else [])):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.models.confined_protocol import Greeting, encode_answer
+from iraas.models.loading import load_classifier
 from iraas.sandbox.child import Child
 from iraas.sandbox.confinement import Confinement, confine, confine_after_loading
 from iraas.sandbox.limits import cpu_budget, limit_memory
@@ -33,8 +34,6 @@ def main() -> None:
 
 def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
     """Load the model, finish the confinement and send the greeting; None if it cannot be loaded."""
-    from iraas.models.onnx_runtime import load_classifier  # noqa: PLC0415 - once confined
-
     order = child.order
     limits = DecodeLimits.within_budget(order["max_pixels"], order["image_cpu_s"])
     try:

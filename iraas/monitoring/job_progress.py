@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from iraas.core.ids import split_request_id
@@ -156,7 +157,7 @@ class JobProgress:
             BackendError: A store failed.
         """
         with self._lock:
-            wanted = [index for index, _ in zip(self._known.minus(seen), range(limit))]  # noqa: B905 - the range bounds it
+            wanted = list(islice(self._known.minus(seen), limit))
         return [outcome for outcome in self._read(wanted).values() if outcome is not None]
 
     def images(self, *, after: int, limit: int, kind: ImageFilter = "all") -> list[JobImage]:
@@ -176,7 +177,7 @@ class JobProgress:
                 self._count(MAX_COUNTED)
         with self._lock:
             indexes = self._indexes(kind, after)
-            wanted = [index for index, _ in zip(indexes, range(limit))]  # noqa: B905 - the range bounds it
+            wanted = list(islice(indexes, limit))
             known = [index for index in wanted if index in self._known]
         found = self._read(known)
         anonymous = [index for index in wanted if found.get(index) is None]
@@ -261,7 +262,7 @@ class JobProgress:
         with self._lock:
             uncounted = [
                 index
-                for index, _ in zip(self._known.minus(self._ok), range(limit + len(self._failed)))  # noqa: B905 - the range bounds it
+                for index in islice(self._known.minus(self._ok), limit + len(self._failed))
                 if index not in self._failed
             ]
         self._read(uncounted[:limit])

@@ -19,6 +19,8 @@ from iraas.worker.child_process import ClassifierProcess
 log = logging.getLogger(__name__)
 MAX_START_FAILURES = 3
 MAX_CRASHES_PER_MINUTE = 30
+MINUTE_S = 60.0
+SIGNALS_TO_LEAVE_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ class Supervisor:
     def _record_crash(self) -> None:
         now = self._now()
         self._crashes.append(now)
-        if len(self._crashes) == MAX_CRASHES_PER_MINUTE and now - self._crashes[0] < 60:  # noqa: PLR2004 - a minute
+        if len(self._crashes) == MAX_CRASHES_PER_MINUTE and now - self._crashes[0] < MINUTE_S:
             self._error = f"{MAX_CRASHES_PER_MINUTE} classifier processes crashed within a minute"
 
     def _kill_stalled(self) -> None:
@@ -214,7 +216,11 @@ class Supervisor:
 
     def _await_exits(self) -> None:
         deadline = self._now() + self._config.shutdown_timeout_s
-        while self._processes and self._now() < deadline and self._signal_count < 2:  # noqa: PLR2004 - the second signal
+        while (
+            self._processes
+            and self._now() < deadline
+            and self._signal_count < SIGNALS_TO_LEAVE_AT_ONCE
+        ):
             self._wait(min(0.1, max(0.0, deadline - self._now())))
 
     def _record_if_due(self) -> None:

@@ -24,7 +24,7 @@ class Deployment:
         } | {
             "IRAAS_HOME": str(home),
             "IRAAS_MODEL": str(bundle),
-            "IRAAS_GRACE_S": "0.5",
+            "IRAAS_IDLE_TIMEOUT_S": "0.5",
             "IRAAS_LEASE_S": "2",
         }
 

@@ -144,7 +144,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
     machine_environment = dict(ENVIRONMENT) | {
         "HOME": str(tmp_path),
         "IRAAS_PROCESSES": "1",
-        "IRAAS_GRACE_S": "1",
+        "IRAAS_IDLE_TIMEOUT_S": "1",
         "IRAAS_POLL_S": "2",
     }
     cloud.iraas("provision", "--yes")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iraas.models.onnx_runtime import load_classifier
+from iraas.models.loading import load_classifier
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.sample_images import Photo, make_pictures
 from tests.waiting import wait_until

@@ -170,6 +170,7 @@ def test_only_bootstrap_and_the_command_line_know_the_backends() -> None:
         "import iraas.cli.app",
         "import iraas.client.submission, iraas.controller.controller, iraas.monitoring.status",
         "import iraas.worker.supervisor, iraas.worker.pipeline",
+        "import iraas.cli.commands.classifier_process",
         "import iraas.backends.local.backend",
         "import iraas.models.zoo",
     ],
@@ -192,41 +193,67 @@ def test_importing_it_loads_nothing_at_all() -> None:
     assert done.stdout.split() == ["iraas"]
 
 
-def imported_by(folder: Path, bundle: Path, *arguments: str) -> set[str]:
+PRINT_MODULES_AT_EXIT = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+from iraas.__main__ import main
+main()
+"""
+
+
+def imported_by(folder: Path, bundle: Path, *arguments: str, **environment: str) -> set[str]:
     """What the command imports by itself; its children are not counted."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "iraas", *arguments],
+        [sys.executable, "-c", PRINT_MODULES_AT_EXIT, *arguments],
         cwd=folder,
         env=kept
         | {
             "IRAAS_HOME": str(folder / "home"),
             "IRAAS_CACHE": str(bundle.parent),
-            "IRAAS_GRACE_S": "0",
+            "IRAAS_IDLE_TIMEOUT_S": "0",
             "IRAAS_MAX_WORKERS": "1",
-        },
+        }
+        | environment,
         capture_output=True,
         text=True,
         check=True,
         timeout=PATIENCE_S,
     )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip() for line in lines}
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", ["submit", "worker", "provision"])
+def test_help_of_a_command_loads_nothing_heavy(
+    tmp_path: Path, bundle_path: Path, command: str
+) -> None:
+    imported = imported_by(tmp_path, bundle_path, command, "--help")
+    assert f"iraas.cli.commands.{command}" in imported
+    assert imported & {*HEAVY, "psutil"} == set()
+
+
+COMPLETION = {"_IRAAS_COMPLETE": "complete_bash", "COMP_WORDS": "iraas re", "COMP_CWORD": "1"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["submit", "--help"], ["worker", "--help"]], ids=str
+    ("arguments", "environment"), [(["--help"], {}), ([], COMPLETION)], ids=["help", "completion"]
 )
-def test_help_loads_nothing_heavy(tmp_path: Path, bundle_path: Path, arguments: list[str]) -> None:
-    imported = imported_by(tmp_path, bundle_path, *arguments)
-    assert "typer" in imported
+def test_listing_the_commands_loads_none_of_them_and_nothing_heavy(
+    tmp_path: Path, bundle_path: Path, arguments: list[str], environment: dict[str, str]
+) -> None:
+    imported = imported_by(tmp_path, bundle_path, *arguments, **environment)
+    ours = {name for name in imported if name.startswith("iraas.")}
+    assert {name.split(".")[1] for name in ours} == {"__main__", "cli", "core", "errors"}
+    assert not any(name.startswith("iraas.cli.commands") for name in ours)
     assert imported & {*HEAVY, *HEAVY_STANDARD, "psutil"} == set()
 
 
-def test_help_loads_nothing_of_ours_but_the_command_line(tmp_path: Path, bundle_path: Path) -> None:
-    imported = imported_by(tmp_path, bundle_path, "--help")
-    ours = {name.split(".")[1] for name in imported if name.startswith("iraas.")}
-    assert ours == {"cli", "core", "errors"}
+def test_a_worker_leaves_what_is_heavy_to_the_processes_that_it_starts(
+    tmp_path: Path, bundle_path: Path
+) -> None:
+    imported = imported_by(tmp_path, bundle_path, "worker", "--processes", "1")
+    assert "iraas.worker.supervisor" in imported
+    assert imported & set(HEAVY) == set()
 
 
 def test_submitting_loads_nothing_of_a_classifier(

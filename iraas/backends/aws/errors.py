@@ -12,7 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
+
+from botocore import exceptions as sdk
+from botocore import parsers
 
 from iraas.errors import (
     BackendError,
@@ -295,7 +299,11 @@ def _caller_error(code: str, text: str, action: str, resource: str) -> IraasErro
 
 
 def _service_error(code: str, failure: str, status: int) -> BackendError:
-    if is_transient(code) or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP statuses
+    if (
+        is_transient(code)
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or status == HTTPStatus.TOO_MANY_REQUESTS
+    ):
         return BackendUnavailableError(
             failure, remedy="Try again later; https://health.aws.amazon.com shows known outages."
         )
@@ -304,8 +312,6 @@ def _service_error(code: str, failure: str, status: int) -> BackendError:
 
 def _client_side_error(exc: Exception, service: str, resource: str) -> IraasError:
     """Translate an error raised before the call, or without a usable reply."""
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-
     text = _one_line(str(exc))
     if isinstance(exc, sdk.NoCredentialsError | sdk.PartialCredentialsError):
         return CredentialsError(
@@ -335,8 +341,6 @@ def _client_side_error(exc: Exception, service: str, resource: str) -> IraasErro
 
 
 def _credential_errors() -> tuple[type[Exception], ...]:
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-
     return (
         sdk.ConfigParseError,
         sdk.CredentialRetrievalError,
@@ -352,9 +356,6 @@ def _credential_errors() -> tuple[type[Exception], ...]:
 
 
 def _reply_errors() -> tuple[type[Exception], ...]:
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-    from botocore import parsers  # noqa: PLC0415 - heavy, and an optional extra
-
     return (
         sdk.ChecksumError,
         sdk.FlexibleChecksumError,

@@ -1,6 +1,6 @@
 """AWS clients. Region and credentials follow the SDK's own rules.
 
-boto3 is imported when the first client is created. Configuration and reasons:
+Configuration and reasons:
 
 - Retries use botocore's standard mode: throttling, 5xx replies and network errors are retried with
   exponential, jittered backoff up to `ClientLimits.attempts`, and a retry quota shared by all
@@ -20,9 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+import boto3
+from botocore import __version__ as sdk_version
+from botocore.config import Config
+
 import iraas
 from iraas.backends.aws.errors import translate_errors
-from iraas.errors import ConfigurationError, MissingExtraError, how_to_install
+from iraas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -70,7 +74,7 @@ class AwsSession:
         endpoint_url: str | None = None,
         limits: ClientLimits | None = None,
     ) -> None:
-        """Configure the session without importing the SDK or calling AWS.
+        """Configure the session without calling AWS.
 
         Args:
             region: The region; None for the SDK's own rules.
@@ -93,7 +97,6 @@ class AwsSession:
 
         Raises:
             ConfigurationError: None is configured.
-            MissingExtraError: boto3 is not installed.
             CredentialsError: The configuration names a profile that does not exist.
         """
         with translate_errors("sts", "the AWS configuration"):
@@ -133,7 +136,6 @@ class AwsSession:
 
         Raises:
             ConfigurationError: No region is configured, or the SDK cannot create the client.
-            MissingExtraError: boto3 is not installed.
             CredentialsError: The configuration names a profile that does not exist.
         """
         client = self._clients.get(service)
@@ -175,13 +177,6 @@ class AwsSession:
     def _boto_session(self) -> "Session":
         with self._lock:
             if self._session is None:
-                try:
-                    import boto3  # noqa: PLC0415 - heavy, and an optional extra
-                except ImportError as exc:
-                    raise MissingExtraError(
-                        "the aws backend needs boto3, which is not installed",
-                        remedy=how_to_install("aws"),
-                    ) from exc
                 self._session = boto3.session.Session(region_name=self._requested_region)
             return self._session
 
@@ -203,9 +198,6 @@ class AwsSession:
 
 
 def _config(service: ServiceName, limits: ClientLimits) -> Any:
-    from botocore import __version__ as sdk_version  # noqa: PLC0415 - heavy, optional extra
-    from botocore.config import Config  # noqa: PLC0415 - heavy, optional extra
-
     common: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": limits.attempts},
         "connect_timeout": limits.connect_timeout_s,

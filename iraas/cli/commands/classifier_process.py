@@ -1,8 +1,8 @@
 """A classifier process, as the supervisor of a worker starts it: not a command for people.
 
-It reads one line from its standard input, works until it is told to stop or its supervisor is gone,
-and writes beats to its standard output. Its settings are in its environment. It receives, stores
-and replies, and never decodes an image: that is done by the confined process that it starts.
+It reads one line from its standard input, works until it is stopped or its supervisor is gone, and
+writes heartbeats to its standard output. Its settings are in its environment. It receives, stores
+and replies, and never decodes an image: the confined process that it starts does that.
 """
 
 import faulthandler
@@ -32,50 +32,50 @@ log = logging.getLogger(__name__)
 PIPE_LOST = 1
 BROKEN = 70
 ANSWERS_IN_A_STALL = 3
-"""An image that hangs twice fails before the supervisor takes the whole process for stalled."""
+"""An image that hangs twice fails before the supervisor considers the whole process stalled."""
 LOCAL_LIMITS = WorkerLimits()
 AWS_LIMITS = WorkerLimits(receive_batch_size=10, max_prefetch=30, store_batch_size=10, wait_s=20.0)
 
 
 def main() -> None:
-    """Run until stopped; exits by itself."""
-    # Libraries in C may print: what they print must not be taken for a beat.
-    beats = os.dup(sys.stdout.fileno())
+    """Run until stopped; exits the process itself."""
+    # Libraries in C may print: their output must not be read as a heartbeat.
+    heartbeats = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     faulthandler.enable()
-    _let_others_go_first()
+    _yield_to_others()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     greeting = json.loads(sys.stdin.readline())
 
-    def tell(beat: Heartbeat) -> None:
+    def send(heartbeat: Heartbeat) -> None:
         try:
-            os.write(beats, beat.encode())
+            os.write(heartbeats, heartbeat.encode())
         except BrokenPipeError:
             os._exit(PIPE_LOST)
 
-    threading.excepthook = lambda failure: _die_of(failure, tell)
+    threading.excepthook = lambda failure: _end_process(failure, send)
     try:
-        _work(greeting, tell)
-    except ProcessDiedError as error:  # it may go well the next time
+        _work(greeting, send)
+    except ProcessDiedError as error:  # the next process may succeed
         log.warning("%s", error)
         sys.exit(BROKEN)
     except IraasError as error:
-        tell(_error_beat(error))
+        send(_error_heartbeat(error))
         sys.exit(BROKEN)
 
 
-def _let_others_go_first() -> None:
-    """Let no process of the worker interrupt another when it wakes up (sched(7), SCHED_BATCH).
+def _yield_to_others() -> None:
+    """Let this process preempt no other when it wakes up (sched(7), SCHED_BATCH).
 
-    Commands and the web tier go first, and the next image is sent and the last answer taken when
-    the classifier has used up its slice of time, not in the midst of its work.
+    Commands and the web tier run first. The next image is sent and the last answer is read when the
+    classifier has used up its time slice, and do not interrupt its work.
     """
     with suppress(OSError, AttributeError):  # Linux only
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def _work(greeting: Mapping[str, Any], tell: Callable[[Heartbeat], None]) -> None:
+def _work(greeting: Mapping[str, Any], send: Callable[[Heartbeat], None]) -> None:
     settings = settings_from_environment(os.environ)
     # Started first: it loads the model while the backend is opened.
     classifier = ConfinedClassifier(
@@ -90,7 +90,7 @@ def _work(greeting: Mapping[str, Any], tell: Callable[[Heartbeat], None]) -> Non
             classifier,
             greeting["worker_id"],
             limits=_limits(settings),
-            on_heartbeat=tell,
+            on_heartbeat=send,
             fault=parse_faults(os.environ.get(FAULTS_VARIABLE, "")),
         )
         signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())
@@ -103,7 +103,7 @@ def _image_limits(settings: Settings) -> ImageLimits:
         max_pixels=settings.max_pixels,
         max_image_bytes=settings.max_image_bytes,
         image_cpu_s=settings.image_cpu_s,
-        answer_s=settings.stall_s / ANSWERS_IN_A_STALL,
+        answer_s=settings.stall_timeout_s / ANSWERS_IN_A_STALL,
         max_attempts=settings.max_attempts,
     )
 
@@ -119,20 +119,20 @@ def _limits(settings: Settings) -> WorkerLimits:
 
 
 def _stop_with_supervisor(pipeline: Pipeline) -> None:
-    """Wait for the end of the standard input, which comes when the supervisor is gone."""
+    """Stop at the end of the standard input, which means that the supervisor is gone."""
     sys.stdin.read()
     pipeline.stop()
 
 
-def _error_beat(error: IraasError) -> Heartbeat:
+def _error_heartbeat(error: IraasError) -> Heartbeat:
     return Heartbeat("", error=f"{error}. {error.remedy}".strip())
 
 
-def _die_of(failure: threading.ExceptHookArgs, tell: Callable[[Heartbeat], None]) -> None:
+def _end_process(failure: threading.ExceptHookArgs, send: Callable[[Heartbeat], None]) -> None:
     """End the process when one of its threads fails: half a pipeline would only hold messages."""
     assert failure.exc_value is not None
     if isinstance(failure.exc_value, IraasError):
-        tell(_error_beat(failure.exc_value))
+        send(_error_heartbeat(failure.exc_value))
     log.critical("a thread failed", exc_info=failure.exc_value)
     os._exit(BROKEN)
 

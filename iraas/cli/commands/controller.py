@@ -1,10 +1,19 @@
-"""``iraas controller``: starts just enough workers."""
+"""``iraas controller``: start just enough workers."""
 
 from typing import Annotated
 
 import typer
 
+from iraas.bootstrap import (
+    ensure_model_here,
+    make_controller,
+    max_workers,
+    open_backend,
+)
 from iraas.cli.options import with_settings
+from iraas.cli.output.pluralize import pluralize
+from iraas.cli.signals import stop_on_signals
+from iraas.cli.verbose_controller import VerboseController
 from iraas.core.settings import ResolvedSettings
 
 
@@ -15,27 +24,17 @@ def controller(
         bool, typer.Option("--until-idle", help="Leave once no image and no worker is left.")
     ] = False,
 ) -> None:
-    """Start just enough workers for what waits, until told to stop.
+    """Start just enough workers for the waiting images, until told to stop.
 
-    Stopping it stops no worker: they leave by themselves when nothing is left. Each new decision
-    is told on stderr with its reason, and is on record: see iraas status.
+    Stopping it stops no worker: workers leave by themselves when nothing is left. Each new decision
+    is printed on stderr with its reason, and recorded: see iraas status.
 
     Example:  iraas controller --max-workers 4
     """
-    from iraas.bootstrap import (  # noqa: PLC0415 - not for --help
-        ensure_model_here,
-        make_controller,
-        max_workers,
-        open_backend,
-    )
-    from iraas.cli.output.pluralize import pluralize  # noqa: PLC0415 - not for --help
-    from iraas.cli.signals import stop_on_signals  # noqa: PLC0415 - not for --help
-    from iraas.cli.verbose_controller import TellingController  # noqa: PLC0415 - not for --help
-
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend, stop_on_signals() as stop:
-        controller = make_controller(settings, backend, TellingController)
+        controller = make_controller(settings, backend, VerboseController)
         typer.echo(
             f"The controller of {settings.deployment} ({settings.backend}) starts up to "
             f"{pluralize(max_workers(settings), 'worker')}. Ctrl-C stops it, and no worker.",

@@ -1,7 +1,15 @@
 """``iraas jobs``: the jobs of a deployment."""
 
+from iraas.bootstrap import open_backend
 from iraas.cli.options import JsonOption, with_settings
+from iraas.cli.output.render import (
+    console,
+    job_json,
+    job_table,
+    print_json,
+)
 from iraas.core.settings import ResolvedSettings
+from iraas.jobs.store import list_jobs
 
 
 @with_settings()
@@ -10,18 +18,9 @@ def jobs(resolved: ResolvedSettings, as_json: JsonOption = False) -> None:
 
     Example:  iraas jobs --json
     """
-    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.output.render import (  # noqa: PLC0415 - not for --help
-        console,
-        job_json,
-        job_table,
-        print_json,
-    )
-    from iraas.jobs.store import list_jobs  # noqa: PLC0415 - not for --help
-
     with open_backend(resolved.settings) as backend:
         if as_json:
-            for one in list_jobs(backend):
-                print_json(job_json(one))
+            for listing in list_jobs(backend):
+                print_json(job_json(listing))
         else:
             console().print(job_table(list_jobs(backend)))

@@ -1,14 +1,12 @@
-"""``iraas loadgen``: be many requesters at once, and measure what they see."""
-
-from typing import TYPE_CHECKING
+"""``iraas loadgen``: simulate many requesters at once, and measure what they see."""
 
 import typer
 
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.loadgen_options import (
     DEFAULT_CLIENTS,
+    DEFAULT_OPEN_LOOP_LIMIT,
     DEFAULT_REQUESTS,
-    DEFAULT_ROOM,
     GIVE_UP_S,
     TIMEOUT_S,
     ApiOption,
@@ -26,12 +24,11 @@ from iraas.cli.loadgen_options import (
     TimeoutOption,
     WatchAfterOption,
 )
+from iraas.cli.loadgen_runner import LoadTarget, ReportOptions, run_load
 from iraas.cli.options import JsonOption, with_settings
 from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError
-
-if TYPE_CHECKING:
-    from iraas.loadgen.plan import Arrivals, LoadPlan
+from iraas.loadgen.plan import Arrivals, LoadPlan
 
 
 @with_settings("token", "model", "max_workers", "max_image_bytes")
@@ -53,26 +50,26 @@ def loadgen(
     watch_after: WatchAfterOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Send pictures as many requesters at once would, and measure what they see.
+    """Send images as many requesters at once would, and measure what they see.
 
-    The loop is closed: each of --concurrency clients sends its next picture when its last one is
-    answered. With --rate it is open. Ctrl-C tells what was measured so far. Exit codes: 0 all
-    labelled, 3 some failed, 4 wrong token, 6 nobody answered any more, 130 interrupted.
+    The loop is closed: each of --concurrency clients sends its next image when its last one is
+    answered. With --rate it is open. Ctrl-C prints what was measured so far. Exit codes: 0 all
+    labelled, 3 some failed, 4 wrong token, 6 the server no longer answers, 130 interrupted.
 
     Examples:
         iraas loadgen http://127.0.0.1:8000 ./images -n 500 --chart run.svg
 
         iraas loadgen --queue ./images --rate 20 --duration 60 --labels labels.csv
     """
-    from iraas.cli.loadgen_runner import Place, Report, run_load  # noqa: PLC0415 - not for --help
-
     url, paths = _split(arguments, queue=queue)
     result = run_load(
         resolved,
         _plan(requests, duration, concurrency, timeout, rate, arrivals, give_up),
-        Place(url, api, resolved.settings.token or ""),
+        LoadTarget(url, api, resolved.settings.token or ""),
         paths,
-        Report(labels=labels, save=save, chart=chart, watch_after_s=watch_after, as_json=as_json),
+        ReportOptions(
+            labels=labels, save=save, chart=chart, watch_after_s=watch_after, as_json=as_json
+        ),
     )
     if result.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
@@ -83,7 +80,7 @@ def loadgen(
 
 
 def _split(arguments: list[str], *, queue: bool) -> tuple[str | None, list[str]]:
-    """Tell the address from the paths."""
+    """Separate the address from the paths."""
     is_url = "://" in arguments[0]
     if queue and is_url:
         raise UsageError("--queue takes no address: it sends to the deployment's own queue")
@@ -94,7 +91,7 @@ def _split(arguments: list[str], *, queue: bool) -> tuple[str | None, list[str]]
         )
     url, paths = (None, arguments) if queue else (arguments[0], arguments[1:])
     if not paths:
-        raise UsageError("name pictures to send", remedy="Files, folders or patterns.")
+        raise UsageError("name images to send", remedy="Files, folders or patterns.")
     return url, paths
 
 
@@ -104,15 +101,13 @@ def _plan(
     concurrency: int | None,
     timeout_s: float,
     rate: float | None,
-    arrivals: "Arrivals",
+    arrivals: Arrivals,
     give_up_s: float,
-) -> "LoadPlan":
-    from iraas.loadgen.plan import LoadPlan  # noqa: PLC0415 - not for --help
-
+) -> LoadPlan:
     return LoadPlan(
         requests=DEFAULT_REQUESTS if requests is None and duration_s is None else requests,
         duration_s=duration_s,
-        in_flight=concurrency or (DEFAULT_CLIENTS if rate is None else DEFAULT_ROOM),
+        in_flight=concurrency or (DEFAULT_CLIENTS if rate is None else DEFAULT_OPEN_LOOP_LIMIT),
         timeout_s=timeout_s,
         rate_per_s=rate,
         arrivals=arrivals,

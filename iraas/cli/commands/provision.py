@@ -1,23 +1,32 @@
-"""``iraas provision``: make what a deployment is made of."""
+"""``iraas provision``: make the resources of a deployment."""
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iraas.bootstrap import open_aws, open_backend
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
+from iraas.cli.output.render import (
+    console,
+    finding_table,
+    print_json,
+    resource_json,
+    resource_table,
+)
+from iraas.core.ports import Backend
 from iraas.core.settings import ResolvedSettings, Settings
 from iraas.errors import UsageError
 
 if TYPE_CHECKING:
     from iraas.backends.aws.backend import AwsBackend
     from iraas.backends.aws.provisioning.costs import DeploymentCosts
-    from iraas.core.ports import Backend
 
 CheckOption = Annotated[
     bool,
-    typer.Option("--check", help="aws: only look for what would stand in the way; make nothing."),
+    typer.Option("--check", help="aws: only look for what would prevent it; make nothing."),
 ]
 BakeOption = Annotated[
     bool,
@@ -36,7 +45,7 @@ WebOption = Annotated[
     "subnets",
     "max_life_min",
     "keep_data_days",
-    "web_kind",
+    "web_instance_type",
     "web_cidr",
     "prices",
 )
@@ -59,8 +68,6 @@ def provision(
 
         iraas provision --backend aws --bake
     """
-    from iraas.bootstrap import open_aws, open_backend  # noqa: PLC0415 - not for --help
-
     settings = resolved.settings
     if settings.backend == "local":
         if check or bake or web:
@@ -86,7 +93,7 @@ def provision(
 
 
 def _make(
-    backend: "Backend",
+    backend: Backend,
     settings: Settings,
     costs: "DeploymentCosts | None",
     *,
@@ -94,15 +101,6 @@ def _make(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from dataclasses import asdict  # noqa: PLC0415 - not for --help
-
-    from iraas.cli.output.render import (  # noqa: PLC0415 - not for --help
-        console,
-        print_json,
-        resource_json,
-        resource_table,
-    )
-
     plan = backend.provisioning.plan()
     if not as_json:
         console(stderr=True).print(resource_table(plan, "to be made"))
@@ -126,26 +124,22 @@ def _make(
 def _ask(*, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise UsageError(
-            "nobody can be asked whether to make them: "
-            + ("--json is for programs" if as_json else "this is no terminal"),
-            remedy="Look at them with --dry-run, then make them with --yes.",
+            "cannot ask for confirmation: "
+            + ("--json is for programs" if as_json else "stdin is not a terminal"),
+            remedy="Look at the plan with --dry-run, then use --yes.",
         )
     typer.confirm("Make them?", abort=True, err=True)
 
 
 def _check(backend: "AwsBackend", *, as_json: bool) -> None:
-    from dataclasses import asdict  # noqa: PLC0415 - not for --help
-
-    from iraas.cli.output.render import console, finding_table, print_json  # noqa: PLC0415 - as above
-
     findings = backend.provisioning.check()
     if as_json:
-        for one in findings:
-            print_json(asdict(one))
+        for finding in findings:
+            print_json(asdict(finding))
     else:
-        rows = [(one.ok, one.subject, one.text, one.remedy) for one in findings]
+        rows = [(finding.ok, finding.subject, finding.text, finding.remedy) for finding in findings]
         console().print(finding_table(rows))
-    if any(one.ok is False for one in findings):
+    if any(finding.ok is False for finding in findings):
         raise typer.Exit(ExitCode.CONFIGURATION)
 
 

@@ -2,28 +2,33 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from iraas.cli.commands.submit import SaveOption, TimeoutOption
+from iraas.bootstrap import open_backend
 from iraas.cli.exit_codes import ExitCode
-from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.cli.job_argument import JobArgument
+from iraas.cli.options import JsonOption, SaveOption, TimeoutOption, with_settings
+from iraas.cli.output.export import saving
+from iraas.cli.output.outcomes import OutcomePrinter
 from iraas.cli.output.pluralize import pluralize
+from iraas.cli.output.progress import job_progress
+from iraas.client.outcome_follower import OutcomeFollower
+from iraas.core.ids import check_job_id
+from iraas.core.jobs import Job
+from iraas.core.outcomes import Outcome
+from iraas.core.ports import Backend
 from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError, WaitTimeoutError
+from iraas.jobs.store import get_job, iter_outcomes
 
-if TYPE_CHECKING:
-    from iraas.core.jobs import Job
-    from iraas.core.outcomes import Outcome
-    from iraas.core.ports import Backend
-
-LOOK_EVERY_S = 0.5
-LOOK_SHARE = 5
-"""A look at a large job takes a while: at least so many times as long passes before the next."""
-PATIENCE_S = 1800.0
-NOTHING_LEFT_S = 15.0
-"""How long nothing has been on the queue or in anybody's hands until nothing more will come."""
+POLL_INTERVAL_S = 0.5
+POLL_SHARE = 5
+"""The pause between polls in multiples of a poll's duration: polling a large job takes a while."""
+NO_PROGRESS_TIMEOUT_S = 1800.0
+IDLE_TIMEOUT_S = 15.0
+"""How long the queue must be empty, in flight included, until no more outcomes are expected."""
 
 
 @with_settings()
@@ -47,50 +52,41 @@ def results(
 
         iraas results 01kb3v9x4q0000000000000000 --failed --json
     """
-    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.output.export import saving  # noqa: PLC0415 - not for --help
-    from iraas.cli.output.outcomes import OutcomePrinter  # noqa: PLC0415 - not for --help
-    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import get_job, iter_outcomes  # noqa: PLC0415 - not for --help
-
     if timeout is not None and not follow:
         raise UsageError("--timeout is for --follow", remedy="Give both, or neither.")
     with open_backend(resolved.settings) as backend:
         found = get_job(backend, check_job_id(job))
-        report = OutcomePrinter(as_json=as_json)
+        printer = OutcomePrinter(as_json=as_json)
         source = _followed(backend, found, timeout) if follow else iter_outcomes(backend, found)
         with saving(save) as write:
             for outcome in source:
-                report.count(outcome)
+                printer.count(outcome)
                 if outcome.prediction is None or not failed:
-                    report.show(outcome)
+                    printer.show(outcome)
                     write(outcome)
-        missing = found.total - report.counted
-        report.close(save, missing=missing)
+        missing = found.total - printer.counted
+        printer.close(save, missing=missing)
     if missing:
         typer.echo(f"Wait for them with --follow, or {_resuming(found.job_id)}", err=True)
         raise typer.Exit(ExitCode.TIMED_OUT)
-    if report.failed:
+    if printer.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Iterator[Outcome]":
-    from iraas.cli.output.progress import job_progress  # noqa: PLC0415 - not for --help
-    from iraas.client.outcome_follower import OutcomeFollower  # noqa: PLC0415 - not for --help
-
+def _followed(backend: Backend, job: Job, timeout_s: float | None) -> Iterator[Outcome]:
     follower = OutcomeFollower(backend, job)
     began = heard = time.monotonic()
     working_at = began
     failures = 0
     with job_progress(job.total, lambda: len(backend.fleet.instances())) as progress:
-        looked_at = began
+        polled_at = began
         while True:
             for outcome in follower.read_stored():
-                heard = looked_at
+                heard = polled_at
                 failures += outcome.prediction is None
                 yield outcome
                 progress.update(follower.ledger.concluded, failures)
-            if looked_at == began:
+            if polled_at == began:
                 progress.start_from(follower.ledger.concluded)
             progress.update(follower.ledger.concluded, failures)
             if follower.ledger.is_complete:
@@ -99,18 +95,18 @@ def _followed(backend: "Backend", job: "Job", timeout_s: float | None) -> "Itera
             if not job.sealed or backend.requests.depth().total:
                 working_at = now
             if timeout_s is not None and now - began > timeout_s:
-                raise _gave_up(job, f"the job was not done within {timeout_s:g} s")
+                raise _timeout(job, f"the job was not done within {timeout_s:g} s")
             idle_s = now - max(heard, working_at)
-            if idle_s > NOTHING_LEFT_S + backend.requests.depth_lag_s:
+            if idle_s > IDLE_TIMEOUT_S + backend.requests.depth_lag_s:
                 missing = follower.ledger.total - follower.ledger.concluded
-                raise _gave_up(job, f"{pluralize(missing, 'image')} not sent, or lost on the way")
-            if now - heard > PATIENCE_S:
-                raise _gave_up(job, f"no outcome came for {now - heard:.0f} s")
-            time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now - looked_at)))
-            looked_at = time.monotonic()
+                raise _timeout(job, f"{pluralize(missing, 'image')} not sent, or lost on the way")
+            if now - heard > NO_PROGRESS_TIMEOUT_S:
+                raise _timeout(job, f"no outcome arrived for {now - heard:.0f} s")
+            time.sleep(max(POLL_INTERVAL_S, POLL_SHARE * (now - polled_at)))
+            polled_at = time.monotonic()
 
 
-def _gave_up(job: "Job", why: str) -> WaitTimeoutError:
+def _timeout(job: Job, why: str) -> WaitTimeoutError:
     return WaitTimeoutError(why, remedy=_resuming(job.job_id).capitalize())
 
 

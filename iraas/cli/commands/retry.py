@@ -2,10 +2,22 @@
 
 import typer
 
-from iraas.cli.commands.submit import NoWaitOption, SaveOption, TimeoutOption
-from iraas.cli.options import JobArgument, JsonOption, with_settings
+from iraas.bootstrap import ensure_model_here, open_backend
+from iraas.cli.job_argument import JobArgument
+from iraas.cli.job_runner import follow_job, send_and_leave
+from iraas.cli.options import (
+    JsonOption,
+    NoWaitOption,
+    SaveOption,
+    TimeoutOption,
+    with_settings,
+)
 from iraas.cli.output.pluralize import pluralize
+from iraas.client.outcome_ledger import OutcomeLedger
+from iraas.client.retry import delete_failed_outcomes
+from iraas.core.ids import check_job_id
 from iraas.core.settings import ResolvedSettings
+from iraas.jobs.store import get_job
 
 
 @with_settings("model", "max_workers", "max_image_bytes")
@@ -19,19 +31,12 @@ def retry(
 ) -> None:
     """Send the failed images of a job again, and follow them.
 
-    Their failure outcomes are forgotten first. An image is read from where it was sent from if it
-    is there, and otherwise taken from the input store. Only what is tried again is printed; --save
-    saves the whole job.
+    Their failure outcomes are deleted first. An image is read from its original file if that still
+    exists, and otherwise from the input store. Only the retried images are printed; --save saves
+    the whole job.
 
     Example:  iraas retry 01kb3v9x4q0000000000000000
     """
-    from iraas.bootstrap import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.job_runner import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
-    from iraas.client.outcome_ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
-    from iraas.client.retry import delete_failed_outcomes  # noqa: PLC0415 - not for --help
-    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import get_job  # noqa: PLC0415 - not for --help
-
     settings = resolved.settings
     ensure_model_here(settings)
     with open_backend(settings) as backend:

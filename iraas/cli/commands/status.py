@@ -4,17 +4,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from rich.live import Live
 
+from iraas.bootstrap import open_backend
 from iraas.cli.options import JsonOption, with_settings
+from iraas.cli.output.render import console, letter_table, print_json, status_view
+from iraas.controller.dead_letters import DeadLetter, newest_dead_letters
 from iraas.core.settings import ResolvedSettings
 from iraas.errors import UsageError
-
-if TYPE_CHECKING:
-    from iraas.controller.dead_letters import DeadLetter
-    from iraas.monitoring.status import Status
+from iraas.monitoring.status import Status, StatusCache, take_status
 
 REFRESH_S = 1.0
 LETTERS = 10
@@ -25,42 +26,37 @@ def status(
     resolved: ResolvedSettings,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it.")] = False,
     dead_letters: Annotated[
-        bool, typer.Option("--dead-letters", help="Also the newest dead letters, and why they are.")
+        bool,
+        typer.Option("--dead-letters", help="Also show the newest dead letters and their reasons."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show queue depth, workers, throughput and the controller's last decision.
 
-    Rebuilt at each look from the queues, the stores and the fleet. What is done is counted as the
-    workers tell it: a worker that is killed takes what it did in its last second with it, and what
-    submit refused by itself no worker has seen. The results of a job miss nothing.
+    Computed anew each time from the queues, the stores and the fleet. Workers count what is done: a
+    killed worker's last second is missing, and so are images that submit itself refused. The
+    results of a job are complete.
 
     Example:  iraas status --watch
     """
-    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.controller.dead_letters import newest_dead_letters  # noqa: PLC0415 - not for --help
-    from iraas.monitoring.status import StatusCache, take_status  # noqa: PLC0415 - as above
-
     if watch and dead_letters:
-        raise UsageError("--dead-letters looks once: leave out --watch")
+        raise UsageError("--dead-letters is shown once: leave out --watch")
     with open_backend(resolved.settings) as backend:
-        memory = StatusCache(backend, time.time)
+        cache = StatusCache(backend, time.time)
 
-        def look() -> "Status":
-            return take_status(backend, resolved.settings.deployment, time.time, memory)
+        def poll() -> Status:
+            return take_status(backend, resolved.settings.deployment, time.time, cache)
 
         if watch:
-            _watch(look, as_json=as_json)
+            _watch(poll, as_json=as_json)
         else:
-            _show(look(), newest_dead_letters(backend, LETTERS) if dead_letters else None, as_json)
+            _show(poll(), newest_dead_letters(backend, LETTERS) if dead_letters else None, as_json)
 
 
-def _show(status: "Status", letters: "list[DeadLetter] | None", as_json: bool) -> None:
-    from iraas.cli.output.render import console, letter_table, print_json, status_view  # noqa: PLC0415 - as above
-
+def _show(status: Status, letters: list[DeadLetter] | None, as_json: bool) -> None:
     if as_json:
-        told = {} if letters is None else {"letters": [asdict(one) for one in letters]}
-        print_json(status.to_json() | told)
+        extra = {} if letters is None else {"letters": [asdict(letter) for letter in letters]}
+        print_json(status.to_json() | extra)
         return
     out = console()
     out.print(status_view(status))
@@ -69,22 +65,18 @@ def _show(status: "Status", letters: "list[DeadLetter] | None", as_json: bool) -
         out.print(letter_table(letters))
 
 
-def _watch(look: "Callable[[], Status]", *, as_json: bool) -> NoReturn:
-    """Show one look after the other: in place on a terminal, elsewhere each below the last."""
-    from rich.live import Live  # noqa: PLC0415 - not for --help
-
-    from iraas.cli.output.render import console, print_json, status_view  # noqa: PLC0415 - as above
-
+def _watch(poll: Callable[[], Status], *, as_json: bool) -> NoReturn:
+    """Show the status again and again: in place on a terminal, elsewhere each below the last."""
     out = console()
     if out.is_terminal and not as_json:
-        with Live(status_view(look()), console=out, auto_refresh=False) as live:
+        with Live(status_view(poll()), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(REFRESH_S)
-                live.update(status_view(look()), refresh=True)
+                live.update(status_view(poll()), refresh=True)
     while True:
         if as_json:
-            print_json(look().to_json())
+            print_json(poll().to_json())
         else:
-            out.print(status_view(look()), end="\n\n")
+            out.print(status_view(poll()), end="\n\n")
             sys.stdout.flush()
         time.sleep(REFRESH_S)

@@ -4,17 +4,33 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
-from iraas.cli.options import DryRunOption, JsonOption, with_settings
+from iraas.bootstrap import ensure_model_here, open_backend
+from iraas.cli.budget import check_spend_limit, print_estimate
+from iraas.cli.job_runner import follow_job, send_and_leave
+from iraas.cli.options import (
+    DryRunOption,
+    JsonOption,
+    NoWaitOption,
+    SaveOption,
+    TimeoutOption,
+    with_settings,
+)
+from iraas.cli.output.export import check_save_path
+from iraas.cli.output.render import print_json
+from iraas.cli.output.skipped_links import SkippedLinks
+from iraas.client.outcome_ledger import OutcomeLedger
+from iraas.client.sources import find_images
+from iraas.core.control_chars import escape_control_chars
+from iraas.core.ids import check_job_id
+from iraas.core.jobs import ImageFile, Job
+from iraas.core.ports import Backend
 from iraas.core.settings import ResolvedSettings, Settings
 from iraas.errors import UsageError
-
-if TYPE_CHECKING:
-    from iraas.core.jobs import ImageFile, Job
-    from iraas.core.ports import Backend
+from iraas.jobs.store import create_job, get_job, iter_manifest, stored_indexes
 
 PathsArgument = Annotated[
     list[str] | None,
@@ -24,25 +40,16 @@ FilesFromOption = Annotated[
     Path | None,
     typer.Option("--files-from", metavar="FILE", help="Send the files named on its lines."),
 ]
-SaveOption = Annotated[
-    Path | None,
-    typer.Option("--save", metavar="FILE", help="Save the outcomes: FILE.csv or FILE.jsonl."),
-]
-NoWaitOption = Annotated[
-    bool, typer.Option("--no-wait", help="Print the job's id and leave once all is sent.")
-]
 ResumeOption = Annotated[
     str | None,
-    typer.Option(metavar="JOB", help="Send what has no outcome yet, and follow the rest."),
+    typer.Option(
+        metavar="JOB", help="Send the images that have no outcome yet, and follow the rest."
+    ),
 ]
 FollowLinksOption = Annotated[
     bool,
-    typer.Option("--follow-links", help="Send files to which links out of a folder lead, too."),
+    typer.Option("--follow-links", help="Follow links that lead out of a folder."),
 ]
-TimeoutOption = Annotated[
-    float | None, typer.Option(min=1, metavar="S", help="Stop waiting after so many seconds.")
-]
-
 MaxSpendOption = Annotated[
     float | None,
     typer.Option(min=0, metavar="USD", help="aws: launch nothing more once this is spent."),
@@ -63,43 +70,32 @@ def submit(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send pictures and get the label of each.
+    """Send images and get the label of each.
 
     Workers are started as needed and leave when nothing is left. Ctrl-C stops sending, waits for
-    what was sent, and tells how to resume; a second one leaves at once. Exit codes: 0 all
-    labelled, 3 some failed, 5 timed out, 130 interrupted.
+    the images that were sent, and prints how to resume; a second one leaves at once. Exit codes:
+    0 all labelled, 3 some failed, 5 timed out, 130 interrupted.
 
     Examples:
         iraas submit ./images --save labels.csv
 
         find . -name '*.jpg' | iraas submit - --json
     """
-    from iraas.bootstrap import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.budget import check_spend_limit, tell_estimate  # noqa: PLC0415 - as above
-    from iraas.cli.job_runner import follow_job, send_and_leave  # noqa: PLC0415 - not for --help
-    from iraas.cli.output.export import check_save_path  # noqa: PLC0415 - not for --help
-
-    _check(paths, files_from, resume)
-    if no_wait and max_spend is not None:
-        raise UsageError("--max-spend holds for as long as submit waits: leave out --no-wait")
-    if no_wait and save is not None:
-        raise UsageError(
-            "--no-wait leaves before there is anything to save",
-            remedy="Save it later: iraas results JOB --save FILE",
-        )
+    _check_sources(paths, files_from, resume)
+    _check_no_wait(no_wait=no_wait, max_spend=max_spend, save=save)
     settings = resolved.settings
     if save is not None:
         check_save_path(save)
-    with _pictures(paths or [], files_from, follow_links=follow_links) as pictures:
+    with _images(paths or [], files_from, follow_links=follow_links) as images:
         if dry_run:
-            with _missing(settings, resume) if resume else nullcontext(pictures) as unsent:
-                _say_what_would_be_sent(unsent, settings, as_json=as_json)
+            with _missing(settings, resume) if resume else nullcontext(images) as unsent:
+                _print_plan(unsent, settings, as_json=as_json)
             return
         ensure_model_here(settings)
         check_spend_limit(settings, max_spend)
         with open_backend(settings) as backend:
-            job = _job(backend, pictures, resume, [*(paths or []), *_named(files_from)])
-            tell_estimate(settings, job.total)
+            job = _job(backend, images, resume, [*(paths or []), *_named(files_from)])
+            print_estimate(settings, job.total)
             if no_wait:
                 send_and_leave(settings, backend, job, as_json=as_json)
                 return
@@ -114,7 +110,7 @@ def submit(
             )
 
 
-def _check(paths: list[str] | None, files_from: Path | None, resume: str | None) -> None:
+def _check_sources(paths: list[str] | None, files_from: Path | None, resume: str | None) -> None:
     named = bool(paths) or files_from is not None
     if resume is None and not named:
         raise UsageError("name what to send", remedy="For example: iraas submit ./images")
@@ -122,28 +118,32 @@ def _check(paths: list[str] | None, files_from: Path | None, resume: str | None)
         raise UsageError("--resume takes no paths: the job knows its images")
 
 
+def _check_no_wait(*, no_wait: bool, max_spend: float | None, save: Path | None) -> None:
+    if no_wait and max_spend is not None:
+        raise UsageError("--max-spend holds for as long as submit waits: leave out --no-wait")
+    if no_wait and save is not None:
+        raise UsageError(
+            "--no-wait leaves before there is anything to save",
+            remedy="Save it later: iraas results JOB --save FILE",
+        )
+
+
 def _named(files_from: Path | None) -> list[str]:
     return [] if files_from is None else [f"--files-from {files_from}"]
 
 
 def _job(
-    backend: "Backend", pictures: Iterator["ImageFile"], resume: str | None, sources: list[str]
-) -> "Job":
-    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import create_job, get_job  # noqa: PLC0415 - not for --help
-
+    backend: Backend, images: Iterator[ImageFile], resume: str | None, sources: list[str]
+) -> Job:
     if resume is not None:
         return get_job(backend, check_job_id(resume))
-    return create_job(backend, pictures, sources=tuple(sources), clock=time.time)
+    return create_job(backend, images, sources=tuple(sources), clock=time.time)
 
 
 @contextmanager
-def _pictures(
+def _images(
     paths: list[str], files_from: Path | None, *, follow_links: bool
-) -> Iterator[Iterator["ImageFile"]]:
-    from iraas.cli.output.skipped_links import SkippedLinks  # noqa: PLC0415 - not for --help
-    from iraas.client.sources import find_images  # noqa: PLC0415 - not for --help
-
+) -> Iterator[Iterator[ImageFile]]:
     with ExitStack() as stack:
         sources = [Path("/dev/stdin")] * paths.count("-")
         if files_from is not None:
@@ -152,53 +152,42 @@ def _pictures(
         named = [path for path in paths if path != "-"]
         links = SkippedLinks()
         found = find_images(named, lists, follow_links=follow_links, on_skipped=links.add)
-        yield links.told_after(found)
+        yield links.reported_after(found)
 
 
 def _open_list(path: Path) -> TextIO:
     try:
-        # File names may be no text: what cannot be read so is kept as it is.
+        # File names may be invalid UTF-8: such bytes are kept as they are.
         return path.open(encoding="utf-8", errors="surrogateescape")
     except (OSError, ValueError) as exc:
         raise UsageError(f"{path} cannot be read: {exc}") from exc
 
 
 @contextmanager
-def _missing(settings: Settings, resume: str) -> Iterator[Iterator["ImageFile"]]:
-    """The pictures of a job that have no outcome yet."""
-    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
-    from iraas.client.outcome_ledger import OutcomeLedger  # noqa: PLC0415 - not for --help
-    from iraas.core.ids import check_job_id  # noqa: PLC0415 - not for --help
-    from iraas.core.jobs import ImageFile  # noqa: PLC0415 - not for --help
-    from iraas.jobs.store import get_job, iter_manifest, stored_indexes  # noqa: PLC0415 - as above
-
+def _missing(settings: Settings, resume: str) -> Iterator[Iterator[ImageFile]]:
+    """The images of a job that have no outcome yet."""
     with open_backend(settings) as backend:
         job = get_job(backend, check_job_id(resume))
         concluded = OutcomeLedger(job.total)
         for index in stored_indexes(backend, job):
             concluded.mark(index)
         yield (
-            ImageFile(one.name, one.path, one.folder)
-            for one in iter_manifest(backend, job)
-            if not concluded.has(one.index)
+            ImageFile(entry.name, entry.path, entry.folder)
+            for entry in iter_manifest(backend, job)
+            if not concluded.has(entry.index)
         )
 
 
-def _say_what_would_be_sent(
-    pictures: Iterator["ImageFile"], settings: Settings, *, as_json: bool
-) -> None:
-    from iraas.cli.output.render import print_json  # noqa: PLC0415 - not for --help
-    from iraas.core.control_chars import escape_control_chars  # noqa: PLC0415 - not for --help
-
+def _print_plan(images: Iterator[ImageFile], settings: Settings, *, as_json: bool) -> None:
     count = size_bytes = 0
-    for one in pictures:
+    for image in images:
         count += 1
         try:
-            size_bytes += Path(one.path).stat().st_size
+            size_bytes += Path(image.path).stat().st_size
         except OSError:
-            typer.echo(f"not there: {escape_control_chars(one.name)}", err=True)
+            typer.echo(f"not there: {escape_control_chars(image.name)}", err=True)
         if not as_json:
-            typer.echo(escape_control_chars(one.name))
+            typer.echo(escape_control_chars(image.name))
     if as_json:
         value = {"images": count, "bytes": size_bytes, "deployment": settings.deployment}
         print_json({**value, "backend": settings.backend})

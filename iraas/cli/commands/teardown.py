@@ -1,18 +1,18 @@
-"""``iraas teardown``: remove all that a deployment is made of."""
+"""``iraas teardown``: remove all resources of a deployment."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from iraas.bootstrap import open_backend
 from iraas.cli.exit_codes import ExitCode
 from iraas.cli.options import DryRunOption, JsonOption, YesOption, with_settings
 from iraas.cli.output.pluralize import pluralize
+from iraas.cli.output.render import console, print_json, resource_json, resource_table
+from iraas.core.ports import Provisioning, Resource
 from iraas.core.settings import ResolvedSettings
 from iraas.errors import IraasError, UsageError
-
-if TYPE_CHECKING:
-    from iraas.core.ports import Provisioning, Resource
 
 
 @with_settings()
@@ -31,8 +31,6 @@ def teardown(
 
     Example:  iraas teardown --dry-run
     """
-    from iraas.bootstrap import open_backend  # noqa: PLC0415 - not for --help
-
     name = resolved.settings.deployment
     with open_backend(resolved.settings) as backend:
         if dry_run:
@@ -41,16 +39,16 @@ def teardown(
             _tear_down(name, backend.provisioning, yes=yes, keep_data=keep_data, as_json=as_json)
 
 
-def _announce(name: str, there: "list[Resource]", *, as_json: bool) -> None:
+def _announce(name: str, resources: list[Resource], *, as_json: bool) -> None:
     if as_json:
-        _print_json(name, "would_remove", there)
+        _print_json(name, "would_remove", resources)
     else:
-        _show(there)
-    typer.echo(_intention(name, len(there)), err=True)
+        _show(resources)
+    typer.echo(_intention(name, len(resources)), err=True)
 
 
 def _tear_down(
-    name: str, stack: "Provisioning", *, yes: bool, keep_data: bool, as_json: bool
+    name: str, stack: Provisioning, *, yes: bool, keep_data: bool, as_json: bool
 ) -> None:
     there = None
     try:
@@ -75,25 +73,25 @@ def _tear_down(
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _list(stack: "Provisioning", *, keep_data: bool) -> "list[Resource]":
-    return [one for one in stack.plan() if one.exists and not (keep_data and one.is_data)]
+def _list(stack: Provisioning, *, keep_data: bool) -> list[Resource]:
+    return [
+        resource
+        for resource in stack.plan()
+        if resource.exists and not (keep_data and resource.is_data)
+    ]
 
 
-def _show(resources: "list[Resource]") -> None:
-    from iraas.cli.output.render import console, resource_table  # noqa: PLC0415 - not for --help
-
+def _show(resources: list[Resource]) -> None:
     if resources:
         console(stderr=True).print(resource_table(resources, ""))
 
 
-def _print_json(name: str, key: str, resources: "list[Resource]") -> None:
-    from iraas.cli.output.render import print_json, resource_json  # noqa: PLC0415 - not for --help
-
+def _print_json(name: str, key: str, resources: list[Resource]) -> None:
     print_json({"deployment": name, key: resource_json(resources)})
 
 
-def _remove(stack: "Provisioning", *, keep_data: bool) -> IraasError | None:
-    """Remove it; give back what went wrong, so that what remains is shown in any case."""
+def _remove(stack: Provisioning, *, keep_data: bool) -> IraasError | None:
+    """Remove the resources; return the error, so that what remains is shown in any case."""
     try:
         stack.teardown(keep_data=keep_data)
     except IraasError as exc:
@@ -104,17 +102,17 @@ def _remove(stack: "Provisioning", *, keep_data: bool) -> IraasError | None:
 def _ask(name: str, *, keep_data: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
-            "nobody can be asked whether to remove it, for this is no terminal",
-            remedy="Look at it with --dry-run, then remove it with --yes.",
+            "cannot ask for confirmation: stdin is not a terminal",
+            remedy="Look at what would be removed with --dry-run, then use --yes.",
         )
     kept = " but its data" if keep_data else ""
     typer.confirm(f"Remove all of {name}{kept}?", abort=True, err=True)
 
 
-def _intention(name: str, there: int) -> str:
-    if there == 0:
+def _intention(name: str, count: int) -> str:
+    if count == 0:
         return f"There is nothing of the deployment {name} to remove."
-    return f"{pluralize(there, 'resource')} of the deployment {name} would be removed."
+    return f"{pluralize(count, 'resource')} of the deployment {name} would be removed."
 
 
 def _verdict(name: str, was_there: bool, remains: int, *, keep_data: bool) -> str:

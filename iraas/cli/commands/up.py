@@ -4,16 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
+from rich.live import Live
 
-from iraas.cli.commands.serve_web import WEB_SETTINGS, HostOption, PortOption
+from iraas.bootstrap import ensure_model_here, open_backend
+from iraas.cli.controllers import running_controller
 from iraas.cli.options import with_settings
+from iraas.cli.output.render import cell, console, status_view
+from iraas.cli.web_server import WEB_SETTINGS, HostOption, PortOption, load_web_tier
 from iraas.core.settings import ResolvedSettings
-
-if TYPE_CHECKING:
-    from iraas.monitoring.status import Status
+from iraas.errors import IraasError
+from iraas.monitoring.status import Status, take_status
 
 REFRESH_S = 1.0
 
@@ -24,40 +26,25 @@ def up(resolved: ResolvedSettings, host: HostOption = "127.0.0.1", port: PortOpt
 
     Example:  iraas up --max-workers 4
     """
-    from iraas.bootstrap import ensure_model_here, open_backend  # noqa: PLC0415 - not for --help
-    from iraas.cli.job_runner import running_controller  # noqa: PLC0415 - not for --help
-    from iraas.cli.web_server import load_web_tier  # noqa: PLC0415 - not for --help
-    from iraas.monitoring.status import take_status  # noqa: PLC0415 - not for --help
-
     settings = resolved.settings
     serve = load_web_tier(settings)
     ensure_model_here(settings)
     with open_backend(settings) as backend, running_controller(settings, backend):
 
-        def look() -> "Status":
+        def poll() -> Status:
             return take_status(backend, settings.deployment, time.time)
 
-        def greet(url: str) -> None:
+        def print_address(url: str) -> None:
             typer.echo(f"The deployment {settings.deployment} is up: {url}", err=True)
             typer.echo("Ctrl-C stops it.", err=True)
 
-        with _live(look):
-            serve(
-                backend,
-                host=host,
-                port=port,
-                ready=greet,
-            )
+        with _live(poll):
+            serve(backend, host=host, port=port, ready=print_address)
 
 
 @contextmanager
-def _live(look: "Callable[[], Status]") -> Iterator[None]:
-    """Show the status on a terminal, from a thread, for as long as this lasts."""
-    from rich.live import Live  # noqa: PLC0415 - not for --help
-
-    from iraas.cli.output.render import cell, console, status_view  # noqa: PLC0415 - as above
-    from iraas.errors import IraasError  # noqa: PLC0415 - not for --help
-
+def _live(poll: Callable[[], Status]) -> Iterator[None]:
+    """Within the context, show the status on a terminal, from a thread."""
     out = console(stderr=True)
     if not out.is_terminal:
         yield
@@ -67,7 +54,7 @@ def _live(look: "Callable[[], Status]") -> Iterator[None]:
     def show(live: Live) -> None:
         while not stop.wait(REFRESH_S):
             try:
-                live.update(status_view(look()), refresh=True)
+                live.update(status_view(poll()), refresh=True)
             except IraasError as error:
                 live.update(cell(str(error)), refresh=True)
 

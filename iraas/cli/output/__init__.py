@@ -1,1 +1,1 @@
-"""What the command line prints and saves."""
+"""The output of the command line: tables, progress and saved files."""

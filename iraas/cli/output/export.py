@@ -1,4 +1,4 @@
-"""Saving what arrives to a file, one row at a time."""
+"""Saving outcomes and requests to a file, one row at a time."""
 
 import csv
 import json
@@ -21,21 +21,21 @@ COLUMNS = (
 
 @contextmanager
 def saving(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
-    """Open a file for outcomes, and give what writes one into it. See `saving_rows`."""
+    """Open a file for outcomes, and give the function that writes one. See `saving_rows`."""
     with saving_rows(path, COLUMNS) as write:
         yield lambda outcome: write(outcome.to_json())
 
 
 @contextmanager
 def saving_rows(path: Path | None, columns: Sequence[str]) -> Iterator[Callable[[Row], None]]:
-    """Open a file for JSON objects, and give what writes one into it; None saves nothing.
+    """Open a file for JSON objects, and give the function that writes one; None saves nothing.
 
-    The ending says how: ``.csv`` with the columns, for people, or ``.jsonl`` with an object on a
-    line, which has every name as it is. Names that a text file cannot hold were replaced when they
-    came in.
+    The file's extension sets the format: ``.csv`` with the columns, for people, or ``.jsonl`` with
+    an object on each line, names unchanged. Names that a text file cannot hold were replaced when
+    they were read.
 
     Raises:
-        UsageError: If the ending is another, or the file cannot be written.
+        UsageError: The extension is another, or the file cannot be written.
     """
     if path is None:
         yield lambda _: None
@@ -55,7 +55,7 @@ def saving_rows(path: Path | None, columns: Sequence[str]) -> Iterator[Callable[
 
 
 def _close(file: TextIO, path: Path) -> None:
-    """Close a file; what it still held may be what does not fit on the disk."""
+    """Close a file; flushing its buffer may fail on a full disk."""
     with _naming(path):
         file.close()
 
@@ -72,10 +72,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def check_save_path(path: Path) -> None:
-    """Refuse a file that cannot be saved to, before there is anything to save.
+    """Check that a file can be saved to, before there is anything to save.
 
     Raises:
-        UsageError: If its ending does not say how to save, or it cannot be written.
+        UsageError: Its extension is neither ``.csv`` nor ``.jsonl``, or it cannot be written.
     """
     if path.suffix not in {".csv", ".jsonl"}:
         raise UsageError(
@@ -85,10 +85,10 @@ def check_save_path(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before there is anything to write.
+    """Check that a file can be written, before there is anything to write.
 
     Raises:
-        UsageError: If it cannot.
+        UsageError: It cannot.
     """
     if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
         raise UsageError(
@@ -114,7 +114,7 @@ def _csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Row], None]:
 
 
 def _in_a_cell(value: object) -> object:
-    """A list of labels and scores as one text; no text that a spreadsheet takes for a formula."""
+    """A list of labels and scores as one text; texts are escaped, so that none is a formula."""
     if isinstance(value, list):
-        value = "; ".join(f"{one['label']} {one['score']:.4f}" for one in value)
+        value = "; ".join(f"{label['label']} {label['score']:.4f}" for label in value)
     return csv_text(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What people see of a run of the workload generator: its progress, its result, its histogram."""
+"""The progress, the result and the histogram of a run of the workload generator, for people."""
 
 import sys
 from collections.abc import Sequence
@@ -17,19 +17,21 @@ from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.session import RunProgress
 
 BAR_WIDTH = 40
-TELL_LATE_S = 0.1
+LATE_FROM_S = 0.1
+"""The delay of sending from which on it is part of the result."""
+FOUR_DIGITS_S = 1000
 
 
 class LoadProgress:
-    """How far a run is, on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+    """The progress of a run, on stderr: a bar on a terminal, a line every ten seconds elsewhere.
 
-    The bar is drawn no more often than it is told: drawing takes CPU from what is measured.
+    The bar is drawn only when `show` is called: drawing takes CPU from what is measured.
     """
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
         self._console = Console(stderr=True)
-        self._said_at_s = 0.0
+        self._printed_at_s = 0.0
         self._last: RunProgress | None = None
         self._progress = Progress(
             SpinnerColumn(),
@@ -55,15 +57,15 @@ class LoadProgress:
         self._progress.stop()
 
     def show(self, moment: RunProgress) -> None:
-        """Show how far it is."""
+        """Show the progress of a moment."""
         text = self._text(moment)
         self._last = moment
         if self._console.is_terminal:
             ended = moment.succeeded + moment.failed
             done = ended if self._plan.requests else moment.elapsed_s
             self._progress.update(self._task, completed=done, description=text, refresh=True)
-        elif moment.elapsed_s - self._said_at_s >= LINE_EVERY_S:
-            self._said_at_s = moment.elapsed_s
+        elif moment.elapsed_s - self._printed_at_s >= LINE_EVERY_S:
+            self._printed_at_s = moment.elapsed_s
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
@@ -106,7 +108,7 @@ def result_table(summary: Summary) -> Table:
     for kind, count in sorted(summary.failures.items()):
         table.add_row(f"  {kind}", f"{count:,}", cell(summary.reasons.get(kind, ""))[:160])
     if summary.unfinished:
-        table.add_row("unfinished", f"{summary.unfinished:,}", "given up when the run was ended")
+        table.add_row("unfinished", f"{summary.unfinished:,}", "abandoned when the run ended")
     if summary.retries:
         table.add_row("turned away", f"{summary.retries:,}", "429, sent again")
     if summary.right is not None:
@@ -118,12 +120,12 @@ def result_table(summary: Summary) -> Table:
     if summary.first_result_s is not None:
         table.add_row("first result", duration(summary.first_result_s))
     if summary.fleet is None:
-        table.add_row("workers", "unknown", "the deployment cannot be watched from here")
+        table.add_row("workers", "unknown", "the deployment cannot be observed from here")
     else:
         table.add_row("most workers", f"{summary.fleet.most_workers:,}")
         table.add_row("worker-seconds", f"{summary.fleet.worker_seconds:,.1f}")
     table.add_row(
-        "own cost", f"{summary.cpu_ms_per_request:.2f} ms", "CPU a request, of this command"
+        "own cost", f"{summary.cpu_ms_per_request:.2f} ms", "CPU per request, of this command"
     )
     return table
 
@@ -132,20 +134,20 @@ def histogram_lines(bars: Sequence[HistogramBucket]) -> list[str]:
     """The latencies as bars of text."""
     if not bars:
         return []
-    most = max(one.count for one in bars)
-    names = [f"{duration(one.from_s)} to {duration(one.to_s)}" for one in bars]
-    width = max(len(one) for one in names)
+    most = max(bar.count for bar in bars)
+    names = [f"{duration(bar.from_s)} to {duration(bar.to_s)}" for bar in bars]
+    width = max(map(len, names))
     return ["", "latency"] + [
-        f"{name:>{width}}  {_bar(one.count, most):<{BAR_WIDTH}} {one.count:,}"
-        for name, one in zip(names, bars, strict=True)
+        f"{name:>{width}}  {_bar(bar.count, most):<{BAR_WIDTH}} {bar.count:,}"
+        for name, bar in zip(names, bars, strict=True)
     ]
 
 
 def duration(seconds: float) -> str:
-    """A time for people: three digits matter."""
+    """A duration for people, to three significant digits."""
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"  # noqa: PLR2004 - digits
+    return f"{seconds:.3g} s" if seconds < FOUR_DIGITS_S else f"{seconds:,.0f} s"
 
 
 def _add_latencies(table: Table, summary: Summary) -> None:
@@ -154,14 +156,14 @@ def _add_latencies(table: Table, summary: Summary) -> None:
         return
     for name in ("p50", "p90", "p95", "p99", "max"):
         table.add_row(name, duration(getattr(latencies, name)))
-    if summary.late_s > TELL_LATE_S:
+    if summary.late_s > LATE_FROM_S:
         table.add_row(
             "sent late by", duration(summary.late_s), "at most; it is part of the latencies"
         )
 
 
 def _bar(count: int, most: int) -> str:
-    """A bar in eighths of a character, so that one in a thousand is seen too."""
+    """A bar drawn to an eighth of a character, and at least that long if the count is not 0."""
     eighths = max(1, round(8 * BAR_WIDTH * count / most)) if count else 0
     whole, part = divmod(eighths, 8)
     return "█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")

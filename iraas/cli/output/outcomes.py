@@ -9,14 +9,14 @@ from iraas.core.control_chars import escape_control_chars
 from iraas.core.outcomes import Outcome
 
 TABLE_ROWS = 200
-"""Rows of the table on a terminal; a larger job is better saved than looked at."""
+"""The most rows of the table on a terminal."""
 
 
 class OutcomePrinter:
     """Counts and prints outcomes; its memory does not grow with their number.
 
     Attributes:
-        pluralize: Outcomes counted.
+        counted: Outcomes counted.
         failed: Failures among them.
     """
 
@@ -45,9 +45,9 @@ class OutcomePrinter:
             self._kept.append(outcome)
 
     def close(self, save: Path | None, *, missing: int) -> None:
-        """Print the table, if there is one, and the sum of it all."""
+        """Print the table, if there is one, and the totals."""
         if self._as_table:
-            self._kept.sort(key=lambda one: one.request_id)
+            self._kept.sort(key=lambda outcome: outcome.request_id)
             self._console.print(outcome_table(self._kept, left_out=self._shown - len(self._kept)))
         text = f"{self.counted - self.failed:,} labelled, {self.failed:,} failed"
         if missing:

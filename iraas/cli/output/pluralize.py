@@ -1,6 +1,6 @@
-"""Text for people: numbers have nouns."""
+"""Numbers with their nouns, for people."""
 
 
 def pluralize(number: int, noun: str) -> str:
-    """A number of things, in words: ``1 image``, ``2,000 images``."""
+    """A number with its noun: ``1 image``, ``2,000 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

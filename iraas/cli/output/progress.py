@@ -23,10 +23,11 @@ from iraas.cli.output.pluralize import pluralize
 LINE_EVERY_S = 10.0
 WORKERS_EVERY_S = 1.0
 RATE_OVER_S = 5.0
+POINTS_OF_A_RATE = 2
 
 
 class ProgressReporter(Protocol):
-    """Shows how far a job is."""
+    """Shows the progress of a job."""
 
     def __enter__(self) -> Self: ...
 
@@ -38,35 +39,35 @@ class ProgressReporter(Protocol):
     ) -> None: ...
 
     def update(self, done: int, failed: int) -> None:
-        """Show these counts. Call it as often as you like."""
+        """Show these counts. Cheap enough to be called for each image."""
         ...
 
     def start_from(self, done: int) -> None:
-        """Let the speed count from here: so many were done before this began."""
+        """Measure the rate from here on: `done` images were done before."""
         ...
 
-    def say(self, text: str) -> None:
-        """Show a sentence."""
+    def show_message(self, text: str) -> None:
+        """Show a line for a person."""
         ...
 
 
 class Rate:
-    """The speed over the last seconds."""
+    """The rate over the last seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._points: deque[tuple[float, int]] = deque([(now(), 0)])
 
     def start_from(self, done: int) -> None:
-        """Forget what was; so many are done."""
+        """Measure from here on: `done` images are done."""
         self._points = deque([(self._now(), done)])
 
     def __call__(self, done: int) -> float:
-        """The images a second, given how many are done now."""
+        """The images per second, given the number that is done now."""
         at = self._now()
         if at - self._points[-1][0] > RATE_OVER_S / 20:
             self._points.append((at, done))
-        while len(self._points) > 2 and at - self._points[1][0] > RATE_OVER_S:  # noqa: PLR2004 - two make a slope
+        while len(self._points) > POINTS_OF_A_RATE and at - self._points[1][0] > RATE_OVER_S:
             self._points.popleft()
         then, before = self._points[0]
         return (done - before) / (at - then) if at > then else 0.0
@@ -79,7 +80,7 @@ class BarProgress:
         self, console: Console, total: int, workers: Callable[[], int], *, sending: bool = False
     ) -> None:
         self._workers = workers
-        self._asked_at = 0.0
+        self._counted_at = 0.0
         self._rate = Rate(time.monotonic)
         self._progress = Progress(
             SpinnerColumn(),
@@ -112,18 +113,18 @@ class BarProgress:
     def update(self, done: int, failed: int) -> None:
         """Show these counts."""
         now = time.monotonic()
-        if now - self._asked_at > WORKERS_EVERY_S:
-            self._asked_at = now
+        if now - self._counted_at > WORKERS_EVERY_S:
+            self._counted_at = now
             self._progress.update(self._task, workers=pluralize(self._workers(), "worker"))
         self._progress.update(self._task, completed=done, failed=failed, rate=self._rate(done))
 
     def start_from(self, done: int) -> None:
-        """Let the speed and the time left count from here."""
+        """Measure the rate and the time left from here on."""
         self._rate.start_from(done)
         self._progress.reset(self._task, completed=done)
 
-    def say(self, text: str) -> None:
-        """Show a sentence above the bar."""
+    def show_message(self, text: str) -> None:
+        """Show a line for a person above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
 
 
@@ -135,7 +136,7 @@ class LineProgress:
         self._sending = sending
         self._workers = workers
         self._rate = Rate(time.monotonic)
-        self._said_at = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -149,24 +150,24 @@ class LineProgress:
         pass
 
     def update(self, done: int, failed: int) -> None:
-        """Print these counts if it is time to."""
+        """Print these counts if the last line is ten seconds old."""
         rate = self._rate(done)
         now = time.monotonic()
-        if now - self._said_at >= LINE_EVERY_S:
-            self._said_at = now
+        if now - self._printed_at >= LINE_EVERY_S:
+            self._printed_at = now
             left = f", about {(self._total - done) / rate:.0f} s left" if rate else ""
-            self.say(
+            self.show_message(
                 f"{done:,} of {pluralize(self._total, 'image')}{' sent' if self._sending else ''}, "
                 f"{rate:.1f} {'sent' if self._sending else 'images'}/s{left}, "
                 f"{pluralize(self._workers(), 'worker')}, {failed:,} failed"
             )
 
     def start_from(self, done: int) -> None:
-        """Let the speed and the time left count from here."""
+        """Measure the rate and the time left from here on."""
         self._rate.start_from(done)
 
-    def say(self, text: str) -> None:
-        """Print a sentence."""
+    def show_message(self, text: str) -> None:
+        """Print a line for a person."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
@@ -174,12 +175,12 @@ class LineProgress:
 def job_progress(
     total: int, workers: Callable[[], int], *, sending: bool = False
 ) -> ProgressReporter:
-    """The progress that fits where stderr goes.
+    """The progress reporter that suits stderr: a bar on a terminal, lines elsewhere.
 
     Args:
         total: The job's images.
-        workers: Tells how many workers there are.
-        sending: Whether images count once they are sent, and not only once they are done.
+        workers: Returns the number of workers.
+        sending: Whether images count when they are sent instead of when they are done.
     """
     console = Console(stderr=True)
     if console.is_terminal:

@@ -1,4 +1,4 @@
-"""What people see: tables for a terminal, plain lines for a pipe, JSON for programs."""
+"""Rendering results: tables for a terminal, plain lines for a pipe, JSON for programs."""
 
 import json
 import sys
@@ -15,7 +15,6 @@ from iraas.cli.doctor_checks import Check
 from iraas.cli.output.pluralize import pluralize
 from iraas.controller.dead_letters import DeadLetter
 from iraas.core.control_chars import escape_control_chars
-from iraas.core.jobs import Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Resource
 from iraas.core.settings import ResolvedSettings, is_secret
@@ -23,11 +22,11 @@ from iraas.jobs.store import JobListing
 from iraas.monitoring.status import Status
 
 PIPE_WIDTH = 1000
-"""Columns of a table in a pipe: its lines are not folded, for those who filter them."""
+"""Columns of a table in a pipe, so wide that no line is folded: lines are filtered there."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables are printed."""
+    """The console for tables."""
     made = Console(stderr=stderr, emoji=False, highlight=False)
     if not made.is_terminal:
         made.width = PIPE_WIDTH
@@ -35,14 +34,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def cell(text: str) -> str:
-    """A text for a table's cell: printable, and no markup."""
+    """Escape a text for a table's cell: control characters and markup."""
     return escape(escape_control_chars(text))
 
 
 def print_json(value: object) -> None:
-    """Print a value as one line of JSON, in ASCII where the output takes nothing else.
+    """Print a value as one line of JSON: in ASCII if the output's encoding or a terminal needs it.
 
-    So does a terminal: there are characters beyond ASCII that steer it.
+    A terminal gets ASCII since some characters beyond it control terminals.
     """
     text = json.dumps(value, ensure_ascii=sys.stdout.isatty())
     try:
@@ -59,7 +58,7 @@ def print_outcome_line(outcome: Outcome) -> None:
         fields = [outcome.name, "failed", outcome.reason]
     else:
         fields = [outcome.name, outcome.prediction.label, f"{outcome.prediction.score:.4f}"]
-    sys.stdout.write("\t".join(escape_control_chars(one) for one in fields) + "\n")
+    sys.stdout.write("\t".join(map(escape_control_chars, fields)) + "\n")
     sys.stdout.flush()
 
 
@@ -69,12 +68,12 @@ def outcome_table(outcomes: Iterable[Outcome], *, left_out: int = 0) -> Table:
     table.add_column("name", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("score", justify="right")
-    for one in outcomes:
-        if one.prediction is None:
-            table.add_row(cell(one.name), f"[red]failed:[/red] {cell(one.reason)}", "")
+    for outcome in outcomes:
+        if outcome.prediction is None:
+            table.add_row(cell(outcome.name), f"[red]failed:[/red] {cell(outcome.reason)}", "")
         else:
-            score = one.prediction.score
-            table.add_row(cell(one.name), cell(one.prediction.label), f"{score:.1%}")
+            score = outcome.prediction.score
+            table.add_row(cell(outcome.name), cell(outcome.prediction.label), f"{score:.1%}")
     if left_out:
         table.add_row(f"… {left_out:,} more", "", "")
     return table
@@ -85,20 +84,21 @@ def job_table(jobs: Iterable[JobListing]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("job", "sent", "images", "done", "from"):
         table.add_column(title, justify="right" if title in {"images", "done"} else "left")
-    for one in jobs:
+    for listing in jobs:
+        job = listing.job
         table.add_row(
-            one.job.job_id,
-            _moment(one.job.created_at),
-            f"{one.job.total:,}",
-            f"{one.done:,}",
-            cell(" ".join(one.job.sources)[:60]),
+            job.job_id,
+            _date_time(job.created_at),
+            f"{job.total:,}",
+            f"{listing.done:,}",
+            cell(" ".join(job.sources)[:60]),
         )
     return table
 
 
-def job_json(one: JobListing) -> dict[str, Any]:
+def job_json(listing: JobListing) -> dict[str, Any]:
     """A job as a JSON object."""
-    return {**_job(one.job), "done": one.done}
+    return {**asdict(listing.job), "done": listing.done}
 
 
 def status_view(status: Status) -> Table:
@@ -127,37 +127,40 @@ def status_view(status: Status) -> Table:
     view.add_row("controller", cell(status.controller) or "none")
     view.add_row("last decision", _decision(status))
     view.add_row("workers", _worker_table(status) if status.workers else "none")
-    for one in status.machines:
-        text = f"{one.instance_id}, {one.state}, {one.kind} {one.pricing}, {one.age_s:,.0f} s"
-        view.add_row({"web": "web tier"}.get(one.role, one.role), cell(text))
+    for machine in status.machines:
+        text = (
+            f"{machine.instance_id}, {machine.state}, {machine.kind} {machine.pricing}, "
+            f"{machine.age_s:,.0f} s"
+        )
+        view.add_row({"web": "web tier"}.get(machine.role, machine.role), cell(text))
     return view
 
 
 def letter_table(letters: Sequence[DeadLetter]) -> Table:
     """Dead letters, for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("dead letter", "of job", "sent", "why"):
+    for title in ("dead letter", "of job", "sent", "reason"):
         table.add_column(title, overflow="fold")
-    for one in letters:
-        sent = _moment(one.submitted_at) if one.submitted_at else ""
-        table.add_row(cell(one.name), cell(one.job_id), sent, cell(one.note))
+    for letter in letters:
+        sent = _date_time(letter.submitted_at) if letter.submitted_at else ""
+        table.add_row(cell(letter.name), cell(letter.job_id), sent, cell(letter.note))
     return table
 
 
 def resource_table(resources: Sequence[Resource], absent: str) -> Table:
-    """What a deployment is made of, for a terminal."""
+    """The resources of a deployment, for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("what", "name", "state", "detail"):
         table.add_column(title, overflow="fold")
-    for one in resources:
-        state = "there" if one.exists else absent
-        table.add_row(one.kind, cell(one.name), state, cell(one.detail))
+    for resource in resources:
+        state = "there" if resource.exists else absent
+        table.add_row(resource.kind, cell(resource.name), state, cell(resource.detail))
     return table
 
 
 def resource_json(resources: Sequence[Resource]) -> list[dict[str, Any]]:
-    """What a deployment is made of, as JSON."""
-    return [asdict(one) for one in resources]
+    """The resources of a deployment, as JSON."""
+    return [asdict(resource) for resource in resources]
 
 
 def settings_table(resolved: ResolvedSettings) -> Table:
@@ -184,12 +187,12 @@ def settings_json(resolved: ResolvedSettings) -> dict[str, Any]:
 
 
 def check_table(checks: Sequence[Check]) -> Table:
-    """What was tried and found, for a terminal."""
-    return finding_table([(one.passed, one.name, one.finding, "") for one in checks])
+    """The checks of ``iraas doctor``, for a terminal."""
+    return finding_table([(check.passed, check.name, check.finding, "") for check in checks])
 
 
 def finding_table(findings: Sequence[tuple[bool | None, str, str, str]]) -> Table:
-    """What was looked at: whether it is well (None: unknown), what, the finding, the remedy."""
+    """Findings as rows: whether it passed (None: unknown), the subject, the finding, the remedy."""
     marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
     table = Table(box=None, pad_edge=False, show_header=False)
     for passed, name, finding, remedy in findings:
@@ -202,14 +205,14 @@ def _worker_table(status: Status) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("id", "state", "age", "done", "images/s", "on"):
         table.add_column(title, justify="right" if title in {"age", "done", "images/s"} else "left")
-    for one in status.workers:
+    for worker in status.workers:
         table.add_row(
-            cell(one.worker_id),
-            cell(one.state),
-            f"{one.age_s:,.0f} s",
-            f"{one.done:,}",
-            f"{one.images_per_s:.1f}",
-            one.kind if one.pricing == "free" else f"{one.kind}, {one.pricing}",
+            cell(worker.worker_id),
+            cell(worker.state),
+            f"{worker.age_s:,.0f} s",
+            f"{worker.done:,}",
+            f"{worker.images_per_s:.1f}",
+            worker.kind if worker.pricing == "free" else f"{worker.kind}, {worker.pricing}",
         )
     return table
 
@@ -231,9 +234,5 @@ def _decision(status: Status) -> str:
     return f"{wanted}: {cell(decision.reason)} [dim]({ago:.0f} s ago)[/dim]"
 
 
-def _job(job: Job) -> dict[str, Any]:
-    return asdict(job)
-
-
-def _moment(seconds: float) -> str:
+def _date_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""What is told of links that lead out of a folder and were not followed."""
+"""Notices about links that lead out of a folder and are not followed."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from iraas.cli.output.pluralize import pluralize
 from iraas.core.control_chars import escape_control_chars
 
 _NAMED = 20
-"""Links that are named one by one; the rest is counted, as the terminal is for the images."""
+"""The links that are named one by one; further ones are only counted."""
 _Item = TypeVar("_Item")
 
 
@@ -19,13 +19,13 @@ class SkippedLinks:
         self._count = 0
 
     def add(self, name: str) -> None:
-        """Take note of a link."""
+        """Count a skipped link, and name it if it is among the first."""
         self._count += 1
         if self._count <= _NAMED:
             sys.stderr.write(f"skipped: {escape_control_chars(name)} leads out of its folder\n")
 
-    def told_after(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """Pass items on, and say after the last how many links were skipped meanwhile."""
+    def reported_after(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Yield the items, and print after the last how many links were skipped."""
         yield from items
         if self._count:
             sys.stderr.write(

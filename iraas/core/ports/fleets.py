@@ -142,14 +142,14 @@ class Pricing(Protocol):
 class NoCost:
     """`Pricing` of a free backend."""
 
-    def hour_usd(self, instance_type: str, pricing: str) -> float:  # noqa: ARG002 - the port's
+    def hour_usd(self, instance_type: str, pricing: str) -> float:
         """Always 0."""
         return 0.0
 
-    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:  # noqa: ARG002 - the port's
+    def cost_usd(self, instance_type: str, pricing: str, seconds: float) -> float:
         """Always 0."""
         return 0.0
 
-    def has_price(self, instance_type: str) -> bool:  # noqa: ARG002 - the port's
+    def has_price(self, instance_type: str) -> bool:
         """Always true."""
         return True

@@ -41,8 +41,9 @@ Index = Annotated[int, Path(ge=0, lt=MAX_JOB_SIZE, description="The image's inde
 async def create_job(
     request: Request,
     *,
-    open: Annotated[  # noqa: A002 - the word of the API
-        bool, Query(description="Leave the job open for more images; seal it at the end.")
+    keep_open: Annotated[
+        bool,
+        Query(alias="open", description="Leave the job open for more images; seal it at the end."),
     ] = False,
     webhook: Annotated[
         str, Query(description="An address that receives a POST when the job is done.")
@@ -57,19 +58,19 @@ async def create_job(
         check_webhook(webhook, state.limits)
     state.check_capacity(request)
     handler = UploadHandler(state, None, API_SOURCE)
-    if open and not request.headers.get("content-type"):
+    if keep_open and not request.headers.get("content-type"):
         handler.result.job = await state.run(state.jobs.open, API_SOURCE)
         result = handler.result
     else:
         result = await handler.receive(request)
-    if result.job is None and open:
+    if result.job is None and keep_open:
         result.job = await state.run(state.jobs.open, API_SOURCE)
     if result.job is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "the form carries no file", code="no-picture"
         )
     job = result.job
-    if not open:
+    if not keep_open:
         job = await state.run(state.jobs.seal, job.job_id)
     if webhook:
         await state.run(state.webhooks.add, job.job_id, webhook)

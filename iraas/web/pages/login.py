@@ -19,14 +19,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/login")
 async def login_page(
     request: Request,
-    next: Annotated[str, Query()] = "/",  # noqa: A002 - the usual name
+    target: Annotated[str, Query(alias="next")] = "/",
     *,
     lost: Annotated[bool, Query()] = False,
 ) -> Response:
     """The login form; with open access, a redirect to the upload page."""
     if state_of(request).authenticator.is_open:
         return see("/")
-    values = {"target": safe_target(next), "is_wrong": False, "is_lost": lost}
+    values = {"target": safe_target(target), "is_wrong": False, "is_lost": lost}
     return page("login", shared(request) | values)
 
 

@@ -33,6 +33,7 @@ BATCH_WINDOW_S = 0.1
 BATCH_WINDOW_PER_STREAM_S = 0.001
 STATUS_S = 2.0
 RATE_WINDOW_S = 10.0
+MIN_RATE_SAMPLES = 2
 RECONNECT = "retry: 2000\n\n"
 HEARTBEAT = ": heartbeat\n\n"
 
@@ -182,7 +183,7 @@ class JobEvents:
         now = self._now()
         samples = self._done_samples
         samples.append((now, done))
-        while len(samples) > 2 and now - samples[0][0] > RATE_WINDOW_S:  # noqa: PLR2004 - a rate needs two samples
+        while len(samples) > MIN_RATE_SAMPLES and now - samples[0][0] > RATE_WINDOW_S:
             samples.popleft()
         since, done_then = samples[0]
         if done >= total:

@@ -68,7 +68,14 @@ def test_a_program_is_told_the_costs_and_the_cap_and_is_never_asked(
 def test_what_is_launched_and_who_gets_in_follows_the_options(
     commands: Commands, open_backend: Callable[[], AwsBackend]
 ) -> None:
-    given = ("--web-cidr", "203.0.113.0/24", "--web-kind", "t3.medium", "--max-life-min", "77")
+    given = (
+        "--web-cidr",
+        "203.0.113.0/24",
+        "--web-instance-type",
+        "t3.medium",
+        "--max-life-min",
+        "77",
+    )
     made, _ = commands.run("provision", "--yes", "--json", "--keep-data-days", "3", *given)
     assert all(one["exists"] for one in json.loads(made)["resources"])
     options = open_backend().provisioning.fleet_config()

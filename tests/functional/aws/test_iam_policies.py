@@ -79,7 +79,7 @@ def environment(key: str, url: str, home: Path) -> dict[str, str]:
         "HOME": str(home),
         "IRAAS_BACKEND": "aws",
         "IRAAS_DEPLOYMENT": DEPLOYMENT,
-        "IRAAS_GRACE_S": "3",
+        "IRAAS_IDLE_TIMEOUT_S": "3",
         "IRAAS_PROCESSES": "1",
         "PYTHONPATH": str(ROOT),
     }

@@ -77,7 +77,7 @@ def test_a_limit_on_spending_is_refused_while_a_type_has_no_price(
     settings: Settings, own_prices: Path
 ) -> None:
     keep(FleetConfig(instance_types=("c6a.large", "x9.huge")))
-    with pytest.raises(ConfigurationError, match=r"--max-spend cannot be held: x9\.huge"):
+    with pytest.raises(ConfigurationError, match=r"--max-spend cannot be enforced: x9\.huge"):
         check_spend_limit(settings, 5.0)
     check_spend_limit(settings, None)
     check_spend_limit(replace(settings, prices=own_prices), 5.0)

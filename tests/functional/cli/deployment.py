@@ -45,7 +45,7 @@ class Deployment:
             "XDG_CONFIG_HOME": str(root / "config"),
             "IRAAS_HOME": str(self.home),
             "IRAAS_CACHE": str(bundle.parent),
-            "IRAAS_GRACE_S": "0.1",
+            "IRAAS_IDLE_TIMEOUT_S": "0.1",
             "IRAAS_MAX_WORKERS": "1",
             "COLUMNS": "120",
             "TERM": "xterm-256color",

@@ -104,7 +104,7 @@ def test_3_some_images_failed(finished: Deployment) -> None:
         (["status", "--backend", "azure"], "the setting backend cannot be 'azure' (from flag)"),
         (["status", "--deployment", "No/Good"], "the setting deployment cannot be 'No/Good'"),
         (["submit", "images", "--max-workers", "99"], "a whole number in 1..19"),
-        (["worker", "--grace-s", "soon"], "a number of seconds in 0..3600"),
+        (["worker", "--idle-timeout-s", "soon"], "a number of seconds in 0..3600"),
         (["status", "--home", "~nobody-of-this-name"], "no such user"),
     ],
     ids=str,

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.memory import MemoryBackend
+from iraas.cli.controllers import running_controller
 from iraas.cli.exit_codes import ExitCode, exit_code
-from iraas.cli.job_runner import follow_job, running_controller
+from iraas.cli.job_runner import follow_job
 from iraas.core.jobs import ImageFile
 from iraas.core.ports import Launch
 from iraas.core.settings import Settings

@@ -66,7 +66,7 @@ def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
 
 
 def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -> None:
-    worker = deployment.start("worker", "--processes", "2", "--grace-s", "60")
+    worker = deployment.start("worker", "--processes", "2", "--idle-timeout-s", "60")
     parent = psutil.Process(worker.pid)
     wait_until(lambda: len(parent.children()) == 2, "two classifier processes")
     wait_until(deployment.worker_states, "its record")
@@ -139,7 +139,7 @@ def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
     controller = deployment.start("controller")
     assert controller.stderr is not None
     controller.stderr.readline()
-    assert "another controller is at work" in controller.stderr.readline()
+    assert "another controller is active" in controller.stderr.readline()
     controller.send_signal(signal.SIGINT)
     assert finish(controller).returncode == 0
     lease.release()
@@ -147,7 +147,7 @@ def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
 
 def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Path) -> None:
     send(deployment, photo)
-    controller = deployment.start("controller", IRAAS_GRACE_S="60")
+    controller = deployment.start("controller", IRAAS_IDLE_TIMEOUT_S="60")
     wait_until(
         lambda: deployment.worker_states() == ["running"],
         "a running worker",
@@ -267,7 +267,7 @@ def test_teardown_asks_first(deployment: Deployment) -> None:
 def test_teardown_without_a_terminal_wants_to_be_sure(deployment: Deployment) -> None:
     deployment.run("provision")
     refused = deployment.run("teardown", expect=2, given="y\n")
-    assert "then remove it with --yes." in refused.stderr
+    assert "then use --yes." in refused.stderr
     assert (deployment.home / "iraas").is_dir()
 
 
@@ -303,7 +303,7 @@ def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None
 
 def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
     send(deployment, photo)
-    controller = deployment.start("controller", IRAAS_GRACE_S="60")
+    controller = deployment.start("controller", IRAAS_IDLE_TIMEOUT_S="60")
     wait_until(
         lambda: deployment.worker_states() == ["running"],
         "a running worker",
@@ -332,8 +332,8 @@ def test_teardown_touches_no_other_deployment(deployment: Deployment) -> None:
 
 def test_config_shows_each_value_and_where_it_came_from(deployment: Deployment) -> None:
     (deployment.folder / "iraas.toml").write_text("[default]\nmax_attempts = 5\n[big]\nlease_s=90")
-    (shown,) = deployment.json("config", "show", "--grace-s", "7")
-    assert shown["grace_s"] == {"value": 7.0, "source": "flag"}
+    (shown,) = deployment.json("config", "show", "--idle-timeout-s", "7")
+    assert shown["idle_timeout_s"] == {"value": 7.0, "source": "flag"}
     assert shown["home"] == {"value": str(deployment.home), "source": "environment IRAAS_HOME"}
     assert shown["max_attempts"] == {"value": 5, "source": "iraas.toml [default]"}
     assert shown["deployment"] == {"value": "iraas", "source": "default"}

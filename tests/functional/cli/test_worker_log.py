@@ -13,7 +13,7 @@ def test_a_real_worker_bounds_its_own_log(deployment: Deployment) -> None:
     log.parent.mkdir(parents=True)
     log.write_bytes(b"TIFFFillStrip: Read error\n" * 2 * MAX_LOG_BYTES)
     deployment.run(
-        "worker", "--worker-id", "w-00000001", IRAAS_WORKER_LOG=str(log), IRAAS_GRACE_S="0"
+        "worker", "--worker-id", "w-00000001", IRAAS_WORKER_LOG=str(log), IRAAS_IDLE_TIMEOUT_S="0"
     )
     assert log.stat().st_size <= MAX_LOG_BYTES
     assert rotated_path(log).stat().st_size <= MAX_LOG_BYTES

@@ -115,9 +115,9 @@ def test_a_server_that_does_not_tell_its_status_is_named(images: Deployment) -> 
     with fake_tier(handle) as tier:
         done = images.run("loadgen", tier.url, "images", "-n", "2", "--chart", "run.svg")
 
-    assert "Queue and workers cannot be watched" in done.stderr
+    assert "Queue and workers cannot be observed" in done.stderr
     assert "run.svg is not drawn" in done.stderr
-    assert "cannot be watched from here" in done.stdout
+    assert "cannot be observed from here" in done.stdout
     assert not (images.folder / "run.svg").exists()
 
 
@@ -183,7 +183,7 @@ def test_labels_for_other_images_are_refused(images: Deployment) -> None:
 
     done = images.run("loadgen", "http://h", "images", "--labels", "labels.csv", expect=2)
 
-    assert "names none of the pictures" in done.stderr
+    assert "names none of the images" in done.stderr
 
 
 def test_nobody_listening_is_a_failure_with_a_hint(images: Deployment) -> None:
@@ -218,7 +218,7 @@ def test_a_server_that_dies_ends_the_run_with_six_and_what_was_measured(
 
     assert done.returncode == 6
     assert re.search(
-        r"nobody answers since \d\.\d s: 127\.0\.0\.1:\d+ cannot be reached", done.stderr
+        r"the server has not answered for \d\.\d s: 127\.0\.0\.1:\d+ cannot be reached", done.stderr
     )
     result = json.loads(done.stdout)
     assert result["silence"]["for_s"] >= 0.5

@@ -28,7 +28,8 @@ from iraas.errors import (
     ProcessDiedError,
 )
 from iraas.models.confined_classifier import ConfinedClassifier, ImageLimits
-from iraas.models.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.models.loading import load_classifier
+from iraas.models.onnx_runtime import OnnxClassifier
 from iraas.sandbox.process import ConfinedProcess
 from tests.functional.sandbox.children import HEAD
 

@@ -36,7 +36,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 def test_no_child_runs_code_of_the_folder_or_inherits_a_secret(
     deployment: Deployment, photos: list[tuple[Path, str, int]]
 ) -> None:
-    web = deployment.start("up", "--port", "0", IRAAS_GRACE_S="60", **SECRETS)
+    web = deployment.start("up", "--port", "0", IRAAS_IDLE_TIMEOUT_S="60", **SECRETS)
     assert web.stderr is not None
     url = next(line.split()[-1] for line in web.stderr if "http://" in line)
     bearer = {"Authorization": f"Bearer {TOKEN}"}
@@ -60,7 +60,7 @@ def test_submit_starts_nothing_that_runs_code_of_the_folder_or_inherits_a_secret
     deployment: Deployment, photos: list[tuple[Path, str, int]]
 ) -> None:
     deployment.pictures("a.jpg", source=photos[0][0])
-    submit = deployment.start("submit", "a.jpg", "--no-wait", IRAAS_GRACE_S="60", **SECRETS)
+    submit = deployment.start("submit", "a.jpg", "--no-wait", IRAAS_IDLE_TIMEOUT_S="60", **SECRETS)
     known: list[str] = []
     seen: set[str] = set()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iraas.cli.settings import resolve_settings
-from iraas.cli.settings_files import MAX_FILE_BYTES, say_on_stderr, user_file
+from iraas.cli.settings_files import MAX_FILE_BYTES, print_notice, user_file
 from iraas.core.resolver import settings_environment
 from iraas.core.settings import ResolvedSettings, Settings, is_secret, variable
 from iraas.errors import ConfigurationError
@@ -43,7 +43,7 @@ class Place:
     def resolve(self, config: Path | str | None = None, **flags: str) -> ResolvedSettings:
         self.said.clear()
         named = None if config is None else str(config)
-        return resolve_settings(flags, None, named, say=self.said.append)
+        return resolve_settings(flags, None, named, notify=self.said.append)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_what_is_told_of_a_secret_is_its_name(place: Place) -> None:
 def test_the_projects_file_wins_over_the_users_own_where_it_may(place: Place) -> None:
     place.write(place.own, max_workers="3", lease_s="60", home="/mine")
     place.write(place.project, max_workers="4", home="/theirs")
-    found = place.resolve(grace_s="1")
+    found = place.resolve(idle_timeout_s="1")
     assert (found.settings.max_workers, found.settings.lease_s) == (4, 60.0)
     assert found.settings.home == Path("/mine")
     assert found.sources["home"] == f"{place.own} [default]"
@@ -118,8 +118,8 @@ def test_the_projects_file_wins_over_the_users_own_where_it_may(place: Place) ->
 def test_a_named_file_is_the_only_one_that_is_read(place: Place, tmp_path: Path) -> None:
     place.write(place.own, max_workers="3")
     place.write(place.project, max_workers="4", lease_s="70")
-    named = place.write(tmp_path / "named.toml", grace_s="5")
-    assert place.resolve(named).sources["grace_s"] == f"{named} [default]"
+    named = place.write(tmp_path / "named.toml", idle_timeout_s="5")
+    assert place.resolve(named).sources["idle_timeout_s"] == f"{named} [default]"
     assert place.resolve(named).settings.max_workers is None
     assert place.resolve("none").settings.max_workers is None
 
@@ -268,7 +268,7 @@ def test_what_is_told_cannot_steer_a_terminal(
     folder.mkdir()
     monkeypatch.chdir(folder)
     place.write(folder / "iraas.toml", max_workers="4")
-    resolve_settings({}, say=say_on_stderr)
+    resolve_settings({}, notify=print_notice)
     said = capsys.readouterr().err
     assert "\\x1b[31mred" in said
     assert "\x1b" not in said

@@ -24,9 +24,9 @@ SAMPLES = {
     "processes": "2",
     "image_cpu_s": "2.5",
     "lease_s": "45.5",
-    "grace_s": "0.5",
+    "idle_timeout_s": "0.5",
     "poll_s": "2.5",
-    "stall_s": "90",
+    "stall_timeout_s": "90",
     "max_attempts": "4",
     "max_image_bytes": "1000",
     "max_pixels": "1000",
@@ -43,7 +43,7 @@ SAMPLES = {
     "subnets": "subnet-1",
     "max_life_min": "60",
     "keep_data_days": "7",
-    "web_kind": "t3.medium",
+    "web_instance_type": "t3.medium",
     "web_cidr": "203.0.113.0/24",
     "prices": "/elsewhere.json",
 }
@@ -110,8 +110,8 @@ def test_that_nobody_may_reach_the_web_tier_can_be_said() -> None:
 
 
 def test_numbers_of_a_file_need_no_quotes() -> None:
-    settings = resolved(profile={"max_workers": 3, "lease_s": 12, "grace_s": 0.5}).settings
-    assert (settings.max_workers, settings.lease_s, settings.grace_s) == (3, 12.0, 0.5)
+    settings = resolved(profile={"max_workers": 3, "lease_s": 12, "idle_timeout_s": 0.5}).settings
+    assert (settings.max_workers, settings.lease_s, settings.idle_timeout_s) == (3, 12.0, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from PIL import Image
 
 from iraas.decoding.limits import DecodeLimits
 from iraas.models.bundle import Preprocessing
-from iraas.models.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.models.loading import load_classifier
+from iraas.models.onnx_runtime import OnnxClassifier
 from iraas.models.preprocessing import prepare_pixels
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import pytest
 from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BundleError, ImageTooLargeError
 from iraas.models.bundle import BundleFacts, Preprocessing, load_bundle, write_bundle
-from iraas.models.onnx_runtime import OnnxClassifier, load_classifier
+from iraas.models.loading import load_classifier
+from iraas.models.onnx_runtime import OnnxClassifier
 from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def test_a_process_loads_no_framework_and_stays_small(
     script = """
         import sys
         from pathlib import Path
-        from iraas.models.onnx_runtime import load_classifier
+        from iraas.models.loading import load_classifier
 
         classifier = load_classifier(Path(sys.argv[1]))
         prediction = classifier.infer([classifier.prepare(Path(sys.argv[2]).read_bytes())])[0]

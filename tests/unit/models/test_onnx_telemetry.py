@@ -10,7 +10,7 @@ from tests.waiting import PATIENCE_S
 PROGRAM = """
 import sys
 from pathlib import Path
-from iraas.models.onnx_runtime import load_classifier
+from iraas.models.loading import load_classifier
 classifier = load_classifier(Path(sys.argv[1]))
 print(classifier.infer([classifier.prepare(Path(sys.argv[2]).read_bytes())])[0].label)
 """

@@ -78,6 +78,11 @@ class FleetConfig:
         return json.dumps(value, indent=1).encode()
 
 
+def _check_pricings(names: tuple[str, ...]) -> None:
+    if not set(names) <= {"spot", "on-demand"}:
+        raise ValueError(f"pricings {names}")
+
+
 def decode_config(data: bytes) -> FleetConfig:
     """Parse a stored configuration. Unknown fields are ignored.
 
@@ -90,8 +95,7 @@ def decode_config(data: bytes) -> FleetConfig:
         known = {name: value[key] for name, key in stored.items() if key in value}
         for name in ("instance_types", "pricings", "subnet_ids"):
             known[name] = tuple(map(str, known.get(name, ())))
-        if not set(known["pricings"]) <= {"spot", "on-demand"}:
-            raise ValueError(f"pricings {known['pricings']}")  # noqa: TRY301 - one way out
+        _check_pricings(known["pricings"])
         return FleetConfig(**known)
     except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as exc:
         raise NotProvisionedError(

@@ -13,6 +13,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
 from iraas.backends.aws.errors import error_code
 from iraas.backends.aws.fleet.ec2_instances import Ec2Client
 from iraas.backends.aws.fleet.launch_candidates import PROFILE_NOT_READY, REJECTION_SCOPES
@@ -154,9 +157,6 @@ def _send_once(
 
 def _result_of_error(exc: Exception) -> LaunchResult | None:
     """Interpret an SDK error as a launch result; None for any other error."""
-    from botocore import exceptions as sdk  # noqa: PLC0415 - heavy, and an optional extra
-    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - heavy, optional extra
-
     if isinstance(exc, sdk.ClientError):
         return _result_of_code(exc, exc.response)
     if isinstance(exc, sdk.EndpointConnectionError | sdk.ConnectTimeoutError):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError, ReadTimeoutError
+
 TERMINATED_LISTED_S = 3600.0
 CAPACITY_CODES = (
     "InsufficientInstanceCapacity",
@@ -35,6 +37,9 @@ NO_PROFILE = (
     "Value (fake) for parameter iamInstanceProfile.name is invalid. "
     "Invalid IAM Instance Profile name"
 )
+
+LAUNCHED_SHARE = 0.5
+"""Share of server errors after which the instance is launched nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ class FakeEc2:
                 self._delayed.append((due, request))
                 raise read_timeout()
             if fault == "server_error":
-                if self._rng.random() < 0.5:  # noqa: PLR2004 - a coin
+                if self._rng.random() < LAUNCHED_SHARE:
                     self._launch(request, self._clock())
                 raise client_error("InternalError", "RunInstances", 500)
             if self._clock() < self.faults.profile_ready_at:
@@ -352,8 +357,6 @@ def client_error(code: str, operation: str, status: int = 400, text: str = "") -
         status: The HTTP status.
         text: The message; by default derived from the code.
     """
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - heavy, and an optional extra
-
     response: Any = {
         "Error": {"Code": code, "Message": text or f"{code} (fake)"},
         "ResponseMetadata": {"HTTPStatusCode": status},
@@ -363,6 +366,4 @@ def client_error(code: str, operation: str, status: int = 400, text: str = "") -
 
 def read_timeout() -> Exception:
     """The error of a caller whose request or response is lost."""
-    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415 - heavy, optional extra
-
     return ReadTimeoutError(endpoint_url="https://ec2.fake")

@@ -24,6 +24,7 @@ MAX_SHORT_COOLDOWN_S = 20.0
 UNSUPPORTED_COOLDOWN_S = 3600.0
 """A type that a zone does not offer at all is tried again after an hour."""
 FIRST_SHORT_COOLDOWN_S = 2.0
+NAMED_COOLDOWNS = 3
 PROFILE_NOT_READY = "InstanceProfileNotReady"
 """Our own code: EC2 does not know a new instance profile for some seconds."""
 _SHORT_COOLDOWN_CODES = (
@@ -195,9 +196,14 @@ class LaunchCandidates:
             codes = ", ".join(cooldown.code for cooldown in cooldowns.values())
             return f"not ready yet: {codes}; {next_try}"
         reasons = ", ".join(
-            f"{cooldown.code} for {_describe(key)}" for key, cooldown in list(cooldowns.items())[:3]
+            f"{cooldown.code} for {_describe(key)}"
+            for key, cooldown in list(cooldowns.items())[:NAMED_COOLDOWNS]
         )
-        more = f" and {len(cooldowns) - 3} more" if len(cooldowns) > 3 else ""  # noqa: PLR2004 - as above
+        more = (
+            f" and {len(cooldowns) - NAMED_COOLDOWNS} more"
+            if len(cooldowns) > NAMED_COOLDOWNS
+            else ""
+        )
         return f"capacity-limited: {reasons}{more}; {next_try}"
 
     def retry_after_s(self) -> float | None:

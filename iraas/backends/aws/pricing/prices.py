@@ -18,6 +18,8 @@ MINIMUM_BILLED_S = 60.0
 (https://aws.amazon.com/ec2/pricing/on-demand/)."""
 
 _SECONDS_AN_HOUR = 3600.0
+PRICE_BOUND_USD = 1e6
+"""Below it are all prices, and neither infinity nor NaN."""
 _SQS_CALLS_AN_IMAGE = 5 / 10 + 1
 """Send, receive, delete, reply and its receive, ten per call; plus a share of empty polls."""
 
@@ -94,6 +96,24 @@ class PriceTable:
         """Return whether a type has a price. See `iraas.core.ports.Pricing`."""
         return instance_type in self.on_demand_hour
 
+    def check_priced(self, instance_types: Iterable[str], operation: str) -> None:
+        """Raise unless every instance type has a price.
+
+        Args:
+            instance_types: Instance types.
+            operation: What is impossible without a price, for the error message.
+
+        Raises:
+            ConfigurationError: A type has no price.
+        """
+        unknown = sorted({name for name in instance_types if not self.has_price(name)})
+        if unknown:
+            raise ConfigurationError(
+                f"{operation}: {', '.join(unknown)} has no price in {self.region} ({self.source})",
+                remedy="Choose a type that has one, or pass --prices with a file that names it, in "
+                "the format of iraas/backends/aws/pricing/prices.json.",
+            )
+
     def hour_usd(self, instance_type: str, pricing: str) -> float:
         """Hourly price of an instance. See `iraas.core.ports.Pricing`.
 
@@ -148,28 +168,6 @@ def usage_so_far(instances: Sequence[Instance], now: float) -> list[InstanceUsag
     ]
 
 
-def require_prices(instance_types: Iterable[str], prices: PriceTable, operation: str) -> None:
-    """Raise unless every instance type has a price.
-
-    Args:
-        instance_types: Instance types.
-        prices: The prices.
-        operation: Description of what is impossible without a price, for the error message.
-
-    Raises:
-        ConfigurationError: A type has no price.
-    """
-    unknown = sorted(
-        {instance_type for instance_type in instance_types if not prices.has_price(instance_type)}
-    )
-    if unknown:
-        raise ConfigurationError(
-            f"{operation}: {', '.join(unknown)} has no price in {prices.region} ({prices.source})",
-            remedy="Choose a type that has one, or pass --prices with a file that names it, in the "
-            "format of iraas/backends/aws/pricing/prices.json.",
-        )
-
-
 def load_prices(region: str, override: Path | None = None) -> PriceTable:
     """Load the price table of the package, or a custom one of the same format.
 
@@ -219,6 +217,6 @@ def _parse(value: Any, region: str, source: str) -> PriceTable:
 
 def _price(value: Any) -> float:
     price = float(value)
-    if not 0 <= price < 1e6:  # noqa: PLR2004 - neither negative nor infinite nor no number
+    if not 0 <= price < PRICE_BOUND_USD:  # false for NaN, too
         raise ValueError(f"{value!r} is not a price")
     return price

@@ -149,7 +149,7 @@ class SqsQueue:
         )
         return [received(message) for message in response.get("Messages", ())]
 
-    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:  # noqa: ARG002 - SQS shares by what it sees
+    def delete(self, receipts: Sequence[str], took_s: Sequence[float] | None = None) -> None:
         """Delete messages. See `iraas.core.ports.Queue.delete`."""
         self._process_receipts("DeleteMessage", receipts)
 

@@ -11,7 +11,7 @@ import pytest
 
 from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.core.ports import MAX_BATCH
-from iraas.errors import ConfigurationError, CredentialsError, MissingExtraError
+from iraas.errors import ConfigurationError, CredentialsError
 from tests.waiting import PATIENCE_S
 
 
@@ -32,24 +32,21 @@ def session() -> Iterator[AwsSession]:
     session.close()
 
 
-def test_importing_the_adapters_loads_no_sdk() -> None:
+def test_without_boto3_it_says_what_to_install() -> None:
     program = (
-        "import sys, iraas.backends.aws.queues.sqs_queue, iraas.backends.aws.storage.s3_store\n"
-        "import iraas.backends.aws.queues.response_queues\n"
-        "import iraas.backends.aws.storage.controller_lease\n"
-        "from iraas.backends.aws.session import AwsSession; AwsSession('x')\n"
-        "assert not {'boto3', 'botocore'} & set(sys.modules), 'the SDK was loaded'\n"
+        "import sys; sys.modules['boto3'] = sys.modules['botocore'] = None\n"
+        "from iraas.cli.app import main; main()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_without_boto3_it_says_what_to_install(
-    session: AwsSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(MissingExtraError, match="boto3") as caught:
-        _ = session.sqs
-    assert "pip install '.[aws]'" in caught.value.remedy
+    done = subprocess.run(
+        [sys.executable, "-c", program, "status", "--backend", "aws", "--config", "none"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 4
+    assert "the aws backend needs a package that is not installed: boto" in done.stderr
+    assert "pip install '.[aws]'" in done.stderr
 
 
 def test_without_a_region_it_says_how_to_set_one() -> None:

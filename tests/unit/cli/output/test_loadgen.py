@@ -35,12 +35,12 @@ def test_the_table_says_how_many_failed_how_and_why() -> None:
     assert ["failed", "1"] in words
     assert ["server", "error", "1", "503:", "[red]\\x1b[31m"] in words
     assert ["right", "1"] in words
-    assert ["unfinished", "1", "given", "up", "when", "the", "run", "was", "ended"] in words
+    assert ["unfinished", "1", "abandoned", "when", "the", "run", "ended"] in words
     assert ["p99", "250", "ms"] in words
 
 
 def test_the_table_says_so_when_the_workers_are_unknown() -> None:
-    assert "cannot be watched" in shown(RequestResult(label="cat"))
+    assert "cannot be observed" in shown(RequestResult(label="cat"))
 
 
 def test_bars_are_as_long_as_their_counts_and_a_single_one_is_seen() -> None:

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iraas.backends.aws.pricing.prices import (
-    InstanceUsage,
-    load_prices,
-    require_prices,
-    usage_so_far,
-)
+from iraas.backends.aws.pricing.prices import InstanceUsage, load_prices, usage_so_far
 from iraas.core.ports import Instance, InstanceState
 from iraas.errors import ConfigurationError
 
@@ -67,13 +62,13 @@ def test_a_type_without_a_price_is_named_and_counts_as_the_dearest() -> None:
 
 def test_types_without_a_price_are_refused_where_an_estimate_matters(tmp_path: Path) -> None:
     table = load_prices("us-east-1")
-    require_prices(["c6a.large", "t3.small"], table, "no estimate")
+    table.check_priced(["c6a.large", "t3.small"], "no estimate")
     with pytest.raises(ConfigurationError, match=r"no estimate: x9\.huge has no price") as caught:
-        require_prices(["c6a.large", "x9.huge"], table, "no estimate")
+        table.check_priced(["c6a.large", "x9.huge"], "no estimate")
     assert "--prices" in caught.value.remedy
     mine = tmp_path / "prices.json"
     mine.write_text(json.dumps(SHIPPED | {"on_demand_hour": {"us-east-1": {"x9.huge": 9.0}}}))
-    require_prices(["x9.huge"], load_prices("us-east-1", mine), "no estimate")
+    load_prices("us-east-1", mine).check_priced(["x9.huge"], "no estimate")
 
 
 def test_a_region_without_prices_says_whose_it_uses() -> None:
