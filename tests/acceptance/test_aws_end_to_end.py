@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from iraas.backends.aws.session import AwsSession
 from tests.acceptance.sample_images import Photo, make_pictures
+from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.boot_shim import booting
-from tests.functional.aws.deployments import ENVIRONMENT
-from tests.functional.aws.moto_server import moto_server
+from tests.functional.aws.deployments import ENVIRONMENT, fresh_session
+from tests.functional.aws.moto_server import MotoServer
 from tests.waiting import PATIENCE_S, wait_until
 
-IMAGES = 60
-WORKERS = 3
+IMAGES = 24
+WORKERS = 2
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Cloud:
 
     endpoint: str
     environment: dict[str, str]
+    session: AwsSession
     counts: list[int] = field(default_factory=list)
 
     def iraas(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -46,23 +47,14 @@ class Cloud:
 
     def instances(self) -> list[str]:
         """The states of the instances that are not yet terminated."""
-        with self.session() as session:
-            pages = session.client("ec2").get_paginator("describe_instances").paginate()
-            states = [
-                one["State"]["Name"]
-                for page in pages
-                for reservation in page["Reservations"]
-                for one in reservation["Instances"]
-            ]
+        pages = self.session.client("ec2").get_paginator("describe_instances").paginate()
+        states = [
+            one["State"]["Name"]
+            for page in pages
+            for reservation in page["Reservations"]
+            for one in reservation["Instances"]
+        ]
         return [one for one in states if one != "terminated"]
-
-    @contextmanager
-    def session(self) -> Iterator[AwsSession]:
-        session = AwsSession("us-east-1", endpoint_url=self.endpoint)
-        try:
-            yield session
-        finally:
-            session.close()
 
     @contextmanager
     def counting_instances(self) -> Iterator[None]:
@@ -84,20 +76,23 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(
+    tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch, moto: MotoServer
+) -> Iterator[Cloud]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    with moto_server() as endpoint:
-        kept = {name: value for name, value in os.environ.items() if "IRAAS" not in name}
-        environment = kept | {
-            "AWS_ENDPOINT_URL": endpoint,
-            "IRAAS_BACKEND": "aws",
-            "IRAAS_DEPLOYMENT": "e2e",
-            "IRAAS_HOME": str(tmp_path / "home"),
-            "IRAAS_MODEL": str(bundle_path),
-            "IRAAS_MAX_WORKERS": str(WORKERS),
-        }
-        yield Cloud(endpoint, environment)
+    moto.reset()
+    kept = {name: value for name, value in os.environ.items() if "IRAAS" not in name}
+    environment = kept | {
+        "AWS_ENDPOINT_URL": moto.url,
+        "IRAAS_BACKEND": "aws",
+        "IRAAS_DEPLOYMENT": "e2e",
+        "IRAAS_HOME": str(tmp_path / "home"),
+        "IRAAS_MODEL": str(bundle_path),
+        "IRAAS_MAX_WORKERS": str(WORKERS),
+    }
+    with fresh_session(moto.url) as session:
+        yield Cloud(moto.url, environment, session)
 
 
 def objects(session: AwsSession, bucket: str) -> list[str]:
@@ -105,38 +100,9 @@ def objects(session: AwsSession, bucket: str) -> list[str]:
     return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
 
-def what_is_left(session: AwsSession) -> dict[str, Any]:
-    """Everything in the account that a deployment makes."""
-    ec2, iam = session.client("ec2"), session.client("iam")
-    roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
-    groups = [one["GroupName"] for one in ec2.describe_security_groups()["SecurityGroups"]]
-    return {
-        "buckets": session.s3.list_buckets()["Buckets"],
-        "queues": session.sqs.list_queues().get("QueueUrls", []),
-        "templates": ec2.describe_launch_templates()["LaunchTemplates"],
-        "roles": [one for one in roles if "iraas" in one],
-        "profiles": iam.list_instance_profiles()["InstanceProfiles"],
-        "groups": [one for one in groups if "iraas" in one],
-        "instances": [
-            one["InstanceId"]
-            for reservation in ec2.describe_instances()["Reservations"]
-            for one in reservation["Instances"]
-            if one["State"]["Name"] != "terminated"
-        ],
-        "volumes": ec2.describe_volumes()["Volumes"],
-        "images": ec2.describe_images(Owners=["self"])["Images"],
-        # The emulator has snapshots of its own; ours have tags.
-        "snapshots": [
-            one["SnapshotId"]
-            for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
-            if one.get("Tags")
-        ],
-    }
-
-
 @pytest.mark.acceptance
 @pytest.mark.timeout(600)
-def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
+def test_provision_submit_and_teardown_leave_all_outcomes_and_then_nothing(
     cloud: Cloud, tmp_path: Path, photos: list[Photo]
 ) -> None:
     folder = tmp_path / "pictures"
@@ -145,7 +111,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
         "HOME": str(tmp_path),
         "IRAAS_PROCESSES": "1",
         "IRAAS_IDLE_TIMEOUT_S": "1",
-        "IRAAS_POLL_S": "2",
+        "IRAAS_POLL_S": "1",
     }
     cloud.iraas("provision", "--yes")
     with (
@@ -154,7 +120,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
     ):
         done = cloud.iraas("submit", str(folder), "--json")
         outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-        wait_until(lambda: not cloud.instances(), "all instances gone")
+        wait_until(lambda: not shim.running() and not cloud.instances(), "all instances gone")
     assert 1 <= shim.most_at_once <= WORKERS
     assert cloud.counts[0] == cloud.counts[-1] == 0
     assert max(cloud.counts) <= WORKERS
@@ -162,13 +128,12 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
     assert len(outcomes) == len({one["request_id"] for one in outcomes}) == IMAGES
     assert {one["status"] for one in outcomes} == {"ok"}
     assert {one["worker"] for one in outcomes} <= set(shim.machines)
-    with cloud.session() as session:
-        buckets = [one["Name"] for one in session.s3.list_buckets()["Buckets"]]
-        (inputs,) = (one for one in buckets if one.endswith("inputs"))
-        (outputs,) = (one for one in buckets if one.endswith("outputs"))
-        assert len(objects(session, inputs)) == IMAGES
-        stored = [key for key in objects(session, outputs) if key.startswith("outcomes/")]
-        assert len(stored) == IMAGES
+    buckets = [one["Name"] for one in cloud.session.s3.list_buckets()["Buckets"]]
+    (inputs,) = (one for one in buckets if one.endswith("inputs"))
+    (outputs,) = (one for one in buckets if one.endswith("outputs"))
+    assert len(objects(cloud.session, inputs)) == IMAGES
+    stored = [key for key in objects(cloud.session, outputs) if key.startswith("outcomes/")]
+    assert len(stored) == IMAGES
     status = json.loads(cloud.iraas("status", "--json").stdout)
     assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}
     assert status["dead_letters"] == 0
@@ -177,7 +142,7 @@ def test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing(
 
     proof = json.loads(cloud.iraas("teardown", "--yes", "--json").stdout)
     assert proof["remains"] == []
-    with cloud.session() as session:
-        assert not any(what_is_left(session).values()), what_is_left(session)
+    left = account(cloud.session)
+    assert nothing(left), left
     again = cloud.iraas("teardown", "--yes")
     assert "nothing of the deployment" in again.stderr

@@ -1,6 +1,6 @@
 """The aws queues, stores, response queues, lease and fleet, for the contract suite.
 
-The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
+The endpoint is the moto server of the test process or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
 The fleet has its ledger there, and its instances on `FakeEc2`: moto honours no client token.
 Provisioning has no adapter here: its own tests hold it to its port.
 """
@@ -17,7 +17,8 @@ from iraas.backends.aws.fleet.launch_candidates import LaunchCandidates, launch_
 from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
 from iraas.core.ports import Backend, UncountedStorage
-from tests.functional.aws.deployments import ENDPOINT_VARIABLE, QUICK, Deployment
+from tests.conftest import ENDPOINT_VARIABLE
+from tests.functional.aws.deployments import QUICK, Deployment
 
 FAIRNESS = "emulators serve in the order of sending, and moto is slow past a hundred messages"
 STALENESS = "moto lets a stale receipt delete"
@@ -38,7 +39,12 @@ def fake_ec2(clock: Callable[[], float]) -> FakeEc2:
     return FakeEc2(clock, random.Random(1), Ec2Faults(boot_s=0.0, shutdown_s=0.0))
 
 
-def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2) -> Backend:
+def aws_backend(
+    deployment: Deployment,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    ec2: FakeEc2,
+) -> Backend:
     """The parts of a backend that need SQS, S3 and instances."""
     options = LaunchCandidates(launch_candidates(["c6a.large"], ["a", "b"], ["spot"]), clock)
     parts = SimpleNamespace(
@@ -50,6 +56,7 @@ def aws_backend(deployment: Deployment, clock: Callable[[], float], ec2: FakeEc2
             deployment.names,
             retries=QUICK,
             clock=clock,
+            sleep=sleep,
             heartbeat_interval_s=30.0,
         ),
         inputs=deployment.inputs,

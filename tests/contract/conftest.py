@@ -17,7 +17,6 @@ system may lag they ask `eventually`.
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from iraas.backends.aws.session import AwsSession
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import (
@@ -39,17 +39,15 @@ from iraas.core.ports import (
 from tests.contract import aws_rig
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
-    emulator,
     fresh_deployment,
     fresh_session,
+    sdk_data_read_once,
 )
 from tests.waiting import wait_until
 
 ADAPTERS = ["memory", "local", "aws"]
 CAPACITY = 3
 MAX_RECEIVES = 3
-MOST_REAL_S = 30.0
-"""The clock of an emulator is the real one; only what has a clock of ours passes longer times."""
 IDLE_WORKER = [sys.executable, "-S", "-E", "-c", "import signal; signal.pause()"]
 
 
@@ -121,32 +119,37 @@ def local_rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="session")
-def aws_endpoint() -> Iterator[str]:
-    with emulator() as url:
-        yield url
-
-
-@pytest.fixture
-def aws_rig_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+def aws_sessions(aws_endpoint: str) -> Iterator[tuple[AwsSession, AwsSession]]:
+    """Two ways to the emulator, for all tests: making clients takes longer than most of them."""
+    with (
+        sdk_data_read_once(),
+        pytest.MonkeyPatch.context() as patch,
+        fresh_session(aws_endpoint) as session,
+        fresh_session(aws_endpoint) as other,
+    ):
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        for one in (session, other):
+            one.account()  # makes the first client, which reads the credentials
+        yield session, other
 
 
 @pytest.fixture(name="aws_rig")
-def _aws_rig(aws_endpoint: str, aws_rig_environment: None) -> Iterator[Rig]:
+def _aws_rig(
+    aws_sessions: tuple[AwsSession, AwsSession], pass_emulated_time: Callable[[float], None]
+) -> Rig:
     clock = Clock()
 
     def pass_time(seconds: float) -> None:
         clock.advance(seconds)
-        if seconds < MOST_REAL_S:
-            time.sleep(seconds)
+        pass_emulated_time(seconds)
 
-    with fresh_session(aws_endpoint) as session, fresh_session(aws_endpoint) as other:
-        deployment = fresh_deployment(session)
-        ec2 = aws_rig.fake_ec2(clock)
-        backend = aws_rig.aws_backend(deployment, clock, ec2)
-        rival = aws_rig.aws_backend(deployment.seen_through(other), clock, ec2)
-        yield Rig(backend, rival, pass_time, ec2.end, aws_rig.gaps())
+    session, other = aws_sessions
+    deployment = fresh_deployment(session)
+    ec2 = aws_rig.fake_ec2(clock)
+    backend = aws_rig.aws_backend(deployment, clock, pass_time, ec2)
+    rival = aws_rig.aws_backend(deployment.seen_through(other), clock, pass_time, ec2)
+    return Rig(backend, rival, pass_time, ec2.end, aws_rig.gaps())
 
 
 def _kill_worker(instance_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from iraas.core.ids import is_plain_name
 from iraas.core.ports import Backend, Fleet, Instance, InstanceState, Launch
-from tests.waiting import PATIENCE_S
+from tests.waiting import join
 
 Check = Callable[[str], None]
 Eventually = Callable[[Callable[[], bool]], None]
@@ -88,6 +88,7 @@ def test_terminate_is_idempotent(fleet: Fleet, eventually: Eventually) -> None:
     eventually(lambda: alive(fleet) == set())
     fleet.terminate(launch.launched)
     fleet.terminate([])
+    assert alive(fleet) == set()
 
 
 def test_terminating_what_never_was_is_no_error(fleet: Fleet) -> None:
@@ -120,7 +121,6 @@ def test_launches_at_the_same_moment_fill_each_slot_once(
     threads = [threading.Thread(target=launch, args=(own,)) for own in fleets]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
+    join(*threads)
     assert len(launched) == CAPACITY
     assert alive(fleet) == set(launched)

@@ -7,7 +7,7 @@ import pytest
 
 from iraas.core.ports import Backend, ObjectStore
 from iraas.errors import ObjectNotFoundError
-from tests.waiting import PATIENCE_S
+from tests.waiting import join
 
 HOSTILE_KEYS = [
     "",
@@ -106,8 +106,7 @@ def test_of_many_writers_at_once_exactly_one_wins(store: ObjectStore, rival: Bac
     threads = [threading.Thread(target=write, args=(writer,)) for writer in range(6)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
+    join(*threads)
     for name in names:
         assert [store.get(name)] == wins[name]
 
@@ -223,8 +222,7 @@ def test_storing_stands_a_neighbour_that_deletes(store: ObjectStore, rival: Back
     threads = [threading.Thread(target=churn, args=pair) for pair in mine]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
+    join(*threads)
     assert failures == []
     assert keys(store) == []
 

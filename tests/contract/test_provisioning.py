@@ -73,7 +73,9 @@ def test_a_deployment_may_be_provisioned_again(
     assert list(backend.outputs.list()) == []
 
 
-def test_closing_is_idempotent(backend: Backend) -> None:
+def test_closing_is_idempotent_and_loses_nothing(backend: Backend, rival: Backend) -> None:
     fill(backend)
     backend.close()
     backend.close()
+    assert rival.requests.depth().total == 1
+    assert rival.outputs.get("a/b") == b"x"

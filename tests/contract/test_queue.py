@@ -14,9 +14,12 @@ from iraas.core.ports import (
     ReceivedMessage,
 )
 from iraas.errors import MessageTooLargeError
-from tests.waiting import PATIENCE_S, join
+from tests.waiting import join
 
 LEASE_S = 30.0
+SHORT_S = 10.0
+"""A lease or delay that a test lets end: no stall of a busy machine ends it before."""
+PAST_SHORT_S = SHORT_S + 1.0
 Check = Callable[[str], None]
 PassTime = Callable[[float], None]
 Eventually = Callable[[Callable[[], bool]], None]
@@ -83,8 +86,8 @@ def test_a_message_is_hidden_while_its_lease_lasts(queue: Queue) -> None:
 
 def test_a_message_is_visible_again_when_its_lease_ends(queue: Queue, pass_time: PassTime) -> None:
     send(queue, "a")
-    first = receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
+    first = receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
     second = receive_one(queue)
     assert (first.receive_count, second.receive_count) == (1, 2)
     assert second.body == "a"
@@ -93,8 +96,8 @@ def test_a_message_is_visible_again_when_its_lease_ends(queue: Queue, pass_time:
 
 def test_a_deleted_message_never_comes_back(queue: Queue, pass_time: PassTime) -> None:
     send(queue, "a")
-    queue.delete([receive_one(queue, lease_s=1.0).receipt])
-    pass_time(1.5)
+    queue.delete([receive_one(queue, lease_s=SHORT_S).receipt])
+    pass_time(PAST_SHORT_S)
     assert queue.receive(1, lease_s=LEASE_S) == []
 
 
@@ -110,8 +113,8 @@ def test_a_receipt_still_deletes_after_its_lease_if_no_other_receiver_has_it(
     queue: Queue, pass_time: PassTime
 ) -> None:
     send(queue, "a")
-    received = receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
+    received = receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
     queue.delete([received.receipt])
     assert queue.receive(1, lease_s=LEASE_S) == []
 
@@ -119,30 +122,30 @@ def test_a_receipt_still_deletes_after_its_lease_if_no_other_receiver_has_it(
 def test_a_stale_receipt_cannot_delete(queue: Queue, pass_time: PassTime, promised: Check) -> None:
     promised("stale receipts")
     send(queue, "a")
-    stale = receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
-    receive_one(queue, lease_s=1.0)
+    stale = receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
+    receive_one(queue, lease_s=SHORT_S)
     queue.delete([stale.receipt])
-    pass_time(1.5)
+    pass_time(PAST_SHORT_S)
     assert receive_one(queue).body == "a"
 
 
 def test_a_stale_receipt_cannot_extend(queue: Queue, pass_time: PassTime, promised: Check) -> None:
     promised("stale receipts")
     send(queue, "a")
-    stale = receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
-    receive_one(queue, lease_s=1.0)
+    stale = receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
+    receive_one(queue, lease_s=SHORT_S)
     queue.extend([stale.receipt], 1000.0)
-    pass_time(1.5)
+    pass_time(PAST_SHORT_S)
     assert receive_one(queue).body == "a"
 
 
 def test_a_stale_receipt_cannot_release(queue: Queue, pass_time: PassTime, promised: Check) -> None:
     promised("stale receipts")
     send(queue, "a")
-    stale = receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
+    stale = receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
     receive_one(queue)
     queue.release([stale.receipt])
     assert queue.receive(1, lease_s=LEASE_S) == []
@@ -160,17 +163,17 @@ def test_a_receipt_of_no_queue_does_nothing(queue: Queue, promised: Check) -> No
 
 def test_an_extended_lease_lasts(queue: Queue, pass_time: PassTime) -> None:
     send(queue, "a")
-    received = receive_one(queue, lease_s=2.0)
+    received = receive_one(queue, lease_s=SHORT_S)
     queue.extend([received.receipt], 60.0)
-    pass_time(2.5)
+    pass_time(PAST_SHORT_S)
     assert queue.receive(1, lease_s=LEASE_S) == []
 
 
 def test_extend_counts_from_now(queue: Queue, pass_time: PassTime) -> None:
     send(queue, "a")
     received = receive_one(queue, lease_s=60.0)
-    queue.extend([received.receipt], 1.0)
-    pass_time(1.5)
+    queue.extend([received.receipt], SHORT_S)
+    pass_time(PAST_SHORT_S)
     assert receive_one(queue).receive_count == 2
 
 
@@ -182,25 +185,25 @@ def test_a_released_message_is_visible_at_once(queue: Queue) -> None:
 
 def test_many_receipts_are_deleted_at_once(queue: Queue, pass_time: PassTime) -> None:
     send(queue, *(f"m{n}" for n in range(25)))
-    queue.delete([message.receipt for message in receive_all(queue, lease_s=5.0)])
-    pass_time(5.5)
+    queue.delete([message.receipt for message in receive_all(queue, lease_s=SHORT_S)])
+    pass_time(PAST_SHORT_S)
     assert queue.receive(1, lease_s=LEASE_S) == []
 
 
 def test_many_receipts_are_extended_and_released_at_once(queue: Queue, pass_time: PassTime) -> None:
     send(queue, *(f"m{n}" for n in range(25)))
-    receipts = [message.receipt for message in receive_all(queue, lease_s=5.0)]
+    receipts = [message.receipt for message in receive_all(queue, lease_s=SHORT_S)]
     queue.extend(receipts, 60.0)
-    pass_time(5.5)
+    pass_time(PAST_SHORT_S)
     assert queue.receive(1, lease_s=LEASE_S) == []
     queue.release(receipts)
     assert len(receive_all(queue)) == 25
 
 
 def test_a_delayed_message_waits_and_others_do_not(queue: Queue, pass_time: PassTime) -> None:
-    queue.send([OutboundMessage("later", delay_s=2.0), OutboundMessage("now")])
+    queue.send([OutboundMessage("later", delay_s=SHORT_S), OutboundMessage("now")])
     assert [message.body for message in receive_all(queue)] == ["now"]
-    pass_time(2.5)
+    pass_time(PAST_SHORT_S)
     assert receive_one(queue).body == "later"
 
 
@@ -235,9 +238,9 @@ def test_a_message_delivered_too_often_becomes_a_dead_letter(
     promised("dead letters")
     send(queue, "poison")
     for count in range(1, 4):
-        assert receive_one(queue, lease_s=1.0).receive_count == count
+        assert receive_one(queue, lease_s=SHORT_S).receive_count == count
         assert dead_letters.depth().total == 0
-        pass_time(1.5)
+        pass_time(PAST_SHORT_S)
     assert queue.receive(1, lease_s=LEASE_S) == []
     eventually(lambda: dead_letters.depth().visible == 1)
     assert receive_one(dead_letters).body == "poison"
@@ -250,8 +253,8 @@ def test_a_poisonous_message_does_not_hide_the_others(
     promised("dead letters")
     send(queue, "poison")
     for _ in range(3):
-        receive_one(queue, lease_s=1.0)
-        pass_time(1.5)
+        receive_one(queue, lease_s=SHORT_S)
+        pass_time(PAST_SHORT_S)
     send(queue, "good")
     assert receive_one(queue).body == "good"
 
@@ -271,14 +274,14 @@ def test_depth_counts_each_message_once(
 def test_depth_counts_ended_leases_and_delays_as_visible(
     queue: Queue, eventually: Eventually, pass_time: PassTime
 ) -> None:
-    queue.send([OutboundMessage("a"), OutboundMessage("b", delay_s=1.0)])
-    receive_one(queue, lease_s=1.0)
-    pass_time(1.5)
+    queue.send([OutboundMessage("a"), OutboundMessage("b", delay_s=SHORT_S)])
+    receive_one(queue, lease_s=SHORT_S)
+    pass_time(PAST_SHORT_S)
     eventually(lambda: queue.depth() == QueueDepth(visible=2, in_flight=0, delayed=0))
 
 
 def test_an_empty_queue_answers_when_the_wait_is_over(queue: Queue) -> None:
-    assert queue.receive(1, lease_s=LEASE_S, wait_s=1.0) == []
+    assert queue.receive(1, lease_s=LEASE_S, wait_s=0.1) == []
 
 
 def test_a_waiting_receiver_is_woken_by_a_send(queue: Queue) -> None:
@@ -296,13 +299,13 @@ def test_a_waiting_receiver_is_woken_by_the_end_of_a_lease(
     queue: Queue, pass_time: PassTime
 ) -> None:
     send(queue, "a")
-    receive_one(queue, lease_s=1.0)
+    receive_one(queue, lease_s=SHORT_S)
     received: list[ReceivedMessage] = []
     waiter = threading.Thread(
         target=lambda: received.extend(queue.receive(1, lease_s=LEASE_S, wait_s=20.0))
     )
     waiter.start()
-    pass_time(1.5)
+    pass_time(PAST_SHORT_S)
     join(waiter)
     assert [message.receive_count for message in received] == [2]
 
@@ -338,7 +341,6 @@ def test_threads_receive_each_message_and_lose_none(queue: Queue) -> None:
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
+    join(*threads)
     seen.extend(message.body for message in receive_all(queue))
     assert sorted(seen) == sorted(bodies)

@@ -144,6 +144,7 @@ class QueueModel(RuleBasedStateMachine):
 @pytest.mark.parametrize("adapter", ["memory", "local"])
 def test_a_queue_behaves_like_its_model(adapter: str, tmp_path: Path) -> None:
     names = itertools.count()
+    opened: list[SqliteQueue] = []
 
     def make_memory(clock: Clock) -> tuple[Queue, Queue]:
         dead = MemoryQueue(clock=clock)
@@ -159,12 +160,17 @@ def test_a_queue_behaves_like_its_model(adapter: str, tmp_path: Path) -> None:
             durable=False,
             clock=clock,
         )
+        opened.extend([queue, dead])
         return queue, dead
 
     makers: dict[str, QueueMaker] = {"memory": make_memory, "local": make_local}
 
     class Machine(QueueModel):
         make = staticmethod(makers[adapter])
+
+        def teardown(self) -> None:
+            while opened:
+                opened.pop().close()
 
     run_state_machine_as_test(
         Machine,

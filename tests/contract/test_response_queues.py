@@ -64,9 +64,11 @@ def test_a_deleted_queue_is_gone_for_those_who_have_it_open(responses: ResponseQ
 
 def test_delete_is_idempotent(responses: ResponseQueues) -> None:
     responses.delete("me")
-    responses.create("me")
+    queue = responses.create("me")
     responses.delete("me")
     responses.delete("me")
+    with pytest.raises(QueueNotFoundError):
+        queue.depth()
 
 
 def test_sweep_removes_queues_without_life(responses: ResponseQueues, pass_time: PassTime) -> None:
@@ -86,7 +88,7 @@ def test_sweep_spares_a_requester_who_receives(
     pass_time(100.0)
     mine.receive(1, lease_s=1.0)
     assert responses.sweep(50.0) == ["gone"]
-    mine.receive(1, lease_s=1.0)
+    assert mine.depth().total == 0
 
 
 def test_sweep_spares_a_fresh_queue(responses: ResponseQueues) -> None:

@@ -1,12 +1,12 @@
 """What the tests of the aws backend share: an endpoint, and a fresh deployment for each test.
 
-The endpoint is a moto server of each test process's own, or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
+The endpoint is the moto server of the test process or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
 """
 
 import os
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,23 +14,28 @@ from typing import Any
 import pytest
 
 from iraas.backends.aws.backend import AwsBackend
+from iraas.backends.aws.provisioning.packaging import pack_wheel
 from iraas.backends.aws.session import AwsSession
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
     IMPATIENT,
     Deployment,
-    emulator,
     fresh_deployment,
     fresh_session,
+    sdk_data_read_once,
 )
 from tests.functional.aws.faults import FaultProxy, fault_proxy
-from tests.functional.aws.moto_server import moto_server
+from tests.functional.aws.moto_server import MotoServer
+
+INSTALL_FILES = "iraas.backends.aws.provisioning.install_files"
 
 
-@pytest.fixture(scope="session")
-def aws_endpoint() -> Iterator[str]:
-    with emulator() as url:
-        yield url
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """What each backend would read or pack anew, although it is always the same."""
+    with sdk_data_read_once(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{INSTALL_FILES}.pack_wheel", cache(pack_wheel))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -72,19 +77,11 @@ def shaky(
         yield deployment.seen_through(session)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
 @pytest.fixture
-def endpoint(server: str) -> str:
-    """The server, with an account that has nothing in it."""
-    request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 200
-    return server
+def endpoint(moto: MotoServer) -> str:
+    """The emulator, with an account that has nothing in it."""
+    moto.reset()
+    return moto.url
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Fresh deployments for tests, at whatever endpoint."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+
+import pytest
+from botocore.loaders import create_loader
 
 from iraas.backends.aws.names import IMAGES_PREFIX, OUTCOMES_PREFIX, RECORDS_PREFIX, Names
 from iraas.backends.aws.queues.response_queues import SqsResponseQueues
@@ -14,11 +17,11 @@ from iraas.backends.aws.retries import Retries
 from iraas.backends.aws.session import AwsSession, ClientLimits
 from iraas.backends.aws.storage.controller_lease import S3ControllerLease
 from iraas.backends.aws.storage.s3_store import S3Store
-from tests.functional.aws.moto_server import moto_server
 
 IMPATIENT = ClientLimits(attempts=4, connect_timeout_s=3.0, read_timeout_s=3.0)
+HASTY = ClientLimits(attempts=2, connect_timeout_s=3.0, read_timeout_s=0.5)
+"""For calls that never get a reply."""
 QUICK = Retries(attempts=6, first_s=0.001, longest_s=0.01)
-ENDPOINT_VARIABLE = "IRAAS_TEST_AWS_ENDPOINT"
 MAX_RECEIVES = 3
 ENVIRONMENT: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -67,6 +70,14 @@ class Deployment:
     def outputs_bucket(self) -> str:
         return self.names.outputs_bucket(self.session.account(), self.session.region)
 
+    def allow_receives(self, count: int) -> None:
+        """Let a request be received so often before it is a dead letter."""
+        sqs, name = self.session.sqs, self.names.requests
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+        policy = json.loads(answer["Attributes"]["RedrivePolicy"]) | {"maxReceiveCount": count}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+
     def lease(self, holder_id: str) -> S3ControllerLease:
         return S3ControllerLease(self.session, self.outputs_bucket, RECORDS_PREFIX, holder_id)
 
@@ -76,14 +87,11 @@ class Deployment:
 
 
 @contextmanager
-def emulator() -> Iterator[str]:
-    """The endpoint that the tests' environment names, or a moto server while this lasts."""
-    given = os.environ.get(ENDPOINT_VARIABLE)
-    if given:
-        yield given
-    else:
-        with moto_server() as url:
-            yield url
+def sdk_data_read_once() -> Iterator[None]:
+    """Let all sessions share the service models: each would parse megabytes of JSON for itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        yield
 
 
 @contextmanager

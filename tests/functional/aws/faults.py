@@ -208,6 +208,7 @@ class FaultProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each reply waits 40 ms for a delayed acknowledgement
     proxy: FaultProxy
 
     def handle_one_call(self) -> None:

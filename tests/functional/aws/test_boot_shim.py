@@ -19,15 +19,7 @@ from iraas.core.keys import worker_key
 from iraas.core.records import decode_worker
 from tests.functional.aws.boot_shim import BootShim, Machine, booting
 from tests.functional.aws.deployments import ENVIRONMENT
-from tests.functional.aws.moto_server import moto_server
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    """A server of this test's own: the shim boots all that is there."""
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_what_is_launched_and_who_gets_in_follows_the_options(
 def test_a_teardown_that_keeps_the_data_is_proved_by_all_else_being_gone(
     commands: Commands, backend: AwsBackend
 ) -> None:
-    commands.run("provision", "--yes")
+    backend.provisioning.provision()
     proof, verdict = commands.run("teardown", "--yes", "--json", "--keep-data")
     assert json.loads(proof) == {"deployment": "demo", "remains": []}
     assert "Nothing remains of the deployment demo but its data." in verdict
@@ -101,7 +101,7 @@ def test_a_teardown_that_keeps_the_data_is_proved_by_all_else_being_gone(
 def test_a_teardown_that_fails_shows_what_remains_and_why(
     commands: Commands, backend: AwsBackend, endpoint: str
 ) -> None:
-    commands.run("provision", "--yes")
+    backend.provisioning.provision()
     with fault_proxy(endpoint) as proxy:
         proxy.plan_all(lambda name: answer(403, "AccessDenied") if name == "DeleteQueue" else None)
         said, why = commands.run("teardown", "--yes", "--json", expect=1, endpoint=proxy.url)

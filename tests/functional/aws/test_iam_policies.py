@@ -35,7 +35,7 @@ from iraas.errors import QueueNotFoundError
 from tests.functional.aws.boot_shim import ROOT, booting
 from tests.functional.aws.deployments import ENVIRONMENT
 from tests.functional.aws.iam_evaluator import Ask, allows, statement_allows
-from tests.functional.aws.moto_server import moto_server
+from tests.functional.aws.moto_server import MotoServer
 from tests.functional.aws.recorded_calls import ACCOUNT, REGION, Recorder, recording
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -79,7 +79,8 @@ def environment(key: str, url: str, home: Path) -> dict[str, str]:
         "HOME": str(home),
         "IRAAS_BACKEND": "aws",
         "IRAAS_DEPLOYMENT": DEPLOYMENT,
-        "IRAAS_IDLE_TIMEOUT_S": "3",
+        "IRAAS_IDLE_TIMEOUT_S": "1",
+        "IRAAS_POLL_S": "1",
         "IRAAS_PROCESSES": "1",
         "PYTHONPATH": str(ROOT),
     }
@@ -87,19 +88,19 @@ def environment(key: str, url: str, home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def run(
-    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, photos: list[Any]
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle_path: Path,
+    photos: list[Any],
+    moto: MotoServer,
 ) -> Iterator[Run]:
+    moto.reset()
     folder = tmp_path_factory.mktemp("iam")
     pictures = folder / "pictures"
     pictures.mkdir()
     for path, _, _ in photos[:4]:
         shutil.copy(path, pictures)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        moto_server() as moto,
-        recording(moto) as recorder,
-    ):
-        for name, value in environment("ADMIN", moto, folder).items():
+    with pytest.MonkeyPatch.context() as patch, recording(moto.url) as recorder:
+        for name, value in environment("ADMIN", moto.url, folder).items():
             patch.setenv(name, value)
         patch.delenv("AWS_ENDPOINT_URL")
         backend = AwsBackend(
@@ -111,10 +112,10 @@ def run(
         )
         backend.provisioning.provision()
         worker = environment("WORKER", recorder.url, folder)
-        with booting(moto, folder / "machines", worker) as shim:
+        with booting(moto.url, folder / "machines", worker) as shim:
             outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
             wait_until(
-                lambda: not backend.fleet.instances(),
+                lambda: not shim.running() and not backend.fleet.instances(),
                 lambda: f"no instance left: {[one.log for one in shim.machines.values()]}",
             )
         for act, key in (

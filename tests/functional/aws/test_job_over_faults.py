@@ -4,7 +4,6 @@ Nothing is lost and nothing counted twice, whatever call fails, takes effect wit
 is answered by something in between.
 """
 
-import json
 import random
 import threading
 import time
@@ -37,11 +36,11 @@ from tests.functional.aws.faults import (
     lose_reply,
     refuse,
 )
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import join, wait_until
 
-PICTURES = 24
+PICTURES = 16
 MOST_TRIES = 50
-LARGE = (3, 17)
+LARGE = (3, 11)
 """Places of pictures that do not fit into a message."""
 LEASE_S = 2.0
 SHARE = 0.3
@@ -158,18 +157,9 @@ def backend_of(deployment: Deployment) -> Backend:
     return cast("Backend", parts)
 
 
-def allow_receives(deployment: Deployment, count: int) -> None:
-    """Let a message be received so often before it is a dead letter: faults take their share."""
-    sqs = deployment.session.sqs
-    url = sqs.get_queue_url(QueueName=deployment.names.requests)["QueueUrl"]
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-    policy = json.loads(answer["Attributes"]["RedrivePolicy"]) | {"maxReceiveCount": count}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
-
-
 @pytest.fixture
 def job(deployment: Deployment, tmp_path: Path) -> Job:
-    allow_receives(deployment, 50)
+    deployment.allow_receives(50)  # faults take their share
     pictures = []
     for place in range(PICTURES):
         path = tmp_path / f"{place:02d}.jpg"
@@ -225,9 +215,7 @@ def test_a_job_over_faults_ends_with_one_outcome_for_each_picture(
         wait_until(lambda: deployment.requests.depth().total == 0, "an empty queue")
     finally:
         done.set()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-    assert not any(thread.is_alive() for thread in threads)
+        join(*threads)
     right = {place: f"label-{place:02d}" for place in range(PICTURES)}
     assert told[-1] == right  # a resumed submission tells what is stored already, too
     assert len(list(deployment.outputs.list())) == PICTURES

@@ -7,6 +7,7 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests.functional.aws.faults import (
 from tests.waiting import join, wait_until
 
 MESSAGES = 60
+LEASE_S = 2.0
 ANY_CALL: list[Fault] = [
     refuse,
     lose_reply,
@@ -66,7 +68,7 @@ class Worker:
                 continue
 
     def _step(self) -> None:
-        messages = self._requests.receive(10, lease_s=2, wait_s=1)
+        messages = self._requests.receive(10, lease_s=LEASE_S, wait_s=1)
         if not messages:
             return
         keys = [f"job/{one.body}.json" for one in messages]
@@ -76,10 +78,15 @@ class Worker:
         self._requests.delete([one.receipt for one in messages])
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
-    shaky: Deployment, deployment: Deployment, proxy: FaultProxy, seed: int
+    shaky: Deployment,
+    deployment: Deployment,
+    proxy: FaultProxy,
+    pass_emulated_time: Callable[[float], None],
+    seed: int,
 ) -> None:
+    deployment.allow_receives(50)  # faults and leases that end early take their share
     replies = deployment.responses.create("me")
     plans = random_faults(seed, 0.4)
     lock = threading.Lock()
@@ -105,7 +112,9 @@ def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
     replied: set[str] = set()
 
     def all_is_told() -> bool:
-        messages = replies.receive(10, lease_s=60, wait_s=1)
+        messages = replies.receive(10, lease_s=600)
+        if not messages:
+            pass_emulated_time(LEASE_S / 10)  # on to the end of the leases that faults left behind
         replied.update(one.body for one in messages)
         replies.delete([one.receipt for one in messages])
         return replied >= bodies and not deployment.requests.depth().total

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,13 @@ from iraas.errors import (
     NotProvisionedError,
     QueueNotFoundError,
 )
-from tests.functional.aws.deployments import IMPATIENT, MAX_RECEIVES, QUICK, Deployment
+from tests.functional.aws.deployments import (
+    HASTY,
+    MAX_RECEIVES,
+    QUICK,
+    Deployment,
+    fresh_session,
+)
 from tests.functional.aws.faults import (
     FaultProxy,
     answer,
@@ -26,7 +33,7 @@ from tests.functional.aws.faults import (
     lose_reply,
     refuse,
 )
-from tests.waiting import join, wait_until
+from tests.waiting import join
 
 
 def requests_of(session: AwsSession) -> list[tuple[str, dict[str, Any]]]:
@@ -151,12 +158,15 @@ def test_a_released_message_is_visible_at_once_and_counted_again(deployment: Dep
     assert first.receipt != second.receipt
 
 
-def test_an_extended_lease_outlasts_the_first_one(deployment: Deployment) -> None:
+def test_an_extended_lease_outlasts_the_first_one(
+    deployment: Deployment, pass_emulated_time: Callable[[float], None]
+) -> None:
     queue = deployment.requests
     queue.send([OutboundMessage("a")])
-    (message,) = queue.receive(1, lease_s=1)
+    (message,) = queue.receive(1, lease_s=10)
     queue.extend([message.receipt], 60)
-    assert queue.receive(1, lease_s=1, wait_s=2) == []
+    pass_emulated_time(11)
+    assert queue.receive(1, lease_s=1) == []
     assert queue.depth() == QueueDepth(visible=0, in_flight=1, delayed=0)
 
 
@@ -307,29 +317,26 @@ def test_a_bad_receipt_that_spoils_a_whole_batch_does_not_spoil_the_others(
 
 
 def test_a_received_message_whose_reply_was_lost_returns_after_its_lease(
-    shaky: Deployment, proxy: FaultProxy
+    shaky: Deployment, proxy: FaultProxy, pass_emulated_time: Callable[[float], None]
 ) -> None:
-    shaky.requests.send([OutboundMessage("a")])
+    queue = shaky.requests
+    queue.send([OutboundMessage("a")])
     proxy.plan("ReceiveMessage", lose_reply)
-    found: list[str] = []
-
-    def look() -> bool:
-        found.extend(one.body for one in shaky.requests.receive(1, lease_s=1))
-        return bool(found)
-
-    wait_until(look, "the end of the lease")
-    assert found == ["a"]
+    assert queue.receive(1, lease_s=10) == []  # the SDK asked again, and nothing was left
+    pass_emulated_time(11)
+    assert bodies_in(queue) == ["a"]
 
 
 def test_a_service_that_hangs_is_given_up_after_a_bound(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
-    queue = shaky.requests
-    queue.depth()
-    proxy.plan("GetQueueAttributes", *[proxy.hang] * 20)
-    with pytest.raises(BackendUnavailableError, match="could not be reached"):
-        queue.depth()
-    assert proxy.seen.count("GetQueueAttributes") == 1 + IMPATIENT.attempts
+    proxy.plan_all(lambda _: proxy.hang)
+    with (
+        fresh_session(proxy.url, HASTY) as session,
+        pytest.raises(BackendUnavailableError, match="could not be reached"),
+    ):
+        shaky.seen_through(session).requests.depth()
+    assert proxy.seen == ["GetQueueUrl"] * HASTY.attempts
 
 
 def test_a_gone_queue_is_noticed_by_one_call(shaky: Deployment, proxy: FaultProxy) -> None:

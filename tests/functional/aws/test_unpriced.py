@@ -1,7 +1,6 @@
 """Instance types that the price table does not know, where money hangs on it."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,15 +16,8 @@ from iraas.cli.budget import check_spend_limit
 from iraas.core.settings import Settings
 from iraas.errors import ConfigurationError
 from tests.functional.aws.deployments import ENVIRONMENT
-from tests.functional.aws.moto_server import moto_server
 
 SHIPPED = json.loads(files("iraas.backends.aws.pricing").joinpath("prices.json").read_text("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture

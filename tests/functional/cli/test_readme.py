@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 AWS_RUN = (
     "../../acceptance/test_aws_end_to_end.py"
-    "::test_provision_submit_and_teardown_leave_sixty_outcomes_and_then_nothing"
+    "::test_provision_submit_and_teardown_leave_all_outcomes_and_then_nothing"
 )
 HERE = "tests/functional/cli"
 END_TO_END = "tests/acceptance/test_aws_end_to_end.py"

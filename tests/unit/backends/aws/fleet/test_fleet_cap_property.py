@@ -26,7 +26,7 @@ from tests.fakes.virtual_ec2 import (
     VirtualClock,
 )
 
-SCHEDULES = int(os.environ.get("IRAAS_TEST_SCHEDULES", "200"))
+SCHEDULES = int(os.environ.get("IRAAS_TEST_SCHEDULES", "50"))
 WORLD_ENDS_S = 6 * 86_400.0
 
 

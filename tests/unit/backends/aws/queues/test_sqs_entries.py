@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iraas.backends.aws.queues.sqs_entries import (
@@ -61,6 +61,7 @@ MESSAGES = st.builds(
 )
 
 
+@settings(max_examples=30)
 @given(st.lists(MESSAGES, max_size=25))
 def test_batches_hold_all_messages_in_order_and_keep_the_limits(
     messages: list[OutboundMessage],
