@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind_and_takes_no_image_wit
     wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome")
     worker.kill()
     finish(worker)
-    wait_until(lambda: not deployment.processes(), "the end of its classifier process")
+    deployment.wait_until_gone()
     deployment.run("worker", IRAAS_LEASE_S="2")
     assert len(deployment.json("results", job)) == 30
 
