@@ -1,11 +1,13 @@
 """The supervisor over real small processes: it restarts, releases, drains, and leaves in time."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,22 @@ HASTE = 30
 """How much faster the supervisor's clock goes."""
 
 
-def hurried() -> float:
-    return time.monotonic() * HASTE
+class HurriedClock:
+    """A clock that goes faster, and stands still while the tests' children start: they take real
+    time, and more of it on a busy machine.
+    """
+
+    def __init__(self) -> None:
+        self._stood_s = 0.0
+
+    def __call__(self) -> float:
+        return (time.monotonic() - self._stood_s) * HASTE
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._stood_s += time.monotonic() - began
 
 
 def supervise(
@@ -42,11 +58,16 @@ def supervise(
 ) -> WorkerRecord:
     """Run a supervisor; the last script is for all processes that are started after the others."""
     left = list(scripts)
+    now = HurriedClock()
 
     def start() -> ClassifierProcess:
-        process = child(left.pop(0) if len(left) > 1 else left[0])
-        process._now = hurried
-        process.progress_at = hurried()
+        script = left.pop(0) if len(left) > 1 else left[0]
+        with now.standing():
+            process = child(script)
+            if script != SILENT:  # it says something, or ends
+                assert select.select([process], [], [], PATIENCE_S)[0]
+        process._now = now
+        process.progress_at = now()
         return process
 
     return Supervisor(
@@ -56,7 +77,7 @@ def supervise(
         start=start,
         rules=rules,
         interrupted=interrupted,
-        now=hurried,
+        now=now,
     ).run()
 
 
@@ -253,17 +274,21 @@ def test_a_process_that_is_deaf_is_ended_after_the_drain(backend: MemoryBackend)
     assert record.state == "gone"
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    ["hello\n", "{}\n", "\n\n\n", "[" * 50_000 + "\n", "x" * 3_000_000 + "\n", "\x00\n", "{\n"],
-    ids=["text", "empty object", "empty lines", "deep", "long", "null", "mangled"],
-)
-def test_garbage_on_the_pipe_is_passed_over(backend: MemoryBackend, garbage: str) -> None:
-    script: Steps = [{"say": garbage}, {"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+def test_garbage_on_the_pipe_is_passed_over(backend: MemoryBackend) -> None:
+    garbage = [
+        "hello\n",
+        "{}\n",
+        "\n\n\n",
+        "[" * 50_000 + "\n",
+        "x" * 3_000_000 + "\n",
+        "\x00\n",
+        "{\n",
+    ]
+    script: Steps = [*({"say": one} for one in garbage), *IDLE]
     record = supervise(
         backend, script, rules=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
     )
-    assert (record.state, record.done) == ("gone", 2)
+    assert (record.state, record.model) == ("gone", "scripted@00000000")
 
 
 def test_a_beat_may_come_in_pieces(backend: MemoryBackend) -> None:
