@@ -146,7 +146,7 @@ def send(deployment: Deployment, folder: Path) -> str:
     the controller itself.
     """
     with deployment.start("controller") as held:
-        wait_until(lambda: deployment.status().controller, "a controller")
+        wait_until(lambda: deployment.status().controller, "a controller", every_s=0.1)
         job = deployment.run("submit", str(folder), "--no-wait", expect=3).stdout.strip()
         held.kill()
     return job
@@ -176,8 +176,8 @@ def test_300_images_end_in_300_outcomes_while_workers_and_controller_are_killed_
     job = send(deployment, folder)
     with controller_kept_alive(deployment):
         with chaos.going_on():
-            wait_until(everything_done(deployment, 300), "300 outcomes")
-        wait_until(workers_gone_but_controller(deployment), "all workers gone")
+            wait_until(everything_done(deployment, 300), "300 outcomes", every_s=0.1)
+        wait_until(workers_gone_but_controller(deployment), "all workers gone", every_s=0.1)
 
     assert chaos.attacks > 5, f"too quiet to show anything (seed {chaos.seed})"
     outcomes = outcomes_of(deployment, job, expect=3)
@@ -190,7 +190,7 @@ def test_300_images_end_in_300_outcomes_while_workers_and_controller_are_killed_
     status = deployment.status()
     assert status.queue == QueueDepth(0, 0, 0)
     assert status.workers == ()
-    wait_until(workers_gone(deployment), "nothing left running")
+    wait_until(workers_gone(deployment), "nothing left running", every_s=0.1)
 
 
 def workers_gone_but_controller(deployment: Deployment) -> Callable[[], bool]:
@@ -217,6 +217,6 @@ def test_a_death_between_any_two_steps_loses_and_doubles_nothing(
     assert sorted(str(one["name"]) for one in lines) == sorted(one.name for one in folder.iterdir())
     assert {one["status"] for one in lines} == {"ok"}
     assert len(deployment.stored("outputs")) == len(deployment.stored("inputs")) == 20
-    wait_until(workers_gone(deployment), "all workers gone")
+    wait_until(workers_gone(deployment), "all workers gone", every_s=0.1)
     logs = "".join(one.read_text() for one in (deployment.folder / "fleet/logs").iterdir())
     assert logs.count("ended with status -9") == len(list(deaths.iterdir())) == 2

@@ -115,6 +115,10 @@ class Deployment:
         with closing(self.open()) as backend:
             return [one.job.job_id for one in list_jobs(backend)][-1]
 
+    def wait_for_a_running_worker(self) -> None:
+        """Wait until there is one worker, which runs."""
+        wait_until(lambda: self.worker_states() == ["running"], "a running worker", every_s=0.1)
+
     def worker_states(self) -> list[str]:
         """What the workers that are there do, the oldest first."""
         with closing(self.open()) as backend:

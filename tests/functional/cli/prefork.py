@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ LIBRARIES = (
 
 
 class Prefork:
-    """A process that forks for each command. One command runs at a time."""
+    """A process that forks for each command. One command runs at a time. Thread-safe."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
         self._server = subprocess.Popen(
             [sys.executable, __file__],
@@ -73,17 +75,19 @@ class Prefork:
                 "files": [str(path) for path in paths],
                 "timeout_s": timeout_s,
             }
-            self._server.stdin.write(json.dumps(request) + "\n")
-            self._server.stdin.flush()
-            code = int(self._server.stdout.readline())
+            with self._lock:
+                self._server.stdin.write(json.dumps(request) + "\n")
+                self._server.stdin.flush()
+                code = self._server.stdout.readline()
+            assert code, "the process that forks has ended"
             stdout, stderr = (
                 path.read_bytes().decode(errors="surrogateescape") for path in paths[1:]
             )
-        return subprocess.CompletedProcess(["iraas", *arguments], code, stdout, stderr)
+        return subprocess.CompletedProcess(["iraas", *arguments], int(code), stdout, stderr)
 
     def close(self) -> None:
         """End the process. It has no other commands."""
-        self._server.communicate(timeout=10)
+        self._server.communicate()
 
 
 @functools.cache
