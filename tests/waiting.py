@@ -11,14 +11,19 @@ What = str | Callable[[], str]
 """What is waited for; a function where it is known only when it did not happen."""
 
 
-def wait_until(condition: Callable[[], object], what: What = "it") -> None:
-    """Wait until a condition is true; fail when it still is not after a long time."""
+def wait_until(
+    condition: Callable[[], object], what: What = "it", *, every_s: float = 0.01
+) -> None:
+    """Wait until a condition is true; fail when it still is not after a long time.
+
+    A condition that is dear to look at is looked at less often.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {told}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def join(*threads: threading.Thread) -> None:

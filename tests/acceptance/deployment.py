@@ -1,15 +1,16 @@
 """A local deployment that a test drives with the real command, in real processes."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from iraas.backends.local.backend import LocalBackend
+from iraas.monitoring.status import Status, take_status
 from tests.waiting import PATIENCE_S
 
 
@@ -25,6 +26,7 @@ class Deployment:
             "IRAAS_HOME": str(home),
             "IRAAS_MODEL": str(bundle),
             "IRAAS_IDLE_TIMEOUT_S": "0.5",
+            "IRAAS_POLL_S": "0.2",
             "IRAAS_LEASE_S": "2",
         }
 
@@ -51,10 +53,10 @@ class Deployment:
             text=True,
         )
 
-    def status(self) -> Mapping[str, Any]:
-        """What ``iraas status --json`` says."""
-        value: Mapping[str, Any] = json.loads(self.run("status", "--json").stdout)
-        return value
+    def status(self) -> Status:
+        """The deployment's status, without a process for it."""
+        with closing(LocalBackend(self.home, "iraas")) as backend:
+            return take_status(backend, "iraas", time.time)
 
     def processes(self) -> list[psutil.Process]:
         """The living processes of this deployment, by the home in their environment; and their

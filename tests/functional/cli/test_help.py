@@ -33,7 +33,7 @@ def test_every_command_of_the_issue_is_there() -> None:
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_the_help_of_each_command_has_an_example_and_the_settings(
+def test_the_help_of_each_command_is_plain_and_has_an_example_and_the_settings(
     anywhere: Deployment, command: list[str]
 ) -> None:
     done = anywhere.run(*command, "--help")
@@ -43,13 +43,11 @@ def test_the_help_of_each_command_has_an_example_and_the_settings(
         assert option in done.stdout
     assert "IRAAS_DEPLOYMENT" in done.stdout
     assert done.stderr == ""
+    assert_plain(done.stdout)
 
 
-@pytest.mark.parametrize("command", [[], *commands()], ids=" ".join)
-def test_help_puts_no_type_beside_a_flag_and_no_braces_around_an_argument(
-    anywhere: Deployment, command: list[str]
-) -> None:
-    text = anywhere.run(*command, "--help").stdout
+def assert_plain(text: str) -> None:
+    """Neither is a type beside a flag nor are braces around an argument."""
     assert "<bool>" not in text
     assert "{" not in text
 
@@ -68,6 +66,7 @@ def test_the_help_lists_the_commands_and_says_how_to_start(
 ) -> None:
     done = anywhere.run(*arguments, expect=0 if arguments else 2)
     text = done.stdout + done.stderr
+    assert_plain(text)
     for command in commands():
         assert command[0] in text
     assert "iraas submit ./images" in text

@@ -1,13 +1,12 @@
 """Running a deployment: worker, controller, up, provision, teardown, status, config, doctor."""
 
 import json
-import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
-import pytest
 
 from iraas.core.ports import OutboundMessage
 from tests.functional.cli.deployment import Deployment, finish
@@ -69,7 +68,7 @@ def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -
     worker = deployment.start("worker", "--processes", "2", "--idle-timeout-s", "60")
     parent = psutil.Process(worker.pid)
     wait_until(lambda: len(parent.children()) == 2, "two classifier processes")
-    wait_until(deployment.worker_states, "its record")
+    wait_until(deployment.worker_states, "its record", every_s=0.1)
     (seen,) = deployment.json("status")[0]["workers"]
     assert seen["kind"] == "by hand"
     worker.send_signal(signal.SIGTERM)
@@ -102,7 +101,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind_and_takes_no_image_wit
     wait_until(lambda: any(outputs.glob("*/*/*.json")), "a first outcome")
     worker.kill()
     finish(worker)
-    wait_until(lambda: not deployment.processes(), "the end of its classifier process")
+    deployment.wait_until_gone()
     deployment.run("worker", IRAAS_LEASE_S="2")
     assert len(deployment.json("results", job)) == 30
 
@@ -148,10 +147,7 @@ def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
 def test_stopping_a_controller_stops_no_worker(deployment: Deployment, photo: Path) -> None:
     send(deployment, photo)
     controller = deployment.start("controller", IRAAS_IDLE_TIMEOUT_S="60")
-    wait_until(
-        lambda: deployment.worker_states() == ["running"],
-        "a running worker",
-    )
+    deployment.wait_for_a_running_worker()
     controller.send_signal(signal.SIGINT)
     assert finish(controller).returncode == 0
     (worker,) = deployment.json("status")[0]["workers"]
@@ -279,18 +275,6 @@ def test_looking_at_what_was_torn_down_makes_nothing(deployment: Deployment) -> 
     assert not (deployment.home / "iraas").exists()
 
 
-def test_teardown_names_the_controller_that_is_in_the_way(
-    deployment: Deployment, photo: Path
-) -> None:
-    send(deployment, photo)
-    lease = deployment.lease()
-    assert lease.hold()
-    refused = deployment.run("teardown", "--yes", expect=1)
-    lease.release()
-    assert f"a controller is at work: process {os.getpid()} on " in refused.stderr
-    assert f"kill {os.getpid()}, then try again." in refused.stderr
-
-
 def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None:
     deployment.run("provision")
     (deployment.home / "iraas" / "notes.txt").write_text("mine")
@@ -304,10 +288,7 @@ def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None
 def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
     send(deployment, photo)
     controller = deployment.start("controller", IRAAS_IDLE_TIMEOUT_S="60")
-    wait_until(
-        lambda: deployment.worker_states() == ["running"],
-        "a running worker",
-    )
+    deployment.wait_for_a_running_worker()
     controller.send_signal(signal.SIGTERM)
     finish(controller)
     deployment.run("teardown", "--yes")
@@ -387,18 +368,26 @@ def test_doctor_says_what_is_wrong(deployment: Deployment, tmp_path: Path) -> No
     assert checks["queue"]["finding"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_serves_and_works_until_it_is_stopped(
-    deployment: Deployment, photo: Path, number: signal.Signals
-) -> None:
-    up = deployment.start("up", "--port", "0")
-    assert up.stderr is not None
-    greeting = up.stderr.readline()
-    assert greeting.startswith("The deployment iraas is up")
+def test_up_serves_and_works_until_it_is_stopped(deployment: Deployment, photo: Path) -> None:
+    up = started_up(deployment)
     deployment.pictures("a.jpg", source=photo)
     assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala")
     holder = deployment.json("status")[0]["controller"]
     assert holder.startswith(f"process {up.pid} on ")
-    up.send_signal(number)
+    up.send_signal(signal.SIGINT)
     assert finish(up).returncode == 0
     assert deployment.json("status")[0]["controller"] == ""
+
+
+def test_up_is_ended_by_an_init_system_too(deployment: Deployment) -> None:
+    up = started_up(deployment)
+    up.send_signal(signal.SIGTERM)
+    assert finish(up).returncode == 0
+    assert deployment.processes() == []
+
+
+def started_up(deployment: Deployment) -> subprocess.Popen[str]:
+    up = deployment.start("up", "--port", "0")
+    assert up.stderr is not None
+    assert up.stderr.readline().startswith("The deployment iraas is up")
+    return up

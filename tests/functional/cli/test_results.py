@@ -1,6 +1,8 @@
 """`iraas results`, `iraas jobs` and `iraas retry`."""
 
 import json
+import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +11,27 @@ from PIL import Image
 
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lost(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, photo: Path
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A job whose only message is lost, and a command that follows it. It is started before the
+    other tests, for it takes a while until it gives up.
+    """
+    deployment = Deployment(tmp_path_factory.mktemp("lost"), bundle_path)
+    deployment.pictures("a.jpg", source=photo)
+    lease = deployment.lease()
+    assert lease.hold()
+    deployment.run("submit", "a.jpg", "--no-wait")
+    with closing(deployment.open()) as backend:
+        (message,) = backend.requests.receive(1, lease_s=600.0)
+        backend.requests.delete([message.receipt])
+    job = deployment.job_id()
+    yield job, deployment.start("results", job, "--follow")
+    lease.release()
+    assert deployment.stop() == []
 
 
 def test_results_are_printed_in_the_order_of_the_job(finished: Deployment) -> None:
@@ -125,14 +148,8 @@ def test_a_job_that_is_not_done_is_no_success(deployment: Deployment, photo: Pat
         done = deployment.run("results", job, expect=5)
         assert "0 labelled, 0 failed, 1 not done yet" in done.stderr
         deployment.run("results", job, "--timeout", "3", expect=2)
-        with closing(deployment.open()) as backend:
-            (message,) = backend.requests.receive(1, lease_s=60.0)
-            backend.requests.delete([message.receipt])
-        done = deployment.run("results", job, "--follow", expect=5)
     finally:
         lease.release()
-    assert "1 image not sent, or lost on the way" in done.stderr
-    assert f"iraas submit --resume {job}" in done.stderr
 
 
 def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(
@@ -162,3 +179,11 @@ def test_following_is_bounded(deployment: Deployment, photo: Path) -> None:
     assert done.returncode == 5
     assert done.stdout == ""
     assert "not done within 1 s" in done.stderr
+
+
+def test_what_was_lost_is_given_up(lost: tuple[str, subprocess.Popen[str]]) -> None:
+    job, follower = lost
+    done = finish(follower)
+    assert done.returncode == 5
+    assert "1 image not sent, or lost on the way" in done.stderr
+    assert f"iraas submit --resume {job}" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 from iraas.core.control_chars import csv_text
 from tests.functional.cli.deployment import Deployment, finish
 from tests.unit.core.test_outcomes import FIELDS
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_submit_just_works_from_nothing_and_nothing_stays(
     assert {label for _, label, _ in lines} == {"koala"}
     assert all(0.5 < float(score) <= 1 for _, _, score in lines)
     assert done.stderr == "5 labelled, 0 failed\n"
-    wait_until(lambda: not deployment.processes(), "the worker's leaving by itself")
+    deployment.wait_until_gone()
 
 
 def test_json_has_exactly_the_promised_fields_a_line_per_outcome(
@@ -141,7 +141,8 @@ def test_submit_saves_what_it_prints(deployment: Deployment, folder: Path) -> No
 def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
     deployment: Deployment, folder: Path
 ) -> None:
-    done = deployment.run("submit", "sub", "--no-wait")
+    done = finish(deployment.start("submit", "sub", "--no-wait"))
+    assert done.returncode == 0
     (job,) = done.stdout.splitlines()
     assert job == deployment.job_id()
     assert f"iraas results {job} --follow" in done.stderr
@@ -151,7 +152,7 @@ def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
         deployment.run("results", job).stdout.splitlines()
     )
     assert len(followed.stdout.splitlines()) == 2
-    wait_until(lambda: not deployment.processes(), "the leaving of controller and worker")
+    deployment.wait_until_gone()
 
 
 def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: Path) -> None:
@@ -208,15 +209,15 @@ def test_modules_that_lie_beside_the_pictures_are_not_run(
 ) -> None:
     for module in ("queue", "json", "numpy", "PIL", "typing"):
         (folder / f"{module}.py").write_text("raise SystemExit('hijacked')")
-    assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala\t")
+    done = finish(deployment.start("submit", "a.jpg"))
+    assert done.returncode == 0
+    assert done.stdout.startswith("a.jpg\tkoala\t")
 
 
 def test_names_that_are_no_text_are_classified_too(deployment: Deployment, photo: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
     deployment.pictures(odd, "line\nbreak.jpg", "-.jpg", source=photo)
-    values = deployment.json(
-        "submit", odd, ".", "-", given=f"{odd}\n", PYTHONIOENCODING="utf-8:strict"
-    )
+    values = deployment.json("submit", odd, ".", "-", given=f"{odd}\n")
     assert sorted(value["name"] for value in values) == [
         "-.jpg",
         "caf\ufffd.jpg",
@@ -231,7 +232,8 @@ def test_names_that_are_no_text_are_classified_too(deployment: Deployment, photo
 
 def test_stdout_in_another_encoding_is_still_json(finished: Deployment) -> None:
     job = finished.job
-    done = finished.run("results", job, "--json", expect=3, PYTHONIOENCODING="ascii")
+    done = finish(finished.start("results", job, "--json", PYTHONIOENCODING="ascii"))
+    assert done.returncode == 3
     assert done.stdout.isascii()
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == [
         one["name"] for one in finished.json("results", job, expect=3)

@@ -39,7 +39,6 @@ def test_results_are_a_table_with_failures_and_their_reasons(finished: Deploymen
     "arguments",
     [
         ["results"],
-        ["results", "--json"],
         ["results", "--failed"],
         ["jobs"],
         ["submit", "--dry-run", "images"],
@@ -72,8 +71,17 @@ def test_a_name_never_steers_the_terminal_and_is_no_markup(
     ids=lambda arguments: " ".join(arguments[:-1]),
 )
 def test_an_error_never_steers_the_terminal(finished: Deployment, arguments: list[str]) -> None:
-    terminal = finished.terminal(*arguments)
-    assert terminal.finish() in {2, 4}
+    """It is written in the same way on a terminal and off it."""
+    done = finished.run(*arguments, expect=None)
+    assert done.returncode in {2, 4}
+    said = (done.stdout + done.stderr).encode(errors="surrogateescape")
+    assert not any(one in said for one in STEERING_OF_THE_NAME)
+    assert "iraas: " in done.stderr
+
+
+def test_an_error_on_a_terminal_is_as_harmless(finished: Deployment) -> None:
+    terminal = finished.terminal("submit", HOSTILE_NAME)
+    assert terminal.finish() == 2
     assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
     assert "iraas: " in terminal.text
 
@@ -91,6 +99,7 @@ def test_json_on_a_terminal_is_json_without_a_table(finished: Deployment) -> Non
     assert terminal.finish() == 3
     assert terminal.text.count('"request_id"') == 5
     assert "\x1b" not in terminal.written.decode()
+    assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
 
 
 def test_status_can_be_watched_until_ctrl_c(finished: Deployment) -> None:

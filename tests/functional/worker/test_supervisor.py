@@ -1,11 +1,13 @@
 """The supervisor over real small processes: it restarts, releases, drains and stops."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,22 @@ SPEEDUP = 30
 """How much faster the supervisor's clock goes."""
 
 
-def fast_clock() -> float:
-    return time.monotonic() * SPEEDUP
+class FastClock:
+    """A clock that goes faster, and stands still while the tests' children start: they take real
+    time, and more of it on a busy machine.
+    """
+
+    def __init__(self) -> None:
+        self._stood_s = 0.0
+
+    def __call__(self) -> float:
+        return (time.monotonic() - self._stood_s) * SPEEDUP
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._stood_s += time.monotonic() - began
 
 
 def supervise(
@@ -42,11 +58,16 @@ def supervise(
 ) -> WorkerRecord:
     """Run a supervisor; the last script is for all processes that are started after the others."""
     left = list(scripts)
+    now = FastClock()
 
     def start() -> ClassifierProcess:
-        process = child(left.pop(0) if len(left) > 1 else left[0])
-        process._now = fast_clock
-        process.progress_at = fast_clock()
+        script = left.pop(0) if len(left) > 1 else left[0]
+        with now.standing():
+            process = child(script)
+            if script != SILENT:  # it says something, or ends
+                assert select.select([process], [], [], PATIENCE_S)[0]
+        process._now = now
+        process.progress_at = now()
         return process
 
     return Supervisor(
@@ -56,7 +77,7 @@ def supervise(
         start=start,
         config=config,
         interrupted=interrupted,
-        now=fast_clock,
+        now=now,
     ).run()
 
 
@@ -260,17 +281,21 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_shutdown_timeout(
     assert record.state == STOPPED
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    ["hello\n", "{}\n", "\n\n\n", "[" * 50_000 + "\n", "x" * 3_000_000 + "\n", "\x00\n", "{\n"],
-    ids=["text", "empty object", "empty lines", "deep", "long", "null", "corrupt"],
-)
-def test_garbage_on_the_pipe_is_skipped(backend: MemoryBackend, garbage: str) -> None:
-    script: Steps = [{"say": garbage}, {"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+def test_garbage_on_the_pipe_is_skipped(backend: MemoryBackend) -> None:
+    garbage = [
+        "hello\n",
+        "{}\n",
+        "\n\n\n",
+        "[" * 50_000 + "\n",
+        "x" * 3_000_000 + "\n",
+        "\x00\n",
+        "{\n",
+    ]
+    script: Steps = [*({"say": one} for one in garbage), *IDLE]
     record = supervise(
         backend, script, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=900.0)
     )
-    assert (record.state, record.done) == (STOPPED, 2)
+    assert (record.state, record.model) == (STOPPED, "scripted@00000000")
 
 
 def test_a_heartbeat_may_come_in_pieces(backend: MemoryBackend) -> None:

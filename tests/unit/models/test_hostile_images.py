@@ -91,7 +91,7 @@ def test_a_file_with_another_formats_head_is_broken(encode: Encode, prepare: Pre
         prepare(b"GIF89a" + encode(noise(), "PNG"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bombs(make_png: MakePng) -> dict[str, bytes]:
     """Small files that unpack to a hundred megabytes and more."""
     width, height = BOMB_SIDES
