@@ -109,10 +109,18 @@ class ReplyListener:
         """Receive no more, and remove the response queue. Outcomes stay where they are stored."""
         self._stopped = True
         self._wake.set()
+        # Before the join, so that a receive that waits for replies ends with its queue; and again
+        # if the thread may have made another one meanwhile.
+        removed, had_queue = self._requester_id, self._queue is not None
+        self._delete_queue(removed)
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
+        if self._requester_id != removed or not had_queue:
+            self._delete_queue(self._requester_id)
+
+    def _delete_queue(self, requester_id: str) -> None:
         try:
-            self._backend.responses.delete(self._requester_id)
+            self._backend.responses.delete(requester_id)
         except BackendError as exc:
             log.warning("could not remove the response queue: %s", exc)
 
@@ -153,7 +161,6 @@ class ReplyListener:
                 self._turn()
                 pause_s = 0.5
             except QueueNotFoundError:
-                log.warning("the response queue is gone; making another one")
                 self._lose_queue()
             except BackendError as exc:
                 log.warning("could not receive replies: %s; again in %.1f s", exc, pause_s)
@@ -162,6 +169,9 @@ class ReplyListener:
 
     def _lose_queue(self) -> None:
         """Be somebody else from now on: workers remember that the old one is gone."""
+        if self._stopped:
+            return  # it was removed by `stop`
+        log.warning("the response queue is gone; making another one")
         self._queue = None
         self._receipts = []
         self._requester_id = self._new_id()

@@ -1,14 +1,19 @@
 """A web tier on a port of its own, and a worker beside it, both in threads of the test."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
+import pytest
+import uvicorn.server
 
 from iraas.core.ports import Backend
 from iraas.web.config import WebConfig
 from iraas.web.server import WebServer
+from iraas.web.streaming import events
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
@@ -17,6 +22,29 @@ from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
 Serve = Callable[..., "WebProcess"]
+
+
+TICK_S = 0.005
+
+
+class _QuickTicks:
+    """The module `asyncio` as uvicorn's server sees it: its looks around come one after another."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, _: float) -> None:
+        await asyncio.sleep(TICK_S)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Have web tiers notice at once what they look for now and then: their own end, and news that
+    come without a reply.
+    """
+    patch.setattr(uvicorn.server, "asyncio", _QuickTicks())
+    patch.setattr(events, "FIRST_LOOK_S", 0.05)
+    patch.setattr(events, "LOOK_AFTER_REPLIES_S", 0.2)
+    patch.setattr(events, "STATUS_S", 0.05)
 
 
 @dataclass
