@@ -122,3 +122,4 @@ document.addEventListener("session", () => {
 setInterval(refreshSoon, ANYWAY_MS);
 finish(live);
 follow();
+document.documentElement.classList.add("ready"); // what needs this script can be used now

@@ -28,15 +28,14 @@
   const chosen = remembered();
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
-  document.addEventListener("DOMContentLoaded", () => {
-    const toggle = document.getElementById("theme");
-    const tell = () => toggle.setAttribute("aria-pressed", String(isDark()));
+  const tell = () => document.getElementById("theme")?.setAttribute("aria-pressed", String(isDark()));
+  document.addEventListener("DOMContentLoaded", tell);
+  prefersDark.addEventListener("change", tell);
+  // On the document, for the button comes later, and the page's modules later still.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#theme")) return;
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remember(root.dataset.theme);
     tell();
-    prefersDark.addEventListener("change", tell);
-    toggle.addEventListener("click", () => {
-      root.dataset.theme = isDark() ? "light" : "dark";
-      remember(root.dataset.theme);
-      tell();
-    });
   });
 })();
