@@ -49,6 +49,7 @@ THREADS = 8
 SAMPLE_S = 5.0
 DEPTH_S = 0.5
 NOTE_S = 2.0
+WEBHOOKS_S = 2.0
 TRIM_S = 5.0
 ABANDONED_S = 900.0
 TIDY_S = 300.0
@@ -228,7 +229,7 @@ class AppState:
             PeriodicTask(ABANDONED_S, self.revocations.prune),
         ]
         if self.limits.webhook_secret:
-            rounds.append(PeriodicTask(2.0, self.webhooks.run))
+            rounds.append(PeriodicTask(WEBHOOKS_S, self.webhooks.run))
         return rounds
 
     def _sample_depth(self) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from iraas.backends.memory import MemoryBackend
+from iraas.client.reply_listener import RouterTiming
 from iraas.jobs.store import list_jobs, manifest
 from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN, picture
@@ -125,6 +126,7 @@ def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, h
 def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     web: WebProcess, hire: Hire, backend: MemoryBackend
 ) -> None:
+    web.server._server._context.router._timing = RouterTiming(wait_s=0.1, store_poll_s=0.1)
     answers: list[str] = []
 
     def ask() -> None:

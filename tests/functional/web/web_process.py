@@ -11,7 +11,10 @@ import pytest
 import uvicorn.server
 
 from iraas.core.ports import Backend
+from iraas.monitoring import webhooks
+from iraas.web import state
 from iraas.web.config import WebConfig
+from iraas.web.security import revocations
 from iraas.web.server import WebServer
 from iraas.web.streaming import events
 from iraas.worker.heartbeat import Heartbeat
@@ -38,13 +41,17 @@ class _QuickTicks:
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Have web tiers notice at once what they look for now and then: their own end, and news that
-    come without a reply.
+    """Have web tiers notice at once what they look for now and then: their own end, news that come
+    without a reply, the logouts of others, and webhooks that are due.
     """
     patch.setattr(uvicorn.server, "asyncio", _QuickTicks())
     patch.setattr(events, "FIRST_LOOK_S", 0.05)
     patch.setattr(events, "LOOK_AFTER_REPLIES_S", 0.2)
     patch.setattr(events, "STATUS_S", 0.05)
+    patch.setattr(revocations, "REFRESH_S", 0.2)
+    patch.setattr(state, "WEBHOOKS_S", 0.05)
+    patch.setattr(webhooks, "LOOK_S", 0.05)
+    patch.setattr(webhooks, "FIRST_PAUSE_S", 0.05)
 
 
 @dataclass
