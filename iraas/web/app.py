@@ -94,9 +94,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await context.start()
-        yield
-        await context.stop()
+        try:
+            await context.start()
+            yield
+        finally:
+            await context.stop()
 
     app = FastAPI(
         title="iraas",

@@ -155,7 +155,7 @@ class AppState:
             with contextlib.suppress(BackendError):
                 await self.run(step)
         for pool in (self._pool, self._remover):
-            pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that blocks, in a thread of the pool."""

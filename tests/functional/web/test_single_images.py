@@ -186,7 +186,7 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
 def test_a_stopping_server_answers_those_who_wait_with_tickets(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(shutdown_timeout_s=1.0))
+    web = serve(WebConfig(shutdown_timeout_s=0.2))
     statuses: list[int] = []
 
     def ask() -> None:
