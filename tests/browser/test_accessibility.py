@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from iraas.web.config import WebConfig
-from tests.browser.conftest import DESKTOP, PHONE, OpenSite, Visit
+from tests.browser.conftest import OpenSite, Visit
 from tests.browser.sample_images import BROKEN, write_pictures
 from tests.browser.site import ProvisioningContext
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import DESKTOP, PHONE, Visitor
 
 MIXED = (("koala.jpg", "koala"), ("cut off.jpg", None), ("pig.jpg", "pig"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, Visit
+from tests.browser.conftest import Visit
 from tests.browser.sample_images import BROKEN, picture, write_pictures
 from tests.browser.site import ProvisioningContext
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import PHONE, Visitor
 
 ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
 
