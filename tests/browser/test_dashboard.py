@@ -14,7 +14,6 @@ def test_the_dashboard_follows_the_deployment_by_itself(
     site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     dashboard = visit(f"{site.url}/dashboard")
-    dashboard.hurry()
     watcher = dashboard.page
     waiting = watcher.locator("#figures div").filter(has_text="Waiting").locator("dd")
     expect(watcher.locator("#connection")).to_have_text("live")
@@ -33,7 +32,6 @@ def test_what_somebody_reads_stays_where_it_is(
     site: ProvisioningContext, visit: Visit, tmp_path: Path
 ) -> None:
     dashboard = visit(f"{site.url}/dashboard")
-    dashboard.hurry()
     watcher = dashboard.page
     expect(watcher.locator("#connection")).to_have_text("live")
     region = watcher.get_by_role("region", name="Recent jobs")
@@ -52,7 +50,6 @@ def test_the_past_survives_a_restart(
     someone.choose(write_pictures(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")
     dashboard = visit(f"{site.url}/dashboard?span=1h")
-    dashboard.hurry()
     page = dashboard.page
     expect(page.locator("#charts figure").first).to_contain_text("waiting 12")
     wait_until(lambda: 12 in site.depths_noted(), "a sample is taken")

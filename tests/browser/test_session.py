@@ -84,7 +84,6 @@ def test_the_results_page_says_that_the_session_is_over_and_goes_on_after_a_logi
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     log_in(someone)
     expect(someone.headline()).to_have_text("0 of 1")
-    someone.hurry()
 
     someone.context.clear_cookies()
     site.stop()

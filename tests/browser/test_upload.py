@@ -158,7 +158,6 @@ def test_an_upload_goes_on_after_the_server_was_away(
 ) -> None:
     site.hire()
     someone = visit(site.url)
-    someone.hurry()
     site.stop()
 
     someone.choose(write_pictures(tmp_path, LABELS * 20))
@@ -175,7 +174,6 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
     site.classifier.gate.clear()
     site.hire()
     someone = visit(site.url)
-    someone.hurry()
 
     someone.choose(write_pictures(tmp_path, LABELS * 13))
     expect(someone.page.locator("#headline")).to_contain_text("going on in")

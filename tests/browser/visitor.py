@@ -23,10 +23,6 @@ document.addEventListener("securitypolicyviolation", (event) => {
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`);
 });
 """
-_HURRY = """
-const wait = window.setTimeout;
-window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);
-"""
 _FILES = """(files) => {
   const transfer = new DataTransfer();
   for (const { name, type, data } of files) {
@@ -63,10 +59,6 @@ class Visitor:
     def _heard(self, message: ConsoleMessage) -> None:
         if POLICY in message.text:
             self.faults.append(message.text)
-
-    def hurry(self) -> None:
-        """Let the page, until it is left, wait a twentieth of what it would wait."""
-        self.page.evaluate(_HURRY)
 
     def check(self) -> None:
         """Nothing went wrong."""

@@ -49,7 +49,6 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(events, "LOOK_AFTER_REPLIES_S", 0.2)
     patch.setattr(events, "STATUS_S", 0.05)
     patch.setattr(events, "RECONNECT", "retry: 50\n\n")
-    patch.setattr(state, "SAMPLE_S", 0.2)
     patch.setattr(revocations, "REFRESH_S", 0.2)
     patch.setattr(state, "WEBHOOKS_S", 0.05)
     patch.setattr(webhooks, "LOOK_S", 0.05)
