@@ -24,7 +24,8 @@ def clean(someone: Visitor) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-            assert someone.axe() == [], f"{page.url} {theme} at {width} pixels"
+            found = someone.axe()
+            assert not found, f"{page.url} {theme} at {width} pixels: {found}"
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -191,3 +192,11 @@ def test_the_theme_can_be_turned_and_is_remembered(site: ProvisioningContext, vi
     assert someone.page.evaluate(ground) == "rgb(18, 22, 26)"
     expect(toggle).to_have_attribute("aria-pressed", "true")
     assert someone.axe() == []
+
+
+def test_a_violation_is_found(site: ProvisioningContext, visit: Visit) -> None:
+    """Or no other test of this module could fail."""
+    someone = visit(f"{site.url}/docs")
+    someone.page.evaluate("document.querySelector('main').append(document.createElement('img'))")
+    with pytest.raises(AssertionError, match="image-alt"):
+        clean(someone)
