@@ -109,10 +109,18 @@ class ReplyListener:
         """End the thread and delete the response queue. Stored outcomes stay."""
         self._stopped = True
         self._wake.set()
+        # Before the join, so that a receive that waits for replies ends with its queue; and again
+        # if the thread may have made another one meanwhile.
+        removed, had_queue = self._requester_id, self._queue is not None
+        self._delete_queue(removed)
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
+        if self._requester_id != removed or not had_queue:
+            self._delete_queue(self._requester_id)
+
+    def _delete_queue(self, requester_id: str) -> None:
         try:
-            self._backend.responses.delete(self._requester_id)
+            self._backend.responses.delete(requester_id)
         except BackendError as exc:
             log.warning("could not remove the response queue: %s", exc)
 
@@ -162,7 +170,6 @@ class ReplyListener:
                 self._poll()
                 pause_s = 0.5
             except QueueNotFoundError:
-                log.warning("the response queue is gone; creating another one")
                 self._discard_queue()
             except BackendError as exc:
                 log.warning("could not receive replies: %s; retrying in %.1f s", exc, pause_s)
@@ -171,6 +178,9 @@ class ReplyListener:
 
     def _discard_queue(self) -> None:
         """Take a new requester id: workers remember that the old one is gone."""
+        if self._stopped:
+            return  # `stop` removed it
+        log.warning("the response queue is gone; creating another one")
         self._queue = None
         self._receipts = []
         self._requester_id = self._new_id()

@@ -94,9 +94,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await state.start()
-        yield
-        await state.stop()
+        try:
+            await state.start()
+            yield
+        finally:
+            await state.stop()
 
     app = FastAPI(
         title="iraas",

@@ -189,7 +189,7 @@ class AppState:
             with contextlib.suppress(BackendError):
                 await self.run(step)
         for executor in (self._threads, self._deletion_thread):
-            executor.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a blocking function in a thread."""

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from iraas.web.config import WebConfig
 from tests.browser.site import Site
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import DESKTOP, WAIT_MS, Visitor, Visitors
+from tests.functional.web.web_process import hurry
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -27,9 +28,6 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP = (1280, 900)
-PHONE = (390, 844)
-WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)
 
 Visit = Callable[..., Visitor]
@@ -66,31 +64,36 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="package")
+def visitors(browser: Browser) -> Visitors:
+    return Visitors(browser)
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
+def visit(visitors: Visitors) -> Iterator[Visit]:
     """Opens windows, each of another person; nothing may have gone wrong in any at the end."""
-    visitors: list[Visitor] = []
+    lent: list[tuple[Visitor, bool]] = []
 
     def open_window(
         url: str = "", *, size: tuple[int, int] = DESKTOP, theme: str = "light", script: bool = True
     ) -> Visitor:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if theme == "dark" else "light",
-            java_script_enabled=script,
-            reduced_motion="reduce",
-        )
-        context.set_default_timeout(WAIT_MS)
-        visitor = Visitor(context, context.new_page())
-        visitors.append(visitor)
+        visitor = visitors.lend(size, theme, script=script)
+        lent.append((visitor, script))
         if url:
             visitor.page.goto(url)
         return visitor
 
     yield open_window
-    for visitor in visitors:
+    for visitor, script in lent:
         visitor.check()
-        visitor.context.close()
+        visitors.take_back(visitor, script=script)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        yield
 
 
 @pytest.fixture

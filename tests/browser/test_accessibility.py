@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from iraas.web.config import WebConfig
-from tests.browser.conftest import DESKTOP, PHONE, OpenSite, Visit
+from tests.browser.conftest import OpenSite, Visit
 from tests.browser.sample_images import BROKEN, write_images
 from tests.browser.site import Site
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import DESKTOP, PHONE, Visitor
 
 MIXED = (("koala.jpg", "koala"), ("cut off.jpg", None), ("pig.jpg", "pig"))
 
@@ -24,7 +24,8 @@ def clean(someone: Visitor) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-            assert someone.axe() == [], f"{page.url} {theme} at {width} pixels"
+            found = someone.axe()
+            assert not found, f"{page.url} {theme} at {width} pixels: {found}"
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -185,3 +186,11 @@ def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> 
     assert someone.page.evaluate(ground) == "rgb(18, 22, 26)"
     expect(toggle).to_have_attribute("aria-pressed", "true")
     assert someone.axe() == []
+
+
+def test_a_violation_is_found(site: Site, visit: Visit) -> None:
+    """Or no other test of this module could fail."""
+    someone = visit(f"{site.url}/docs")
+    someone.page.evaluate("document.querySelector('main').append(document.createElement('img'))")
+    with pytest.raises(AssertionError, match="image-alt"):
+        clean(someone)

@@ -13,7 +13,8 @@ from tests.waiting import wait_until
 def test_the_dashboard_follows_the_deployment_by_itself(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
-    watcher = visit(f"{site.url}/dashboard").page
+    dashboard = visit(f"{site.url}/dashboard")
+    watcher = dashboard.page
     waiting = watcher.locator("#figures div").filter(has_text="Waiting").locator("dd")
     expect(watcher.locator("#connection")).to_have_text("live")
     expect(waiting).to_have_text("0")
@@ -28,7 +29,8 @@ def test_the_dashboard_follows_the_deployment_by_itself(
 
 
 def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_path: Path) -> None:
-    watcher = visit(f"{site.url}/dashboard").page
+    dashboard = visit(f"{site.url}/dashboard")
+    watcher = dashboard.page
     expect(watcher.locator("#connection")).to_have_text("live")
     region = watcher.get_by_role("region", name="Recent jobs")
     region.focus()
@@ -43,7 +45,8 @@ def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -
     someone = visit(site.url)
     someone.choose(write_images(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")
-    page = visit(f"{site.url}/dashboard?span=1h").page
+    dashboard = visit(f"{site.url}/dashboard?span=1h")
+    page = dashboard.page
     expect(page.locator("#charts figure").first).to_contain_text("waiting 12")
     wait_until(lambda: 12 in site.depths_noted(), "a sample is taken")
 

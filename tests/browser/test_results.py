@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, Visit
+from tests.browser.conftest import Visit
 from tests.browser.sample_images import BROKEN, image_bytes, write_images
 from tests.browser.site import Site
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import PHONE, Visitor
 
 ZOO = (("b.jpg", "pig"), ("a10.jpg", "koala"), ("a9.jpg", None), ("c.jpg", "sheep"))
 

@@ -15,7 +15,6 @@ def log_in(someone: Visitor) -> None:
     someone.page.get_by_label("Token").fill(TOKEN)
     someone.page.keyboard.press("Enter")
     expect(someone.page.get_by_role("button", name="Log out")).to_be_visible()
-    someone.page.wait_for_load_state()  # its scripts have run: until then buttons do nothing
 
 
 def log_in_elsewhere(someone: Visitor) -> None:

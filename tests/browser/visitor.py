@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
 from tests.waiting import wait_until
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+DESKTOP = (1280, 900)
+PHONE = (390, 844)
+WAIT_MS = 120_000
 POLICY = "Content Security Policy"
 
 _WATCH = """
@@ -134,3 +137,41 @@ class Visitor:
             for one in found
             for node in one["nodes"]
         ]
+
+
+class Visitors:
+    """Opens windows, each of another person, and hands on the contexts of those that are over: a
+    new one costs a third of a test. What a site stored stays with its origin, which no other test
+    has; cookies and permissions are forgotten.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._idle: dict[bool, list[BrowserContext]] = {True: [], False: []}
+
+    def lend(self, size: tuple[int, int], theme: str, *, script: bool) -> Visitor:
+        """A window that shows nothing yet."""
+        idle = self._idle[script]
+        context = idle.pop() if idle else self._open(script=script)
+        visitor = Visitor(context, context.new_page())
+        visitor.page.set_viewport_size({"width": size[0], "height": size[1]})
+        visitor.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        return visitor
+
+    def take_back(self, visitor: Visitor, *, script: bool) -> None:
+        """Close all windows of somebody with whom nothing went wrong."""
+        for page in visitor.context.pages:
+            page.close()
+        visitor.context.clear_cookies()
+        visitor.context.clear_permissions()
+        self._idle[script].append(visitor.context)
+
+    def _open(self, *, script: bool) -> BrowserContext:
+        context = self._browser.new_context(
+            viewport={"width": DESKTOP[0], "height": DESKTOP[1]},
+            color_scheme="light",
+            java_script_enabled=script,
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(WAIT_MS)
+        return context

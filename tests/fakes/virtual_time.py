@@ -18,9 +18,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_s
 
     def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
-        if not ready and scheduled:
-            self._virtual_s = max(self._virtual_s, scheduled[0].when())
+        # The head of the heap may be a cancelled timer; the next one would be awaited really.
+        due = [one.when() for one in self._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+        if not self._ready and due:  # type: ignore[attr-defined]
+            self._virtual_s = max(self._virtual_s, min(due))
         super()._run_once()  # type: ignore[misc]
 
 

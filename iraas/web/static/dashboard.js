@@ -121,3 +121,4 @@ document.addEventListener("session", () => {
 setInterval(refreshSoon, REFRESH_MS);
 finish(live);
 follow();
+document.documentElement.classList.add("ready"); // what needs this script can be used now

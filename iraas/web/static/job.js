@@ -249,3 +249,4 @@ byId("sent").textContent = new Date(state.created_at * 1000).toLocaleString([], 
 show(state);
 arrange();
 follower.start();
+document.documentElement.classList.add("ready"); // what needs this script can be used now

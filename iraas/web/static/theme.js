@@ -28,15 +28,14 @@
   const chosen = remembered();
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
-  document.addEventListener("DOMContentLoaded", () => {
-    const toggle = document.getElementById("theme");
-    const updateToggle = () => toggle.setAttribute("aria-pressed", String(isDark()));
+  const updateToggle = () => document.getElementById("theme")?.setAttribute("aria-pressed", String(isDark()));
+  document.addEventListener("DOMContentLoaded", updateToggle);
+  prefersDark.addEventListener("change", updateToggle);
+  // Delegated to the document: the button is parsed later, and modules run later still.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#theme")) return;
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remember(root.dataset.theme);
     updateToggle();
-    prefersDark.addEventListener("change", updateToggle);
-    toggle.addEventListener("click", () => {
-      root.dataset.theme = isDark() ? "light" : "dark";
-      remember(root.dataset.theme);
-      updateToggle();
-    });
   });
 })();

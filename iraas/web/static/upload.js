@@ -248,3 +248,4 @@ function wire() {
 
 wire();
 showRecent();
+document.documentElement.classList.add("ready"); // what needs this script can be used now

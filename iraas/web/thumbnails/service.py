@@ -128,7 +128,7 @@ class Thumbnailer:
             self._idle.cancel()
         self._worker.interrupt()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._worker.close)
-        self._thread.shutdown(wait=False)
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def _make(self, identity: str, image: bytes) -> bytes:
         if self._idle:

@@ -7,7 +7,14 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import Backend
 from iraas.web.config import WebConfig
-from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
+from tests.functional.web.web_process import Serve, WebProcess, Worker, hurry, start_web
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        yield
 
 
 @pytest.fixture

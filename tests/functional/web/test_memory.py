@@ -16,9 +16,9 @@ from tests.waiting import wait_until
 
 IMAGE_BYTES = 14_000_000
 AT_ONCE = 4
-ROUNDS = 4
+ROUNDS = 2
 LEFT_BYTES = 2 * IMAGE_BYTES
-"""What may stay: about as much as one of those uploads weighs, of 16 that came."""
+"""What may stay: about as much as one of those uploads weighs, of 8 that came."""
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-LIMITS = WebConfig(wait_s=0.5, max_wait_s=0.5)
+LIMITS = WebConfig(wait_s=0.05, max_wait_s=0.05, compatible_wait_s=0.05)
 
 
 @pytest.fixture(scope="module")

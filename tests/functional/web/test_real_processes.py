@@ -53,21 +53,6 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
-def test_a_hundred_clients_at_once_from_cold_are_all_answered_right(
-    deployment: Deployment, photos: Photos
-) -> None:
-    web = RealWeb(deployment)
-    sent = hundred(photos)
-    with ThreadPoolExecutor(CLIENTS) as clients:
-        answers = list(clients.map(lambda one: web.ask(*one), sent))
-    expected = labels_by_photo(web, photos)
-    assert answers == [f"{name}:{expected[path]}" for name, path in sent]
-    right = sum(expected[path] == label for path, label, _ in photos)
-    assert right >= 19
-    assert web.stop() == 0
-    assert not [line for line in web.said if "Traceback" in line]
-
-
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_readme_asks_with_curl(deployment: Deployment, photos: Photos) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
@@ -144,32 +129,10 @@ def test_nothing_is_lost_while_workers_and_the_response_queue_fail_in_turn(
     assert struck[1], "no queue was removed: the test proves nothing"
     expected = labels_by_photo(web, photos)
     assert answers == [f"{name}:{expected[path]}" for name, path in sent]
-    web.stop()
-
-
-def test_a_server_killed_in_the_middle_loses_no_job_and_takes_no_answers_of_another(
-    deployment: Deployment, photos: Photos
-) -> None:
-    first, second = RealWeb(deployment), RealWeb(deployment)
-    sent = hundred(photos)
-    job = first.client.post(
-        "/api/v1/jobs", files=[("f", (name, path.read_bytes())) for name, path in sent]
-    ).json()
-    with ThreadPoolExecutor(20) as clients:
-        asked = [clients.submit(second.ask, *one) for one in sent[:40]]
-        wait_until(lambda: second.client.get(job["url"]).status_code == 200)
-        first.kill()
-        answers = [one.result(PATIENCE_S) for one in asked]
-    again = RealWeb(deployment)
-    address = f"/api/v1/jobs/{job['job_id']}"
-    wait_until(lambda: again.client.get(address).json()["state"] == "done")
-    page = again.client.get(address, params={"limit": 200}).json()
-    expected = labels_by_photo(again, photos)
-    assert answers == [f"{name}:{expected[path]}" for name, path in sent[:40]]
-    found = {one["name"]: one["outcome"]["label"] for one in page["images"]}
-    assert found == {name: expected[path] for name, path in sent}
-    again.stop()
-    second.stop()
+    right = sum(expected[path] == label for path, label, _ in photos)
+    assert right >= 19
+    assert web.stop() == 0
+    assert not [line for line in web.said if "Traceback" in line]
 
 
 def _kill(process: psutil.Process) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from iraas.backends.memory import MemoryBackend
+from iraas.client.reply_listener import ReplyListenerConfig
 from iraas.jobs.store import iter_manifest, list_jobs
 from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN, picture
@@ -125,6 +126,9 @@ def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, h
 def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     web: WebProcess, hire: Hire, backend: MemoryBackend
 ) -> None:
+    web.server._server._state.reply_listener._config = ReplyListenerConfig(
+        wait_s=0.1, store_poll_s=0.1
+    )
     answers: list[str] = []
 
     def ask() -> None:
@@ -184,7 +188,7 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
 def test_a_stopping_server_answers_those_who_wait_with_tickets(
     serve: Serve, backend: MemoryBackend
 ) -> None:
-    web = serve(WebConfig(shutdown_timeout_s=1.0))
+    web = serve(WebConfig(shutdown_timeout_s=0.2))
     statuses: list[int] = []
 
     def ask() -> None:

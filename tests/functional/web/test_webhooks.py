@@ -13,10 +13,12 @@ from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from tests.fakes.scripted import BROKEN
 from tests.functional.web.test_jobs import files
-from tests.functional.web.web_process import Serve, Worker
+from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 from tests.waiting import wait_until
 
 SECRET = "shared with the receiver"
+POLL_S = 0.01
+LISTED = "receiver.test:8443"
 Hire = Callable[[], Worker]
 
 
@@ -53,7 +55,7 @@ class Receiver:
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server.server_port}"
         self.url = f"http://{self.host}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(POLL_S,))
         self.thread.start()
 
     def stop(self) -> None:
@@ -110,6 +112,20 @@ def test_a_redirect_is_not_followed_and_counts_as_no_answer(
     assert all(headers["x-iraas-signature"] for headers, _ in receiver.taken)
 
 
+@pytest.fixture(scope="module")
+def told_whom() -> Iterator[WebProcess]:
+    """A web tier with one host on its list."""
+    web = start_web(MemoryBackend(), WebConfig(webhook_hosts=(LISTED,), webhook_secret=SECRET))
+    yield web
+    web.stop()
+
+
+def test_a_webhook_may_go_to_a_listed_host(told_whom: WebProcess) -> None:
+    address = {"webhook": f"http://{LISTED}/done?x=1"}
+    answer = told_whom.client.post("/api/v1/jobs", params=address, files=files("cat"))
+    assert answer.status_code == 202
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -130,17 +146,17 @@ def test_a_redirect_is_not_followed_and_counts_as_no_answer(
         "x" * 5000,
     ],
 )
-def test_a_webhook_goes_to_listed_hosts_only(serve: Serve, receiver: Receiver, url: str) -> None:
-    web = serve(limits(receiver))
-    address = url.replace("HOST", receiver.host)
-    answer = web.client.post("/api/v1/jobs", params={"webhook": address}, files=files("cat"))
+def test_a_webhook_goes_to_listed_hosts_only(told_whom: WebProcess, url: str) -> None:
+    address = {"webhook": url.replace("HOST", LISTED)}
+    answer = told_whom.client.post("/api/v1/jobs", params=address, files=files("cat"))
     assert answer.status_code == 422
     assert answer.json()["code"] == "bad-webhook"
 
 
-def test_without_a_secret_there_are_no_webhooks(serve: Serve, receiver: Receiver) -> None:
-    web = serve(WebConfig(webhook_hosts=(receiver.host,)))
-    answer = web.client.post("/api/v1/jobs", params={"webhook": receiver.url}, files=files("cat"))
+def test_without_a_secret_there_are_no_webhooks(serve: Serve) -> None:
+    web = serve(WebConfig(webhook_hosts=(LISTED,)))
+    address = {"webhook": f"http://{LISTED}"}
+    answer = web.client.post("/api/v1/jobs", params=address, files=files("cat"))
     assert answer.status_code == 422
 
 

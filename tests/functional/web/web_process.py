@@ -1,14 +1,22 @@
 """A web tier on a port of its own, and a worker beside it, both in threads of the test."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
+import pytest
+import uvicorn.server
 
 from iraas.core.ports import Backend
+from iraas.monitoring import webhooks
+from iraas.web import state
 from iraas.web.config import WebConfig
+from iraas.web.security import revocations
 from iraas.web.server import WebServer
+from iraas.web.streaming import events
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
@@ -17,6 +25,34 @@ from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
 Serve = Callable[..., "WebProcess"]
+
+
+TICK_S = 0.005
+
+
+class _QuickTicks:
+    """The module `asyncio` as uvicorn's server sees it: its looks around come one after another."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, _: float) -> None:
+        await asyncio.sleep(TICK_S)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Shorten what web tiers poll for: their own stop, outcomes without a reply, logouts at other
+    processes, and webhooks that are due.
+    """
+    patch.setattr(uvicorn.server, "asyncio", _QuickTicks())
+    patch.setattr(events, "MIN_POLL_S", 0.05)
+    patch.setattr(events, "POLL_AFTER_REPLIES_S", 0.2)
+    patch.setattr(events, "STATUS_S", 0.05)
+    patch.setattr(events, "RECONNECT", "retry: 50\n\n")
+    patch.setattr(revocations, "REFRESH_S", 0.2)
+    patch.setattr(state, "WEBHOOK_S", 0.05)
+    patch.setattr(webhooks, "MAX_PROGRESS_AGE_S", 0.05)
+    patch.setattr(webhooks, "FIRST_RETRY_S", 0.05)
 
 
 @dataclass

@@ -123,3 +123,16 @@ def test_it_leaves_no_queue_behind(backend: MemoryBackend) -> None:
     assert backend.responses.requesters() == ["web-x"]
     router.stop()
     assert backend.responses.requesters() == []
+
+
+def test_a_stop_does_not_wait_for_replies(backend: MemoryBackend) -> None:
+    """Its thread waits for them longer than a stop waits for its thread."""
+    router = ReplyListener(backend, new_id=lambda: "web-x", config=ReplyListenerConfig(wait_s=20.0))
+    router.start()
+    router.register(request(0).request_id, lambda _: None)
+    held = backend.responses._held["web-x"]
+    held.received_at = 0.0
+    wait_until(lambda: held.received_at, "it receives")
+    router.stop()
+    assert not router._thread.is_alive()
+    assert backend.responses.requesters() == []

@@ -1,0 +1,84 @@
+"""A stopped server leaves nothing of its own in the process: no child, thread, socket or pipe."""
+
+import gc
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from iraas.backends.local.backend import LocalBackend
+from iraas.backends.memory import MemoryBackend
+from tests.browser.sample_images import image_bytes
+from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
+from tests.waiting import PATIENCE_S
+
+HELD = Path("/proc/self/fd")
+
+pytestmark = pytest.mark.skipif(not HELD.exists(), reason="this system does not list open files")
+
+
+def held() -> set[str]:
+    """All that the process has: files, sockets and pipes by their own names, threads, children."""
+    found = {f"thread {one.name} {one.ident}" for one in threading.enumerate()}
+    found |= {f"child {one.pid}" for one in psutil.Process().children()}
+    for one in HELD.iterdir():
+        with suppress(FileNotFoundError):  # the listing's own
+            found.add(f"file {one.name} {one.readlink()}")
+    return found
+
+
+@contextmanager
+def warnings_of_the_collector() -> Iterator[list[str]]:
+    """What is told of things that nobody closed and nobody has any more."""
+    gc.collect()
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield told
+        gc.collect()
+    told += [str(one.message) for one in found if issubclass(one.category, ResourceWarning)]
+
+
+def use(web: WebProcess) -> socket.socket:
+    """Have a thumbnail made and an image sent by itself; gives back an open event stream."""
+    files = {"f": ("a.jpg", image_bytes("koala") + bytes(2_000_000))}  # too large for a message
+    job = web.client.post("/api/v1/jobs", files=files).json()["job_id"]
+    assert web.client.get(f"/api/v1/jobs/{job}/images/0/thumbnail").status_code == 200
+    alone = web.client.post("/api/v1/classify?wait_s=0", files=files)
+    assert alone.status_code == 202
+    stream = socket.create_connection(("127.0.0.1", web.port), PATIENCE_S)
+    ask = f"GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    stream.sendall(ask.encode())
+    assert stream.recv(100).startswith(b"HTTP/1.1 200")
+    return stream
+
+
+def open_nothing() -> None:
+    """Let modules that open a file when they are first used do so now."""
+    web = start_web(MemoryBackend())
+    use(web).close()
+    web.stop()
+
+
+def test_a_stopped_server_leaves_nothing_open(tmp_path: Path) -> None:
+    open_nothing()
+    with warnings_of_the_collector() as told:
+        before = held()
+        backend = LocalBackend(tmp_path, DEPLOYMENT, worker_command=["false"])
+        web = start_web(backend)
+        stream = use(web)
+        kinds = {one.split()[0] for one in held() - before}
+        assert kinds == {"thread", "child", "file"}
+        web.stop()
+        while stream.recv(1000):
+            pass
+        stream.close()
+        backend.close()
+        del web, backend
+        assert held() - before == set()
+    assert told == []
