@@ -1,5 +1,6 @@
 # make demo    set everything up and label the example pictures
 # make test    set everything up and run the tests
+# make test-fast  only the unit and contract tests
 # make check   format, lint, types and dependencies checked, then the tests
 # make audit   the pinned dependencies checked for known vulnerabilities
 # make format  put the code in its format
@@ -13,15 +14,20 @@ BIN := $(VENV)/bin
 # Linux machine the CUDA build of torch.
 PIP_FLAGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt
-WORKERS ?= auto
+# Test processes. Tests wait now and then, so that one more than there are cores fills them.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: demo test check lint types audit format bench clean
+.PHONY: demo test test-fast check lint types audit format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/iraas submit examples/images --save demo-results.csv
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	$(PYTEST)
+
+test-fast: $(VENV)/.dev
+	$(PYTEST) tests/unit tests/contract
 
 check: lint types audit test
 

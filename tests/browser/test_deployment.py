@@ -63,6 +63,6 @@ def test_twelve_images_are_labelled_though_the_web_tier_is_killed_before_any_is(
         assert {row["status"] for row in rows} == {"ok"}
         someone.page.get_by_role("link", name="Dashboard").click()
         expect(someone.page.locator("#jobs")).to_contain_text("12 of 12")
-        expect(someone.page.locator("#decisions")).to_contain_text("images wait")
+        expect(someone.page.locator("#decisions")).to_contain_text("no image waits or is in flight")
         other = visit(address)
         expect(other.cards("ok")).to_have_count(12)

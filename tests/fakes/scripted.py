@@ -33,7 +33,7 @@ class Clock:
         self.now += seconds
 
 
-def picture(label: str) -> bytes:
+def image_bytes(label: str) -> bytes:
     """Bytes that sniff as a JPEG and that `ScriptedClassifier` classifies as that label."""
     return MAGIC + label.encode()
 
@@ -173,7 +173,7 @@ class FlakyBackend(MemoryBackend):
 
 def request(index: int, image: bytes | None = None, *, reply_to: str = REQUESTER) -> Request:
     """A request of `JOB`, its image inside."""
-    image = picture(f"label-{index}") if image is None else image
+    image = image_bytes(f"label-{index}") if image is None else image
     return Request(request_id(JOB, index), f"picture-{index}.jpg", 1.0, reply_to, image)
 
 

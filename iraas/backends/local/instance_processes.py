@@ -24,7 +24,7 @@ def processes_of(instance_ids: set[str]) -> Iterator[psutil.Process]:
 
 
 def end_processes(
-    instance_ids: set[str], *, grace_s: float, is_finished: Callable[[], bool]
+    instance_ids: set[str], *, shutdown_timeout_s: float, is_finished: Callable[[], bool]
 ) -> None:
     """Send SIGTERM to the processes of instances, and SIGKILL to those that remain.
 
@@ -34,20 +34,22 @@ def end_processes(
 
     Args:
         instance_ids: The instances.
-        grace_s: Seconds between SIGTERM and SIGKILL.
+        shutdown_timeout_s: Seconds between SIGTERM and SIGKILL.
         is_finished: Returns whether all processes have exited.
     """
     start = time.monotonic()
     next_scan = start
     while not is_finished():
         now = time.monotonic()
-        if now > start + grace_s + _KILL_TIMEOUT_S:
+        if now > start + shutdown_timeout_s + _KILL_TIMEOUT_S:
             return
         if now >= next_scan:
-            force = now >= start + grace_s
+            force = now >= start + shutdown_timeout_s
             for process in processes_of(instance_ids):
                 _end(process, force=force)
-            next_scan = now + (_SCAN_INTERVAL_S if force else min(_SCAN_INTERVAL_S, grace_s))
+            next_scan = now + (
+                _SCAN_INTERVAL_S if force else min(_SCAN_INTERVAL_S, shutdown_timeout_s)
+            )
         time.sleep(_PAUSE_S)
 
 

@@ -49,7 +49,7 @@ class SubprocessFleet:
         capacity: int,
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
-        grace_s: float = 5.0,
+        shutdown_timeout_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Name the fleet's folder; nothing is touched yet.
@@ -59,7 +59,7 @@ class SubprocessFleet:
             capacity: The number of slots, at least 1.
             command: The command line of a worker; ``--worker-id`` and the id are appended.
             environment: The workers' environment; this process's own if None.
-            grace_s: Seconds between SIGTERM and SIGKILL in `terminate`.
+            shutdown_timeout_s: Seconds between SIGTERM and SIGKILL in `terminate`.
             clock: Returns seconds since the epoch.
 
         Raises:
@@ -71,7 +71,7 @@ class SubprocessFleet:
         self._capacity = capacity
         self._command = tuple(command)
         self._environment = environment
-        self._grace_s = grace_s
+        self._shutdown_timeout_s = shutdown_timeout_s
         self._clock = clock
         self._children: list[subprocess.Popen[bytes]] = []
         self._stopping: set[str] = set()
@@ -116,7 +116,7 @@ class SubprocessFleet:
         return []
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """End instances: SIGTERM first, SIGKILL after `grace_s` seconds.
+        """End instances: SIGTERM first, SIGKILL after `shutdown_timeout_s` seconds.
 
         See `iraas.core.ports.Fleet.terminate`. Returns once they have exited, or a few seconds
         after SIGKILL.
@@ -125,7 +125,9 @@ class SubprocessFleet:
         if existing:
             self._stopping |= existing
             end_processes(
-                existing, grace_s=self._grace_s, is_finished=lambda: self._have_ended(existing)
+                existing,
+                shutdown_timeout_s=self._shutdown_timeout_s,
+                is_finished=lambda: self._have_ended(existing),
             )
 
     def close(self) -> None:

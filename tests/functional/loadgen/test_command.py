@@ -159,7 +159,7 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(images: Deploym
     [
         (["images"], "'images' is not the address of a web tier"),
         (["--queue", "http://127.0.0.1:1", "images"], "--queue takes no address"),
-        (["http://127.0.0.1:1"], "name pictures to send"),
+        (["http://127.0.0.1:1"], "name images to send"),
         (["http://127.0.0.1:1", "gone"], "gone does not exist"),
         (["http://u:p@127.0.0.1", "images"], "is not the address of a web tier"),
         (["http://127.0.0.1:1", "images", "--labels", "gone.csv"], "gone.csv cannot be read"),

@@ -367,7 +367,7 @@ def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: 
 def test_a_server_that_says_nothing_is_somebody_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("iraas.loadgen.http_target.TOKEN_S", 0.1)
+    monkeypatch.setattr("iraas.loadgen.http_target.TOKEN_TIMEOUT_S", 0.1)
 
     async def check(url: str) -> None:
         async with HttpTarget(url, api="classify") as target:

@@ -21,10 +21,10 @@ from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.results import Failure, Measurement
 from iraas.loadgen.session import LoadResult, make_load
-from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
+from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
 from tests.waiting import PATIENCE_S
 
-CATS = [LoadedImage(f"{one}.jpg", picture(one), one) for one in ("cat", "lion", "lynx")]
+CATS = [LoadedImage(f"{one}.jpg", image_bytes(one), one) for one in ("cat", "lion", "lynx")]
 NO_IMAGE = LoadedImage("notes.jpg", b"only text", "cat")
 Work = Callable[[MemoryBackend, Request], Outcome | None]
 

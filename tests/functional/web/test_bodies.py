@@ -10,7 +10,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.test_gate_for_clients import PUBLIC_URL
 from tests.functional.web.web_process import Serve, WebProcess, Worker
@@ -120,7 +120,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_job_and_no_image(
         kind = "Content-Type: multipart/form-data; boundary=x"
         raw.sendall(head("/api/v1/jobs", kind, "Content-Length: 9000000"))
         for number in range(40):
-            raw.sendall(BOUNDARY + PART + picture(f"l{number}") + b"\r\n")
+            raw.sendall(BOUNDARY + PART + image_bytes(f"l{number}") + b"\r\n")
         wait_until(lambda: backend.requests.depth().total)
         assert any(backend.records.list("jobs/"))
     wait_until(lambda: not any(backend.records.list("jobs/")))
@@ -136,7 +136,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_job_and_no_image(
         ("multipart/form-data; boundary=x", b"garbage", 400),
         ("multipart/form-data; boundary=x", BOUNDARY + b"broken header\r\n\r\nx", 400),
         ("multipart/form-data; boundary=x", BOUNDARY + b"A: b\r\n\r\nx\r\n--x--", 400),
-        ("multipart/form-data; boundary=x", BOUNDARY + PART + picture("cat"), 400),
+        ("multipart/form-data; boundary=x", BOUNDARY + PART + image_bytes("cat"), 400),
         ("multipart/form-data; boundary=" + "y" * 3000, b"x", 400),
         ("multipart/form-data; boundary=x", BOUNDARY + b"H: " + b"v" * 99_999, 400),
         ("multipart/form-data; boundary=x", BOUNDARY + b"H: v\r\n" * 99, 400),
@@ -151,11 +151,11 @@ def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, stat
 def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> None:
     web = serve(WebConfig(max_buffered_bytes=200_000, client_share=1.0))
     kind = {"content-type": "image/jpeg"}
-    found = web.client.post("/api/v1/classify", content=picture("x" * 300_000), headers=kind)
+    found = web.client.post("/api/v1/classify", content=image_bytes("x" * 300_000), headers=kind)
     assert found.status_code == 429
     # What the refused one held is free again.
     small = web.client.post(
-        "/api/v1/classify?wait_s=0", content=picture("x" * 150_000), headers=kind
+        "/api/v1/classify?wait_s=0", content=image_bytes("x" * 150_000), headers=kind
     )
     assert small.status_code == 202
 
@@ -196,7 +196,7 @@ def test_two_thousand_slow_clients_do_not_stop_a_fast_one(serve: Serve, worker: 
             slow.append(raw)
         fast = stack.enter_context(another_client(web))
         for number in range(20):
-            file = (f"{number}.jpg", picture(f"l{number}"))
+            file = (f"{number}.jpg", image_bytes(f"l{number}"))
             assert fast.post("/", files={"f": file}).text == f"{number}.jpg:l{number}"
         refused = sum(_is_over(raw) for raw in slow)
     assert refused > SLOW_CLIENTS // 2, "their share of the memory was not felt"

@@ -7,7 +7,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from iraas.web.uploads.upload_handler import FLUSH_IMAGES
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.test_jobs import make_job
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
@@ -46,7 +46,7 @@ def upload(count: int) -> bytes:
     parts = [
         f"--{BOUNDARY}\r\n".encode()
         + b'Content-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
-        + picture(f"l{n}")
+        + image_bytes(f"l{n}")
         + b"\r\n"
         for n in range(count)
     ]
@@ -80,7 +80,7 @@ def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(max_pending=20))
-    request = post("/api/v1/classify?wait_s=0", picture("cat"), "image/jpeg")
+    request = post("/api/v1/classify?wait_s=0", image_bytes("cat"), "image/jpeg")
     statuses = asyncio.run(statuses_at_once(web, [request] * CLIENTS))
     assert (statuses.count(202), statuses.count(429)) == (20, CLIENTS - 20)
     assert backend.requests.depth().total == 20
@@ -93,7 +93,7 @@ def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) ->
         assert made.status_code == 202, made.text
     answer = web.client.post("/api/v1/classify?wait_s=0", content=b"no image")
     assert answer.status_code == 422
-    answer = web.client.post("/api/v1/classify?wait_s=0", content=picture("cat"))
+    answer = web.client.post("/api/v1/classify?wait_s=0", content=image_bytes("cat"))
     assert answer.status_code == 202
 
 

@@ -10,7 +10,7 @@ from iraas.core.ids import request_id
 from iraas.core.keys import input_key
 from iraas.errors import BackendUnavailableError
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
 
@@ -28,7 +28,7 @@ def test_a_backend_that_fails_in_the_middle_does_not_hide_what_was_accepted(
         send(messages)  # type: ignore[arg-type]
 
     monkeypatch.setattr(backend.requests, "send", send_first)
-    files = [("f", (f"{n}.jpg", picture(f"l{n}"))) for n in range(40)]
+    files = [("f", (f"{n}.jpg", image_bytes(f"l{n}"))) for n in range(40)]
     answer = web.client.post("/api/v1/jobs", files=files)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (503, "backend-unavailable")
@@ -42,7 +42,9 @@ def test_a_backend_that_fails_in_the_middle_does_not_hide_what_was_accepted(
 
 
 def store(web: WebProcess, backend: MemoryBackend, data: bytes) -> str:
-    job = web.client.post("/api/v1/jobs", files={"f": ("a.jpg", picture("cat"))}).json()["job_id"]
+    job = web.client.post("/api/v1/jobs", files={"f": ("a.jpg", image_bytes("cat"))}).json()[
+        "job_id"
+    ]
     backend.inputs.put(input_key(request_id(job, 0), "jpg"), data)
     return f"/api/v1/jobs/{job}/images/0"
 

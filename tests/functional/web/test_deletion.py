@@ -9,11 +9,11 @@ import pytest
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
-BIG = picture("") + b"\xff" * 200_000
+BIG = image_bytes("") + b"\xff" * 200_000
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from iraas.errors import BackendUnavailableError, ConfigurationError
 from iraas.web.config import WebConfig
 from iraas.web.security.authenticator import COOKIE
 from iraas.web.server import WebServer, check_safe
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import PATIENCE_S
 
 TOKEN = "correct horse battery staple"
-ONE = [("images", ("cat.jpg", picture("cat")))]
+ONE = [("images", ("cat.jpg", image_bytes("cat")))]
 
 
 def log_in(web: WebProcess) -> str:
@@ -227,7 +227,7 @@ def test_a_lost_backend_is_a_503_that_says_when_to_come_again(
 
     monkeypatch.setattr(backend.requests, "send", away)
     answer = web.client.post(
-        "/api/v1/classify", content=picture("cat"), headers={"content-type": "image/jpeg"}
+        "/api/v1/classify", content=image_bytes("cat"), headers={"content-type": "image/jpeg"}
     )
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
@@ -235,7 +235,7 @@ def test_a_lost_backend_is_a_503_that_says_when_to_come_again(
 
 
 def test_the_bytes_of_an_image_are_never_shown_as_a_page(web: WebProcess) -> None:
-    page = picture("<html><script>alert(1)</script>")
+    page = image_bytes("<html><script>alert(1)</script>")
     job = web.client.post("/api/v1/jobs", files=[("f", ("x.html", page))]).json()["job_id"]
     for path in ("", "/thumbnail"):
         answer = web.client.get(f"/api/v1/jobs/{job}/images/0{path}")

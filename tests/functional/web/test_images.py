@@ -10,7 +10,7 @@ from PIL import Image
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 from tests.waiting import wait_until
 
@@ -42,9 +42,9 @@ def send(web: WebProcess, name: str, data: bytes) -> str:
 
 
 def test_an_image_comes_back_as_it_was_sent_as_a_download(web: WebProcess) -> None:
-    address = send(web, "holiday/beach.png", picture("cat"))
+    address = send(web, "holiday/beach.png", image_bytes("cat"))
     answer = web.client.get(address)
-    assert answer.content == picture("cat")
+    assert answer.content == image_bytes("cat")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''beach.png.jpg"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert web.client.get(address[:-1] + "1").status_code == 404
@@ -79,7 +79,7 @@ def test_what_is_clear_is_white(web: WebProcess) -> None:
 
 def test_a_bomb_or_a_broken_image_has_no_thumbnail_and_hurts_no_other(web: WebProcess) -> None:
     bomb = encoded("PNG", (2000, 1001))
-    for data in (bomb, picture("broken and more")):
+    for data in (bomb, image_bytes("broken and more")):
         address = send(web, "a", data)
         answer = web.client.get(f"{address}/thumbnail")
         assert (answer.status_code, answer.json()["code"]) == (404, "no-thumbnail")

@@ -11,7 +11,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.control_chars import csv_text
 from iraas.jobs.store import list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, picture
+from tests.fakes.scripted import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 
@@ -31,7 +31,7 @@ HOSTILE_NAMES = [
 
 
 def files(*labels: str) -> list[File]:
-    return [("images", (f"{label}.jpg", picture(label))) for label in labels]
+    return [("images", (f"{label}.jpg", image_bytes(label))) for label in labels]
 
 
 def make_job(web: WebProcess, *labels: str) -> str:
@@ -63,7 +63,7 @@ def test_what_is_no_image_is_refused_by_name_and_the_rest_goes_on(serve: Serve) 
     sent = [
         *files("cat"),
         ("images", ("notes.txt", b"plain text")),
-        ("images", ("huge.jpg", picture("x" * 2000))),
+        ("images", ("huge.jpg", image_bytes("x" * 2000))),
         ("images", ("empty.jpg", b"")),
         *files("dog"),
     ]
@@ -87,7 +87,7 @@ def test_a_form_without_a_file_makes_no_job(web: WebProcess, backend: MemoryBack
 
 @pytest.mark.usefixtures("worker")
 def test_hostile_names_are_only_names(web: WebProcess, backend: MemoryBackend) -> None:
-    sent = [("images", (name, picture("cat"))) for name in HOSTILE_NAMES]
+    sent = [("images", (name, image_bytes("cat"))) for name in HOSTILE_NAMES]
     answer = web.client.post("/api/v1/jobs", files=sent)
     assert answer.json()["accepted"] == len(HOSTILE_NAMES)
     job_id = answer.json()["job_id"]
@@ -207,7 +207,7 @@ def test_images_that_wait_are_listed_by_name(web: WebProcess) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_outcomes_can_be_downloaded_and_no_name_becomes_a_formula(web: WebProcess) -> None:
-    sent = [("images", ("=1+1.jpg", picture("cat"))), ("images", ("b.jpg", BROKEN))]
+    sent = [("images", ("=1+1.jpg", image_bytes("cat"))), ("images", ("b.jpg", BROKEN))]
     job_id = web.client.post("/api/v1/jobs", files=sent).json()["job_id"]
     wait_until_done(web, job_id)
     text = web.client.get(f"/api/v1/jobs/{job_id}/outcomes.csv").content.decode("utf-8-sig")
@@ -225,7 +225,7 @@ def test_a_downloaded_csv_steers_no_terminal_and_no_spreadsheet_of_another_local
 ) -> None:
     name = "a;=cmd()\x1b[31m\u202egpj.jpg"
     head = f'--x\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\n'
-    body = head.encode() + picture("cat") + b"\r\n--x--\r\n"
+    body = head.encode() + image_bytes("cat") + b"\r\n--x--\r\n"
     kind = {"content-type": "multipart/form-data; boundary=x"}
     job_id = web.client.post("/api/v1/jobs", content=body, headers=kind).json()["job_id"]
     wait_until_done(web, job_id)

@@ -19,7 +19,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.test_every_route import routes
 from tests.functional.web.web_process import WebProcess, Worker, start_web
 from tests.waiting import PATIENCE_S, wait_until
@@ -47,7 +47,7 @@ def served() -> Iterator[WebProcess]:
 
 @pytest.fixture(scope="module")
 def job_id(served: WebProcess) -> str:
-    files = [("f", (f"{n}.jpg", picture(f"l{n}"))) for n in range(3)]
+    files = [("f", (f"{n}.jpg", image_bytes(f"l{n}"))) for n in range(3)]
     found = str(served.client.post("/api/v1/jobs", files=files).json()["job_id"])
     wait_until(lambda: served.client.get(f"/api/v1/jobs/{found}").json()["state"] == "done")
     return found

@@ -10,7 +10,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.client.reply_listener import ReplyListenerConfig
 from iraas.jobs.store import iter_manifest, list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, picture
+from tests.fakes.scripted import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -23,7 +23,7 @@ def test_an_image_as_the_whole_body_is_answered_with_its_stored_outcome(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     answer = web.client.post(
-        "/api/v1/classify?name=mittens.jpg", content=picture("cat"), headers=JPEG
+        "/api/v1/classify?name=mittens.jpg", content=image_bytes("cat"), headers=JPEG
     )
     assert answer.status_code == 200
     outcome = answer.json()
@@ -34,7 +34,7 @@ def test_an_image_as_the_whole_body_is_answered_with_its_stored_outcome(
 
 @pytest.mark.usefixtures("worker")
 def test_an_image_in_a_form_is_answered_by_its_file_name(web: WebProcess) -> None:
-    answer = web.client.post("/api/v1/classify", files={"x": ("a/b c.jpg", picture("dog"))})
+    answer = web.client.post("/api/v1/classify", files={"x": ("a/b c.jpg", image_bytes("dog"))})
     assert answer.json()["name"] == "a/b c.jpg"
     assert answer.json()["label"] == "dog"
 
@@ -61,7 +61,9 @@ def test_whoever_cannot_wait_gets_a_ticket_that_outlives_the_server(
     serve: Serve, hire: Hire
 ) -> None:
     first = serve()
-    answer = first.client.post("/api/v1/classify?wait_s=0", content=picture("owl"), headers=JPEG)
+    answer = first.client.post(
+        "/api/v1/classify?wait_s=0", content=image_bytes("owl"), headers=JPEG
+    )
     assert answer.status_code == 202
     address = answer.headers["location"]
     assert first.client.get(address).status_code == 202
@@ -74,7 +76,7 @@ def test_whoever_cannot_wait_gets_a_ticket_that_outlives_the_server(
 
 @pytest.mark.usefixtures("worker")
 def test_a_ticket_of_somebody_else_cannot_be_guessed_from_an_outcome(web: WebProcess) -> None:
-    outcome = web.client.post("/api/v1/classify", content=picture("cat"), headers=JPEG).json()
+    outcome = web.client.post("/api/v1/classify", content=image_bytes("cat"), headers=JPEG).json()
     shared = outcome["job_id"]
     for address in (
         f"/api/v1/jobs/{shared}",
@@ -95,7 +97,7 @@ def test_a_ticket_of_somebody_else_cannot_be_guessed_from_an_outcome(web: WebPro
 @pytest.mark.usefixtures("worker")
 def test_a_hundred_at_once_get_each_their_own_answer(web: WebProcess) -> None:
     def ask(number: int) -> str:
-        file = (f"n{number}.jpg", picture(f"label-{number}"))
+        file = (f"n{number}.jpg", image_bytes(f"label-{number}"))
         return web.client.post("/", files={"inputFile": file}).text
 
     with ThreadPoolExecutor(100) as clients:
@@ -116,7 +118,7 @@ def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, h
 
     def ask(number: int) -> str:
         client = servers[number % 2].client
-        return client.post("/", files={"f": (str(number), picture(f"l{number}"))}).text
+        return client.post("/", files={"f": (str(number), image_bytes(f"l{number}"))}).text
 
     with ThreadPoolExecutor(20) as clients:
         answers = list(clients.map(ask, range(60)))
@@ -132,7 +134,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     answers: list[str] = []
 
     def ask() -> None:
-        answers.append(web.client.post("/", files={"f": ("a.jpg", picture("fox"))}).text)
+        answers.append(web.client.post("/", files={"f": ("a.jpg", image_bytes("fox"))}).text)
 
     client = threading.Thread(target=ask)
     client.start()
@@ -143,7 +145,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     client.join(PATIENCE_S)
     assert answers == ["a.jpg:fox"]
     # And whoever asks from now on is told by a reply again, on another queue.
-    assert web.client.post("/", files={"f": ("b.jpg", picture("elk"))}).text == "b.jpg:elk"
+    assert web.client.post("/", files={"f": ("b.jpg", image_bytes("elk"))}).text == "b.jpg:elk"
 
 
 def test_single_images_are_a_job_that_the_command_line_sees(
@@ -152,7 +154,7 @@ def test_single_images_are_a_job_that_the_command_line_sees(
     web = serve()
     hire()
     for number in range(3):
-        web.client.post("/", files={"f": (f"{number}.jpg", picture("cat"))})
+        web.client.post("/", files={"f": (f"{number}.jpg", image_bytes("cat"))})
     web.stop()
     (job,) = [one.job for one in list_jobs(backend)]
     assert (job.total, job.sealed, job.sources) == (3, True, ("single requests",))
@@ -165,11 +167,11 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
     web = serve(WebConfig(max_pending=5))
     tickets = [
         web.client.post(
-            "/api/v1/classify?wait_s=0", content=picture(f"l{number}"), headers=JPEG
+            "/api/v1/classify?wait_s=0", content=image_bytes(f"l{number}"), headers=JPEG
         ).json()["url"]
         for number in range(5)
     ]
-    refused = web.client.post("/api/v1/classify", content=picture("late"), headers=JPEG)
+    refused = web.client.post("/api/v1/classify", content=image_bytes("late"), headers=JPEG)
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
     assert backend.requests.depth().total == 5
@@ -179,7 +181,9 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
     assert labels == {f"l{number}" for number in range(5)}
     wait_until(
         lambda: (
-            web.client.post("/api/v1/classify", content=picture("late"), headers=JPEG).status_code
+            web.client.post(
+                "/api/v1/classify", content=image_bytes("late"), headers=JPEG
+            ).status_code
             == 200
         )
     )
@@ -192,7 +196,7 @@ def test_a_stopping_server_answers_those_who_wait_with_tickets(
     statuses: list[int] = []
 
     def ask() -> None:
-        answer = web.client.post("/api/v1/classify", content=picture("cat"), headers=JPEG)
+        answer = web.client.post("/api/v1/classify", content=image_bytes("cat"), headers=JPEG)
         statuses.append(answer.status_code)
 
     clients = [threading.Thread(target=ask) for _ in range(5)]

@@ -10,12 +10,12 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.client.storage_guard import StorageLimits
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import picture
+from tests.fakes.scripted import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 
 GB = 10**9
-BIG = picture("") + b"\xff" * 300_000
+BIG = image_bytes("") + b"\xff" * 300_000
 """More than fits into a message of this backend."""
 FULL = HTTPStatus.INSUFFICIENT_STORAGE
 

@@ -8,7 +8,7 @@ from iraas.client.batch_sender import BatchSender, PendingSend
 from iraas.client.sender import ImageUpload, Sender
 from iraas.core.jobs import Job
 from iraas.core.ports import OutboundMessage
-from tests.fakes.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, picture, receive
+from tests.fakes.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, image_bytes, receive
 from tests.waiting import PATIENCE_S, wait_until
 
 
@@ -18,7 +18,7 @@ def sender(backend: FlakyBackend, job_id: str = JOB) -> Sender:
 
 
 def image(index: int, size: int = 10) -> ImageUpload:
-    return ImageUpload(index, f"{index}.jpg", picture("x" * size))
+    return ImageUpload(index, f"{index}.jpg", image_bytes("x" * size))
 
 
 class Backend(FlakyBackend):

@@ -17,7 +17,7 @@ from tests.fakes.scripted import (
     JOB,
     Clock,
     FlakyBackend,
-    picture,
+    image_bytes,
     receive,
     request,
     stored,
@@ -32,7 +32,7 @@ def entries(tmp_path: Path) -> list[ManifestEntry]:
     made = []
     for index in range(TOTAL):
         path = tmp_path / f"image-{index}.jpg"
-        path.write_bytes(picture(f"label-{index}"))
+        path.write_bytes(image_bytes(f"label-{index}"))
         made.append(ManifestEntry(index, path.name, str(path)))
     return made
 
@@ -173,7 +173,7 @@ def test_a_file_that_vanished_is_taken_from_the_input_store(
 ) -> None:
     Path(entries[3].path).unlink()
     key = input_key(request(3).request_id, "jpg")
-    backend.inputs.put(key, picture("label-3"))
+    backend.inputs.put(key, image_bytes("label-3"))
     dispatch = make()
     dispatch.start(entries[3:4])
     dispatch.join(PATIENCE_S)
@@ -215,7 +215,7 @@ def test_sending_all_at_once_tells_how_far_it_is(
 
 def test_large_images_travel_in_smaller_batches(make: Make, entries: list[ManifestEntry]) -> None:
     for entry in entries[:8]:
-        Path(entry.path).write_bytes(picture("x" * 1_200_000))
+        Path(entry.path).write_bytes(image_bytes("x" * 1_200_000))
     counts: list[int] = []
     make(max_image_bytes=2 * 10**6).send_all(entries[:12], counts.append)
     assert counts[0] < 12

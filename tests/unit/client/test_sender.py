@@ -22,7 +22,7 @@ from tests.fakes.scripted import (
     REQUESTER,
     Clock,
     FlakyBackend,
-    picture,
+    image_bytes,
     receive,
     request,
     stored,
@@ -44,9 +44,9 @@ def sent(backend: FlakyBackend) -> Request:
 def test_an_image_that_fits_travels_inside_its_message(
     backend: FlakyBackend, sender: Sender, clock: Clock
 ) -> None:
-    sender.send([ImageUpload(3, "cat.jpg", picture("cat"))])
+    sender.send([ImageUpload(3, "cat.jpg", image_bytes("cat"))])
     assert sent(backend) == Request(
-        request(3).request_id, "cat.jpg", clock.now, REQUESTER, picture("cat")
+        request(3).request_id, "cat.jpg", clock.now, REQUESTER, image_bytes("cat")
     )
     assert list(backend.inputs.list()) == []
 
@@ -54,18 +54,18 @@ def test_an_image_that_fits_travels_inside_its_message(
 def test_a_larger_one_is_put_in_the_input_store_first(clock: Clock) -> None:
     backend = FlakyBackend(clock, max_body_bytes=2000)
     sender = Sender(backend, Job(JOB, 1.0, 5, sealed=True), reply_to="", clock=clock)
-    large = picture("x" * 1500)
-    sender.send([ImageUpload(0, "big.jpg", large), ImageUpload(1, "s.jpg", picture("s"))])
+    large = image_bytes("x" * 1500)
+    sender.send([ImageUpload(0, "big.jpg", large), ImageUpload(1, "s.jpg", image_bytes("s"))])
     requests = {one.name: one for one in (sent(backend), sent(backend))}
     key = input_key(request(0).request_id, "jpg")
     assert requests["big.jpg"].image is None
     assert requests["big.jpg"].input_key == key
     assert backend.inputs.get(key) == large
-    assert requests["s.jpg"].image == picture("s")
+    assert requests["s.jpg"].image == image_bytes("s")
 
 
 def test_sending_twice_makes_the_same_request_twice(backend: FlakyBackend, sender: Sender) -> None:
-    image = ImageUpload(0, "cat.jpg", picture("cat"))
+    image = ImageUpload(0, "cat.jpg", image_bytes("cat"))
     sender.send([image])
     sender.send([image])
     assert sent(backend) == sent(backend)
@@ -107,7 +107,7 @@ def test_a_second_refusal_gives_the_first_outcome(sender: Sender) -> None:
         (b"", NotAnImageError),
         (b"hello", NotAnImageError),
         (b"\x00" * 50, NotAnImageError),
-        (picture("x" * LIMIT), ImageTooLargeError),
+        (image_bytes("x" * LIMIT), ImageTooLargeError),
     ],
 )
 def test_what_cannot_be_an_image_is_refused(data: bytes, error: type[Exception]) -> None:
@@ -116,13 +116,13 @@ def test_what_cannot_be_an_image_is_refused(data: bytes, error: type[Exception])
 
 
 def test_what_may_be_an_image_passes() -> None:
-    check_image(picture("cat"), LIMIT)
+    check_image(image_bytes("cat"), LIMIT)
 
 
 def test_a_file_is_read_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "cat.jpg"
-    path.write_bytes(picture("cat"))
-    assert read_image(str(path), LIMIT) == picture("cat")
+    path.write_bytes(image_bytes("cat"))
+    assert read_image(str(path), LIMIT) == image_bytes("cat")
 
 
 def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
 from iraas.jobs.store import iter_manifest, list_jobs
-from tests.fakes.scripted import Clock, FlakyBackend, picture
+from tests.fakes.scripted import Clock, FlakyBackend, image_bytes
 
 
 class Shop:
@@ -33,7 +33,7 @@ class Shop:
 
     def send(self, name: str) -> str:
         return self.singles.send(
-            name, picture("cat"), register=self.expected.append, on_sent=lambda _: None
+            name, image_bytes("cat"), register=self.expected.append, on_sent=lambda _: None
         )
 
     def jobs(self) -> list[tuple[int, bool, list[str]]]:

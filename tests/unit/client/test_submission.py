@@ -25,8 +25,8 @@ from tests.fakes.scripted import (
     REQUESTER,
     Clock,
     FlakyBackend,
+    image_bytes,
     outcome,
-    picture,
     request,
 )
 
@@ -78,7 +78,7 @@ def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
     images = []
     for index in range(TOTAL):
         path = tmp_path / f"{index:02d}.jpg"
-        path.write_bytes(picture(f"label-{index}"))
+        path.write_bytes(image_bytes(f"label-{index}"))
         images.append(ImageFile(path.name, str(path)))
     job = create_job(backend, images, sources=("images",), clock=clock)
     return Desk(backend, clock, job, tmp_path)

@@ -16,8 +16,8 @@ from tests.fakes.scripted import (
     Clock,
     FlakyBackend,
     count_outcomes,
+    image_bytes,
     outcome,
-    picture,
     receive,
     request,
     send,
@@ -54,7 +54,7 @@ def test_a_finished_request_has_its_input_its_outcome_and_its_reply_and_is_off_t
 
     assert OutcomeWriter(backend).finish([one]) == [one.outcome]
 
-    assert backend.inputs.get(input_key(one.request.request_id, "jpg")) == picture("label-0")
+    assert backend.inputs.get(input_key(one.request.request_id, "jpg")) == image_bytes("label-0")
     assert stored(backend, 0) == one.outcome
     assert replies(backend) == [one.outcome]
     assert backend.requests.depth() == QueueDepth(0, 0, 0)

@@ -15,7 +15,7 @@ from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress import KEPT_OUTCOMES, JobProgress
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from tests.effects import lines_run
-from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
+from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
 
 
 class Shop:
@@ -37,7 +37,7 @@ class Shop:
 
     def outcome(self, index: int, *, ok: bool = True) -> Outcome:
         self.clock.advance(1)
-        asked = self.sender._request(index, f"n{index}", image=picture("cat"))
+        asked = self.sender._request(index, f"n{index}", image=image_bytes("cat"))
         return outcome(asked, "cat" if ok else None, reason="" if ok else "it is broken")
 
     def store(self, index: int, *, ok: bool = True) -> Outcome:
@@ -150,7 +150,7 @@ def test_a_retry_sends_what_is_stored_and_leaves_what_never_was() -> None:
     for index in (0, 1):
         shop.store(index, ok=False)
     shop.store(2)
-    shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", picture("cat"))
+    shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", image_bytes("cat"))
     assert retry_failures(shop.backend, shop.view(), shop.sender) == [0]
     assert shop.backend.requests.depth().total == 1
     assert indexes(shop.view(), kind="waiting") == [0]
@@ -160,7 +160,7 @@ def test_a_retry_sends_what_is_stored_and_leaves_what_never_was() -> None:
 def test_a_retry_that_was_interrupted_is_finished_by_the_next() -> None:
     shop = Shop(2)
     shop.store(0, ok=False)
-    shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", picture("cat"))
+    shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", image_bytes("cat"))
     shop.backend.requests.failures = 1
     with pytest.raises(Exception, match="away"):
         retry_failures(shop.backend, shop.view(), shop.sender)
@@ -174,7 +174,7 @@ def test_a_retry_of_one_image_is_of_one_image() -> None:
     for index in (0, 1):
         shop.store(index, ok=False)
     for index in (0, 1):
-        shop.backend.inputs.put(f"{shop.job_id}/00000/{index:08d}.jpg", picture("cat"))
+        shop.backend.inputs.put(f"{shop.job_id}/00000/{index:08d}.jpg", image_bytes("cat"))
     assert retry_failures(shop.backend, shop.view(), shop.sender, index=1) == [1]
 
 

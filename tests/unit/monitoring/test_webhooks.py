@@ -9,7 +9,7 @@ from iraas.core.keys import WEBHOOKS, outcome_key
 from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from iraas.monitoring.webhooks import CLAIM_S, MAX_ATTEMPTS, WebhookDispatcher
-from tests.fakes.scripted import Clock, FlakyBackend, outcome, picture
+from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
 
 URL = "https://example.com/hook"
 
@@ -46,7 +46,7 @@ class Shop:
 
     def finish(self) -> None:
         sender = Sender(self.backend, self.job, reply_to="", clock=self.clock)
-        found = outcome(sender._request(0, "a", image=picture("cat")))
+        found = outcome(sender._request(0, "a", image=image_bytes("cat")))
         self.backend.outputs.put(outcome_key(found.request_id), found.encode())
 
     def run(self, webhooks: WebhookDispatcher, seconds: int) -> None:

@@ -9,7 +9,8 @@ from iraas.sandbox import commands
 from tests.meta.sources import sources
 
 
-def test_a_child_runs_isolated() -> None:
+def test_a_child_runs_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     assert commands.module_command("iraas", "worker") == [
         sys.executable, "-I", "-m", "iraas", "worker",
     ]  # fmt: skip

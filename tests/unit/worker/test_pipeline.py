@@ -22,7 +22,7 @@ from tests.fakes.scripted import (
     FlakyBackend,
     ScriptedClassifier,
     count_outcomes,
-    picture,
+    image_bytes,
     request,
     send,
     stored,
@@ -285,7 +285,8 @@ def test_a_job_of_costly_images_does_not_hold_up_one_of_quick_ones() -> None:
     backend = FlakyBackend(time.time)
     for job, label in ((OTHER_JOB, "costly"), (JOB, "quick")):
         asked = [
-            Request(request_id(job, index), "a.jpg", 1.0, "", picture(label)) for index in range(40)
+            Request(request_id(job, index), "a.jpg", 1.0, "", image_bytes(label))
+            for index in range(40)
         ]
         backend.requests.send([OutboundMessage(encode_request(one), group=job) for one in asked])
     classifier = CostlyClassifier()

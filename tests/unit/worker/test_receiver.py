@@ -17,8 +17,8 @@ from tests.fakes.scripted import (
     LEASE_S,
     Clock,
     FlakyBackend,
+    image_bytes,
     outcome,
-    picture,
     receive,
     request,
     send,
@@ -106,8 +106,8 @@ def test_messages_become_tasks_with_their_images(
     send(backend, [request(0), request(1)])
     receiving.run()
     assert [(task.request, task.image, task.attempts) for task in receiving.tasks] == [
-        (request(0), picture("label-0"), 1),
-        (request(1), picture("label-1"), 1),
+        (request(0), image_bytes("label-0"), 1),
+        (request(1), image_bytes("label-1"), 1),
     ]
     assert receiving.leases.receipts() == []
 
@@ -115,9 +115,9 @@ def test_messages_become_tasks_with_their_images(
 def test_a_large_image_is_read_from_the_input_store(
     receiving: Receiving, backend: FlakyBackend
 ) -> None:
-    backend.inputs.put("big/one.jpg", picture("whale"))
+    backend.inputs.put("big/one.jpg", image_bytes("whale"))
     send(backend, [Request(request(0).request_id, "a", 1.0, input_key="big/one.jpg")])
-    assert receiving.run().tasks[0].image == picture("whale")
+    assert receiving.run().tasks[0].image == image_bytes("whale")
 
 
 def test_empty_receives_are_counted_until_one_brings_something(
@@ -285,7 +285,7 @@ def test_a_request_whose_image_is_gone_fails_with_that_reason(
 def test_while_the_input_store_fails_messages_are_released_and_received_again(
     receiving: Receiving, backend: FlakyBackend
 ) -> None:
-    backend.inputs.put("big/one.jpg", picture("whale"))
+    backend.inputs.put("big/one.jpg", image_bytes("whale"))
     send(backend, [Request(request(0).request_id, "a", 1.0, input_key="big/one.jpg"), request(1)])
     backend.inputs.failures = 1
     receiving.run()

@@ -112,7 +112,7 @@ def test_the_queue_counts_too(backend: LocalBackend) -> None:
 def test_the_wait_for_a_process_that_was_stopped_while_counting_is_limited(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_usage, "LOCK_S", 0.1)
+    monkeypatch.setattr(disk_usage, "LOCK_TIMEOUT_S", 0.1)
     assert used(backend) == 0
     backend.inputs.put("first", b"x")
     assert used(backend) == allocated(1)

@@ -191,7 +191,7 @@ def test_a_child_that_was_passed_the_slot_keeps_it(start: Starter, tmp_path: Pat
 
 def test_a_worker_may_leave_politely(start: Starter, tmp_path: Path) -> None:
     environment = {**os.environ, "FAREWELL": str(tmp_path / "farewell")}
-    fleet = start(POLITE, environment=environment, idle_timeout_s=20.0)
+    fleet = start(POLITE, environment=environment, shutdown_timeout_s=20.0)
     (instance_id,) = fleet.launch(1).launched
     said(tmp_path, instance_id)
     fleet.terminate([instance_id])
@@ -200,7 +200,7 @@ def test_a_worker_may_leave_politely(start: Starter, tmp_path: Path) -> None:
 
 
 def test_a_stubborn_worker_is_killed_after_the_grace(start: Starter, tmp_path: Path) -> None:
-    fleet = start(STUBBORN, idle_timeout_s=0.3)
+    fleet = start(STUBBORN, shutdown_timeout_s=0.3)
     (instance_id,) = fleet.launch(1).launched
     said(tmp_path, instance_id)
     with recorded("os.kill") as sent:
@@ -214,7 +214,7 @@ def test_a_stubborn_worker_is_killed_after_the_grace(start: Starter, tmp_path: P
 @pytest.mark.parametrize("script", [IDLE, POLITE, STUBBORN])
 def test_a_stopped_worker_is_ended(start: Starter, tmp_path: Path, script: str) -> None:
     environment = {**os.environ, "FAREWELL": str(tmp_path / "farewell")}
-    fleet = start(script, environment=environment, idle_timeout_s=0.5)
+    fleet = start(script, environment=environment, shutdown_timeout_s=0.5)
     (instance_id,) = fleet.launch(1).launched
     worker = worker_of(instance_id)
     worker.suspend()
@@ -224,7 +224,7 @@ def test_a_stopped_worker_is_ended(start: Starter, tmp_path: Path, script: str) 
 
 
 def test_an_instance_is_stopping_while_it_is_asked_to_leave(start: Starter, tmp_path: Path) -> None:
-    fleet = start(STUBBORN, idle_timeout_s=0.0)
+    fleet = start(STUBBORN, shutdown_timeout_s=0.0)
     (instance_id,) = fleet.launch(1).launched
     fleet._stopping.add(instance_id)
     assert [one.state for one in fleet.instances()] == [InstanceState.STOPPING]
@@ -293,7 +293,7 @@ def test_a_killed_launcher_leaves_its_workers_alone_and_tracked(
 def test_a_launcher_killed_while_it_launches_loses_no_slot_and_no_worker(
     start: Starter, tmp_path: Path
 ) -> None:
-    fleet = start(capacity=6, idle_timeout_s=0.5)
+    fleet = start(capacity=6, shutdown_timeout_s=0.5)
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "fleet"), "6"]
     chance = random.Random(3)
     for _ in range(4):
