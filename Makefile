@@ -1,4 +1,4 @@
-# make demo    set everything up and label the example pictures
+# make demo    set everything up and label the example images
 # make test    set everything up and run the tests
 # make test-fast  only the unit and contract tests
 # make check   format, lint, types and dependencies checked, then the tests

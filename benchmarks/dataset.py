@@ -1,4 +1,4 @@
-"""Pictures to measure with: as many as wanted, all different, made from the example photographs."""
+"""Images to measure with: as many as wanted, all different, made from the example photographs."""
 
 import random
 from functools import cache
@@ -9,10 +9,10 @@ from PIL import Image, ImageEnhance
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "images"
 SMALL = (500, 375)
-"""Width and height of the usual picture; every third one is upright."""
+"""Width and height of the usual image; every third one is upright."""
 
 GRAIN = 5.0
-"""Standard deviation of the noise put on enlarged pictures, in 8-bit steps: without it an enlarged
+"""Standard deviation of the noise put on enlarged images, in 8-bit steps: without it an enlarged
 photograph would be far smoother, and its JPEG far smaller, than what a camera writes."""
 
 GRAIN_SIDE = 1024
@@ -21,8 +21,8 @@ GRAIN_SIDE = 1024
 def make_dataset(directory: Path, count: int, megapixels: float | None = None) -> list[Path]:
     """Make JPEGs that all differ, by seeded crops, flips and brightness; quality 85 to 90.
 
-    Idempotent: a picture that is there is kept, so that the second call is instant. The same
-    arguments give the same pictures on every machine with the same Pillow.
+    Idempotent: an image that is there is kept, so that the second call is instant. The same
+    arguments give the same images on every machine with the same Pillow.
 
     Args:
         directory: Where to; made if missing.
@@ -54,13 +54,13 @@ def _make_one(path: Path, index: int, megapixels: float | None) -> None:
     left = rng.uniform(0, photo.width - width * scale)
     top = rng.uniform(0, photo.height - height * scale)
     box = (left, top, left + width * scale, top + height * scale)
-    picture = photo.resize((width, height), Image.Resampling.BICUBIC, box=box)
+    image = photo.resize((width, height), Image.Resampling.BICUBIC, box=box)
     if rng.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.9, 1.1))
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.9, 1.1))
     if megapixels is not None:
-        picture = _with_grain(picture)
-    picture.save(path, "JPEG", quality=rng.randint(85, 90))
+        image = _with_grain(image)
+    image.save(path, "JPEG", quality=rng.randint(85, 90))
 
 
 def _four_by_three(megapixels: float) -> tuple[int, int]:
@@ -68,8 +68,8 @@ def _four_by_three(megapixels: float) -> tuple[int, int]:
     return round(height * 4 / 3), height
 
 
-def _with_grain(picture: Image.Image) -> Image.Image:
-    pixels = np.asarray(picture)
+def _with_grain(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image)
     grain = _grain()
     rows = np.resize(np.arange(GRAIN_SIDE), pixels.shape[0])
     columns = np.resize(np.arange(GRAIN_SIDE), pixels.shape[1])

@@ -115,8 +115,8 @@ class _TimedResponses:
 
 
 def fill(backend: Backend, images: Path, clock: CpuClock) -> int:
-    pictures = find_images([str(images)])
-    job = create_job(backend, pictures, sources=(str(images),), clock=time.time)
+    found = find_images([str(images)])
+    job = create_job(backend, found, sources=(str(images),), clock=time.time)
     backend.responses.create("bench")
     sender = Sender(backend, job, reply_to="bench", clock=time.time)
     dispatch = JobSender(

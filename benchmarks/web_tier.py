@@ -3,7 +3,7 @@
 ``python benchmarks/web_tier.py [--count 500] [--in-flight 32] [--rounds 3] [--json]``
 
 Each round measures, one after the other: the bare loop (the limit), and clients that keep so many
-requests in flight until each picture has its outcome, stored durably. Clients, web tier, queue and
+requests in flight until each image has its outcome, stored durably. Clients, web tier, queue and
 workers share the machine's cores. Beside it: the time from the process's start to the first right
 answer with no worker there, and the peak memory of the whole tree. The figures to quote are the
 medians, for the machine's own speed drifts. On a machine that others use too, ``share_by_cpu`` is
@@ -87,10 +87,10 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return status, await reader.readexactly(length)
 
 
-async def send_share(port: int, pictures: deque[Path], latencies: list[float]) -> None:
+async def send_share(port: int, images: deque[Path], latencies: list[float]) -> None:
     reader, writer = await asyncio.open_connection(HOST, port)
-    while pictures:
-        data = pictures.popleft().read_bytes()
+    while images:
+        data = images.popleft().read_bytes()
         began = time.perf_counter()
         head = (
             f"POST /api/v1/classify HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/jpeg\r\n"
@@ -107,9 +107,9 @@ async def send_share(port: int, pictures: deque[Path], latencies: list[float]) -
 
 async def send_all(port: int, paths: list[Path], in_flight: int) -> dict[str, Any]:
     latencies: list[float] = []
-    pictures = deque(paths)
+    images = deque(paths)
     began, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(send_share(port, pictures, latencies) for _ in range(in_flight)))
+    await asyncio.gather(*(send_share(port, images, latencies) for _ in range(in_flight)))
     wall_s = time.perf_counter() - began
     latencies.sort()
     p50, p99 = (latencies[int(len(latencies) * share)] for share in (0.5, 0.99))
@@ -157,11 +157,11 @@ def process_cpu_s(pid: int) -> float:
     return times.user + times.system
 
 
-def measure_start(picture: Path, home: Path) -> float:
+def measure_start(image: Path, home: Path) -> float:
     """Seconds from the start of the process to the first right answer."""
     began = time.perf_counter()
     with serving(home) as (_, port):
-        asyncio.run(send_all(port, [picture], 1))
+        asyncio.run(send_all(port, [image], 1))
         return time.perf_counter() - began
 
 

@@ -23,7 +23,7 @@ PROBLEMS = {
     "404": "Not found.",
     "408": "The body arrived too slowly.",
     "409": "The job accepts no more images.",
-    "413": "The body, or a image, is too large.",
+    "413": "The body, or an image, is too large.",
     "415": "The body's content type is not supported.",
     "421": "The server does not have this host name.",
     "422": "A parameter or an image is invalid.",

@@ -1,6 +1,6 @@
 """Draw what a command shows on a real terminal, as an SVG.
 
-``python docs/pictures/draw_terminal.py OUT.svg [--at SECONDS] [--rows N] [--title TEXT] COMMAND…``
+``python docs/images/draw_terminal.py OUT.svg [--at SECONDS] [--rows N] [--title TEXT] COMMAND…``
 runs the command on a pseudo-terminal of 88 columns and draws the screen when it ends, or as it was
 after that many seconds. `pyte` plays the terminal and rich draws.
 """

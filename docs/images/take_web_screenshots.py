@@ -1,6 +1,6 @@
-"""Take the pictures of the web tier: ``.venv/bin/python docs/pictures/take_web_screenshots.py``.
+"""Take the images of the web tier: ``.venv/bin/python docs/images/take_web_screenshots.py``.
 
-Runs a deployment of its own with ``iraas up``, sends it pictures for some minutes, so that there is
+Runs a deployment of its own with ``iraas up``, sends it images for some minutes, so that there is
 a past to be seen, and looks at it with a real browser: on a phone and on a desk, light and dark.
 """
 
@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 HERE = Path(__file__).parent
-PICTURES = sorted((HERE.parents[1] / "examples" / "images").glob("*.jpg"))
+IMAGES = sorted((HERE.parents[1] / "examples" / "images").glob("*.jpg"))
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 COLOURS = 200
@@ -60,9 +60,9 @@ def open_page(browser: Browser, size: str, theme: str) -> Page:
 
 
 def send(page: Page, url: str, times: int = 1) -> None:
-    """Upload the example pictures, so many times."""
+    """Upload the example images, so many times."""
     page.goto(url)
-    page.locator("#images").set_input_files([str(one) for one in PICTURES * times])
+    page.locator("#images").set_input_files([str(one) for one in IMAGES * times])
     page.wait_for_url("**/jobs/*")
 
 
@@ -93,7 +93,7 @@ def take(browser: Browser, url: str, size: str, theme: str) -> None:
 
 
 def make_a_past(browser: Browser, url: str, seconds: float) -> None:
-    """Send pictures in waves, ever more of them."""
+    """Send images in waves, ever more of them."""
     pause = threading.Event()
     for wave in range(int(seconds / EVERY_S)):
         page = open_page(browser, "desktop", "light")
@@ -103,8 +103,8 @@ def make_a_past(browser: Browser, url: str, seconds: float) -> None:
 
 
 def main() -> None:
-    """Take all pictures."""
-    parser = argparse.ArgumentParser(description="Take the pictures of the web tier.")
+    """Take all images."""
+    parser = argparse.ArgumentParser(description="Take the images of the web tier.")
     parser.add_argument("--seconds", type=float, default=160.0, help="how long a past to make")
     parser.add_argument("--browser", default=shutil.which("chromium"), help="the browser's path")
     options = parser.parse_args()
