@@ -183,9 +183,11 @@ def _local(settings: Settings) -> "Backend":
 def _aws(settings: Settings, report: Callable[[str], None], *, to_provision: bool) -> "AwsBackend":
     try:
         from iraas.backends.aws.backend import AwsBackend  # noqa: PLC0415 - one backend is loaded
-    except ModuleNotFoundError as exc:
+    except ImportError as exc:
+        if (exc.name or "").startswith("iraas"):
+            raise
         raise MissingExtraError(
-            f"the aws backend needs a package that is not installed: {exc.name}",
+            f"the aws backend needs a package that cannot be imported: {exc}",
             remedy=how_to_install("aws"),
         ) from exc
 

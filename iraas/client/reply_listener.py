@@ -17,7 +17,13 @@ from iraas.core.keys import outcome_key
 from iraas.core.messages import decode_reply
 from iraas.core.outcomes import Outcome, decode_outcome
 from iraas.core.ports import MAX_BATCH, Backend, Queue
-from iraas.errors import BackendError, MessageError, ObjectNotFoundError, QueueNotFoundError
+from iraas.errors import (
+    BackendError,
+    IraasError,
+    MessageError,
+    ObjectNotFoundError,
+    QueueNotFoundError,
+)
 
 log = logging.getLogger(__name__)
 OutcomeCallback = Callable[[Outcome], None]
@@ -121,7 +127,7 @@ class ReplyListener:
     def _delete_queue(self, requester_id: str) -> None:
         try:
             self._backend.responses.delete(requester_id)
-        except BackendError as exc:
+        except IraasError as exc:
             log.warning("could not remove the response queue: %s", exc)
 
     def register(self, request_id: str, callback: OutcomeCallback) -> None:

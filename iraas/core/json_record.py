@@ -1,7 +1,10 @@
-"""Decoding a frozen dataclass from the JSON of its `dataclasses.asdict`."""
+"""Frozen dataclasses as JSON objects, and back.
+
+A field whose metadata has ``stored`` is stored under that name: one of earlier versions.
+"""
 
 import json
-from dataclasses import fields
+from dataclasses import Field, asdict, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from iraas.errors import MessageError
@@ -10,6 +13,12 @@ Record = TypeVar("Record")
 
 MAX_NUMBER = 1e12
 """The exclusive bound of times, counts and rates in records: as a time it is the year 33658."""
+
+
+def write_record(record: Any) -> bytes:
+    """Encode a record, a dataclass instance, as JSON."""
+    values = asdict(record)
+    return json.dumps({_stored_name(one): values[one.name] for one in fields(record)}).encode()
 
 
 def read_record(data: bytes, record_type: type[Record]) -> Record:
@@ -26,15 +35,21 @@ def read_record(data: bytes, record_type: type[Record]) -> Record:
     try:
         value = json.loads(data)
         known = _known(record_type, value)
-        return record_type(**{name: _checked(name, value[name], of) for name, of in known})
+        return record_type(
+            **{one.name: _checked(one.name, value[_stored_name(one)], one.type) for one in known}
+        )
     except (ValueError, TypeError, RecursionError) as exc:
         raise MessageError(f"corrupt {record_type.__name__} record: {exc}") from exc
 
 
-def _known(record_type: type, value: Any) -> list[tuple[str, Any]]:
+def _known(record_type: Any, value: Any) -> list[Field[Any]]:
     if not isinstance(value, dict):
         raise TypeError("it is not a JSON object")
-    return [(field.name, field.type) for field in fields(record_type) if field.name in value]
+    return [field for field in fields(record_type) if _stored_name(field) in value]
+
+
+def _stored_name(field: Field[Any]) -> str:
+    return str(field.metadata.get("stored", field.name))
 
 
 def _checked(name: str, value: Any, of: Any) -> Any:

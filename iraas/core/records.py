@@ -1,10 +1,9 @@
 """Records that workers and the controller write, for `iraas status` and for each other."""
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from iraas.core.json_record import read_record
+from iraas.core.json_record import read_record, write_record
 
 WorkerState = Literal["starting", "running", "draining", "gone", "broken"]
 STOPPED: Final = "gone"
@@ -42,11 +41,11 @@ class WorkerRecord:
     images_per_s: float = 0.0
     model: str = ""
     reason: str = ""
-    manual: bool = False
+    manual: bool = field(default=False, metadata={"stored": "by_hand"})
 
     def encode(self) -> bytes:
-        """The record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        """Encode the record as JSON."""
+        return write_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,8 @@ class ScalingDecision:
     broken_in_a_row: int = 0
 
     def encode(self) -> bytes:
-        """The record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        """Encode the record as JSON."""
+        return write_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ class InstanceRecord:
     role: str = "worker"
 
     def encode(self) -> bytes:
-        """The record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        """Encode the record as JSON."""
+        return write_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +121,8 @@ class Budget:
     since: float
 
     def encode(self) -> bytes:
-        """The record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        """Encode the record as JSON."""
+        return write_record(self)
 
 
 def decode_instance(data: bytes) -> InstanceRecord:

@@ -6,15 +6,14 @@ their outcomes may be stored again later. So a deletion leaves a tombstone in th
 tombstone is removed once it is older than the queue's message retention and a sweep found nothing.
 """
 
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from iraas.core.ids import is_job_id, new_ulid
 from iraas.core.jobs import SHARED_SOURCE
-from iraas.core.json_record import read_record
+from iraas.core.json_record import read_record, write_record
 from iraas.core.keys import (
     DELETED,
     JOBS,
@@ -53,7 +52,7 @@ class Tombstone:
 
     def encode(self) -> bytes:
         """Encode the record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        return write_record(self)
 
     def is_due(self, now: float) -> bool:
         """Return whether the next sweep is due; `now` is in seconds since the epoch."""

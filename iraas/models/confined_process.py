@@ -5,11 +5,10 @@ configuration; it sends a greeting once the model is loaded, and then one frame 
 exits when its input ends, which is when its parent closes it or has exited.
 """
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iraas.core.json_record import write_record
 from iraas.decoding.limits import DecodeLimits
 from iraas.errors import BundleError, ImageError, MissingExtraError
 from iraas.models.confined_protocol import Greeting, encode_answer
@@ -41,13 +40,13 @@ def _load(child: Child, confinement: Confinement) -> "OnnxClassifier | None":
     except (BundleError, MissingExtraError) as error:
         is_missing = isinstance(error, MissingExtraError)
         failure = Greeting("", str(error), error.remedy, is_incomplete_install=is_missing)
-        child.reply(json.dumps(asdict(failure)).encode())
+        child.reply(write_record(failure))
         return None
     unlimited = "" if limit_memory(order["headroom_bytes"]) else "memory"
     confinement = confine_after_loading(confinement)
     missing = ", ".join(part for part in (confinement.missing, unlimited) if part)
     greeting = Greeting(classifier.model_id, unconfined=missing)
-    child.reply(json.dumps(asdict(greeting)).encode())
+    child.reply(write_record(greeting))
     return classifier
 
 

@@ -26,7 +26,7 @@ FREE = "free"
 WORKER = "worker"
 END_MARGIN_S = 120.0
 """How long an instance is assumed to have run after the last sign of it: longer than the interval
-of heartbeats, than a worker's idle time and than its machine's shutdown."""
+of heartbeats, than a worker's default idle time and than its machine's shutdown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ webhook over.
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from iraas.core.json_record import write_record
 from iraas.core.keys import WEBHOOKS, webhook_key
 from iraas.core.ports import Backend
 from iraas.errors import BackendError, JobNotFoundError, ObjectNotFoundError
@@ -50,7 +51,7 @@ class Webhook:
 
     def encode(self) -> bytes:
         """Encode the record as JSON."""
-        return json.dumps(asdict(self)).encode()
+        return write_record(self)
 
 
 class WebhookDispatcher:

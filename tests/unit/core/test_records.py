@@ -1,7 +1,7 @@
 """What workers and the controller write of themselves."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -52,6 +52,14 @@ def test_a_workers_record_is_read_back_equal(record: WorkerRecord) -> None:
 @given(decision_records)
 def test_a_decision_is_read_back_equal(record: ScalingDecision) -> None:
     assert decode_decision(record.encode()) == record
+
+
+def test_a_record_of_an_earlier_version_is_read_and_written_with_its_names() -> None:
+    manual = replace(WORKER, manual=True)
+    stored = json.loads(manual.encode())
+    assert stored["by_hand"] is True
+    assert "manual" not in stored
+    assert decode_worker(json.dumps(stored).encode()) == manual
 
 
 @given(json_values)
