@@ -115,13 +115,13 @@ class ReplyListener:
         """End the thread and delete the response queue. Stored outcomes stay."""
         self._stopped = True
         self._wake.set()
-        # Before the join, so that a receive that waits for replies ends with its queue; and again
-        # if the thread may have made another one meanwhile.
-        removed, had_queue = self._requester_id, self._queue is not None
-        self._delete_queue(removed)
+        # Before the join, so that a waiting receive ends with its queue; and again if the thread
+        # created another one meanwhile.
+        deleted, existed = self._requester_id, self._queue is not None
+        self._delete_queue(deleted)
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
-        if self._requester_id != removed or not had_queue:
+        if self._requester_id != deleted or (self._queue is not None and not existed):
             self._delete_queue(self._requester_id)
 
     def _delete_queue(self, requester_id: str) -> None:

@@ -20,7 +20,6 @@ from iraas.client.storage_guard import StorageGuard
 from iraas.core.jobs import SHARED_SOURCE, Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
-from iraas.errors import BackendError
 from iraas.jobs.deletion import JobDeletion
 from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.cached_status import CachedStatus
@@ -186,7 +185,7 @@ class AppState:
             self.history.flush,
             self.reply_listener.stop,
         ):
-            with contextlib.suppress(BackendError):
+            with contextlib.suppress(IraasError):
                 await self.run(step)
         for executor in (self._threads, self._deletion_thread):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)

@@ -77,12 +77,12 @@ def bake_image(context: ProvisioningContext, artifacts: Artifacts) -> str:
 
 def _launch(context: ProvisioningContext, script: str) -> str:
     """Launch a builder of the first type and subnet with capacity."""
-    config = launch_candidates(
+    candidates = launch_candidates(
         context.config.instance_types, context.config.subnet_ids, ["on-demand"]
     )
     image_id = _latest_base_image(context)
     with translate_errors("ec2", "the launch of a builder"):
-        for candidate in config[:-1]:
+        for candidate in candidates[:-1]:
             try:
                 return _launch_as(context, candidate, image_id, script)
             except Exception as exc:
@@ -95,7 +95,7 @@ def _launch(context: ProvisioningContext, script: str) -> str:
                 context.report(
                     f"no capacity for a builder {candidate} ({error_code(exc)}); trying another"
                 )
-        return _launch_as(context, config[-1], image_id, script)
+        return _launch_as(context, candidates[-1], image_id, script)
 
 
 def _launch_as(

@@ -14,7 +14,6 @@ from iraas.backends.aws.provisioning.resource import (
     tag_map,
 )
 
-ROLE_AND_PROFILE = 2
 POLICY_NAME = "iraas"
 _MISSING = "NoSuchEntity"
 _INCONSISTENT_CODES = (_MISSING, "ConcurrentModification")
