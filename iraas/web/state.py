@@ -20,6 +20,7 @@ from iraas.client.storage_guard import StorageGuard
 from iraas.core.jobs import SHARED_SOURCE, Job
 from iraas.core.outcomes import Outcome
 from iraas.core.ports import Backend
+from iraas.errors import IraasError
 from iraas.jobs.deletion import JobDeletion
 from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.cached_status import CachedStatus
