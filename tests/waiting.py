@@ -21,8 +21,8 @@ def wait_until(
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {told}")
+            expected = what if isinstance(what, str) else what()
+            raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {expected}")
         time.sleep(every_s)
 
 

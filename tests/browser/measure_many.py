@@ -31,7 +31,7 @@ def report(page: Page, what: str) -> None:
     """Tell what happened since the last time."""
     tasks, frames = page.evaluate("[tasks.splice(0), frames.splice(0)]")
     late = sum(one > LATE_MS for one in frames)
-    told = {
+    report = {
         "what": what,
         "longest_task_ms": round(max(tasks, default=0)),
         "frames": len(frames),
@@ -39,7 +39,7 @@ def report(page: Page, what: str) -> None:
         "longest_frame_ms": round(max(frames, default=0)),
         "nodes": page.evaluate("document.querySelectorAll('*').length"),
     }
-    print(json.dumps(told))  # noqa: T201 - its output
+    print(json.dumps(report))  # noqa: T201 - its output
 
 
 def fill_in(site: Site, page: Page, count: int) -> None:

@@ -77,7 +77,7 @@ class Site:
             self.classifier,
             f"w-{number}",
             limits=WorkerLimits(wait_s=0.1),
-            on_heartbeat=_not_told,
+            on_heartbeat=_ignore_heartbeat,
         )
         thread = threading.Thread(target=pipeline.run, daemon=True)
         thread.start()
@@ -151,5 +151,5 @@ def free_port() -> int:
         return port
 
 
-def _not_told(_: Heartbeat) -> None:
+def _ignore_heartbeat(_: Heartbeat) -> None:
     """No supervisor listens."""

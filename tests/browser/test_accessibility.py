@@ -112,10 +112,10 @@ def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
     def tab_to(name: str) -> None:
         for _ in range(60):
             someone.page.keyboard.press("Tab")
-            told = someone.page.evaluate(
+            name_and_description = someone.page.evaluate(
                 "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"
             )
-            if name in " ".join(told.split()):
+            if name in " ".join(name_and_description.split()):
                 outline = someone.page.evaluate(
                     "[document.activeElement, document.activeElement.closest('label, .card')]"
                     ".filter(Boolean).map((one) => getComputedStyle(one).outlineStyle)"

@@ -24,10 +24,10 @@ def held_back(someone: Visitor, module: str) -> Iterator[None]:
 
 def look_of(what: Locator) -> str:
     """Whether it takes its space and can be seen."""
-    told: str = what.evaluate(
+    problem: str = what.evaluate(
         "(one) => `${one.offsetHeight > 0} ${getComputedStyle(one).visibility}`"
     )
-    return told
+    return problem
 
 
 @pytest.mark.parametrize(

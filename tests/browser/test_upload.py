@@ -177,7 +177,7 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
 
     expect(someone.headline()).to_have_text("Done: 39 labelled")
     names = someone.page.locator(".card h3").all_text_contents()
-    assert names == [f"{place:02}.jpg" for place in range(39)]
+    assert names == [f"{index:02}.jpg" for index in range(39)]
 
 
 def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(

@@ -86,11 +86,11 @@ class Visitor:
 
     def hand_over(self, event: str, files: Sequence[tuple[str, bytes]]) -> None:
         """Drop or paste files that have any name, also one that no file system allows."""
-        told = [
+        given = [
             {"name": name, "type": "image/jpeg", "data": base64.b64encode(data).decode()}
             for name, data in files
         ]
-        transfer = self.page.evaluate_handle(_FILES, told)
+        transfer = self.page.evaluate_handle(_FILES, given)
         if event == "drop":
             self.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
         else:
@@ -130,7 +130,7 @@ class Visitor:
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE)
         found: list[dict[str, Any]] = self.page.evaluate(
-            "(tags) => axe.run({ runOnly: tags }).then((told) => told.violations)", list(AXE_TAGS)
+            "(tags) => axe.run({ runOnly: tags }).then((found) => found.violations)", list(AXE_TAGS)
         )
         return [
             f"{one['id']}: {one['help']}: {node['html'][:150]} {node.get('failureSummary', '')}"

@@ -59,7 +59,7 @@ def test_a_module_is_one_concept_neither_long_nor_tiny_without_a_reason() -> Non
 
 
 MAX_SWITCHED_OFF = 19
-"""So many places of the product may switch a rule off, each with its reason behind a hyphen."""
+"""The number of suppressed lint rules in the product, each with its reason behind a hyphen."""
 
 
 def test_few_places_switch_a_rule_off_and_each_says_why() -> None:
@@ -70,7 +70,7 @@ def test_few_places_switch_a_rule_off_and_each_says_why() -> None:
         if "# noqa" in line
     ]
     assert len(found) <= MAX_SWITCHED_OFF
-    assert [place for place, text in found if not re.match(r"[A-Z]+\d+ - \w", text)] == []
+    assert [location for location, text in found if not re.match(r"[A-Z]+\d+ - \w", text)] == []
 
 
 def test_no_function_is_too_long() -> None:
@@ -106,7 +106,7 @@ def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
 
 
 def test_nothing_reads_the_environment_when_it_is_imported() -> None:
-    assert [place for source in ours for place in environment_reads_at_import(source)] == []
+    assert [location for source in ours for location in environment_reads_at_import(source)] == []
 
 
 def environment_reads_at_import(source: Source) -> Iterator[str]:
@@ -168,7 +168,7 @@ def test_no_test_measures_time() -> None:
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call) and name_of_call(node) in CLOCKS
     ]
-    assert {place.partition(":")[0] for place in found} <= set(MEASURE), found
+    assert {location.partition(":")[0] for location in found} <= set(MEASURE), found
 
 
 LEAST_PATIENCE_S = 60.0
@@ -196,8 +196,8 @@ def name_of_call(call: ast.Call) -> str:
 
 def bounds_of(call: ast.Call) -> Iterator[float]:
     """The seconds that a call waits at most, where they stand in it as a number."""
-    told = [one.value for one in call.keywords if one.arg == "timeout"]
-    for one in [*call.args, *told]:
+    timeouts = [one.value for one in call.keywords if one.arg == "timeout"]
+    for one in [*call.args, *timeouts]:
         if isinstance(one, ast.Constant) and type(one.value) in {int, float}:
             yield float(str(one.value))
 

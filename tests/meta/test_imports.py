@@ -1,4 +1,4 @@
-"""Imports run one way, each dependency has its place, and looking at the help loads nothing heavy.
+"""Imports run one way, dependencies stay in their packages, and `--help` loads nothing heavy.
 
 What a function imports when it is called counts like what a module imports at its top.
 """
@@ -133,17 +133,17 @@ def owner(imported: str, modules: Collection[str]) -> str | None:
     return next((one for one in (imported, parent) if one in modules), None)
 
 
-def test_each_dependency_is_imported_only_in_its_place() -> None:
+def test_each_dependency_is_imported_only_where_it_belongs() -> None:
     found = [
         f"{source.path} imports {module}"
         for source in sources("iraas")
         for module in source.imports()
-        if is_other_peoples(module.partition(".")[0]) and not is_in_its_place(source, module)
+        if is_other_peoples(module.partition(".")[0]) and not is_where_it_belongs(source, module)
     ]
     assert found == []
 
 
-def is_in_its_place(source: Source, module: str) -> bool:
+def is_where_it_belongs(source: Source, module: str) -> bool:
     top = module.partition(".")[0]
     name = "types_boto3" if top.startswith("types_boto3_") else top
     return source.path.startswith(PLACES.get(name, ("nowhere yet",)))

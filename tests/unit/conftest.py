@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 
 @pytest.fixture

@@ -72,12 +72,12 @@ assert arguments[:2] == ["s3", "cp"], arguments
 source, target = arguments[2:]
 s3 = boto3.client("s3")
 if source.startswith("s3://"):
-    place = urllib.parse.urlsplit(source)
-    s3.download_file(place.netloc, place.path[1:], target)
+    url = urllib.parse.urlsplit(source)
+    s3.download_file(url.netloc, url.path[1:], target)
 else:
-    place = urllib.parse.urlsplit(target)
+    url = urllib.parse.urlsplit(target)
     body = sys.stdin.buffer.read() if source == "-" else open(source, "rb").read()
-    s3.put_object(Bucket=place.netloc, Key=place.path[1:], Body=body)
+    s3.put_object(Bucket=url.netloc, Key=url.path[1:], Body=body)
 """
 
 _SYSTEMCTL = """#!{python}

@@ -86,13 +86,13 @@ def answer(status: int, code: str, *, took_effect: bool = False) -> Fault:
     return fault
 
 
-def fail_entries(*places: int, code: str = "InternalError", sender: bool = False) -> Fault:
-    """Entries of an SQS batch, by their place, fail; the others are done."""
+def fail_entries(*indexes: int, code: str = "InternalError", sender: bool = False) -> Fault:
+    """Entries of an SQS batch, by their index, fail; the others are done."""
 
     def fault(call: Call) -> Reply:
         request = json.loads(call.body)
         entries = request["Entries"]
-        failing = [entry for place, entry in enumerate(entries) if place in places]
+        failing = [entry for index, entry in enumerate(entries) if index in indexes]
         request["Entries"] = [entry for entry in entries if entry not in failing]
         result: dict[str, Any] = {"Successful": []}
         if request["Entries"]:
@@ -143,9 +143,9 @@ def garbage(call: Call) -> Reply:
 
 @dataclass
 class Lingering:
-    """Queues that were deleted are shown for some more looks, as SQS does for up to a minute."""
+    """Deleted queues stay in the next listings, as SQS keeps them for up to a minute."""
 
-    looks: int
+    listings: int
     shown: int = 0
     _last: dict[tuple[str, bytes], Reply] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -160,7 +160,7 @@ class Lingering:
         with self._lock:
             if reply.status < 400:
                 self._last[key] = reply
-            elif key in self._last and self.shown < self.looks:
+            elif key in self._last and self.shown < self.listings:
                 self.shown += 1
                 return self._last[key]
         return reply

@@ -55,11 +55,11 @@ def open_options() -> FleetConfig:
 def until(condition: Callable[[], Any], what: str) -> Any:
     found: list[Any] = []
 
-    def look() -> Any:
+    def evaluate() -> Any:
         found[:] = [condition()]
         return found[0]
 
-    wait_until(look, what)
+    wait_until(evaluate, what)
     return found[0]
 
 

@@ -162,7 +162,7 @@ def test_the_holder_keeps_what_is_left_while_the_store_is_down(
         b'{"holder": "x", "token": "t", "write": "w", "expires_at": []}',
     ],
 )
-def test_a_mangled_lease_locks_nobody_out(deployment: Deployment, content: bytes) -> None:
+def test_a_corrupt_lease_locks_nobody_out(deployment: Deployment, content: bytes) -> None:
     deployment.records.put(LEASE_KEY, content)
     held = lease(deployment, "first", Clock())
     assert held.holder() == ""

@@ -95,10 +95,10 @@ def run(
 ) -> Iterator[Run]:
     moto.reset()
     folder = tmp_path_factory.mktemp("iam")
-    pictures = folder / "pictures"
-    pictures.mkdir()
+    images = folder / "images"
+    images.mkdir()
     for path, _, _ in photos[:4]:
-        shutil.copy(path, pictures)
+        shutil.copy(path, images)
     with pytest.MonkeyPatch.context() as patch, recording(moto.url) as recorder:
         for name, value in environment("ADMIN", moto.url, folder).items():
             patch.setenv(name, value)
@@ -113,7 +113,7 @@ def run(
         backend.provisioning.provision()
         worker = environment("WORKER", recorder.url, folder)
         with booting(moto.url, folder / "machines", worker) as shim:
-            outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
+            outcomes = _label(environment("WEB", recorder.url, folder), images, folder)
             wait_until(
                 lambda: not shim.running() and not backend.fleet.instances(),
                 lambda: f"no instance left: {[one.log for one in shim.machines.values()]}",
@@ -132,13 +132,13 @@ def run(
         yield Run(recorder, outcomes)
 
 
-def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, Any]]:
+def _label(web: dict[str, str], images: Path, folder: Path) -> list[dict[str, Any]]:
     iraas = [sys.executable, "-P", "-m", "iraas"]
     with (folder / "controller.log").open("wb") as log:
         controller = subprocess.Popen([*iraas, "controller"], env=web, stdout=log, stderr=log)
         try:
             done = subprocess.run(
-                [*iraas, "submit", "--json", str(pictures)],
+                [*iraas, "submit", "--json", str(images)],
                 env=web,
                 capture_output=True,
                 text=True,
@@ -153,7 +153,7 @@ def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, 
 
 
 def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
-    """What the services call when an image is large, slow, mangled, or kills its process."""
+    """What the services call when an image is large, slow, corrupt, or kills its process."""
     note = attempt_key(request_id(KEY[:26], 0), 1)
     backend.records.put(note, b"")
     backend.records.get(note)

@@ -25,8 +25,8 @@ def keys(backend: AwsBackend, prefix: str) -> list[str]:
 
 
 def test_the_stack_is_a_stack(backend: AwsBackend) -> None:
-    stack: Provisioning = backend.provisioning
-    assert [one.exists for one in stack.plan()] == [False] * 11
+    provisioning: Provisioning = backend.provisioning
+    assert [one.exists for one in provisioning.plan()] == [False] * 11
 
 
 def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_account(
@@ -144,8 +144,8 @@ STEPS = 11
 def test_a_failure_at_any_step_leaves_nothing_behind(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    stack = backend.provisioning
-    resources = stack._resources
+    provisioning = backend.provisioning
+    resources = provisioning._resources
 
     class FailingError(BackendError):
         pass
@@ -164,9 +164,9 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
         monkeypatch.setattr(kind, "make", make)
         return made
 
-    monkeypatch.setattr(stack, "_resources", broken)
+    monkeypatch.setattr(provisioning, "_resources", broken)
     with pytest.raises(FailingError):
-        stack.provision()
+        provisioning.provision()
     monkeypatch.undo()
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -400,7 +400,7 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
     assert 60 < now[0] < 300
 
 
-def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
+def test_corrupt_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
     backend.provisioning.provision()
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.put_object(Bucket=bucket, Key=f"install/{CONFIG_KEY}", Body=b"{")

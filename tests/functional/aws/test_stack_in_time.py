@@ -40,7 +40,7 @@ class Waits:
 def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    lingering, waits = Lingering(looks=9), Waits()
+    lingering, waits = Lingering(listings=9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep, report=waits.said.append)
     backend.provisioning.provision()
@@ -49,29 +49,29 @@ def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     assert backend.provisioning.remaining() == []
     assert lingering.shown > 1
     assert waits.slept_s > 0
-    (told,) = [line for line in waits.said if "no longer lists" in line]
-    assert "queue iraas-demo-requests" in told
+    (warning,) = [line for line in waits.said if "no longer lists" in line]
+    assert "queue iraas-demo-requests" in warning
 
 
 def test_a_teardown_does_not_wait_for_ever_and_what_is_listed_is_told(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    late.plan_all(Lingering(looks=10**9).choose)
+    late.plan_all(Lingering(listings=10**9).choose)
     backend = open_backend(endpoint_url=late.url)
     now = [0.0]
-    stack = backend.provisioning
-    stack._clock = lambda: now[0]
-    stack._sleep = lambda _: now.__setitem__(0, now[0] + 40.0)
-    stack.provision()
-    stack.teardown()
+    provisioning = backend.provisioning
+    provisioning._clock = lambda: now[0]
+    provisioning._sleep = lambda _: now.__setitem__(0, now[0] + 40.0)
+    provisioning.provision()
+    provisioning.teardown()
     assert 120 <= now[0] <= 160
-    assert {one.kind for one in stack.remaining()} == {"queue"}
+    assert {one.kind for one in provisioning.remaining()} == {"queue"}
 
 
 def test_a_queue_that_is_just_going_is_made_anew_and_not_taken_up(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    lingering, waits = Lingering(looks=10**9), Waits()
+    lingering, waits = Lingering(listings=10**9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep)
     backend.provisioning.provision()

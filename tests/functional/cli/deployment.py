@@ -95,8 +95,8 @@ class Deployment:
         """Start a command on a terminal."""
         return Terminal([COMMAND, *arguments], self.folder, self.environment | settings)
 
-    def pictures(self, *names: str, source: Path) -> None:
-        """Put copies of a picture into the folder."""
+    def add_images(self, *names: str, source: Path) -> None:
+        """Put copies of an image into the folder."""
         for name in names:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

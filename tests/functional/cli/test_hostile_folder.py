@@ -71,7 +71,7 @@ def test_the_users_own_file_is_in_the_folder_of_the_platform(deployment: Deploym
 def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    deployment.add_images("images/a.jpg", "private/b.jpg", source=photo)
     for number in range(25):
         (deployment.folder / "images" / f"l{number:02}.jpg").symlink_to("../private/b.jpg")
     done = deployment.run("submit", "images", "--dry-run")
@@ -89,7 +89,7 @@ def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
 def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    deployment.add_images("images/a.jpg", "private/b.jpg", source=photo)
     (deployment.folder / "images" / "link.jpg").symlink_to("../private/b.jpg")
     lease = deployment.lease()
     assert lease.hold()

@@ -41,7 +41,7 @@ def queued(deployment: Deployment) -> int:
 def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
     deployment: Deployment, photo: Path, number: signal.Signals
 ) -> None:
-    deployment.pictures("a.jpg", "b.jpg", source=photo)
+    deployment.add_images("a.jpg", "b.jpg", source=photo)
     process = deployment.start("submit", "a.jpg", "b.jpg")
     wait_until(lambda: queued(deployment) == 2, "the sending")
     process.send_signal(number)
@@ -63,7 +63,7 @@ def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
 ) -> None:
     """More images than may be under way at once; they are broken, so that they take no time."""
     rest = SEND_IMAGES
-    deployment.pictures("images/last.jpg", source=photo)
+    deployment.add_images("images/last.jpg", source=photo)
     for index in range(SENT + rest - 1):
         (deployment.folder / "images" / f"{index:04d}.jpg").write_bytes(b"\xff\xd8\xff nothing")
     process = deployment.start("submit", "images", "--save", "out.jsonl")
@@ -90,7 +90,7 @@ def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
 
 @pytest.mark.usefixtures("nobody_works")
 def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     terminal = deployment.terminal("submit", "a.jpg")
     wait_until(lambda: queued(deployment) == 1, "the sending")
     terminal.press(CTRL_C)
@@ -104,7 +104,7 @@ def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
     deployment: Deployment, photo: Path
 ) -> None:
     count = SEND_IMAGES - 1  # they are sent all at once
-    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
+    deployment.add_images(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     process = deployment.start("submit", "images")
     wait_until(lambda: deployment.home.exists() and queued(deployment) > 0, "the sending")
     process.send_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
 
 @pytest.mark.usefixtures("nobody_works")
 def test_ctrl_c_while_following_results(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     deployment.run("submit", "a.jpg", "--no-wait")
     terminal = deployment.terminal("results", deployment.job_id(), "--follow")
     terminal.wait_for("0/1")

@@ -42,8 +42,8 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
 ) -> None:
     backend = Denied()
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
-    picture = ImageFile("a.jpg", str(tmp_path / "a.jpg"))
-    job = create_job(backend, iter([picture]), sources=("a.jpg",), clock=time.time)
+    image = ImageFile("a.jpg", str(tmp_path / "a.jpg"))
+    job = create_job(backend, iter([image]), sources=("a.jpg",), clock=time.time)
     with pytest.raises(PermissionDeniedError, match="RunInstances") as caught:
         follow_job(settings, backend, job, save=None, timeout_s=PATIENCE_S, as_json=True)
     assert exit_code(caught.value) is ExitCode.CONFIGURATION

@@ -19,8 +19,8 @@ STATUS_FIELDS = [
 
 
 def send(deployment: Deployment, photo: Path, count: int = 3) -> str:
-    """Send pictures while somebody else holds the controller's lease, so that they wait."""
-    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
+    """Send images while somebody else holds the controller's lease, so that they wait."""
+    deployment.add_images(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:
@@ -48,7 +48,7 @@ def test_a_worker_by_hand_works_the_queue_off_and_leaves(
     assert (status["done"], status["workers"]) == (3, [])
 
 
-def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
+def test_corrupt_messages_end_in_the_dead_letters_and_stop_no_worker(
     deployment: Deployment, photo: Path
 ) -> None:
     job = send(deployment, photo, count=1)
@@ -199,17 +199,17 @@ def test_dead_letters_are_shown_with_their_notes(deployment: Deployment, photo: 
     letters = [
         OutboundMessage(newer.body, note="it ended three processes"),
         OutboundMessage(older.body, note="older"),
-        OutboundMessage("{", note="mangled [bold]"),
+        OutboundMessage("{", note="corrupt [bold]"),
     ]
     backend.dead_letters.send(letters)
     backend.close()
     (status,) = deployment.json("status", "--dead-letters")
     assert [one["note"] for one in status["letters"]] == [
-        "it ended three processes", "older", "mangled [bold]",
+        "it ended three processes", "older", "corrupt [bold]",
     ]  # fmt: skip
     assert [one["name"] for one in status["letters"]] == ["1.jpg", "0.jpg", ""]
     text = deployment.run("status", "--dead-letters").stdout
-    assert "mangled [bold]" in text
+    assert "corrupt [bold]" in text
     assert "(see them with --dead-letters)" in text
     (status,) = deployment.json("status")
     assert "letters" not in status
@@ -370,7 +370,7 @@ def test_doctor_says_what_is_wrong(deployment: Deployment, tmp_path: Path) -> No
 
 def test_up_serves_and_works_until_it_is_stopped(deployment: Deployment, photo: Path) -> None:
     up = started_up(deployment)
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala")
     holder = deployment.json("status")[0]["controller"]
     assert holder.startswith(f"process {up.pid} on ")

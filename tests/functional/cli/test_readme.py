@@ -71,13 +71,13 @@ def test_whoever_runs_a_command_elsewhere_exists(command: str) -> None:
 @pytest.fixture(scope="module")
 def prepared(finished: Deployment, photo: Path) -> Deployment:
     """The deployment of one finished job, with the files that README names."""
-    finished.pictures("scans/a.tif", "cat.jpg", source=photo)
+    finished.add_images("scans/a.tif", "cat.jpg", source=photo)
     return finished
 
 
 @pytest.mark.parametrize("command", [one for one in shown() if not is_covered(one)])
 def test_a_command_of_readme_does_what_it_says(prepared: Deployment, command: str) -> None:
-    """Run as it stands; what would send pictures only says what it would send."""
+    """Run as it stands; what would send images only says what it would send."""
     line = command.replace("JOB", prepared.job)
     line = re.sub(r"\biraas submit\b", "iraas submit --dry-run", line)
     line = re.sub(r"\biraas teardown\b", "iraas teardown --dry-run", line)

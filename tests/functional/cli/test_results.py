@@ -21,7 +21,7 @@ def lost(
     other tests, for it takes a while until it gives up.
     """
     deployment = Deployment(tmp_path_factory.mktemp("lost"), bundle_path)
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     deployment.run("submit", "a.jpg", "--no-wait")
@@ -100,13 +100,13 @@ def test_a_deployment_without_jobs_has_none(deployment: Deployment) -> None:
 
 
 def test_failed_images_are_sent_again(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", "b.jpg", source=photo)
-    (deployment.folder / "b.jpg").write_text("not yet a picture")
+    deployment.add_images("a.jpg", "b.jpg", source=photo)
+    (deployment.folder / "b.jpg").write_text("not yet an image")
     deployment.run("submit", "a.jpg", "b.jpg", expect=3)
     job = deployment.job_id()
     before = {one["name"]: one for one in deployment.json("results", job, expect=3)}
 
-    deployment.pictures("b.jpg", source=photo)
+    deployment.add_images("b.jpg", source=photo)
     done = deployment.run("retry", job, "--json")
 
     assert "1 failed image to try again" in done.stderr
@@ -139,7 +139,7 @@ def test_a_file_that_was_mended_is_what_is_tried_and_kept(
 
 
 def test_a_job_that_is_not_done_is_no_success(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:
@@ -165,7 +165,7 @@ def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(
 
 
 def test_following_is_bounded(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:

@@ -17,8 +17,8 @@ from tests.waiting import PATIENCE_S
 @pytest.fixture
 def folder(deployment: Deployment, photo: Path) -> Path:
     names = ("a.jpg", "b.jpg", "sub/c.jpg", "sub/deep/d.jpg", "other/e.jpg")
-    deployment.pictures(*names, source=photo)
-    (deployment.folder / "sub" / "notes.txt").write_text("no picture")
+    deployment.add_images(*names, source=photo)
+    (deployment.folder / "sub" / "notes.txt").write_text("no image")
     return deployment.folder
 
 
@@ -83,7 +83,7 @@ def test_submit_just_works_from_nothing_and_nothing_stays(
 def test_json_has_exactly_the_promised_fields_a_line_per_outcome(
     deployment: Deployment, folder: Path
 ) -> None:
-    (folder / "other" / "text.jpg").write_text("I am no picture")
+    (folder / "other" / "text.jpg").write_text("I am not an image")
     (folder / "other" / "empty.jpg").touch()
     (folder / "other" / "truncated.jpg").write_bytes((folder / "a.jpg").read_bytes()[:3000])
 
@@ -157,7 +157,7 @@ def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
 
 def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: Path) -> None:
     for folder in ("one", "two"):
-        deployment.pictures(*(f"{folder}/{folder}-{n}.jpg" for n in range(10)), source=photo)
+        deployment.add_images(*(f"{folder}/{folder}-{n}.jpg" for n in range(10)), source=photo)
     running = {folder: deployment.start("submit", folder, "--json") for folder in ("one", "two")}
     for folder, process in running.items():
         done = finish(process)
@@ -171,7 +171,7 @@ def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: 
 def test_a_submit_that_was_killed_is_resumed_with_every_outcome_once(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures(*(f"many/{index:02d}.jpg" for index in range(30)), source=photo)
+    deployment.add_images(*(f"many/{index:02d}.jpg" for index in range(30)), source=photo)
     first = deployment.start("submit", "many", "--json")
     assert first.stdout is not None
     assert json.loads(first.stdout.readline())["label"] == "koala"
@@ -194,7 +194,7 @@ def test_a_dry_run_of_resuming_says_what_is_missing(deployment: Deployment, fold
         deployment.run("submit", "sub", "a.jpg", "--no-wait")
     finally:
         lease.release()
-    (folder / "a.jpg").write_text("no picture any more")
+    (folder / "a.jpg").write_text("no image any more")
     job = deployment.job_id()
     assert deployment.json("submit", "--resume", job, "--dry-run")[0]["images"] == 3
     assert deployment.run("submit", "--resume", job, "--dry-run").stdout.splitlines() == [
@@ -204,7 +204,7 @@ def test_a_dry_run_of_resuming_says_what_is_missing(deployment: Deployment, fold
     ]
 
 
-def test_modules_that_lie_beside_the_pictures_are_not_run(
+def test_modules_that_lie_beside_the_images_are_not_run(
     deployment: Deployment, folder: Path
 ) -> None:
     for module in ("queue", "json", "numpy", "PIL", "typing"):
@@ -216,7 +216,7 @@ def test_modules_that_lie_beside_the_pictures_are_not_run(
 
 def test_names_that_are_no_text_are_classified_too(deployment: Deployment, photo: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
-    deployment.pictures(odd, "line\nbreak.jpg", "-.jpg", source=photo)
+    deployment.add_images(odd, "line\nbreak.jpg", "-.jpg", source=photo)
     values = deployment.json("submit", odd, ".", "-", given=f"{odd}\n")
     assert sorted(value["name"] for value in values) == [
         "-.jpg",

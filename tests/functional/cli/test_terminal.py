@@ -13,7 +13,7 @@ STEERING_OF_THE_NAME = (b"\x1b]0;owned", b"\x1b[31m[bold]", b"\x07", "\u202e".en
 
 def test_a_job_shows_a_bar_and_then_a_table(deployment: Deployment, photo: Path) -> None:
     names = [f"images/{index:02d}.jpg" for index in range(12)]
-    deployment.pictures(*names, source=photo)
+    deployment.add_images(*names, source=photo)
     terminal = deployment.terminal("submit", "images")
     terminal.wait_for("/12")
     assert terminal.finish() == 0

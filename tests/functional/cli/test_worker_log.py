@@ -20,7 +20,7 @@ def test_a_real_worker_bounds_its_own_log(deployment: Deployment) -> None:
 
 
 def test_a_worker_of_the_fleet_knows_its_log(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("images/koala.jpg", source=photo)
+    deployment.add_images("images/koala.jpg", source=photo)
     deployment.run("submit", "images")
     with closing(deployment.open()) as backend:
         (log,) = (backend.folder / "fleet" / "logs").glob("w-*.log")

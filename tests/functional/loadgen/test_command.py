@@ -24,7 +24,7 @@ STATUS = {"queue": {"visible": 4, "in_flight": 1, "delayed": 0}, "workers": [{"s
 @pytest.fixture
 def images(deployment: Deployment, photo: Path) -> Deployment:
     """A deployment with two images beside it and what they should be labelled."""
-    deployment.pictures("images/koala.jpg", "images/other.jpg", source=photo)
+    deployment.add_images("images/koala.jpg", "images/other.jpg", source=photo)
     (deployment.folder / "labels.csv").write_text("file,label\nkoala.jpg,cat\nother.jpg,dog\n")
     return deployment
 

@@ -21,7 +21,10 @@ from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.results import Failure, Measurement
 from iraas.loadgen.session import LoadResult, make_load
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S
 
 CATS = [LoadedImage(f"{one}.jpg", image_bytes(one), one) for one in ("cat", "lion", "lynx")]

@@ -10,7 +10,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_gate import TOKEN
 from tests.functional.web.test_gate_for_clients import PUBLIC_URL
 from tests.functional.web.web_process import Serve, WebProcess, Worker
@@ -142,7 +142,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_job_and_no_image(
         ("multipart/form-data; boundary=x", BOUNDARY + b"H: v\r\n" * 99, 400),
     ],
 )
-def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, status: int) -> None:
+def test_a_corrupt_form_is_refused(web: WebProcess, kind: str, body: bytes, status: int) -> None:
     for path in ("/api/v1/jobs", "/upload"):
         found = web.client.post(path, content=body, headers={"content-type": kind})
         assert found.status_code == status, found.text

@@ -7,7 +7,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from iraas.web.uploads.upload_handler import FLUSH_IMAGES
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_jobs import make_job
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until

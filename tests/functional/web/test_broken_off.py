@@ -10,7 +10,7 @@ from iraas.core.ids import request_id
 from iraas.core.keys import input_key
 from iraas.errors import BackendUnavailableError
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
 

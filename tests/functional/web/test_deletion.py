@@ -9,7 +9,7 @@ import pytest
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -107,7 +107,7 @@ def test_another_server_knows_of_the_deletion(serve: Serve, hire: Callable[[], W
     finish(other, job_id)
     assert one.client.delete(f"/api/v1/jobs/{job_id}").status_code == 204
     url = f"/api/v1/jobs/{job_id}"
-    wait_until(lambda: other.client.get(url).status_code == 404, "the other server to look")
+    wait_until(lambda: other.client.get(url).status_code == 404, "the other server to poll")
     assert other.client.delete(f"/api/v1/jobs/{job_id}").status_code == 204
 
 

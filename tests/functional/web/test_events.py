@@ -11,7 +11,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.core.index_set import IndexSet
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN
+from tests.fakes.scripted_classifier import BROKEN
 from tests.functional.web.test_jobs import files, make_job
 from tests.functional.web.web_process import Event, Serve, WebProcess, Worker, event_of, read_events
 from tests.waiting import PATIENCE_S, join, wait_until
@@ -78,7 +78,7 @@ def test_a_stream_goes_on_where_it_broke_off_on_another_server(serve: Serve, hir
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_mangled_cursor_only_means_that_all_is_told_again(web: WebProcess) -> None:
+def test_a_corrupt_cursor_only_means_that_all_is_told_again(web: WebProcess) -> None:
     job_id = make_job(web, "cat")
     for cursor in ("nonsense", "9-1", "1,1", "0-99999999999999", "-5"):
         answer = web.client.get(f"/api/v1/jobs/{job_id}/events", headers={"last-event-id": cursor})

@@ -10,7 +10,7 @@ from iraas.errors import BackendUnavailableError, ConfigurationError
 from iraas.web.config import WebConfig
 from iraas.web.security.authenticator import COOKIE
 from iraas.web.server import WebServer, check_safe
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import PATIENCE_S
 
@@ -19,7 +19,7 @@ ONE = [("images", ("cat.jpg", image_bytes("cat")))]
 
 
 def log_in(web: WebProcess) -> str:
-    """Log in with the client; gives back the CSRF token of its pages."""
+    """Log in with the client; returns the CSRF token of its pages."""
     answer = web.client.post("/login", data={"token": TOKEN, "next": "/dashboard"})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/dashboard"

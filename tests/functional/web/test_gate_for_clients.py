@@ -74,15 +74,15 @@ def test_behind_a_proxy_it_is_called_by_its_public_name(serve: Serve) -> None:
     assert web.client.get("/healthz", headers=at_home).status_code == 200
     assert web.client.get("/healthz").status_code == 200
     assert web.client.get("/healthz", headers={"host": "evil.example"}).status_code == 421
-    told = {"authorization": f"Bearer {TOKEN}"}
+    bearer = {"authorization": f"Bearer {TOKEN}"}
     for host in (at_home, {}):  # a proxy may pass the name on or not
-        headers = {**told, **host, "origin": "https://photos.example.com"}
+        headers = {**bearer, **host, "origin": "https://photos.example.com"}
         assert web.client.post("/api/v1/jobs", files=ONE, headers=headers).status_code == 202
-    foreign = {**told, "origin": "https://evil.example"}
+    foreign = {**bearer, "origin": "https://evil.example"}
     assert web.client.post("/api/v1/jobs", files=ONE, headers=foreign).status_code == 403
     cookie = web.client.post("/login", data={"token": TOKEN}).headers["set-cookie"].lower()
     assert "secure" in cookie
-    assert "https://photos.example.com/api/v1/" in web.client.get("/docs", headers=told).text
+    assert "https://photos.example.com/api/v1/" in web.client.get("/docs", headers=bearer).text
     assert web.server.public_url == "https://photos.example.com"
 
 
@@ -101,14 +101,14 @@ def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_says(serve: Ser
 
 def test_requests_are_counted_by_few_names(serve: Serve) -> None:
     web = serve(token=TOKEN)
-    told = {"authorization": f"Bearer {TOKEN}"}
-    web.client.post("/api/v1/classify", content=b"no image", headers=told)
-    web.client.get("/api/v1/jobs/unknown", headers=told)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    web.client.post("/api/v1/classify", content=b"no image", headers=headers)
+    web.client.get("/api/v1/jobs/unknown", headers=headers)
     web.client.get("/static/iraas.css")
     web.client.get("/static/nowhere")
     web.client.get("/dashboard")
-    web.client.get("/some/where", headers=told)
-    text = web.client.get("/metrics", headers=told).text
+    web.client.get("/some/where", headers=headers)
+    text = web.client.get("/metrics", headers=headers).text
     for route, method, status in (
         ("/api/v1/classify", "POST", 422),
         ("/api/v1/jobs/{job_id}", "GET", 404),

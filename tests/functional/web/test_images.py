@@ -10,7 +10,7 @@ from PIL import Image
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 from tests.waiting import wait_until
 

@@ -11,7 +11,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.control_chars import csv_text
 from iraas.jobs.store import list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, image_bytes
+from tests.fakes.scripted_classifier import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 

@@ -19,7 +19,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_every_route import routes
 from tests.functional.web.web_process import WebProcess, Worker, start_web
 from tests.waiting import PATIENCE_S, wait_until

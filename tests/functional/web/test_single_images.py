@@ -10,7 +10,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.client.reply_listener import ReplyListenerConfig
 from iraas.jobs.store import iter_manifest, list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, image_bytes
+from tests.fakes.scripted_classifier import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -44,7 +44,7 @@ def test_a_broken_image_is_answered_with_its_failure(web: WebProcess) -> None:
     answer = web.client.post("/api/v1/classify", content=BROKEN, headers=JPEG)
     assert answer.status_code == 200
     assert answer.json()["status"] == "failed"
-    assert answer.json()["reason"] == "the picture is broken"
+    assert answer.json()["reason"] == "the image is broken"
 
 
 def test_what_is_no_image_is_refused_and_never_queued(
@@ -109,7 +109,7 @@ def test_a_hundred_at_once_get_each_their_own_answer(web: WebProcess) -> None:
 def test_a_failure_is_no_label_for_the_workload_generator(web: WebProcess) -> None:
     answer = web.client.post("/", files={"inputFile": ("x.jpg", BROKEN)})
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "the picture is broken"
+    assert answer.json()["detail"] == "the image is broken"
 
 
 def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, hire: Hire) -> None:

@@ -10,7 +10,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.client.storage_guard import StorageLimits
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 
@@ -83,10 +83,10 @@ def test_an_upload_that_says_no_length_stops_where_the_quota_ends_and_goes_on_wh
     content_type = {"Content-Type": request.headers["content-type"]}
     answer = web.client.post("/api/v1/jobs", content=iter([request.read()]), headers=content_type)
     assert answer.status_code == FULL
-    told = answer.json()
-    assert 0 < told["accepted"] < 60
+    problem = answer.json()
+    assert 0 < problem["accepted"] < 60
     hire()
-    url = f"/api/v1/jobs/{told['job_id']}"
+    url = f"/api/v1/jobs/{problem['job_id']}"
     assert web.client.get(url).json()["state"] == "open"
     assert sum(one.size_bytes for one in backend.inputs.list()) <= 6_000_000
 

@@ -20,7 +20,7 @@ from iraas.web.streaming import events
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import ScriptedClassifier
+from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
@@ -31,7 +31,7 @@ TICK_S = 0.005
 
 
 class _QuickTicks:
-    """The module `asyncio` as uvicorn's server sees it: its looks around come one after another."""
+    """The module `asyncio` as uvicorn's server sees it, with no pause between its ticks."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)
@@ -121,7 +121,7 @@ class Worker:
             self.classifier,
             "w-test",
             limits=WorkerLimits(wait_s=0.1),
-            on_heartbeat=_not_told,
+            on_heartbeat=_ignore_heartbeat,
         )
         self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
         self._thread.start()
@@ -132,7 +132,7 @@ class Worker:
         assert not self._thread.is_alive()
 
 
-def _not_told(_: Heartbeat) -> None:
+def _ignore_heartbeat(_: Heartbeat) -> None:
     """No supervisor listens."""
 
 

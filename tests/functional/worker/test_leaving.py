@@ -14,7 +14,8 @@ from iraas.core.outcomes import decode_outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import JOB, ScriptedClassifier, request
+from tests.fakes.sample_requests import JOB, request
+from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.waiting import PATIENCE_S, wait_until
 
 IMAGES = 6

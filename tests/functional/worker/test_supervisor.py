@@ -24,7 +24,7 @@ from tests.functional.worker.supervised import child
 from tests.waiting import PATIENCE_S, wait_until
 
 Steps = list[dict[str, Any]]
-IDLE: Steps = [{"beat": {"empty_polls": 3}}, {"wait": "polite"}]
+IDLE: Steps = [{"heartbeat": {"empty_polls": 3}}, {"wait": "polite"}]
 DEAF: Steps = [{"wait": "deaf"}]
 SILENT: Steps = [{"wait": "polite"}]
 SPEEDUP = 30
@@ -140,9 +140,9 @@ def test_it_stays_while_an_image_is_left_anywhere(
 @pytest.mark.parametrize(
     "other",
     [
-        [{"beat": {"empty_polls": 3, "in_flight": ["r"]}}, {"wait": "polite"}],
-        [{"beat": {"empty_polls": 2}}, {"wait": "polite"}],
-        [{"beat": {"empty_polls": 0}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 3, "in_flight": ["r"]}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 2}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 0}}, {"wait": "polite"}],
         SILENT,
     ],
     ids=["holds", "polled too little", "just received", "starts"],
@@ -163,10 +163,10 @@ def test_a_process_that_dies_is_replaced_and_its_messages_are_released(
 ) -> None:
     receipt = leased_receipt(backend)
     dies: Steps = [
-        {"beat": {"in_flight": [receipt], "done": 4, "failed": 1}},
+        {"heartbeat": {"in_flight": [receipt], "done": 4, "failed": 1}},
         {"kill": signal.SIGKILL},
     ]
-    works: Steps = [{"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+    works: Steps = [{"heartbeat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
     record = supervise(
         backend, dies, works, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
@@ -178,7 +178,10 @@ def test_a_process_that_exited_in_order_is_replaced_without_a_warning(
     backend: MemoryBackend,
 ) -> None:
     receipt = leased_receipt(backend)
-    leaves: Steps = [{"beat": {"in_flight": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
+    leaves: Steps = [
+        {"heartbeat": {"in_flight": [receipt], "draining": True, "done": 3}},
+        {"exit": 0},
+    ]
     record = supervise(
         backend, leaves, IDLE, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
@@ -190,7 +193,7 @@ def test_a_process_without_progress_is_killed_and_its_messages_are_released(
     backend: MemoryBackend,
 ) -> None:
     receipt = leased_receipt(backend)
-    stalls: Steps = [{"beat": {"in_flight": [receipt]}}, {"wait": "polite"}]
+    stalls: Steps = [{"heartbeat": {"in_flight": [receipt]}}, {"wait": "polite"}]
     record = supervise(
         backend,
         stalls,
@@ -243,13 +246,13 @@ def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
 def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
     backend: MemoryBackend,
 ) -> None:
-    says: Steps = [{"beat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
+    says: Steps = [{"heartbeat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
     record = supervise(backend, says, config=SupervisorConfig(max_lifetime_s=900.0))
     assert (record.state, record.reason) == (FAILED, "the bundle is corrupt")
 
 
 def test_too_many_crashes_in_a_minute_make_a_failed_worker(backend: MemoryBackend) -> None:
-    dies: Steps = [{"beat": {"done": 1}}, {"kill": signal.SIGKILL}]
+    dies: Steps = [{"heartbeat": {"done": 1}}, {"kill": signal.SIGKILL}]
     record = supervise(backend, dies, processes=4, config=SupervisorConfig(max_lifetime_s=900.0))
     assert record.state == FAILED
     assert record.reason == f"{MAX_CRASHES_PER_MINUTE} classifier processes crashed within a minute"
@@ -324,7 +327,7 @@ class WatchedBackend(MemoryBackend):
 
 def test_the_records_show_each_state_of_a_worker() -> None:
     backend = WatchedBackend()
-    script: Steps = [{"beat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
+    script: Steps = [{"heartbeat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
     supervise(backend, script, config=SupervisorConfig(idle_timeout_s=20.0, max_lifetime_s=600.0))
     states = [one.state for one in backend.written]
     assert states[0] == "starting"

@@ -8,7 +8,10 @@ from iraas.client.batch_sender import BatchSender, PendingSend
 from iraas.client.sender import ImageUpload, Sender
 from iraas.core.jobs import Job
 from iraas.core.ports import OutboundMessage
-from tests.fakes.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, image_bytes, receive
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, OTHER_JOB, receive
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S, wait_until
 
 

@@ -17,16 +17,10 @@ from iraas.core.keys import input_key
 from iraas.core.messages import Request, decode_request
 from iraas.errors import BrokenImageError, ImageTooLargeError, NotAnImageError
 from iraas.jobs.store import find_input
-from tests.fakes.scripted import (
-    JOB,
-    REQUESTER,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    receive,
-    request,
-    stored,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, REQUESTER, receive, request, stored
+from tests.fakes.scripted_classifier import image_bytes
 
 LIMIT = 1000
 

@@ -10,7 +10,9 @@ from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
 from iraas.jobs.store import iter_manifest, list_jobs
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.scripted_classifier import image_bytes
 
 
 class Shop:

@@ -21,14 +21,10 @@ from iraas.core.records import ScalingDecision
 from iraas.errors import BackendError, BackendUnavailableError, WaitTimeoutError
 from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.jobs.store import create_job
-from tests.fakes.scripted import (
-    REQUESTER,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    outcome,
-    request,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import REQUESTER, outcome, request
+from tests.fakes.scripted_classifier import image_bytes
 
 TOTAL = 30
 QUICK = SubmissionConfig(wait_s=0.005, store_poll_s=3.0)
@@ -85,7 +81,7 @@ def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
 
 
 def follow(submission: JobSubmission, meanwhile: Callable[[], object]) -> list[Outcome]:
-    """Take all outcomes; whenever a look brings nothing, let something happen."""
+    """Take all outcomes; whenever a poll brings nothing, let something happen."""
     outcomes = []
     for one in submission.outcomes():
         if one is not None:
@@ -161,17 +157,17 @@ def test_outcomes_whose_replies_are_lost_are_found_in_the_store(desk: Desk) -> N
 
 
 def test_the_store_is_looked_at_only_after_some_silence(desk: Desk) -> None:
-    looks = 0
+    polls = 0
     listed = desk.backend.outputs.list
 
     def counting(prefix: str = "", *, after: str = "") -> object:
-        nonlocal looks
-        looks += 1
+        nonlocal polls
+        polls += 1
         return listed(prefix, after=after)
 
     desk.backend.outputs.list = counting  # type: ignore[method-assign,assignment]
     follow(desk.submission(), desk.work)
-    assert looks == 1
+    assert polls == 1
 
 
 def test_the_silence_between_two_looks_doubles(desk: Desk) -> None:

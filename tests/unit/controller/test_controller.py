@@ -18,15 +18,9 @@ from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
 from iraas.core.ports import Instance, Launch, OutboundMessage, QueueDepth
 from iraas.core.records import ScalingDecision, WorkerRecord, WorkerState, decode_decision
 from iraas.errors import BackendUnavailableError, PermissionDeniedError
-from tests.fakes.scripted import (
-    Clock,
-    FlakyBackend,
-    count_outcomes,
-    receive,
-    request,
-    send,
-    stored,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import count_outcomes, receive, request, send, stored
 from tests.waiting import PATIENCE_S, wait_until
 
 CAP = 3
@@ -559,30 +553,30 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
 def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[int] = []
+    polls: list[int] = []
     peeks: list[int] = []
     instances, depth = backend.fleet.instances, backend.requests.depth
 
-    def look() -> list[Instance]:
-        looks.append(1)
+    def list_instances() -> list[Instance]:
+        polls.append(1)
         return instances()
 
     def peek() -> QueueDepth:
         peeks.append(1)
         return depth()
 
-    monkeypatch.setattr(backend.fleet, "instances", look)
+    monkeypatch.setattr(backend.fleet, "instances", list_instances)
     monkeypatch.setattr(backend.requests, "depth", peek)
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, idle_s=60.0))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: len(peeks) > 10, "looks at the queue")
-        assert len(looks) == 1
+        wait_until(lambda: len(peeks) > 10, "polls of the queue")
+        assert len(polls) == 1
         send(backend, [request(0)])
         wait_until(lambda: ids(backend), "a launch within a tick")
-        wait_until(lambda: len(looks) > 5, "looks at the usual pace")
+        wait_until(lambda: len(polls) > 5, "polls at the usual interval")
     finally:
         stop.set()
         thread.join(PATIENCE_S)

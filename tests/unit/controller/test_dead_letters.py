@@ -10,10 +10,10 @@ from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.errors import BackendUnavailableError
 from iraas.jobs.outcome_writer import OutcomeWriter
-from tests.fakes.scripted import (
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     REQUESTER,
-    Clock,
-    FlakyBackend,
     count_outcomes,
     outcome,
     receive,

@@ -1,7 +1,7 @@
 """After each failure in a row the wait is twice as long."""
 
 from iraas.core.backoff import Backoff
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_each_failure_doubles_the_wait_up_to_a_bound() -> None:

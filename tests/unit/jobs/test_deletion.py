@@ -16,7 +16,8 @@ from iraas.core.keys import (
 from iraas.errors import BackendUnavailableError, JobNotFoundError
 from iraas.jobs.deletion import DELETE_BATCH, TOMBSTONE_S, JobDeletion, remove_all
 from iraas.jobs.tickets import issue_ticket, redeem_ticket
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 DAY_S = 86_400.0
 

@@ -10,19 +10,19 @@ from iraas.core.outcomes import Outcome
 from iraas.core.ports import QueueDepth
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
 from iraas.jobs.outcome_writer import MAX_DEPARTED_REQUESTERS, CompletedRequest, OutcomeWriter
-from tests.fakes.scripted import (
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     LEASE_S,
     REQUESTER,
-    Clock,
-    FlakyBackend,
     count_outcomes,
-    image_bytes,
     outcome,
     receive,
     request,
     send,
     stored,
 )
+from tests.fakes.scripted_classifier import image_bytes
 
 STEPS = POINTS[1:]
 

@@ -14,7 +14,9 @@ from iraas.core.keys import attempt_key, attempts_of, job_key, outcome_key
 from iraas.core.outcomes import Outcome
 from iraas.errors import BackendUnavailableError, JobNotFoundError, MessageError, UsageError
 from iraas.jobs import store as jobs
-from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, outcome, request
 
 SOURCES = ("images",)
 

@@ -10,7 +10,9 @@ from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import JobNotFoundError, UsageError
 from iraas.jobs.store import get_job, iter_manifest
 from iraas.jobs.uploads import JobRepository, manifest_end
-from tests.fakes.scripted import JOB, Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB
 
 
 @pytest.fixture

@@ -24,16 +24,16 @@ def watched(
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        async def look() -> DeploymentLoad:
+        async def read_load() -> DeploymentLoad:
             at_s = loop.time() - began
             there = workers(at_s)
             return DeploymentLoad(0, in_flight(at_s), workers=there, working=there)
 
-        sampler = Sampler(look, interval_s=1.0)
+        sampler = Sampler(read_load, interval_s=1.0)
         await sampler.start()
-        looking = asyncio.create_task(sampler.run())
+        running = asyncio.create_task(sampler.run())
         await asyncio.sleep(run_s)
-        looking.cancel()
+        running.cancel()
         await sampler.finish(after_s)
         return [(one.at_s, one.workers) for one in sampler.samples]
 

@@ -45,11 +45,11 @@ def quick_export(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
 def test_several_processes_at_once_make_one_bundle_and_run_no_module_of_their_folder(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pictures = tmp_path_factory.mktemp("pictures")
-    (pictures / "torch.py").write_text("raise SystemExit('a stranger ran')")
+    images = tmp_path_factory.mktemp("images")
+    (images / "torch.py").write_text("raise SystemExit('a stranger ran')")
     askers = [
         subprocess.Popen(
-            [sys.executable, "-c", ASK, tmp_path], stdout=subprocess.PIPE, text=True, cwd=pictures
+            [sys.executable, "-c", ASK, tmp_path], stdout=subprocess.PIPE, text=True, cwd=images
         )
         for _ in range(3)
     ]

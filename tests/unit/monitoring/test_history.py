@@ -5,7 +5,8 @@ import pytest
 from iraas.core.keys import HISTORY
 from iraas.core.ports import QueueDepth
 from iraas.monitoring.history import History, Sample
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 
 @pytest.fixture

@@ -15,7 +15,10 @@ from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress import KEPT_OUTCOMES, JobProgress
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from tests.effects import lines_run
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 
 
 class Shop:
@@ -192,10 +195,10 @@ def steps_of_a_look_at_a_ragged_job(total: int) -> int:
     for index in range(2, total, 2):
         shop.backend.outputs.put(outcome_key(request_id(shop.job_id, index)), stored)
 
-    def look() -> None:
+    def update() -> None:
         view = shop.view()
         view.refresh()
         assert len(indexes(view, kind="waiting", after=total // 2, limit=10)) == 10
         assert view.summary().done == total // 2
 
-    return lines_run(look)
+    return lines_run(update)

@@ -3,7 +3,7 @@
 from iraas.backends.memory import MemoryStore
 from iraas.errors import MessageError
 from iraas.monitoring.record_cache import SETTLED_S, RecordCache
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 class CountingStore(MemoryStore):

@@ -9,7 +9,10 @@ from iraas.core.keys import WEBHOOKS, outcome_key
 from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from iraas.monitoring.webhooks import CLAIM_S, MAX_ATTEMPTS, WebhookDispatcher
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 
 URL = "https://example.com/hook"
 

@@ -13,20 +13,18 @@ from iraas.errors import DecoderCrashError, ImageError
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import (
-    BROKEN,
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     JOB,
     LEASE_S,
     OTHER_JOB,
     REQUESTER,
-    FlakyBackend,
-    ScriptedClassifier,
     count_outcomes,
-    image_bytes,
     request,
     send,
     stored,
 )
+from tests.fakes.scripted_classifier import BROKEN, ScriptedClassifier, image_bytes
 from tests.waiting import PATIENCE_S, wait_until
 
 LIMITS = WorkerLimits(receive_batch_size=4, max_prefetch=8, lease_s=LEASE_S, wait_s=0.05)
@@ -102,7 +100,7 @@ def test_a_broken_image_fails_with_its_reason_and_hurts_no_other(
     start(ScriptedClassifier(batch_size=3))
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     assert [stored(backend, index).status for index in range(3)] == ["ok", "failed", "ok"]
-    assert stored(backend, 1).reason == "the picture is broken"
+    assert stored(backend, 1).reason == "the image is broken"
     assert backend.dead_letters.depth().total == 0
 
 

@@ -12,17 +12,10 @@ from iraas.jobs.outcome_writer import CompletedRequest
 from iraas.worker.leases import LeaseExtender
 from iraas.worker.prefetch import PrefetchWindow
 from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
-from tests.fakes.scripted import (
-    JOB,
-    LEASE_S,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    outcome,
-    receive,
-    request,
-    send,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, LEASE_S, outcome, receive, request, send
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S
 
 LIMITS = WorkerLimits(wait_s=0.0, lease_s=LEASE_S)
@@ -258,8 +251,8 @@ def test_a_request_that_has_its_outcome_is_not_classified_again(
     receiving.run()
     assert [one.outcome for one in receiving.finished] == [earlier]
     assert sorted(task.request.name for task in receiving.tasks) == [
-        "picture-0.jpg",
-        "picture-2.jpg",
+        "image-0.jpg",
+        "image-2.jpg",
     ]
 
 

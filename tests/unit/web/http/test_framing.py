@@ -10,7 +10,7 @@ AMBIGUOUS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello"
 
 
 def answer(connection: StrictConnection) -> bytes:
-    """Read a request to its end and answer it; give back its body."""
+    """Read a request to its end and answer it; return its body."""
     body = b""
     while type(event := connection.next_event()) is not h11.EndOfMessage:
         if isinstance(event, h11.Data):

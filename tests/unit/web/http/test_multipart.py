@@ -38,9 +38,9 @@ def read(*chunks: bytes, most: int = MOST, budget: MemoryBudget | None = None) -
 )
 def test_wherever_it_is_cut_the_parts_are_the_same(datas: list[bytes], cuts: list[int]) -> None:
     whole = form(*((f'name="f"; filename="{n}.jpg"', data) for n, data in enumerate(datas)))
-    places = sorted({min(cut, len(whole)) for cut in cuts})
+    offsets = sorted({min(cut, len(whole)) for cut in cuts})
     chunks = [
-        whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)
+        whole[start:end] for start, end in zip([0, *offsets], [*offsets, len(whole)], strict=True)
     ]
     found = read(*(chunk for chunk in chunks if chunk))
     assert [(one.filename, one.data) for one in found] == [
@@ -116,7 +116,7 @@ def test_too_many_files_are_refused() -> None:
         b"--edge\r\n" + b"Header: value\r\n" * 50 + b"\r\nx\r\n--edge--\r\n",
     ],
 )
-def test_a_mangled_form_is_refused(body: bytes) -> None:
+def test_a_corrupt_form_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as caught:
         read(body)
     assert (caught.value.status, caught.value.code) == (400, "mangled-form")

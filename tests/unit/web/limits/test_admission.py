@@ -6,7 +6,7 @@ from iraas.web.config import WebConfig
 from iraas.web.limits.admission import MAX_CLIENTS, BacklogLimiter, RateLimiter
 from iraas.web.limits.memory import MemoryBudget
 from iraas.web.problems import Problem
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_a_client_has_a_burst_and_then_its_rate() -> None:

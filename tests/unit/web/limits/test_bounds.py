@@ -14,7 +14,7 @@ from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
 from iraas.web.security.failed_logins import FailedLoginLimiter
 from iraas.web.thumbnails.service import ENTRY_OVERHEAD_BYTES, LruCache, Thumbnailer
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_one_client_has_its_share_and_no_more() -> None:

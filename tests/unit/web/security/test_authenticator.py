@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.web.security.authenticator import SESSION_S, Authenticator
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 TOKEN = "sesame"
 

@@ -12,7 +12,7 @@ from iraas.core.ports import ObjectStore
 from iraas.errors import BackendUnavailableError
 from iraas.web.security.authenticator import SESSION_S, Session
 from iraas.web.security.revocations import REFRESH_S, Revocations
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 async def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -19,7 +19,8 @@ from iraas.backends.aws.fleet.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedg
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendUnavailableError, IraasError, PermissionDeniedError
-from tests.fakes.virtual_ec2 import Store, VirtualClock
+from tests.fakes.clock import Clock
+from tests.fakes.virtual_ec2 import Store
 
 INSTANCE_TYPES = ["c6a.large", "c6i.large"]
 SUBNETS = ["subnet-a", "subnet-b"]
@@ -57,7 +58,7 @@ class Scripted:
 class Rig:
     """A fleet, and what it runs on."""
 
-    clock: VirtualClock
+    clock: Clock
     ec2: FakeEc2
     client: Scripted
     store: Store
@@ -89,7 +90,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Rig:
-    clock = VirtualClock()
+    clock = Clock()
     rng = random.Random(7)
     ec2 = FakeEc2(clock, rng, Ec2Faults(shutdown_s=0.0))
     return Rig(clock, ec2, Scripted(ec2), Store(clock, rng))
@@ -221,10 +222,10 @@ def test_a_controller_that_slept_after_its_claim_does_not_launch(rig: Rig) -> No
 
 def test_a_controller_that_slept_after_its_look_does_not_claim(rig: Rig) -> None:
     fleet = rig.fleet()
-    look = rig.ec2.describe_instances
+    describe = rig.ec2.describe_instances
 
     def look_and_sleep(**request: Any) -> Any:
-        found = look(**request)
+        found = describe(**request)
         rig.clock.now += SEND_WITHIN_S + 1
         return found
 
@@ -237,11 +238,11 @@ def test_two_controllers_at_the_same_moment_fill_a_slot_once(rig: Rig) -> None:
     rig.capacity = 1
     other = rig.fleet("b")
     candidates = []
-    look = rig.ec2.describe_instances
+    describe = rig.ec2.describe_instances
 
     def look_and_let_the_other_launch(**request: Any) -> Any:
-        found = look(**request)
-        rig.ec2.describe_instances = look  # type: ignore[method-assign]
+        found = describe(**request)
+        rig.ec2.describe_instances = describe  # type: ignore[method-assign]
         candidates.append(other.launch(1))
         return found
 
@@ -321,7 +322,7 @@ def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -
     assert [one.role for one in fleet.non_worker_instances()] == ["web"]
 
 
-def looks(rig: Rig) -> int:
+def count_calls(rig: Rig) -> int:
     """The DescribeInstances calls so far."""
     return sum(name == "DescribeInstances" for name, _ in rig.ec2.calls)
 
@@ -334,10 +335,10 @@ def test_an_idle_tick_makes_one_describe_instances_call_two_hours_after_a_full_f
     fleet.terminate(fleet.launch(19).launched)
 
     def tick() -> int:
-        before = looks(rig)
+        before = count_calls(rig)
         assert fleet.instances() == []
         assert fleet.launch(0).launched == ()
-        return looks(rig) - before
+        return count_calls(rig) - before
 
     for _ in range(4):
         assert tick() == 1
@@ -353,12 +354,12 @@ def test_a_controller_that_comes_two_hours_after_a_full_fleet_asks_once_for_all_
     fleet.terminate(fleet.launch(19).launched)
     rig.clock.now += 7200
     late, watcher = rig.fleet("b"), rig.fleet("c")
-    for looking in (late, watcher):
-        before = looks(rig)
-        assert looking.instances() == []
-        assert looks(rig) - before == 2
-        assert looking.instances() == []
-        assert looks(rig) - before == 3
+    for fleet in (late, watcher):
+        before = count_calls(rig)
+        assert fleet.instances() == []
+        assert count_calls(rig) - before == 2
+        assert fleet.instances() == []
+        assert count_calls(rig) - before == 3
     late.launch(0)
     assert {one.state for one in LaunchLedger(rig.store, "worker").latest().values()} == {"ended"}
 
@@ -368,9 +369,9 @@ def test_many_instances_too_new_to_be_listed_cost_one_call(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, listing_lag_s=300.0)
     fleet = rig.fleet()
     fleet.launch(19)
-    before = looks(rig)
+    before = count_calls(rig)
     assert len(fleet.instances()) == 19
-    assert looks(rig) - before == 2
+    assert count_calls(rig) - before == 2
 
 
 def test_to_launch_none_writes_down_what_is_over_and_asks_for_nothing(rig: Rig) -> None:
@@ -555,7 +556,7 @@ def test_a_token_that_was_used_with_other_parameters_keeps_its_slot(rig: Rig) ->
     assert "unconfirmed launches (slots stay reserved): 1" in launch.shortfall
 
 
-def test_a_mangled_entry_closes_its_slot_and_no_other(rig: Rig) -> None:
+def test_a_corrupt_entry_closes_its_slot_and_no_other(rig: Rig) -> None:
     rig.store.put("fleet/worker/01/0000000001", b'{"state": "ended"}')
     rig.store.put("fleet/worker/junk", b"?")
     rig.fleet().launch(3)

@@ -18,12 +18,12 @@ from iraas.controller.controller import Controller, ControllerConfig
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.ports import Backend, QueueDepth
 from iraas.errors import IraasError
+from tests.fakes.clock import Clock
 from tests.fakes.virtual_ec2 import (
     Images,
     Scheduler,
     Store,
     SwitchingEc2,
-    VirtualClock,
 )
 
 SCHEDULES = int(os.environ.get("IRAAS_TEST_SCHEDULES", "50"))
@@ -74,7 +74,7 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         rng = random.Random(plan.seed)
-        self.clock = VirtualClock()
+        self.clock = Clock()
         self.ec2 = FakeEc2(self.clock, rng, plan.faults)
         self.scheduler = Scheduler(self.clock, rng, plan.pause)
         self.records = Store(self.clock, rng)

@@ -131,9 +131,9 @@ def test_a_spot_notice_says_what_and_when(imds: FakeImds) -> None:
     )
 
 
-@pytest.mark.parametrize("mangled", ["{", "[]", "{}", '"terminate"'])
-def test_a_mangled_notice_is_still_a_notice(imds: FakeImds, mangled: str) -> None:
-    imds.answers["/latest/meta-data/spot/instance-action"] = mangled
+@pytest.mark.parametrize("corrupt", ["{", "[]", "{}", '"terminate"'])
+def test_a_corrupt_notice_is_still_a_notice(imds: FakeImds, corrupt: str) -> None:
+    imds.answers["/latest/meta-data/spot/instance-action"] = corrupt
     assert InstanceMetadata(imds.url).spot_notice() == SpotNotice("terminate", "")
 
 
@@ -158,20 +158,20 @@ def test_a_proxy_in_the_environment_is_not_asked(
 
 def test_the_watch_tells_of_the_notice_once_and_outlives_failures(imds: FakeImds) -> None:
     metadata = InstanceMetadata(imds.url)
-    told: list[SpotNotice] = []
+    notices: list[SpotNotice] = []
     watch = threading.Thread(
         target=watch_spot_notice,
-        args=(metadata, told.append, threading.Event()),
+        args=(metadata, notices.append, threading.Event()),
         kwargs={"poll_interval_s": 0.001},
     )
     imds.answers["/latest/api/token"] = ""
     watch.start()
     while len(imds.asked) < 3:
         threading.Event().wait(0.001)
-    assert told == []
+    assert notices == []
     imds.answers["/latest/meta-data/spot/instance-action"] = '{"action": "terminate"}'
     watch.join(PATIENCE_S)
-    assert told == [SpotNotice("terminate", "")]
+    assert notices == [SpotNotice("terminate", "")]
 
 
 def test_the_watch_ends_when_told_to(imds: FakeImds) -> None:

@@ -16,7 +16,8 @@ from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Launch
 from iraas.errors import PermissionDeniedError
-from tests.fakes.virtual_ec2 import Store, VirtualClock
+from tests.fakes.clock import Clock
+from tests.fakes.virtual_ec2 import Store
 
 
 class World:
@@ -24,7 +25,7 @@ class World:
 
     def __init__(self) -> None:
         rng = random.Random(3)
-        self.clock = VirtualClock()
+        self.clock = Clock()
         self.ec2 = FakeEc2(self.clock, rng, Ec2Faults())
         options = LaunchCandidates(
             launch_candidates(["t3.small"], ["a"], ["on-demand"]), self.clock

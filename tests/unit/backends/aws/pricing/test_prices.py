@@ -109,7 +109,7 @@ def test_a_table_of_ones_own_is_used(tmp_path: Path) -> None:
         json.dumps(SHIPPED | {"s3_gb_month": float("nan")}),
     ],
 )
-def test_a_mangled_table_is_an_error_with_a_remedy(tmp_path: Path, text: str) -> None:
+def test_a_corrupt_table_is_an_error_with_a_remedy(tmp_path: Path, text: str) -> None:
     mine = tmp_path / "prices.json"
     mine.write_text(text)
     with pytest.raises(ConfigurationError) as caught:

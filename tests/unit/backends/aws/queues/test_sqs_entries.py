@@ -71,7 +71,7 @@ def test_batches_hold_all_messages_in_order_and_keep_the_limits(
     assert bodies == [sanitize_text(one.body) for one in messages]
     for batch in batches:
         assert 1 <= len(batch) <= 10
-        assert [entry["Id"] for entry in batch] == [str(place) for place in range(len(batch))]
+        assert [entry["Id"] for entry in batch] == [str(index) for index in range(len(batch))]
         total = 0
         for entry in batch:
             attributes: Any = entry.get("MessageAttributes", {})
