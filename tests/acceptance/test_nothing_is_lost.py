@@ -204,7 +204,7 @@ def workers_gone_but_controller(deployment: Deployment) -> Callable[[], bool]:
 @pytest.mark.acceptance
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("point", ["input-stored", "outcome-stored", "replied", "deleted"])
-def test_a_death_between_any_two_steps_loses_and_doubles_nothing(
+def test_a_crash_between_any_two_steps_loses_and_duplicates_nothing(
     deployment: Deployment, tmp_path: Path, photos: list[Photo], point: str
 ) -> None:
     folder = tmp_path / "images"

@@ -81,9 +81,7 @@ def test_the_other_pages_have_no_violation(site: Site, visit: Visit, path: str) 
     clean(visit(site.url + path))
 
 
-def test_a_page_that_is_refused_for_now_says_when_to_come_again(
-    open_site: OpenSite, visit: Visit
-) -> None:
+def test_a_rate_limited_page_says_when_to_retry(open_site: OpenSite, visit: Visit) -> None:
     someone = visit(open_site(WebConfig(request_burst=1, requests_per_s=0.01)).url)
 
     someone.page.get_by_role("link", name="API").click()
@@ -127,7 +125,7 @@ def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
     return someone, tab_to
 
 
-def test_a_keyboard_is_enough(
+def test_everything_works_with_the_keyboard_alone(
     site: Site, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
 ) -> None:
     site.hire()
@@ -172,7 +170,7 @@ def test_progress_is_announced_but_not_all_the_time(
     assert len(someone.page.evaluate("said")) <= 2
 
 
-def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> None:
+def test_the_theme_can_be_switched_and_is_remembered(site: Site, visit: Visit) -> None:
     someone = visit(site.url, theme="light")
     toggle = someone.page.get_by_role("button", name="Dark theme")
     expect(toggle).to_have_attribute("aria-pressed", "false")

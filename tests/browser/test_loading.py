@@ -34,7 +34,7 @@ def look_of(what: Locator) -> str:
     ("module", "path", "what"),
     [("upload", "/", "#choose"), ("upload", "/", "#choose-folder"), ("job", "/jobs/{}", "#copy")],
 )
-def test_what_needs_a_script_is_offered_once_the_script_has_run(
+def test_controls_that_need_a_script_are_shown_once_it_has_run(
     site: Site, visit: Visit, module: str, path: str, what: str
 ) -> None:
     job = site.make_job([("a.jpg", "koala"), ("b.jpg", "pig")])
@@ -50,7 +50,7 @@ def test_what_needs_a_script_is_offered_once_the_script_has_run(
     assert look_of(button) == "true visible"
 
 
-def test_the_theme_can_be_turned_before_the_page_is_ready(site: Site, visit: Visit) -> None:
+def test_the_theme_can_be_switched_before_the_page_is_ready(site: Site, visit: Visit) -> None:
     someone = visit()
     with held_back(someone, "upload"):
         someone.page.goto(site.url, wait_until="commit")

@@ -77,7 +77,7 @@ def test_it_says_that_nothing_was_checked_when_no_database_answers(tmp_path: Pat
     assert "SKIPPED, nothing was checked" in said
 
 
-def test_it_says_so_too_of_a_database_that_knows_nothing(
+def test_it_says_so_of_an_empty_database_too(
     tmp_path: Path, database: str, known: dict[str, str]
 ) -> None:
     known.clear()

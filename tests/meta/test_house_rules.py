@@ -62,7 +62,7 @@ MAX_SWITCHED_OFF = 19
 """The number of suppressed lint rules in the product, each with its reason behind a hyphen."""
 
 
-def test_few_places_switch_a_rule_off_and_each_says_why() -> None:
+def test_suppressed_rules_are_few_and_have_reasons() -> None:
     found = [
         (f"{source.path}:{number}", line.partition("# noqa: ")[2])
         for source in ours
@@ -94,13 +94,13 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_nothing_is_left_to_be_done() -> None:
+def test_no_unfinished_code_is_left() -> None:
     words = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]
     pattern = re.compile(rf"\b({'|'.join(words)})\b")
     assert [one.path for one in everything if pattern.search(one.text)] == []
 
 
-def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     parts = {one.path: set(one.path.removesuffix(".py").split("/")) for one in everything}
     assert [path for path, names in parts.items() if names & BAD_NAMES] == []
 
@@ -176,7 +176,7 @@ A_MOMENT_S = 1.0
 """So long a test may look whether something happens that must not, or pause in a loop."""
 
 
-def test_no_test_is_in_a_hurry() -> None:
+def test_no_test_has_a_short_timeout() -> None:
     """What is awaited comes late on a busy machine: bounds only end a hang."""
     found = [
         f"{source.path}:{node.lineno} waits {bound:g} s"
@@ -202,7 +202,7 @@ def bounds_of(call: ast.Call) -> Iterator[float]:
             yield float(str(one.value))
 
 
-def test_every_rule_that_is_switched_off_is_named() -> None:
+def test_every_suppressed_rule_is_named() -> None:
     switch = re.compile(r"# noqa(?!: [A-Z]+[0-9]+)|# type: ignore(?!\[)|# ruff: noqa(?!:)")
     found = [
         f"{source.path}:{number}"
@@ -230,7 +230,7 @@ def tree_of_errors() -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_every_error_is_in_the_tree_that_is_drawn_with_its_parent() -> None:
+def test_every_error_is_in_the_documented_tree_under_its_parent() -> None:
     drawn = tree_of_errors()
     made = {
         name: one
@@ -243,7 +243,7 @@ def test_every_error_is_in_the_tree_that_is_drawn_with_its_parent() -> None:
         assert made[name].__doc__
 
 
-def test_every_error_exits_as_the_tree_says() -> None:
+def test_every_error_has_the_documented_exit_code() -> None:
     for name, (_, code) in tree_of_errors().items():
         error = getattr(errors, name)("x")
         if code not in {"", "-"}:
@@ -264,7 +264,7 @@ def test_no_other_module_adds_to_the_tree() -> None:
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Settings)])
-def test_every_setting_says_what_it_is(name: str) -> None:
+def test_every_setting_has_a_description(name: str) -> None:
     (setting,) = [one for one in fields(Settings) if one.name == name]
     assert setting.metadata["help"].endswith(".")
     assert callable(setting.metadata["parse"])

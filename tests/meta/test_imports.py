@@ -115,7 +115,7 @@ def may_import(source: Source, module: str) -> bool:
     return part in MAY_IMPORT[source.package] | {source.package}
 
 
-def test_no_imports_make_a_circle() -> None:
+def test_imports_have_no_cycles() -> None:
     """Imports inside functions count: they hide a circle from Python and not from its readers."""
     modules = {one.module: one for one in sources("iraas")}
     graph = {
@@ -149,7 +149,7 @@ def is_where_it_belongs(source: Source, module: str) -> bool:
     return source.path.startswith(PLACES.get(name, ("nowhere yet",)))
 
 
-def test_one_backend_does_not_know_another() -> None:
+def test_backends_do_not_import_each_other() -> None:
     for source in sources("iraas/backends"):
         own = "/".join(source.path.split("/")[2:3])
         for module in source.imports():
@@ -157,7 +157,7 @@ def test_one_backend_does_not_know_another() -> None:
                 assert module.split(".")[2] == own, f"{source.path} imports {module}"
 
 
-def test_only_bootstrap_and_the_command_line_know_the_backends() -> None:
+def test_only_bootstrap_and_the_command_line_import_backends() -> None:
     for source in sources("iraas"):
         if source.package not in {"cli", "bootstrap", "backends"}:
             assert not any(one.startswith("iraas.backends") for one in source.imports())
@@ -248,15 +248,13 @@ def test_listing_the_commands_loads_none_of_them_and_nothing_heavy(
     assert imported & {*HEAVY, *HEAVY_STANDARD, "psutil"} == set()
 
 
-def test_a_worker_leaves_what_is_heavy_to_the_processes_that_it_starts(
-    tmp_path: Path, bundle_path: Path
-) -> None:
+def test_a_supervisor_imports_nothing_heavy(tmp_path: Path, bundle_path: Path) -> None:
     imported = imported_by(tmp_path, bundle_path, "worker", "--processes", "1")
     assert "iraas.worker.supervisor" in imported
     assert imported & set(HEAVY) == set()
 
 
-def test_submitting_loads_nothing_of_a_classifier(
+def test_submitting_imports_no_classifier(
     tmp_path: Path, bundle_path: Path, photos: list[tuple[Path, str, int]]
 ) -> None:
     """A laptop that submits has neither torch nor onnxruntime nor numpy nor Pillow."""

@@ -22,7 +22,7 @@ def test_every_promise_names_a_test() -> None:
     assert [line for line in promises() if not TEST.search(line)] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     missing = []
     for path, name in TEST.findall(DOCUMENT.read_text("utf-8")):
         if not (ROOT / path).is_file():

@@ -157,7 +157,7 @@ def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
     assert backend.launch_web_tier().launched == (instance_id,)
 
 
-def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only(
+def test_an_open_web_tier_generates_its_token_and_stores_it_in_the_bucket_only(
     shim: BootShim, backend: AwsBackend, open_options: FleetConfig
 ) -> None:
     opened = AwsBackend(
@@ -225,7 +225,7 @@ def test_an_instance_knows_its_own_id(shim: BootShim, backend: AwsBackend) -> No
     until(lambda: instance_id in shim.machines[instance_id].log, "it was told another")
 
 
-def test_user_data_is_what_was_given(backend: AwsBackend) -> None:
+def test_user_data_is_passed_unchanged(backend: AwsBackend) -> None:
     answer = backend.session.client("ec2").describe_launch_template_versions(
         LaunchTemplateName=backend.names.worker, Versions=["$Default"]
     )

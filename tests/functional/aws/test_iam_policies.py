@@ -195,7 +195,7 @@ def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
     backend.fleet.terminate([instance_id])
 
 
-def test_the_run_did_what_it_is_about(run: Run) -> None:
+def test_workers_of_the_fleet_label_every_image(run: Run) -> None:
     assert len(run.outcomes) == 4
     assert {one["status"] for one in run.outcomes} == {"ok"}
     assert all(one["worker"].startswith("i-") for one in run.outcomes)
@@ -219,7 +219,7 @@ def test_the_check_before_provisioning_asks_about_every_call_of_it(run: Run) -> 
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_every_right_was_used_or_its_reason_is_written_down(run: Run, who: str) -> None:
+def test_every_permission_was_used_or_has_a_documented_reason(run: Run, who: str) -> None:
     asked = run.recorder.asks(who, DEPLOYMENT)
     unused = [
         (action, resource)
@@ -248,7 +248,7 @@ def _areas(who: str, action: str, arns: list[str]) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
-def test_a_worker_may_do_to_each_kind_of_object_exactly_what_it_does(run: Run, action: str) -> None:
+def test_a_worker_has_exactly_the_permissions_that_it_uses(run: Run, action: str) -> None:
     granted = [
         resource.replace("*", "x/x")
         for statement in ROLES["WORKER"]
@@ -266,7 +266,7 @@ def _only(statement: Statement, action: str, resource: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_no_right_has_a_wildcard_action_and_each_says_why(who: str) -> None:
+def test_no_permission_has_a_wildcard_action_and_each_has_a_reason(who: str) -> None:
     for statement in ROLES[who]:
         assert statement.why
         assert not any("*" in action for action in statement.actions)
@@ -315,7 +315,7 @@ def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
         "options.json",
     ],
 )
-def test_what_is_none_of_a_workers_business_is_out_of_its_reach(key: str) -> None:
+def test_a_worker_is_denied_every_other_kind_of_object(key: str) -> None:
     policy = policy_document(worker_statements(ARNS))
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
         ask = Ask(action, ARNS.bucket(ARNS.outputs, key), EVERYTHING)
@@ -344,7 +344,7 @@ def test_nobody_changes_an_image_or_an_outcome(who: str, store: str) -> None:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
+def test_a_bucket_that_now_belongs_to_another_account_is_not_used(who: str) -> None:
     theirs = EVERYTHING | {"s3:ResourceAccount": "999999999999"}
     asked = 0
     for statement in ROLES[who]:
@@ -357,7 +357,7 @@ def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
     assert asked > 5
 
 
-def test_the_web_tier_launches_and_ends_only_what_is_this_deployments() -> None:
+def test_the_web_tier_launches_and_ends_only_its_own_instances() -> None:
     policy = policy_document(web_statements(ARNS))
     theirs = {"aws:ResourceTag/iraas:deployment": "other"}
     untagged = {"aws:RequestTag/iraas:deployment": "other"}

@@ -53,7 +53,7 @@ def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     assert "queue iraas-demo-requests" in warning
 
 
-def test_a_teardown_does_not_wait_for_ever_and_what_is_listed_is_told(
+def test_a_teardown_stops_waiting_and_reports_what_is_still_listed(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
     late.plan_all(Lingering(listings=10**9).choose)
@@ -68,7 +68,7 @@ def test_a_teardown_does_not_wait_for_ever_and_what_is_listed_is_told(
     assert {one.kind for one in provisioning.remaining()} == {"queue"}
 
 
-def test_a_queue_that_is_just_going_is_made_anew_and_not_taken_up(
+def test_a_queue_that_is_being_deleted_is_recreated_and_not_reused(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
     lingering, waits = Lingering(listings=10**9), Waits()
@@ -91,7 +91,7 @@ def _broken(self: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [LaunchTemplateResource, RoleResource, QueueResource])
-def test_what_cannot_be_removed_keeps_nothing_else(
+def test_a_failed_removal_does_not_stop_the_others(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
     backend.provisioning.provision()
@@ -126,7 +126,7 @@ def test_the_only_failure_of_a_teardown_is_raised_as_it_is(
         backend.provisioning.teardown()
 
 
-def test_options_that_cannot_be_read_keep_no_instance_alive(
+def test_unreadable_options_keep_no_instance_alive(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
     backend = open_backend()
@@ -139,7 +139,7 @@ def test_options_that_cannot_be_read_keep_no_instance_alive(
     assert account(backend.session)["instances"] == []
 
 
-def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
+def test_another_vpc_gets_its_own_groups_and_unused_old_ones_are_removed(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     backend = open_backend()
@@ -164,7 +164,7 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
     assert {one["GroupName"] for one in left} == {"default"}
 
 
-def test_a_group_of_our_name_in_another_vpc_that_is_not_ours_is_left_alone(
+def test_an_unmanaged_group_of_our_name_in_another_vpc_is_left_alone(
     backend: AwsBackend,
 ) -> None:
     ec2 = backend.session.client("ec2")

@@ -15,7 +15,7 @@ def error_lines(done: Done) -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_0_all_is_well(finished: Deployment) -> None:
+def test_0_success(finished: Deployment) -> None:
     assert finished.run("status").returncode == 0
 
 
@@ -69,7 +69,7 @@ def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -
     ],
     ids=str,
 )
-def test_2_a_command_that_cannot_be_understood(
+def test_2_a_command_that_cannot_be_parsed(
     finished: Deployment, arguments: list[str], said: str
 ) -> None:
     (finished.folder / "empty").mkdir(exist_ok=True)

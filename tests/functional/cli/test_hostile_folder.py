@@ -20,7 +20,7 @@ max_workers = 3
 """
 
 
-def test_a_projects_file_takes_over_nothing_and_is_told_of_once(deployment: Deployment) -> None:
+def test_a_project_file_cannot_take_control_and_is_reported_once(deployment: Deployment) -> None:
     (deployment.folder / "iraas.toml").write_text(HOSTILE)
     deployment.environment.pop("IRAAS_MAX_WORKERS")
     deployment.environment.pop("IRAAS_CACHE")
@@ -39,7 +39,7 @@ def test_a_projects_file_takes_over_nothing_and_is_told_of_once(deployment: Depl
 
 
 @pytest.mark.parametrize("command", [["status"], ["jobs"], ["config", "show"], ["doctor"]])
-def test_a_pipe_in_the_files_place_holds_no_command_up(
+def test_a_pipe_instead_of_a_settings_file_blocks_no_command(
     deployment: Deployment, command: list[str]
 ) -> None:
     os.mkfifo(deployment.folder / "iraas.toml")
@@ -47,7 +47,7 @@ def test_a_pipe_in_the_files_place_holds_no_command_up(
     assert "iraas.toml is ignored: it is not a regular file." in done.stderr
 
 
-def test_a_file_is_named_before_or_after_the_command(deployment: Deployment) -> None:
+def test_config_may_stand_before_or_after_the_command(deployment: Deployment) -> None:
     (deployment.folder / "mine.toml").write_text('[default]\nregion = "eu-west-1"\n')
     for arguments in (
         ("--config", "mine.toml", "config", "show"),
@@ -86,7 +86,7 @@ def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
     assert named.stdout.split() == ["images/l00.jpg"]
 
 
-def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
+def test_skipped_files_are_in_no_manifest_and_in_no_store(
     deployment: Deployment, photo: Path
 ) -> None:
     deployment.add_images("images/a.jpg", "private/b.jpg", source=photo)

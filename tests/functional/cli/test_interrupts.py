@@ -38,7 +38,7 @@ def queued(deployment: Deployment) -> int:
 
 @pytest.mark.usefixtures("nobody_works")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
+def test_the_first_ctrl_c_waits_for_sent_images_and_the_second_exits(
     deployment: Deployment, photo: Path, number: signal.Signals
 ) -> None:
     deployment.add_images("a.jpg", "b.jpg", source=photo)
@@ -58,7 +58,7 @@ def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
 
 
 @pytest.mark.usefixtures("nobody_works")
-def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
+def test_after_draining_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     deployment: Deployment, photo: Path
 ) -> None:
     """More images than may be under way at once; they are broken, so that they take no time."""
@@ -100,7 +100,7 @@ def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
     assert RESUME.search(terminal.text)
 
 
-def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
+def test_ctrl_c_after_sending_everything_exits_with_success_once_done(
     deployment: Deployment, photo: Path
 ) -> None:
     count = SEND_IMAGES - 1  # they are sent all at once

@@ -52,7 +52,7 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
     assert backend.responses.requesters() == []
 
 
-def test_a_controller_that_cannot_even_look_says_so(settings: Settings) -> None:
+def test_a_controller_that_cannot_poll_reports_why(settings: Settings) -> None:
     backend = MemoryBackend()
     told = threading.Event()
 
@@ -68,7 +68,7 @@ def test_a_controller_that_cannot_even_look_says_so(settings: Settings) -> None:
             controller.check()
 
 
-def test_a_controller_that_works_has_nothing_to_say(settings: Settings) -> None:
+def test_a_working_controller_reports_no_error(settings: Settings) -> None:
     backend = MemoryBackend()
     with running_controller(settings, backend) as controller:
         wait_until(backend.lease.holder, "the lease")

@@ -23,9 +23,7 @@ COVERED = {
     r"make (demo|test)|pip install .*|source .*": ".ci/run",
     "iraas up": f"{HERE}/test_operating.py::test_up_serves_and_works_until_it_is_stopped",
     "iraas controller": f"{HERE}/test_operating.py::test_stopping_a_controller_stops_no_worker",
-    "iraas worker": (
-        f"{HERE}/test_operating.py::test_a_worker_by_hand_works_the_queue_off_and_leaves"
-    ),
+    "iraas worker": (f"{HERE}/test_operating.py::test_a_manual_worker_drains_the_queue_and_exits"),
     "iraas retry JOB": f"{HERE}/test_results.py::test_failed_images_are_sent_again",
     "iraas status --watch": f"{HERE}/test_terminal.py::test_status_can_be_watched_until_ctrl_c",
     "iraas --install-completion": (
@@ -58,7 +56,7 @@ def test_every_command_of_readme_is_run_or_known_to_be_run_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("command", COVERED)
-def test_whoever_runs_a_command_elsewhere_exists(command: str) -> None:
+def test_every_test_that_runs_a_command_elsewhere_exists(command: str) -> None:
     file, _, test = COVERED[command].partition("::")
     text = (ROOT / file).read_text("utf-8")
     if not test:

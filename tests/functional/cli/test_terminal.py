@@ -79,14 +79,14 @@ def test_an_error_never_steers_the_terminal(finished: Deployment, arguments: lis
     assert "iraas: " in done.stderr
 
 
-def test_an_error_on_a_terminal_is_as_harmless(finished: Deployment) -> None:
+def test_a_usage_error_never_steers_the_terminal(finished: Deployment) -> None:
     terminal = finished.terminal("submit", HOSTILE_NAME)
     assert terminal.finish() == 2
     assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
     assert "iraas: " in terminal.text
 
 
-def test_a_saved_file_of_a_hostile_name_is_told_of_harmlessly(finished: Deployment) -> None:
+def test_the_name_of_a_saved_file_is_escaped(finished: Deployment) -> None:
     name = HOSTILE_NAME.replace("/", "").removesuffix(".jpg") + ".csv"
     terminal = finished.terminal("results", finished.job, "--save", name)
     assert terminal.finish() == 3
@@ -123,7 +123,7 @@ def test_status_and_config_are_tables(finished: Deployment) -> None:
     assert "environment IRAAS_HOME" in config.text
 
 
-def test_without_colours_if_so_wished(finished: Deployment) -> None:
+def test_no_color_disables_colours(finished: Deployment) -> None:
     terminal = finished.terminal("results", finished.job, NO_COLOR="1")
     terminal.finish()
     assert b"\x1b[31m" not in terminal.written

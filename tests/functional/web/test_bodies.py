@@ -57,7 +57,7 @@ def drip(raw: socket.socket) -> bytes:
     return found[0]
 
 
-def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
+def test_a_body_over_the_limit_is_cut_off_whatever_its_head_claims(
     serve: Serve,
 ) -> None:
     web = serve(WebConfig(max_body_bytes=100_000, max_image_bytes=90_000))
@@ -78,21 +78,21 @@ def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
         assert b" 4" in answer(raw)[:20]
 
 
-def test_a_body_that_stops_coming_is_given_up(serve: Serve) -> None:
+def test_a_stalled_body_is_given_up(serve: Serve) -> None:
     web = serve(WebConfig(idle_s=0.3))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000") + b"\xff\xd8")
         assert b" 408 " in answer(raw)
 
 
-def test_a_body_that_drips_is_given_up(serve: Serve) -> None:
+def test_a_trickling_body_is_given_up(serve: Serve) -> None:
     web = serve(WebConfig(idle_s=5, body_s=0.5))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000"))
         assert b" 408 " in drip(raw)
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+def test_a_missing_head_times_out(serve: Serve) -> None:
     web = serve(WebConfig(head_s=0.3))
     for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET /healthz HTTP/1.1\r\n"):
         with connect(web) as raw:

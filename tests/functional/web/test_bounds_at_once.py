@@ -86,7 +86,7 @@ def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
     assert backend.requests.depth().total == 20
 
 
-def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) -> None:
+def test_reserved_capacity_that_is_not_used_is_released(serve: Serve) -> None:
     web = serve(WebConfig(max_pending=2, capacity_wait_s=0.2))
     for _ in range(5):
         made = web.client.post("/api/v1/jobs", files=[("f", ("notes.txt", b"text"))])

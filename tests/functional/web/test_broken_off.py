@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 LARGE = bytes(40_000_000)
 
 
-def test_a_backend_that_fails_in_the_middle_does_not_hide_what_was_accepted(
+def test_a_backend_failure_during_an_upload_reports_the_accepted_images(
     web: WebProcess, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = backend.requests.send
@@ -49,7 +49,7 @@ def store(web: WebProcess, backend: MemoryBackend, data: bytes) -> str:
     return f"/api/v1/jobs/{job}/images/0"
 
 
-def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
+def test_an_unread_download_is_ended_and_its_memory_released(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(
@@ -71,7 +71,7 @@ def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
         assert received < len(LARGE)
 
 
-def test_a_download_waits_for_room(serve: Serve, backend: MemoryBackend) -> None:
+def test_a_download_waits_for_capacity(serve: Serve, backend: MemoryBackend) -> None:
     web = serve(WebConfig(max_buffered_bytes=45_000_000, client_share=1.0))
     address = store(web, backend, LARGE)
     with web.client.stream("GET", address) as first:

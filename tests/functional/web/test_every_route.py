@@ -141,7 +141,7 @@ def test_a_wrong_bearer_is_a_stranger(site: Site, method: str, path: str) -> Non
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
+def test_a_session_can_read_but_change_nothing_without_its_csrf_token(
     site: Site, method: str, path: str
 ) -> None:
     headers = {"cookie": f"{COOKIE}={site.cookies['valid']}"}
@@ -161,7 +161,7 @@ def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
     ("method", "path"),
     [one for one in routes() if one[1].startswith("/api/") or one == ("POST", "/")],
 )
-def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
+def test_a_session_with_its_csrf_token_and_a_bearer_are_authorized(
     site: Site, method: str, path: str
 ) -> None:
     session = {"cookie": f"{COOKIE}={site.cookies['valid']}", "x-csrf-token": site.csrf}
@@ -171,11 +171,11 @@ def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
         assert status < 500
 
 
-def test_what_is_public_is_there() -> None:
+def test_public_routes_answer() -> None:
     assert set(routes()) >= PUBLIC
 
 
-def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> None:
+def test_every_kind_of_route_is_tested() -> None:
     found = set(routes())
     for one in (
         ("GET", "/dashboard"),
@@ -189,5 +189,5 @@ def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> Non
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/admin", "/docs/x"])
-def test_what_is_nowhere_is_not_told_to_strangers(site: Site, path: str) -> None:
+def test_unknown_paths_are_401_for_strangers(site: Site, path: str) -> None:
     assert httpx2.get(f"{site.web.url}{path}").status_code == 401

@@ -69,7 +69,7 @@ def conversation(web: WebProcess, sent: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("is_second", [False, True])
-def test_a_body_whose_end_is_not_plain_is_refused(
+def test_a_request_with_ambiguous_framing_is_refused(
     web: WebProcess, backend: MemoryBackend, framing: bytes, is_second: bool
 ) -> None:
     head = b"POST /api/v1/classify?wait_s=0 HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
@@ -89,7 +89,7 @@ def test_http_1_0_has_no_chunks(web: WebProcess) -> None:
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\n"])
-def test_a_plain_request_is_taken_in_as_many_pieces_as_it_comes(
+def test_a_plain_request_is_accepted_in_any_number_of_pieces(
     web: WebProcess, ending: bytes
 ) -> None:
     lines = [b"POST /api/v1/classify HTTP/1.1", b"Host: localhost", b"Content-Length:  7  "]
@@ -126,21 +126,21 @@ def test_a_plain_request_is_taken_in_as_many_pieces_as_it_comes(
         "<script>",
     ],
 )
-def test_a_host_that_is_no_host_is_refused(web: WebProcess, public: WebProcess, host: str) -> None:
+def test_an_invalid_host_is_refused(web: WebProcess, public: WebProcess, host: str) -> None:
     sent = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     for one in (web, public):
         assert conversation(one, sent.encode("latin-1")).split(b" ")[1] == b"400", one.url
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "a_b.example", "192.0.2.1", "[2001:db8::1]:1"])
-def test_any_host_that_is_one_is_served_where_any_name_is_good(
+def test_any_valid_host_is_served_where_all_names_are_allowed(
     public: WebProcess, host: str
 ) -> None:
     sent = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert conversation(public, sent.encode()).split(b" ")[1] == b"200"
 
 
-def test_whoever_sends_garbage_again_and_again_does_not_fill_the_log(
+def test_repeated_garbage_does_not_fill_the_log(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     web = serve(WebConfig(request_burst=10_000))

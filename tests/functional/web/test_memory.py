@@ -31,7 +31,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 @pytest.mark.skipif(
     sys.platform != "linux" or find_malloc_trim() is None, reason="this C library keeps what it has"
 )
-def test_large_uploads_leave_no_large_process_behind(deployment: Deployment) -> None:
+def test_memory_is_returned_after_large_uploads(deployment: Deployment) -> None:
     web = RealWeb(deployment)
     process = psutil.Process(web.process.pid)
     image = b"\xff\xd8\xff" + os.urandom(IMAGE_BYTES)

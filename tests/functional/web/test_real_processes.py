@@ -180,7 +180,7 @@ def test_one_of_two_servers_under_load_dies_and_the_other_answers_everybody(
     survivor.stop()
 
 
-def test_an_upload_that_drips_is_told_at_the_end_by_signal_what_was_accepted(
+def test_a_slow_upload_gets_its_accepted_images_when_the_server_is_signalled(
     deployment: Deployment, photos: Photos
 ) -> None:
     web = RealWeb(deployment, "--no-controller")
@@ -232,7 +232,7 @@ def _drip_until_answered(raw: socket.socket) -> bytes:
     return answer
 
 
-def test_an_end_by_signal_is_in_order_with_an_event_stream_open(
+def test_a_signal_ends_the_server_cleanly_with_an_open_event_stream(
     deployment: Deployment, photos: Photos
 ) -> None:
     web = RealWeb(deployment)

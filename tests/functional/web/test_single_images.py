@@ -47,7 +47,7 @@ def test_a_broken_image_is_answered_with_its_failure(web: WebProcess) -> None:
     assert answer.json()["reason"] == "the image is broken"
 
 
-def test_what_is_no_image_is_refused_and_never_queued(
+def test_a_file_that_is_not_an_image_is_refused_and_never_queued(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     for body, status in ((b"", 422), (b"plain text", 422), (b"x" * 60_000_000, 413)):
@@ -57,7 +57,7 @@ def test_what_is_no_image_is_refused_and_never_queued(
     assert backend.requests.depth().total == 0
 
 
-def test_whoever_cannot_wait_gets_a_ticket_that_outlives_the_server(
+def test_a_client_that_does_not_wait_gets_a_ticket_that_outlives_the_server(
     serve: Serve, hire: Hire
 ) -> None:
     first = serve()
@@ -95,7 +95,7 @@ def test_a_ticket_of_somebody_else_cannot_be_guessed_from_an_outcome(web: WebPro
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_hundred_at_once_get_each_their_own_answer(web: WebProcess) -> None:
+def test_a_hundred_concurrent_requests_each_get_their_own_answer(web: WebProcess) -> None:
     def ask(number: int) -> str:
         file = (f"n{number}.jpg", image_bytes(f"label-{number}"))
         return web.client.post("/", files={"inputFile": file}).text
@@ -112,7 +112,7 @@ def test_a_failure_is_no_label_for_the_workload_generator(web: WebProcess) -> No
     assert answer.json()["detail"] == "the image is broken"
 
 
-def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, hire: Hire) -> None:
+def test_two_servers_never_receive_each_others_answers(serve: Serve, hire: Hire) -> None:
     servers = [serve(), serve()]
     hire()
 
@@ -161,7 +161,7 @@ def test_single_images_are_a_job_that_the_command_line_sees(
     assert [one.name for one in iter_manifest(backend, job)] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
-def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
+def test_past_the_limit_of_pending_images_clients_get_a_retry_time(
     serve: Serve, backend: MemoryBackend, hire: Hire
 ) -> None:
     web = serve(WebConfig(max_pending=5))
@@ -189,7 +189,7 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
     )
 
 
-def test_a_stopping_server_answers_those_who_wait_with_tickets(
+def test_a_stopping_server_answers_waiting_clients_with_tickets(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(shutdown_timeout_s=0.2))

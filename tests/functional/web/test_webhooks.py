@@ -75,7 +75,7 @@ def limits(receiver: Receiver) -> WebConfig:
     return WebConfig(webhook_hosts=(receiver.host,), webhook_secret=SECRET)
 
 
-def test_the_end_of_a_job_is_told_once_signed(
+def test_the_end_of_a_job_is_delivered_once_and_signed(
     serve: Serve, hire: Hire, receiver: Receiver, backend: MemoryBackend
 ) -> None:
     web = serve(limits(receiver))

@@ -1,8 +1,8 @@
 """A stand-in for a classifier process: it runs the steps that its first line of input lists.
 
 The line is a JSON list of steps: ``{"heartbeat": {…}}`` sends a heartbeat, ``{"say": "…"}``
-writes raw text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal, ``{"wait": "polite"}`` waits for
-SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
+writes raw text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal,
+``{"wait": "polite"}`` waits for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
 """
 
 import json

@@ -57,7 +57,7 @@ def run(backend: Polling, limits: WorkerLimits) -> tuple[Pipeline, threading.Thr
     return pipeline, thread
 
 
-def test_a_job_that_comes_while_a_worker_leaves_costs_its_images_no_second_receive(
+def test_a_job_sent_while_a_worker_exits_is_received_once(
     backend: Polling,
 ) -> None:
     leaving, thread = run(backend, WorkerLimits(wait_s=3.0))

@@ -127,7 +127,7 @@ def put_in_flight(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.parametrize("put", [put_visible, put_delayed, put_in_flight])
-def test_it_stays_while_an_image_is_left_anywhere(
+def test_it_stays_while_any_image_is_left(
     backend: MemoryBackend, put: Callable[[MemoryBackend], None]
 ) -> None:
     put(backend)
@@ -204,7 +204,7 @@ def test_a_process_without_progress_is_killed_and_its_messages_are_released(
     assert record.state == STOPPED
 
 
-def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend) -> None:
+def test_an_idle_process_is_never_stalled(backend: MemoryBackend) -> None:
     put_in_flight(backend)
     record = supervise(
         backend,
@@ -243,7 +243,7 @@ def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
     assert record.state == STOPPED
 
 
-def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
+def test_a_reported_startup_error_fails_the_worker_at_once(
     backend: MemoryBackend,
 ) -> None:
     says: Steps = [{"heartbeat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
@@ -259,7 +259,7 @@ def test_too_many_crashes_in_a_minute_make_a_failed_worker(backend: MemoryBacken
     assert record.done >= MAX_CRASHES_PER_MINUTE
 
 
-def test_a_machine_about_to_be_reclaimed_is_left_in_time(backend: MemoryBackend) -> None:
+def test_the_worker_drains_before_its_machine_is_reclaimed(backend: MemoryBackend) -> None:
     put_visible(backend)
     record = supervise(
         backend,
@@ -301,7 +301,7 @@ def test_garbage_on_the_pipe_is_skipped(backend: MemoryBackend) -> None:
     assert (record.state, record.model) == (STOPPED, "scripted@00000000")
 
 
-def test_a_heartbeat_may_come_in_pieces(backend: MemoryBackend) -> None:
+def test_a_heartbeat_may_arrive_in_pieces(backend: MemoryBackend) -> None:
     line = json.dumps({"model": "m", "in_flight": [], "empty_polls": 3})
     script: Steps = [{"say": line[:20]}, {"say": line[20:]}, {"say": "\n"}, {"wait": "polite"}]
     record = supervise(

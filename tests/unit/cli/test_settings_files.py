@@ -68,9 +68,7 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_that_nobody_named_sets_only_how_images_are_worked_through(
-    files: SettingsFiles, name: str
-) -> None:
+def test_a_project_file_sets_only_how_images_are_processed(files: SettingsFiles, name: str) -> None:
     files.write(files.project, **{name: SAMPLES[name]})
     found = files.resolve()
     (said,) = files.said
@@ -86,9 +84,7 @@ def test_a_file_that_nobody_named_sets_only_how_images_are_worked_through(
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_that_the_user_named_or_keeps_sets_everything(
-    files: SettingsFiles, name: str
-) -> None:
+def test_a_named_file_and_the_users_own_set_everything(files: SettingsFiles, name: str) -> None:
     files.write(files.project, **{name: SAMPLES[name]})
     assert files.resolve("iraas.toml").sources[name] == "iraas.toml [default]"
     assert files.said == []
@@ -98,7 +94,7 @@ def test_a_file_that_the_user_named_or_keeps_sets_everything(
     assert files.said == []
 
 
-def test_what_is_told_of_a_secret_is_its_name(files: SettingsFiles) -> None:
+def test_notices_name_a_secret_without_its_value(files: SettingsFiles) -> None:
     files.write(files.project, token="sesame", webhook_secret="hush")
     files.resolve()
     assert "token, webhook_secret" in files.said[0]
@@ -106,7 +102,7 @@ def test_what_is_told_of_a_secret_is_its_name(files: SettingsFiles) -> None:
     assert "hush" not in files.said[0]
 
 
-def test_the_projects_file_wins_over_the_users_own_where_it_may(files: SettingsFiles) -> None:
+def test_the_project_file_overrides_the_users_own_where_it_may(files: SettingsFiles) -> None:
     files.write(files.own, max_workers="3", lease_s="60", home="/mine")
     files.write(files.project, max_workers="4", home="/theirs")
     found = files.resolve(idle_timeout_s="1")
@@ -135,7 +131,7 @@ def test_the_environment_names_a_file_and_the_command_line_wins(
     assert files.resolve(other).settings.max_workers == 6
 
 
-def test_nothing_is_told_of_what_a_flag_or_the_environment_decides(
+def test_overridden_settings_give_no_notice(
     files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write(files.project, max_workers="4", backend="aws")
@@ -145,7 +141,7 @@ def test_nothing_is_told_of_what_a_flag_or_the_environment_decides(
 
 
 @pytest.mark.parametrize("mode", [0o646, 0o666])
-def test_a_file_that_others_may_change_is_left_aside_and_told(
+def test_a_file_that_others_may_change_is_ignored_with_a_notice(
     files: SettingsFiles, mode: int
 ) -> None:
     files.write(files.project, max_workers="4").chmod(mode)
@@ -164,7 +160,7 @@ def test_a_group_may_write_only_if_it_is_the_users_own(
     assert files.said == [f"{files.project} is ignored: a group may write to it."]
 
 
-def test_a_file_of_somebody_else_is_left_aside_and_told(
+def test_a_file_of_another_user_is_ignored_with_a_notice(
     files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_away(files.write(files.project, max_workers="4"), monkeypatch)
@@ -172,7 +168,7 @@ def test_a_file_of_somebody_else_is_left_aside_and_told(
     assert files.said == [f"{files.project} is ignored: it belongs to another user."]
 
 
-def test_a_file_in_a_folder_where_others_may_put_another_is_left_aside(
+def test_a_file_in_a_folder_that_others_may_write_is_ignored(
     files: SettingsFiles,
 ) -> None:
     files.write(files.project, max_workers="4")
@@ -233,7 +229,7 @@ def make_huge(path: Path) -> None:
     ],
     ids=["pipe", "folder", "socket", "link", "link to zeros", "huge"],
 )
-def test_what_is_no_plain_file_is_left_aside_and_told(
+def test_an_irregular_file_is_ignored_with_a_notice(
     files: SettingsFiles, make: Callable[[Path], None], said: str
 ) -> None:
     make(files.project)
@@ -242,7 +238,7 @@ def test_what_is_no_plain_file_is_left_aside_and_told(
 
 
 @pytest.mark.parametrize("make", [make_pipe, make_folder, make_huge, make_link_to_endless_zeros])
-def test_a_named_file_that_is_no_plain_file_is_an_error(
+def test_a_named_irregular_file_is_an_error(
     files: SettingsFiles, make: Callable[[Path], None]
 ) -> None:
     make(files.project)
@@ -267,7 +263,7 @@ def test_a_file_that_nests_without_end_is_an_error_and_no_crash(files: SettingsF
         files.resolve()
 
 
-def test_what_is_told_cannot_steer_a_terminal(
+def test_notices_cannot_steer_a_terminal(
     files: SettingsFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = files.project.parent / "\x1b[31mred"

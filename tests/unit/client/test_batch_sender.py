@@ -44,7 +44,7 @@ class Backend(FlakyBackend):
         self.requests.send = noted  # type: ignore[method-assign]
 
 
-def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
+def test_images_queued_during_a_send_form_the_next_batch() -> None:
     backend = Backend()
     backend.gate.clear()
     batcher = BatchSender(backend, threads=1, linger_s=0)
@@ -92,13 +92,13 @@ def test_a_failed_send_is_reported_to_each_and_the_next_one_works() -> None:
     received: list[Exception | None] = []
     batcher.put([PendingSend(sender(backend), image(n), received.append) for n in range(2)])
     wait_until(lambda: len(received) == 2)
-    assert all("away" in str(one) for one in received)
+    assert all("unavailable" in str(one) for one in received)
     batcher.put([PendingSend(sender(backend), image(2), received.append)])
     batcher.stop()
     assert received[2] is None
 
 
-def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
+def test_the_callback_before_a_send_runs_once_per_batch() -> None:
     backend = FlakyBackend(Clock())
     batcher = BatchSender(backend, threads=1)
     done: list[int] = []
@@ -116,7 +116,7 @@ def _ignored(_: Exception | None) -> None:
     """Nobody waits."""
 
 
-def test_what_was_sent_is_held_no_longer() -> None:
+def test_sent_images_are_released_from_memory() -> None:
     batcher = BatchSender(Backend(), threads=1, linger_s=0)
     batcher.start()
     received: list[Exception | None] = []

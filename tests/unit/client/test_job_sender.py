@@ -78,7 +78,7 @@ def test_every_image_is_sent_once(
     assert sender.outstanding == TOTAL
 
 
-def test_what_is_concluded_is_not_sent(
+def test_completed_images_are_not_sent(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry], ledger: OutcomeLedger
 ) -> None:
     for index in range(0, TOTAL, 2):
@@ -114,7 +114,7 @@ def test_no_more_are_outstanding_than_the_window(
     assert sender.outstanding == 0
 
 
-def test_stopped_it_sends_no_more(
+def test_a_stopped_sender_sends_no_more(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     sender = make(window=5)
@@ -126,7 +126,7 @@ def test_stopped_it_sends_no_more(
     assert on_queue(backend) == list(range(5))
 
 
-def test_what_is_counted_as_lost_leaves_room_for_the_rest(
+def test_images_counted_as_lost_free_the_window(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry], ledger: OutcomeLedger
 ) -> None:
     sender = make(window=30)
@@ -142,7 +142,7 @@ def test_what_is_counted_as_lost_leaves_room_for_the_rest(
     assert sender.outstanding == TOTAL - 16
 
 
-def test_what_cannot_be_read_is_refused_with_its_outcome_stored(
+def test_unreadable_files_are_refused_with_a_stored_outcome(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     Path(entries[3].path).unlink()
@@ -199,7 +199,7 @@ def test_a_failure_to_send_is_raised_to_the_caller(
         sender.take_refused()
 
 
-def test_sending_all_at_once_tells_how_far_it_is(
+def test_sending_all_reports_its_progress(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     counts: list[int] = []

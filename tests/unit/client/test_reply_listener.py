@@ -73,7 +73,7 @@ def test_a_jobs_listener_gets_all_its_outcomes_until_it_is_removed(
     assert len(one) == 1
 
 
-def test_a_lost_reply_is_made_good_from_the_store(
+def test_a_lost_reply_is_recovered_from_the_store(
     listener: ReplyListener, backend: MemoryBackend
 ) -> None:
     received: list[Outcome] = []
@@ -96,7 +96,9 @@ def test_a_lost_queue_is_replaced_by_one_of_another_name(
     wait_until(lambda: received)
 
 
-def test_a_corrupt_reply_hinders_no_other(listener: ReplyListener, backend: MemoryBackend) -> None:
+def test_a_corrupt_reply_does_not_affect_others(
+    listener: ReplyListener, backend: MemoryBackend
+) -> None:
     received: list[Outcome] = []
     listener.register(request(0).request_id, received.append)
     backend.responses.find(listener.requester_id).send([OutboundMessage("garbage")])

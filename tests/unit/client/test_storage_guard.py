@@ -77,7 +77,7 @@ def test_admitted_bytes_count_before_the_disk_is_asked_again() -> None:
         guard.take(30)
 
 
-def test_what_was_let_in_counts_before_the_disk_is_asked_again() -> None:
+def test_pending_bytes_count_before_the_disk_is_asked_again() -> None:
     disk = Disk(free_bytes=2 * GB, used_bytes=0)
     guard = storage_guard(disk)
     guard.take(600_000_000)
@@ -104,11 +104,11 @@ def test_the_disk_is_asked_twice_a_second_at_most() -> None:
     assert disk.asked == 1
 
 
-def test_where_nothing_is_counted_nothing_is_refused() -> None:
+def test_a_backend_without_usage_refuses_nothing() -> None:
     storage_guard(Disk(), max_stored_bytes=1).take(GB)
 
 
-def test_many_threads_take_no_more_than_there_is() -> None:
+def test_concurrent_reservations_do_not_exceed_the_quota() -> None:
     guard = storage_guard(Disk(used_bytes=0), max_stored_bytes=1001)
     taken = []
 
@@ -128,5 +128,5 @@ def test_many_threads_take_no_more_than_there_is() -> None:
     assert sum(taken) == 1000
 
 
-def test_it_passes_like_everything_that_may_work_later() -> None:
+def test_a_full_disk_is_a_temporary_error() -> None:
     assert issubclass(StorageFullError, BackendUnavailableError)

@@ -156,7 +156,7 @@ def test_outcomes_whose_replies_are_lost_are_found_in_the_store(desk: Desk) -> N
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
-def test_the_store_is_looked_at_only_after_some_silence(desk: Desk) -> None:
+def test_the_store_is_polled_only_after_some_silence(desk: Desk) -> None:
     polls = 0
     listed = desk.backend.outputs.list
 
@@ -170,7 +170,7 @@ def test_the_store_is_looked_at_only_after_some_silence(desk: Desk) -> None:
     assert polls == 1
 
 
-def test_the_silence_between_two_looks_doubles(desk: Desk) -> None:
+def test_the_interval_between_store_polls_doubles(desk: Desk) -> None:
     looked_at: list[float] = []
     listed = desk.backend.outputs.list
 
@@ -209,7 +209,7 @@ def test_requests_that_are_lost_are_sent_again(desk: Desk) -> None:
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
-def test_counts_that_lag_have_nothing_sent_again_before_they_can_be_believed(desk: Desk) -> None:
+def test_lagging_counts_cause_no_resend_before_they_are_reliable(desk: Desk) -> None:
     queue = desk.backend.requests
     queue.lag_s, queue.seems_empty = 150.0, True
     sent: list[tuple[float, int]] = []
@@ -245,7 +245,7 @@ def test_requests_lost_while_the_window_is_full_do_not_stop_the_rest(desk: Desk)
     assert losses == 2
 
 
-def test_nothing_is_sent_again_while_somebody_works_on_it(desk: Desk) -> None:
+def test_nothing_is_sent_again_while_a_worker_holds_it(desk: Desk) -> None:
     seen: list[int] = []
 
     def meanwhile() -> None:
@@ -309,7 +309,7 @@ def test_a_job_of_nothing_but_bad_files_ends_too(desk: Desk) -> None:
     assert len(outcomes) == TOTAL
 
 
-def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
+def test_a_drained_submission_ends_when_sent_images_are_done(desk: Desk) -> None:
     submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
@@ -324,7 +324,7 @@ def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
     assert desk.backend.requests.depth().total == 0
 
 
-def test_drained_it_does_not_wait_for_what_was_lost(desk: Desk) -> None:
+def test_a_drained_submission_does_not_wait_for_lost_images(desk: Desk) -> None:
     submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
@@ -342,7 +342,7 @@ def test_it_gives_up_when_nothing_comes_for_too_long(desk: Desk) -> None:
         follow(desk.submission(pace), lambda: desk.clock.advance(1.0))
 
 
-def test_it_gives_up_at_its_bound_whatever_comes(desk: Desk) -> None:
+def test_it_gives_up_at_its_timeout_despite_progress(desk: Desk) -> None:
     def meanwhile() -> None:
         desk.work(1)
         desk.clock.advance(2.0)
@@ -362,5 +362,5 @@ def test_it_gives_up_when_no_worker_can_work(desk: Desk) -> None:
 
 def test_a_failure_to_send_ends_it_with_that_failure(desk: Desk) -> None:
     desk.backend.requests.failures = 1
-    with pytest.raises(BackendUnavailableError, match="away for a moment"):
+    with pytest.raises(BackendUnavailableError, match="unavailable for a moment"):
         follow(desk.submission(), lambda: None)

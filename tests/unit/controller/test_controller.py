@@ -138,9 +138,7 @@ def test_no_worker_is_ended_because_there_is_less_to_do(
     assert len(ids(backend)) == 2
 
 
-def test_what_stood_in_the_way_of_a_launch_is_in_the_reason(
-    controller: Controller, backend: FlakyBackend
-) -> None:
+def test_a_blocked_launch_is_in_the_reason(controller: Controller, backend: FlakyBackend) -> None:
     backend.fleet.available_capacity = 1
     send(backend, [request(0), request(1)])
     decision = tick(controller)
@@ -159,7 +157,7 @@ def test_a_second_controller_stands_by_and_takes_over(backend: FlakyBackend, clo
     assert len(ids(backend)) == 1
 
 
-def test_even_two_that_both_act_do_not_exceed_the_slots(
+def test_two_active_controllers_do_not_exceed_the_slots(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(index) for index in range(50)])
@@ -218,7 +216,7 @@ def test_a_worker_that_reports_is_left_alone_however_old(
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"worker_id": 5}', b"[]", b"\xff"])
-def test_a_corrupt_record_is_as_good_as_none(
+def test_a_corrupt_record_counts_as_missing(
     record: bytes, controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -227,7 +225,7 @@ def test_a_corrupt_record_is_as_good_as_none(
     assert tick(controller).booting == 1
 
 
-def test_after_broken_workers_it_launches_ever_more_slowly(
+def test_failed_workers_delay_launches_exponentially(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -243,7 +241,7 @@ def test_after_broken_workers_it_launches_ever_more_slowly(
         assert tick(controller).launched == 1
 
 
-def test_a_worker_that_worked_ends_the_row_of_broken_ones(
+def test_a_worker_that_worked_resets_the_backoff(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -256,7 +254,7 @@ def test_a_worker_that_worked_ends_the_row_of_broken_ones(
     assert tick(controller).broken_in_a_row == 0
 
 
-def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
+def test_a_worker_that_failed_after_working_does_not_count_as_failed(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -265,7 +263,7 @@ def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
     assert tick(controller).broken_in_a_row == 0
 
 
-def test_a_worker_that_left_without_work_says_nothing_either_way(
+def test_an_exited_idle_worker_does_not_change_the_backoff(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -298,7 +296,7 @@ def test_a_decision_is_written_down_only_when_it_says_something_new(
     ]
 
 
-def test_the_last_decision_is_renewed_so_that_its_age_tells_of_life(
+def test_the_last_decision_is_renewed_as_a_sign_of_life(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     tick(controller)
@@ -311,7 +309,7 @@ def test_the_last_decision_is_renewed_so_that_its_age_tells_of_life(
     assert len(decisions(backend)) == 1
 
 
-def test_a_backlog_that_shrinks_shows_in_the_last_decision_alone(
+def test_a_shrinking_backlog_updates_only_the_last_decision(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(index) for index in range(9)])
@@ -348,7 +346,7 @@ def send_dead_letter(backend: FlakyBackend) -> None:
     assert backend.requests.receive(1, lease_s=1.0) == []
 
 
-def test_tidying_up_has_its_own_pace(
+def test_cleanup_has_its_own_interval(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     tick(controller)
@@ -377,7 +375,7 @@ def test_it_runs_until_stopped_and_releases_the_lease(backend: FlakyBackend, clo
     assert backend.lease.holder() == ""
 
 
-def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
+def test_until_idle_it_exits_once_no_image_and_no_worker_is_left(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
@@ -397,9 +395,7 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     assert not thread.is_alive()
 
 
-def test_until_idle_it_does_not_launch_broken_workers_for_ever(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_until_idle_it_gives_up_on_failing_workers(backend: FlakyBackend, clock: Clock) -> None:
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
 
@@ -424,12 +420,14 @@ def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     assert backend.requests.depth().visible == 1
 
 
-def test_until_idle_with_nothing_to_do_it_ends_at_once(backend: FlakyBackend, clock: Clock) -> None:
+def test_until_idle_with_nothing_to_do_it_exits_at_once(
+    backend: FlakyBackend, clock: Clock
+) -> None:
     made(backend, clock).run(threading.Event(), until_idle=True)
     assert ids(backend) == []
 
 
-def test_a_backend_that_fails_is_asked_again(
+def test_a_failing_backend_is_polled_again(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = backend.fleet.instances
@@ -481,7 +479,7 @@ class Refusing:
             raise PermissionDeniedError("ec2: is not allowed")
 
 
-def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_rarely(
+def test_a_launch_without_permission_is_in_the_reason_and_backs_off_exponentially(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing = Refusing(backend, monkeypatch).launches()
@@ -501,7 +499,7 @@ def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_ra
     assert controller.configuration_error is None
 
 
-def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
+def test_a_refused_launch_is_no_error_while_a_worker_runs(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = made(backend, clock)
@@ -513,7 +511,7 @@ def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
     assert controller.configuration_error is None
 
 
-def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
+def test_a_setting_that_is_wrong_from_the_first_poll_is_an_error(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Refusing(backend, monkeypatch).looks()
@@ -550,7 +548,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
     assert not thread.is_alive()
 
 
-def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
+def test_when_idle_it_polls_less_often_and_watches_only_the_queue(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     polls: list[int] = []

@@ -153,7 +153,7 @@ def test_a_batch_keeps_its_order_where_another_was_first(backend: FlakyBackend) 
     assert backend.requests.depth().total == 0
 
 
-def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
+def test_a_missing_requester_is_no_error_and_is_not_looked_up_again(
     backend: FlakyBackend,
 ) -> None:
     send(backend, [request(0), request(1)])
@@ -237,7 +237,7 @@ def test_a_corrupt_stored_outcome_is_replaced_by_the_new_one_in_the_reply(
     assert replies(backend) == [one.outcome]
 
 
-def test_what_is_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend) -> None:
+def test_a_request_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     (message,) = receive(backend)
     asked = decode_request(message.body)

@@ -111,7 +111,7 @@ def test_a_view_learns_of_those_that_come_later(backend: FlakyBackend, job: Job)
     assert image.outcome.reason == "bad 1"
 
 
-def test_trying_failures_again_leaves_them_alone(backend: FlakyBackend, job: Job) -> None:
+def test_a_retry_does_not_touch_refusals(backend: FlakyBackend, job: Job) -> None:
     failed = outcome(request(0), None, reason="broken")
     backend.outputs.put(outcome_key(failed.request_id), failed.encode())
     assert list(delete_failed_outcomes(backend, job)) == [0]

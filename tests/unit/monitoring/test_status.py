@@ -75,7 +75,7 @@ def test_workers_by_state_with_their_age_the_oldest_first(
     assert (workers[running].done, workers[running].images_per_s) == (7, 3.5)
 
 
-def test_a_worker_by_hand_is_there_while_it_reports(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_manual_worker_is_listed_while_it_reports(backend: FlakyBackend, clock: Clock) -> None:
     says(backend, clock, "w-hand", "running", images_per_s=2.0, manual=True)
     (worker,) = read_status(backend, clock).workers
     assert (worker.worker_id, worker.kind, worker.state) == ("w-hand", "by hand", "running")
@@ -83,7 +83,7 @@ def test_a_worker_by_hand_is_there_while_it_reports(backend: FlakyBackend, clock
     assert read_status(backend, clock).workers == ()
 
 
-def test_a_worker_of_the_fleet_that_is_not_in_it_is_gone_whatever_it_said(
+def test_a_worker_missing_from_the_fleet_is_stopped_whatever_its_record_says(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     says(backend, clock, "w-killed", "running", done=4)
@@ -189,7 +189,7 @@ def test_the_web_tier_is_shown_and_paid_for(
     assert read_status(backend, clock).unpriced == ("x9.huge",)
 
 
-def test_what_is_spent_does_not_grow_a_day_after_the_last_worker_left(
+def test_spending_stops_growing_after_the_last_worker_exited(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "pricing", load_prices("us-east-1"))

@@ -78,7 +78,7 @@ def test_the_end_of_a_job_is_delivered_once(shop: Shop) -> None:
     assert shop.noted() == 0
 
 
-def test_who_does_not_answer_is_asked_ever_more_rarely_and_then_given_up(shop: Shop) -> None:
+def test_failed_deliveries_back_off_exponentially_and_are_given_up(shop: Shop) -> None:
     post = Post(failures=MAX_ATTEMPTS)
     webhooks = shop.webhooks(post)
     webhooks.add(shop.job_id, URL)

@@ -57,7 +57,7 @@ def test_without_leases_the_queue_is_not_called() -> None:
     assert queue.extended == []
 
 
-def test_an_extension_that_fails_is_tried_again() -> None:
+def test_a_failed_extension_is_retried() -> None:
     queue = WatchedQueue()
     queue.failures = 1
     with LeaseExtender(queue, LEASE_S) as leases:
@@ -65,7 +65,7 @@ def test_an_extension_that_fails_is_tried_again() -> None:
         wait_until(lambda: len(queue.extended) >= 2, "a second try")
 
 
-def test_after_the_end_nothing_is_extended() -> None:
+def test_after_closing_nothing_is_extended() -> None:
     queue = WatchedQueue()
     extender = LeaseExtender(queue, LEASE_S)
     with extender as leases:

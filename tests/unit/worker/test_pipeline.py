@@ -93,7 +93,7 @@ def test_each_request_gets_its_label_and_its_reply(backend: FlakyBackend, start:
     assert queue.depth().total == 25
 
 
-def test_a_broken_image_fails_with_its_reason_and_hurts_no_other(
+def test_a_broken_image_fails_with_its_reason_and_does_not_affect_others(
     backend: FlakyBackend, start: Start
 ) -> None:
     send(backend, [request(0), request(1, BROKEN), request(2)])
@@ -128,7 +128,7 @@ def test_the_next_are_received_while_one_is_classified(backend: FlakyBackend, st
     wait_until(lambda: backend.requests.depth() == QueueDepth(0, 2, 0), "a receive ahead")
 
 
-def test_once_stopped_it_finishes_the_current_task_and_releases_the_rest(
+def test_when_stopped_it_finishes_the_current_task_and_releases_the_rest(
     backend: FlakyBackend, start: Start
 ) -> None:
     classifier = ScriptedClassifier()
@@ -147,7 +147,7 @@ def test_once_stopped_it_finishes_the_current_task_and_releases_the_rest(
     assert backend.requests.depth() == QueueDepth(19, 0, 0)
 
 
-def test_stopped_with_nothing_to_do_it_leaves(backend: FlakyBackend, start: Start) -> None:
+def test_when_stopped_and_idle_it_exits(backend: FlakyBackend, start: Start) -> None:
     running = start()
     wait_until(
         lambda: running.heartbeats and running.heartbeats[-1].empty_polls > 0, "an empty poll"
@@ -182,7 +182,7 @@ def test_a_model_with_batches_gets_them(backend: FlakyBackend, start: Start) -> 
     assert count_outcomes(backend) == 12
 
 
-def test_while_the_store_fails_what_is_done_is_kept_and_stored_later(
+def test_while_the_store_fails_outcomes_are_kept_and_stored_later(
     backend: FlakyBackend, start: Start
 ) -> None:
     backend.outputs.failures = 1
@@ -192,7 +192,7 @@ def test_while_the_store_fails_what_is_done_is_kept_and_stored_later(
     assert count_outcomes(backend) == 2
 
 
-def test_stopped_while_the_store_fails_it_releases_what_it_could_not_store(
+def test_when_stopped_while_the_store_fails_it_releases_unstored_messages(
     backend: FlakyBackend, start: Start
 ) -> None:
     backend.outputs.failures = 10**6

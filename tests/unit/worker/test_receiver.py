@@ -122,7 +122,7 @@ def test_empty_receives_are_counted_until_one_brings_something(
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"v":9}', "[" * 100_000, "x" * 5000])
-def test_a_corrupt_message_goes_to_the_dead_letters_and_hurts_no_other(
+def test_a_corrupt_message_goes_to_the_dead_letters_and_does_not_affect_others(
     body: str, receiving: Receiving, backend: FlakyBackend
 ) -> None:
     backend.requests.send([OutboundMessage(body)])
@@ -187,9 +187,7 @@ def test_without_redelivered_messages_batches_are_full_again(
     assert len(receiving.tasks) == 9
 
 
-def test_each_death_when_tried_alone_is_one_more_attempt(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_each_crash_when_run_alone_is_one_more_attempt(backend: FlakyBackend, clock: Clock) -> None:
     """The process dies each time: nothing is put down, and the note stays."""
     send(backend, [request(0)])
     receive(backend)
@@ -290,13 +288,13 @@ def test_while_the_input_store_fails_messages_are_released_and_received_again(
     assert receiving.leases.receipts() == []
 
 
-def test_a_queue_that_fails_is_asked_again(receiving: Receiving, backend: FlakyBackend) -> None:
+def test_a_failing_queue_is_polled_again(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     backend.requests.failures = 1
     assert len(receiving.run().tasks) == 1
 
 
-def test_once_stopped_it_receives_no_more(receiving: Receiving, backend: FlakyBackend) -> None:
+def test_when_stopped_it_receives_no_more(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     receiving.stop.set()
     assert receiving.run().tasks == []

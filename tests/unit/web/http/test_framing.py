@@ -41,7 +41,7 @@ def test_a_head_that_comes_in_pieces_after_another_request_is_checked() -> None:
         connection.next_event()
 
 
-def test_what_comes_with_a_body_does_not_hide_the_next_head() -> None:
+def test_bytes_after_a_body_do_not_hide_the_next_head() -> None:
     connection = StrictConnection(h11.SERVER)
     connection.receive_data(GOOD[:-5])
     assert isinstance(connection.next_event(), h11.Request)

@@ -88,7 +88,7 @@ def test_a_session_that_was_revoked_while_the_records_were_listed_stays_revoked(
     asyncio.run(scene())
 
 
-def test_records_that_cannot_be_listed_are_asked_again_and_let_nobody_in(
+def test_unlistable_records_are_retried_and_authorize_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scene() -> None:
@@ -108,7 +108,7 @@ def test_records_that_cannot_be_listed_are_asked_again_and_let_nobody_in(
     asyncio.run(scene())
 
 
-def test_what_is_over_by_itself_is_removed_and_nothing_else() -> None:
+def test_only_expired_records_are_removed() -> None:
     async def scene() -> None:
         clock, records = Clock(), MemoryBackend().records
         revocations = process(records, clock)

@@ -83,9 +83,7 @@ def test_a_delayed_request_takes_effect_later(ec2: FakeEc2, clock: Clock) -> Non
     assert (len(ec2.live()), ec2.pending_effects()) == (1, 0)
 
 
-def test_a_delayed_request_whose_token_was_used_meanwhile_launches_nothing(
-    ec2: FakeEc2, clock: Clock
-) -> None:
+def test_a_delayed_request_with_a_used_token_launches_nothing(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, delay_request=1.0)
     with pytest.raises(ReadTimeoutError):
         launch(ec2)
@@ -164,7 +162,7 @@ def test_denials_have_codes_and_statuses_that_are_not_about_capacity(ec2: FakeEc
     assert ec2.live() == []
 
 
-def test_a_profile_is_not_known_until_it_is(ec2: FakeEc2, clock: Clock) -> None:
+def test_a_new_profile_is_unknown_at_first(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, profile_ready_at=clock.now + 10)
     with pytest.raises(ClientError, match="IAM Instance Profile"):
         launch(ec2)

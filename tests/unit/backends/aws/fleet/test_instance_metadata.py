@@ -113,7 +113,7 @@ def test_a_token_is_renewed_before_it_ends(imds: FakeImds) -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["", "i-XYZ", "<html>", "i-0123456789abcdef0\nx"])
-def test_nonsense_is_not_taken_for_an_id(imds: FakeImds, nonsense: str) -> None:
+def test_an_invalid_id_is_refused(imds: FakeImds, nonsense: str) -> None:
     imds.answers["/latest/meta-data/instance-id"] = nonsense
     with pytest.raises(BackendUnavailableError, match="returned no instance id"):
         InstanceMetadata(imds.url).instance_id()
@@ -156,7 +156,7 @@ def test_a_proxy_in_the_environment_is_not_asked(
     assert InstanceMetadata(imds.url).instance_id() == INSTANCE
 
 
-def test_the_watch_tells_of_the_notice_once_and_outlives_failures(imds: FakeImds) -> None:
+def test_the_watch_reports_the_notice_once_and_survives_failures(imds: FakeImds) -> None:
     metadata = InstanceMetadata(imds.url)
     notices: list[SpotNotice] = []
     watch = threading.Thread(
@@ -174,7 +174,7 @@ def test_the_watch_tells_of_the_notice_once_and_outlives_failures(imds: FakeImds
     assert notices == [SpotNotice("terminate", "")]
 
 
-def test_the_watch_ends_when_told_to(imds: FakeImds) -> None:
+def test_the_watch_can_be_stopped(imds: FakeImds) -> None:
     stop = threading.Event()
     watch = threading.Thread(
         target=watch_spot_notice, args=(InstanceMetadata(imds.url), print, stop)

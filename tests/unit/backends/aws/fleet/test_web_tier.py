@@ -65,7 +65,7 @@ def test_a_role_that_is_known_within_two_minutes_is_waited_for(
     assert ready_after_s <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
-def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_capacity(
+def test_a_role_that_stays_unknown_is_reported_after_two_minutes(
     world: World,
 ) -> None:
     began = world.clock.now
@@ -77,7 +77,7 @@ def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_cap
     assert READY_WITHIN_S <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
-def test_want_of_capacity_is_told_at_once(world: World) -> None:
+def test_lack_of_capacity_is_reported_at_once(world: World) -> None:
     began = world.clock.now
     world.ec2.faults = replace(world.ec2.faults, refuse=1.0)
     # One of the fake's refusals is throttling, which is worth a second try.
@@ -106,7 +106,7 @@ def test_a_web_tier_that_is_there_is_not_launched_again(world: World) -> None:
     assert len(world.ec2.live()) == 1
 
 
-def test_a_type_that_earns_credits_cannot_cost_more_than_its_price(world: World) -> None:
+def test_a_burstable_type_cannot_cost_more_than_its_price(world: World) -> None:
     world.launch()
     (launched,) = world.ec2.live()
     assert launched.request["CreditSpecification"] == {"CpuCredits": "standard"}

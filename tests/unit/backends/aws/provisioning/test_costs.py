@@ -39,7 +39,7 @@ def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
     assert any("of it for calls" in line for line in costs.lines())
 
 
-def test_a_type_without_a_price_is_said_and_counts_as_the_dearest() -> None:
+def test_a_type_without_a_price_is_reported_and_counts_as_the_dearest() -> None:
     costs = deployment_costs(
         FleetConfig(instance_types=("c6a.large", "x9.huge"), capacity=2), PRICES
     )

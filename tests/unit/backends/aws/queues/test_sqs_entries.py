@@ -32,7 +32,7 @@ def is_allowed(character: str) -> bool:
 @given(ANY_TEXT)
 @example("\ud800")
 @example("\x00\x08\x0b\x1f\ufffe\uffff\U0010ffff")
-def test_only_what_sqs_takes_is_left_and_all_of_it(text: str) -> None:
+def test_exactly_the_characters_that_sqs_accepts_are_kept(text: str) -> None:
     cleaned = sanitize_text(text)
     assert cleaned
     assert cleaned == ("".join(c if is_allowed(c) else "\ufffd" for c in text) or "\ufffd")
