@@ -1,4 +1,4 @@
-"""Waiting for a condition: what tests do instead of sleeping, and the only place with a clock."""
+"""Waiting for a condition instead of sleeping: the only module of the tests with a real clock."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ PATIENCE_S = 240.0
 """Ends a hang. Nothing that works takes nearly as long, however busy the machine is."""
 
 What = str | Callable[[], str]
-"""What is waited for; a function where it is known only when it did not happen."""
+"""A description of the awaited event, or a function that makes one after a timeout."""
 
 
 def wait_until(
@@ -16,7 +16,7 @@ def wait_until(
 ) -> None:
     """Wait until a condition is true; fail when it still is not after a long time.
 
-    A condition that is dear to look at is looked at less often.
+    An expensive condition is checked less often.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not condition():

@@ -49,7 +49,7 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 def true_labels(folder: Path, bundle: Path) -> dict[str, str]:
-    """What the model says of each image when nothing is in between."""
+    """The label that the model predicts for each image, without queue and stores."""
     classifier = load_classifier(bundle)
     said: dict[bytes, str] = {}
     for path in folder.iterdir():

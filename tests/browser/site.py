@@ -65,7 +65,7 @@ class Site:
         assert not self._thread.is_alive()
 
     def depths_noted(self) -> set[int]:
-        """How many images waited, each time that the web tier took a sample."""
+        """The number of waiting images at each sample of the web tier."""
         history = self._server._server._state.history
         return {one.visible for one in history.samples(0.0)}
 
@@ -102,7 +102,7 @@ class Site:
 
         Args:
             outcomes: Names and labels; None for a failure.
-            waiting: So many images more have no outcome, and nobody will make one.
+            waiting: The number of further images that never get an outcome.
         """
         uploads = JobRepository(self.backend, time.time)
         job = uploads.open()

@@ -1,6 +1,4 @@
-"""WCAG 2.2 AA as far as a machine can tell, with and without a mouse, in both themes, on a phone
-and on a desk.
-"""
+"""Automatic checks of WCAG 2.2 AA, with and without a mouse, in both themes, on a phone and on a desk."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A session that ends while somebody is at work: they log in elsewhere, and nothing is lost."""
+"""A session that expires during work: the user logs in again, and nothing is lost."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Somebody with a browser, and what must never happen to them."""
+"""A user with a browser; fails on console errors and failed requests."""
 
 import base64
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ class Visitor:
         return self.cards().filter(has=self.page.get_by_role("heading", name=name, exact=True))
 
     def headline(self) -> Locator:
-        """How far the job is."""
+        """The progress of the job."""
         return self.page.locator("#progress")
 
     def axe(self) -> list[str]:
@@ -159,7 +159,7 @@ class Visitors:
         return visitor
 
     def take_back(self, visitor: Visitor, *, script: bool) -> None:
-        """Close all windows of somebody with whom nothing went wrong."""
+        """Close all windows, after checking that no error occurred."""
         for page in visitor.context.pages:
             page.close()
         visitor.context.clear_cookies()

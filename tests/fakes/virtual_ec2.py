@@ -1,4 +1,4 @@
-"""A world on a virtual clock: controllers in turns, a queue of images, workers on fake instances.
+"""Controllers, a queue of images and workers on fake instances, on a virtual clock.
 
 Controllers are real code in threads, of which one runs at a time. At each call to the ledger or to
 EC2 the scheduler may let another one go on, let time pass, or leave the caller asleep for an hour,

@@ -59,7 +59,7 @@ def sources(folder: str) -> tuple[Source, ...]:
 
 
 def is_other_peoples(module: str) -> bool:
-    """Tell whether a top-level module is a dependency, or treated like one."""
+    """Check whether a top-level module is a dependency, or treated like one."""
     ours = {"iraas", "tests"}
     return module in THIRD_PARTY_IN_THE_STANDARD_LIBRARY or (
         module not in ours and module not in sys.stdlib_module_names

@@ -15,7 +15,7 @@ from tests.meta.sources import ROOT
 
 ASKED_BY_THE_AUDIT = "jinja2"
 NOWHERE = "http://127.0.0.1:9"
-"""Where no proxy listens: PyPI is out of reach."""
+"""A proxy address without a listener: PyPI is unreachable."""
 
 
 class _Database(BaseHTTPRequestHandler):

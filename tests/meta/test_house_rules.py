@@ -32,10 +32,10 @@ UNUSUAL_LENGTHS = {
 }
 """Modules over 500 or under 40 lines, each with its reason; packages' ``__init__`` need none."""
 LEAVES = {
-    "iraas/backends/aws/retries.py: RetryableError": "tells the retries what to try again",
+    "iraas/backends/aws/retries.py: RetryableError": "marks the errors that the retries repeat",
     "iraas/backends/aws/errors.py: MissingQueueError": "is two errors of the tree at once",
 }
-"""Refinements inside one backend, which nobody else needs to tell from what they refine."""
+"""Subclasses inside one backend that no other module needs to distinguish from their parents."""
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 EVERYWHERE = ("iraas", "tests", "benchmarks")
 
@@ -126,7 +126,7 @@ def environment_reads_at_import(source: Source) -> Iterator[str]:
 
 
 def test_no_test_sleeps_where_it_could_wait() -> None:
-    """A pause in a loop that looks for a condition is waiting."""
+    """A pause in a loop that polls a condition is waiting."""
     found = [
         f"{source.path}: {function.name}"
         for source in sources("tests")
@@ -158,7 +158,7 @@ MEASURE = {
 
 
 def test_no_test_measures_time() -> None:
-    """How long something takes says how busy the machine is. `benchmarks/` is for that.
+    """Durations depend on how busy the machine is. `benchmarks/` is for that.
 
     A clock that is handed on, as in ``clock=time.monotonic``, measures nothing.
     """
@@ -173,11 +173,11 @@ def test_no_test_measures_time() -> None:
 
 LEAST_PATIENCE_S = 60.0
 A_MOMENT_S = 1.0
-"""So long a test may look whether something happens that must not, or pause in a loop."""
+"""The longest time that a test may watch for an event that must not happen, or pause in a loop."""
 
 
 def test_no_test_has_a_short_timeout() -> None:
-    """What is awaited comes late on a busy machine: bounds only end a hang."""
+    """Events are late on a busy machine: bounds only end a hang."""
     found = [
         f"{source.path}:{node.lineno} waits {bound:g} s"
         for source in sources("tests")
@@ -214,7 +214,7 @@ def test_every_suppressed_rule_is_named() -> None:
 
 
 def tree_of_errors() -> dict[str, tuple[str, str]]:
-    """What the docstring of iraas/errors.py draws: each error's parent and exit code."""
+    """Each error's parent and exit code as the docstring of iraas/errors.py draws them."""
     assert errors.__doc__
     parents = {-1: "Exception"}
     found: dict[str, tuple[str, str]] = {}

@@ -83,7 +83,7 @@ PLACES = {
     "uvicorn": ("iraas/web/",),
     "yarl": ("iraas/loadgen/",),
 }
-"""Where each dependency may be imported. A new one gets its line here, and its reason in an ADR."""
+"""The modules that may import each dependency. A new one needs a reason in an ADR."""
 
 HEAVY = (
     "torch", "torchvision", "boto3", "botocore", "onnxruntime", "onnx", "numpy", "PIL", "fastapi",
@@ -202,7 +202,7 @@ main()
 
 
 def imported_by(folder: Path, bundle: Path, *arguments: str, **environment: str) -> set[str]:
-    """What the command imports by itself; its children are not counted."""
+    """The modules that the command itself imports, without those of its children."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
     done = subprocess.run(
         [sys.executable, "-c", PRINT_MODULES_AT_EXIT, *arguments],

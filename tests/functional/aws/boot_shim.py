@@ -122,7 +122,7 @@ class Machine:
 
     @property
     def log(self) -> str:
-        """What the user data said."""
+        """The output of the user data."""
         path = self.folder / "console"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
@@ -166,7 +166,7 @@ class BootShim:
         return [one for one in self.machines.values() if not one.ended]
 
     def watch(self) -> None:
-        """Boot and end machines until told to stop."""
+        """Boot and end machines until stopped."""
         session = AwsSession("us-east-1", endpoint_url=self.endpoint)
         try:
             ec2 = session.client("ec2")

@@ -105,7 +105,7 @@ def fresh_session(endpoint: str, limits: ClientLimits | None = None) -> Iterator
 
 
 def fresh_deployment(session: AwsSession) -> Deployment:
-    """Make a deployment under a name that nobody has."""
+    """Make a deployment under an unused name."""
     deployment = Deployment(session, Names(f"t{secrets.token_hex(6)}"))
     names, sqs = deployment.names, session.sqs
     dead_url = sqs.create_queue(QueueName=names.dead_letters)["QueueUrl"]

@@ -31,7 +31,7 @@ HOP_BY_HOP = {
 
 @dataclass
 class Reply:
-    """What goes back to the client; `cut` bytes of the body are promised and never sent."""
+    """The response to the client; `cut` bytes of the body are promised and never sent."""
 
     status: int
     headers: dict[str, str]
@@ -64,7 +64,7 @@ def refuse(call: Call) -> Reply:
 
 
 def lose_reply(call: Call) -> Reply:
-    """The call takes effect, and nobody learns of it."""
+    """The call takes effect and its reply is lost."""
     call.forward(call.body)
     raise ConnectionLost
 

@@ -1,4 +1,4 @@
-"""What a run really called, as the wire shows it, and what IAM would ask about each call."""
+"""Record the calls of a run on the wire, and the permissions that IAM would check for each."""
 
 import json
 import re
@@ -39,7 +39,7 @@ _FREE = ("GetCallerIdentity",)
 
 @dataclass
 class Recorder:
-    """The calls that went through, with who made them: the access key tells."""
+    """The recorded calls with their callers, identified by access key."""
 
     url: str = ""
     calls: list[tuple[str, Call]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Recorder:
         return call.forward(call.body)
 
     def asks(self, who: str, deployment: str) -> list[Ask]:
-        """What IAM would ask about the calls of one access key, each once."""
+        """The distinct permissions that the calls of one access key need."""
         found = [ask for key, call in self.calls if key == who for ask in asks_of(call, deployment)]
         unique = {(one.action, one.resource, json.dumps(dict(one.context))): one for one in found}
         return list(unique.values())
@@ -73,7 +73,7 @@ def recording(upstream: str) -> Iterator[Recorder]:
 
 
 def asks_of(call: Call, deployment: str) -> list[Ask]:
-    """What IAM would ask about one call."""
+    """The permissions that one call needs."""
     headers = {name.lower(): value for name, value in call.headers.items()}
     service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", headers.get("authorization", ""))
     assert service is not None, call.path

@@ -222,7 +222,7 @@ def test_an_instance_knows_its_own_id(shim: BootShim, backend: AwsBackend) -> No
     )
     instance_id = run_script(backend, script)
     until(lambda: instance_id in shim.machines, "no boot")
-    until(lambda: instance_id in shim.machines[instance_id].log, "it was told another")
+    until(lambda: instance_id in shim.machines[instance_id].log, "a different id")
 
 
 def test_user_data_is_passed_unchanged(backend: AwsBackend) -> None:

@@ -47,18 +47,18 @@ UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
     ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",
     ("WEB", "s3:GetObject", "install/*"): "its user data fetches the wheel as the workers' does",
-    ("WEB", "s3:PutObject", "web/token"): "its user data tells the token, if it is open",
+    ("WEB", "s3:PutObject", "web/token"): "its user data stores the token, if it is open",
     **{
         ("WEB", action, ""): "the agent of Session Manager calls it, not iraas"
         for action in SESSION_MANAGER
     },
     ("WEB", "ec2:RunInstances", "snapshot"): "an image of one's own is made of snapshots",
 }
-"""What this run has no occasion for, and why it is granted all the same."""
+"""Permissions that this run does not use, with the reasons for granting them."""
 
 KEY = "01k0000000000000000000000a/00000/00000000"
 EVERYTHING = {"s3:ResourceAccount": ACCOUNT, "s3:if-none-match": "*"}
-"""What a request to S3 may have of what the policies ask for."""
+"""The condition keys of the policies that a request to S3 may carry."""
 
 
 @dataclass
@@ -153,7 +153,7 @@ def _label(web: dict[str, str], images: Path, folder: Path) -> list[dict[str, An
 
 
 def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
-    """What the services call when an image is large, slow, corrupt, or kills its process."""
+    """Make the calls for an image that is large, slow, corrupt, or kills its process."""
     note = attempt_key(request_id(KEY[:26], 0), 1)
     backend.records.put(note, b"")
     backend.records.get(note)
@@ -171,7 +171,7 @@ def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
 
 
 def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
-    """What the services call for large images, dead letters, retries and deletions."""
+    """Make the calls for large images, dead letters, retries and deletions."""
     backend.inputs.put_if_absent([(f"{KEY}.png", b"x")])
     backend.inputs.get(f"{KEY}.png")
     assert list(backend.inputs.list(KEY.rpartition("/")[0] + "/"))
@@ -182,7 +182,7 @@ def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
     backend.records.put("webhooks/x.json", b"{}")
     backend.records.delete(["webhooks/x.json"])
     (letter,) = backend.dead_letters.receive(10, lease_s=30.0)
-    backend.dead_letters.send([OutboundMessage(letter.body, note="looked at")])
+    backend.dead_letters.send([OutboundMessage(letter.body, note="inspected")])
     backend.dead_letters.delete([letter.receipt])
     mine = backend.responses.create("web-rarely")
     mine.send([OutboundMessage("?")])
@@ -213,7 +213,7 @@ def test_every_call_is_allowed(run: Run, who: str) -> None:
 def test_the_check_before_provisioning_asks_about_every_call_of_it(run: Run) -> None:
     called = {one.action for one in run.recorder.asks("ADMIN", DEPLOYMENT)}
     assert len(called) > 30
-    # Making AWS's own role for Spot is a bonus: whoever may not is told, and goes on.
+    # Creating AWS's own role for Spot is optional: without permission it warns and continues.
     asked = {one for actions in provision_actions(ARNS).values() for one in actions.split()}
     assert called - {"iam:CreateServiceLinkedRole"} <= asked
 

@@ -73,15 +73,15 @@ class Luck:
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
         self._lock = threading.Lock()
-        self._looked: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
 
     def choose(self, operation: str) -> Fault | None:
         with self._lock:
-            self._looked[operation] += 1
+            self._calls[operation] += 1
             kinds = FAULTS.get(operation)
-            is_first = self._looked[operation] == 1
-            is_late = self._looked[operation] > 60
+            is_first = self._calls[operation] == 1
+            is_late = self._calls[operation] > 60
             if not kinds or is_late or (not is_first and self._dice.random() > SHARE):
                 return None
             self.struck[operation] += 1
@@ -89,7 +89,7 @@ class Luck:
 
 
 def outcome_of(asked: Request, image: bytes, worker: str) -> Outcome:
-    """What a classifier would say: here the label is written in the image."""
+    """A classifier's prediction: here the label is written in the image."""
     label = image[3:11].decode()
     return Outcome(
         request_id=asked.request_id,

@@ -40,7 +40,7 @@ BATCHES: list[Fault] = [fail_entries(0), fail_entries(1, 2), fail_entries(*range
 
 
 def random_faults(seed: int, share: float) -> dict[str, list[Fault | None]]:
-    """What happens to the first calls of each operation; then all is well, so that it ends."""
+    """The faults of the first calls of each operation; later calls succeed, and the run ends."""
     dice = random.Random(seed)
     plans: dict[str, list[Fault | None]] = {}
     for operation in ("ReceiveMessage", "PutObject", "SendMessageBatch", "DeleteMessageBatch"):

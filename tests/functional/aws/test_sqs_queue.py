@@ -37,7 +37,7 @@ from tests.waiting import join
 
 
 def requests_of(session: AwsSession) -> list[tuple[str, dict[str, Any]]]:
-    """What the SQS client sends from now on: operations with their parameters."""
+    """Record the operations of the SQS client with their parameters."""
     sent: list[tuple[str, dict[str, Any]]] = []
 
     def record(request: Any, **_: object) -> None:

@@ -191,11 +191,11 @@ def test_a_failure_keeps_earlier_resources(
 def test_a_failure_removes_nothing_that_another_process_created(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somebody_was_faster(self: QueueResource) -> None:
+    def create_before_us(self: QueueResource) -> None:
         backend.session.sqs.create_queue(QueueName=self.name)
         raise BackendError("no luck")
 
-    monkeypatch.setattr(QueueResource, "make", somebody_was_faster)
+    monkeypatch.setattr(QueueResource, "make", create_before_us)
     with pytest.raises(BackendError, match="no luck"):
         backend.provisioning.provision()
     found = account(backend.session)
@@ -203,40 +203,40 @@ def test_a_failure_removes_nothing_that_another_process_created(
     assert nothing(found)
 
 
-def _foreign_bucket(backend: AwsBackend) -> None:
+def _unmanaged_bucket(backend: AwsBackend) -> None:
     name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=name)
     backend.session.s3.put_object(Bucket=name, Key="precious", Body=b"!")
 
 
-def _empty_foreign_bucket(backend: AwsBackend) -> None:
+def _empty_unmanaged_bucket(backend: AwsBackend) -> None:
     name = backend.names.inputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=name)
 
 
-def _foreign_profile(backend: AwsBackend) -> None:
+def _unmanaged_profile(backend: AwsBackend) -> None:
     backend.session.client("iam").create_instance_profile(
         InstanceProfileName=backend.names.web_role("us-east-1")
     )
 
 
-def _foreign_queue(backend: AwsBackend) -> None:
+def _unmanaged_queue(backend: AwsBackend) -> None:
     backend.session.sqs.create_queue(QueueName=backend.names.requests)
 
 
-def _foreign_role(backend: AwsBackend) -> None:
+def _unmanaged_role(backend: AwsBackend) -> None:
     backend.session.client("iam").create_role(
         RoleName=backend.names.worker_role("us-east-1"), AssumeRolePolicyDocument="{}"
     )
 
 
-def _foreign_template(backend: AwsBackend) -> None:
+def _unmanaged_template(backend: AwsBackend) -> None:
     backend.session.client("ec2").create_launch_template(
         LaunchTemplateName=backend.names.web, LaunchTemplateData={"InstanceType": "t3.small"}
     )
 
 
-def _foreign_group(backend: AwsBackend) -> None:
+def _unmanaged_group(backend: AwsBackend) -> None:
     backend.session.client("ec2").create_security_group(
         GroupName=backend.names.worker, Description="mine"
     )
@@ -245,13 +245,13 @@ def _foreign_group(backend: AwsBackend) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        _foreign_bucket,
-        _empty_foreign_bucket,
-        _foreign_queue,
-        _foreign_role,
-        _foreign_profile,
-        _foreign_template,
-        _foreign_group,
+        _unmanaged_bucket,
+        _empty_unmanaged_bucket,
+        _unmanaged_queue,
+        _unmanaged_role,
+        _unmanaged_profile,
+        _unmanaged_template,
+        _unmanaged_group,
     ],
 )
 def test_unmanaged_resources_are_neither_changed_nor_removed(

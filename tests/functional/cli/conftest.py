@@ -31,7 +31,7 @@ def finished(
     bundle_path: Path,
     photos: list[tuple[Path, str, int]],
 ) -> Iterator[Deployment]:
-    """A deployment with one job that is done, for tests that only look: five images of which
+    """A deployment with one job that is done, for tests that only read: five images of which
     one is broken and one has a hostile name.
     """
     one = Deployment(tmp_path_factory.mktemp("finished"), bundle_path)

@@ -31,7 +31,7 @@ class Deployment:
     Attributes:
         folder: Where commands run.
         home: The local backend's data.
-        environment: What commands see: nothing of the settings of whoever runs the tests.
+        environment: The environment of commands, without the settings of this user.
         job: The job that it was made with; empty if there is none.
     """
 
@@ -107,7 +107,7 @@ class Deployment:
         return LocalBackend(self.home, "iraas", capacity=1, worker_command=["false"])
 
     def lease(self) -> FileLease:
-        """The controller's lease: whoever holds it keeps all controllers from starting workers."""
+        """The controller's lease: holding it keeps all controllers from starting workers."""
         return FileLease(self.home / "iraas" / "controller.lock")
 
     def job_id(self) -> str:
@@ -120,7 +120,7 @@ class Deployment:
         wait_until(lambda: self.worker_states() == ["running"], "a running worker", every_s=0.1)
 
     def worker_states(self) -> list[str]:
-        """What the workers that are there do, the oldest first."""
+        """The states of the current workers, the oldest first."""
         with closing(self.open()) as backend:
             return [one.state for one in take_status(backend, "iraas", time.time).workers]
 
@@ -139,7 +139,7 @@ class Deployment:
             wait_until(lambda: not any(map(_lives, living)), f"the end of {living}")
 
     def stop(self) -> list[str]:
-        """End politely what runs, and by force what stays; tell what that was."""
+        """End running processes with SIGTERM, then SIGKILL; return those that were left."""
         for process in self.processes():
             _signal(process, signal.SIGTERM)
         try:

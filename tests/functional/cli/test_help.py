@@ -94,7 +94,7 @@ def test_completion_is_printed_for_each_shell(anywhere: Deployment, shell: str) 
 
 
 def completed(deployment: Deployment, words: str) -> list[str]:
-    """What bash would offer at the end of a line."""
+    """The completions that bash would offer at the end of a line."""
     count = str(len(words.split(" ")) - 1)
     return deployment.run(
         _IRAAS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count

@@ -1,4 +1,4 @@
-"""Commands that run in a folder that somebody else has filled."""
+"""Commands that run in a folder with hostile content."""
 
 import os
 from contextlib import closing
@@ -29,13 +29,13 @@ def test_a_project_file_cannot_take_control_and_is_reported_once(deployment: Dep
         assert f'"{name}": {{"value": ' in done.stdout
     assert done.stdout.count('"source": "default"') > 20
     assert '"max_workers": {"value": 3, "source": "iraas.toml [default]"}' in done.stdout
-    told = done.stderr.splitlines()
+    notices = done.stderr.splitlines()
     file = deployment.folder / "iraas.toml"
-    assert told[0] == f"iraas: {file} sets max_workers."
-    assert told[1].startswith(
+    assert notices[0] == f"iraas: {file} sets max_workers."
+    assert notices[1].startswith(
         f"iraas: {file} may not set cache, backend, model, token, webhook_hosts: "
     )
-    assert len(told) == 2
+    assert len(notices) == 2
 
 
 @pytest.mark.parametrize("command", [["status"], ["jobs"], ["config", "show"], ["doctor"]])
@@ -76,10 +76,10 @@ def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
         (deployment.folder / "images" / f"l{number:02}.jpg").symlink_to("../private/b.jpg")
     done = deployment.run("submit", "images", "--dry-run")
     assert done.stdout.split() == ["a.jpg"]
-    told = done.stderr.splitlines()
-    assert told[0] == "skipped: l00.jpg leads out of its folder"
-    assert told[20].startswith("25 links skipped. ")
-    assert "1 images" in told[21]
+    notices = done.stderr.splitlines()
+    assert notices[0] == "skipped: l00.jpg leads out of its folder"
+    assert notices[20].startswith("25 links skipped. ")
+    assert "1 images" in notices[21]
     followed = deployment.run("submit", "images", "--dry-run", "--follow-links")
     assert len(followed.stdout.split()) == 26
     named = deployment.run("submit", "images/l00.jpg", "--dry-run")

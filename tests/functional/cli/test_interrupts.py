@@ -1,4 +1,4 @@
-"""Ctrl-C: the first drains and tells how to resume, the second leaves at once."""
+"""Ctrl-C: the first drains and says how to resume, the second exits at once."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ RESUME = re.compile(r"(\d[\d,]*) of (\d[\d,]*) images are done\. Resume with: (i
 
 
 @pytest.fixture
-def nobody_works(deployment: Deployment) -> Iterator[None]:
+def no_workers(deployment: Deployment) -> Iterator[None]:
     """Another controller seems to be at work, and starts no worker."""
     lease = deployment.lease()
     assert lease.hold()
@@ -36,7 +36,7 @@ def queued(deployment: Deployment) -> int:
         backend.close()
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_ctrl_c_waits_for_sent_images_and_the_second_exits(
     deployment: Deployment, photo: Path, number: signal.Signals
@@ -57,7 +57,7 @@ def test_the_first_ctrl_c_waits_for_sent_images_and_the_second_exits(
     assert done.stderr == f"0 of 2 images are done. Resume with: iraas submit --resume {job}\n"
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 def test_after_draining_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     deployment: Deployment, photo: Path
 ) -> None:
@@ -88,7 +88,7 @@ def test_after_draining_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     assert queued(deployment) == rest
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
     deployment.add_images("a.jpg", source=photo)
     terminal = deployment.terminal("submit", "a.jpg")
@@ -113,7 +113,7 @@ def test_ctrl_c_after_sending_everything_exits_with_success_once_done(
     assert f"{count} labelled, 0 failed" in done.stderr
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 def test_ctrl_c_while_following_results(deployment: Deployment, photo: Path) -> None:
     deployment.add_images("a.jpg", source=photo)
     deployment.run("submit", "a.jpg", "--no-wait")

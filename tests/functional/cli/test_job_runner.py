@@ -54,15 +54,15 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
 
 def test_a_controller_that_cannot_poll_reports_why(settings: Settings) -> None:
     backend = MemoryBackend()
-    told = threading.Event()
+    reported = threading.Event()
 
     def hold() -> bool:
-        told.set()
+        reported.set()
         raise NotProvisionedError("there is nothing here")
 
     backend.lease.hold = hold  # type: ignore[method-assign]
     with running_controller(settings, backend) as controller:
-        assert told.wait(PATIENCE_S)
+        assert reported.wait(PATIENCE_S)
         wait_until(lambda: controller.error, "the error")
         with pytest.raises(NotProvisionedError):
             controller.check()

@@ -19,7 +19,7 @@ STATUS_FIELDS = [
 
 
 def send(deployment: Deployment, photo: Path, count: int = 3) -> str:
-    """Send images while somebody else holds the controller's lease, so that they wait."""
+    """Send images while another process holds the controller's lease, so that they wait."""
     deployment.add_images(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     lease = deployment.lease()
     assert lease.hold()
@@ -277,8 +277,8 @@ def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None
     left = deployment.run("teardown", "--yes", expect=1)
     assert "leaves for you to remove: notes.txt" in left.stderr
     assert "there remains 1 resource." in left.stderr
-    (told,) = deployment.json("teardown", "--yes", expect=1)
-    assert [one["kind"] for one in told["remains"]] == ["folder"]
+    (summary,) = deployment.json("teardown", "--yes", expect=1)
+    assert [one["kind"] for one in summary["remains"]] == ["folder"]
 
 
 def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:

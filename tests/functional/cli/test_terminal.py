@@ -1,4 +1,4 @@
-"""What a person sees on a terminal."""
+"""The output on a terminal."""
 
 from pathlib import Path
 

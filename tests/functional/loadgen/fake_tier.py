@@ -48,7 +48,7 @@ class FakeTier:
 
     @property
     def posts(self) -> int:
-        """How many requests were posted."""
+        """The number of posted requests."""
         return sum(method == "POST" for method, *_ in self.requests)
 
     async def _serve(self) -> None:

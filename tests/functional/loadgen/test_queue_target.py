@@ -33,13 +33,13 @@ Work = Callable[[MemoryBackend, Request], Outcome | None]
 
 
 def label(_backend: MemoryBackend, asked: Request) -> Outcome | None:
-    """What a worker does: the label is in the name."""
+    """The outcome of a request: its label is in its name."""
     return outcome(asked, asked.name.removesuffix(".jpg"))
 
 
 @contextmanager
 def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Iterator[None]:
-    """Somebody who works on the queue: stores what `work` gives, replies, and deletes."""
+    """A minimal worker: stores the outcome of `work`, replies, and deletes."""
     stop = threading.Event()
 
     def run() -> None:

@@ -32,7 +32,7 @@ def head(path: str, *headers: str) -> bytes:
 
 
 def answer(raw: socket.socket) -> bytes:
-    """What comes until the other side hangs up or falls silent."""
+    """The bytes received until the server closes or falls silent."""
     found = b""
     with contextlib.suppress(ConnectionError):
         while part := raw.recv(65536):
@@ -43,7 +43,7 @@ def answer(raw: socket.socket) -> bytes:
 
 
 def drip(raw: socket.socket) -> bytes:
-    """What comes while a body is sent byte by byte."""
+    """The answer that arrives while a body is sent byte by byte."""
     raw.settimeout(0.05)
     found: list[bytes] = []
 
@@ -252,6 +252,6 @@ def _is_taken_in(web: WebProcess) -> bool:
 
 
 def another_client(web: WebProcess) -> httpx2.Client:
-    """One with another address, as a proxy tells it."""
+    """A client with another address, as a proxy forwards it."""
     headers = {"x-forwarded-for": "203.0.113.2", "authorization": f"Bearer {TOKEN}"}
     return httpx2.Client(base_url=web.url, headers=headers, timeout=PATIENCE_S)

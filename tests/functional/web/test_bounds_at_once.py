@@ -61,7 +61,7 @@ def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -
     for path in ("/api/v1/status/events", f"/api/v1/jobs/{job_id}/events"):
         statuses = asyncio.run(statuses_at_once(web, [get(path)] * CLIENTS))
         assert (statuses.count(200), statuses.count(429)) == (10, CLIENTS - 10), path
-        # Those that left are not counted any more, and nobody is who was never let in.
+        # Closed streams are no longer counted, and refused ones never were.
         wait_until(lambda: "iraas_event_streams 0.0" in web.client.get("/metrics").text)
     assert web.client.head("/api/v1/status/events").status_code == 200
 

@@ -71,9 +71,9 @@ def test_a_stream_resumes_on_another_server(serve: Serve, hire: Hire) -> None:
     second = serve()
     seen = IndexSet.decode(have)
     rest = read_events(second.client.get(address, headers={"last-event-id": have}))
-    told = labels_of([one for one in before if one.identity == have]) + labels_of(rest)
+    labels = labels_of([one for one in before if one.identity == have]) + labels_of(rest)
     assert len(seen) + len(labels_of(rest)) == 10
-    assert sorted(told) == sorted(f"l{number}" for number in range(10))
+    assert sorted(labels) == sorted(f"l{number}" for number in range(10))
     assert labels_of(read_events(second.client.get(address, params={"seen": "0-9"}))) == []
 
 

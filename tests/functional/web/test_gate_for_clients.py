@@ -25,7 +25,7 @@ def test_a_client_with_too_many_wrong_tokens_is_locked_out(serve: Serve) -> None
         assert answer.status_code == 429
         assert 1 <= int(answer.headers["retry-after"]) <= 20
         assert answer.json()["code"] == "too-many-wrong-tokens"
-    # Another address of this machine is no other client: whoever is here has all of them.
+    # All addresses of this machine are one client: any local process can use each of them.
     transport = httpx2.HTTPTransport(local_address="127.0.0.2")
     with httpx2.Client(base_url=web.url, transport=transport) as same:
         assert same.get("/api/v1/status", headers=right).status_code == 429

@@ -152,5 +152,5 @@ def test_repeated_garbage_does_not_fill_the_log(
             assert conversation(web, body + b"\r\n\r\n").startswith(b"HTTP/1.1 400")
             upgrade = {"connection": "upgrade", "upgrade": f"websocket{number}"}
             assert web.client.get("/healthz", headers=upgrade).status_code == 200
-    told = [one for one in caplog.records if one.name.startswith(("uvicorn", "python_multipart"))]
-    assert len([one for one in told if one.levelno >= logging.WARNING]) <= 4
+    logged = [one for one in caplog.records if one.name.startswith(("uvicorn", "python_multipart"))]
+    assert len([one for one in logged if one.levelno >= logging.WARNING]) <= 4

@@ -18,7 +18,7 @@ IMAGE_BYTES = 14_000_000
 AT_ONCE = 4
 ROUNDS = 2
 LEFT_BYTES = 2 * IMAGE_BYTES
-"""What may stay: about as much as one of those uploads weighs, of 8 that came."""
+"""The tolerated growth: about the size of one of the 8 uploads."""
 
 
 @pytest.fixture

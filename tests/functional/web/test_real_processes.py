@@ -38,7 +38,7 @@ def hundred(photos: Photos) -> list[tuple[str, Path]]:
 
 
 def labels_by_photo(web: RealWeb, photos: Photos) -> dict[Path, str]:
-    """What each photo's label is when it is asked for alone, with nothing in the way."""
+    """The label of each photo when it is classified alone, without load."""
     return {path: web.ask("x", path).partition(":")[2] for path, _, _ in photos}
 
 

@@ -1,4 +1,4 @@
-"""Files that are no images: each is told with its reason, and none leaves a file of its own."""
+"""Files that are not images: each is reported with its reason, and none is stored."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sessions over HTTP: nobody makes one without the token, and its end is final."""
+"""Sessions over HTTP: only the token creates one, and its end is final."""
 
 import re
 import time
@@ -79,7 +79,7 @@ def test_a_session_ends_at_the_logout_and_stays_ended_after_a_restart(
     assert status_with(web, session) == 401
     again = serve(on=backend, token=TOKEN)
     assert status_with(again, session) == 401
-    log_in(web)  # somebody else, or the same person anew
+    log_in(web)  # another session, of the same user or not
     assert web.client.get(STATUS).status_code == 200
 
 

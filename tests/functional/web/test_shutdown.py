@@ -34,7 +34,7 @@ def held() -> set[str]:
 
 @contextmanager
 def warnings_of_the_collector() -> Iterator[list[str]]:
-    """What is told of things that nobody closed and nobody has any more."""
+    """Collect the ResourceWarnings of unreachable objects that were not closed."""
     gc.collect()
     resource_warnings: list[str] = []
     with warnings.catch_warnings(record=True) as found:

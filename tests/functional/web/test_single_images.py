@@ -144,7 +144,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     hire()
     client.join(PATIENCE_S)
     assert answers == ["a.jpg:fox"]
-    # And whoever asks from now on is told by a reply again, on another queue.
+    # Later requests get replies again, on another queue.
     assert web.client.post("/", files={"f": ("b.jpg", image_bytes("elk"))}).text == "b.jpg:elk"
 
 

@@ -1,4 +1,4 @@
-"""A disk that runs full, a quota that is used up: nobody can fill either by sending images."""
+"""A full disk and an exhausted quota: sending images can fill neither."""
 
 import socket
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Telling somebody when a job is done."""
+"""Webhooks that report the end of a job."""
 
 import hmac
 import json
@@ -93,7 +93,7 @@ def test_the_end_of_a_job_is_delivered_once_and_signed(
     stamped = headers["x-iraas-timestamp"].encode() + b"." + body
     expected = hmac.new(SECRET.encode(), stamped, sha256).hexdigest()
     assert headers["x-iraas-signature"] == f"sha256={expected}"
-    # Nothing is told beside what is signed.
+    # Everything in the request is signed.
     signed_headers = {name for name in headers if name.startswith("x-")}
     assert signed_headers == {"x-iraas-timestamp", "x-iraas-signature"}
     assert job_id not in str(headers)

@@ -2,7 +2,8 @@
 
 The line is a JSON list of steps: ``{"heartbeat": {…}}`` sends a heartbeat, ``{"say": "…"}``
 writes raw text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal,
-``{"wait": "polite"}`` waits for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
+``{"wait": "polite"}`` waits for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` only
+for the latter.
 """
 
 import json

@@ -28,7 +28,7 @@ IDLE: Steps = [{"heartbeat": {"empty_polls": 3}}, {"wait": "polite"}]
 DEAF: Steps = [{"wait": "deaf"}]
 SILENT: Steps = [{"wait": "polite"}]
 SPEEDUP = 30
-"""How much faster the supervisor's clock goes."""
+"""The speed-up of the supervisor's clock."""
 
 
 class FastClock:

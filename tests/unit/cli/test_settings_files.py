@@ -1,4 +1,4 @@
-"""The settings files: which are read, whose words count, and what is told of it."""
+"""The settings files: which are read, which are trusted, and which notices are printed."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ ANYBODYS = {
     "lease_s",
     "max_attempts",
 }
-"""What a file that nobody named may set: how images are worked through, at the usual price."""
+"""The settings that a project file may set: how images are processed, at the usual price."""
 
 
 class SettingsFiles:
@@ -59,7 +59,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsFiles:
 
 
 def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let something belong to somebody who is neither the user nor root."""
+    """Make a file appear to belong to a user other than this one and root."""
     user = os.geteuid()
     if user == 0:
         os.chown(path, 4321, -1)

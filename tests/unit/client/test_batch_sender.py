@@ -113,7 +113,7 @@ def test_the_callback_before_a_send_runs_once_per_batch() -> None:
 
 
 def _ignored(_: Exception | None) -> None:
-    """Nobody waits."""
+    """Ignore the result."""
 
 
 def test_sent_images_are_released_from_memory() -> None:

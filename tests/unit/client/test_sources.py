@@ -190,7 +190,7 @@ def test_unreadable_files_become_failures(folder: Path) -> None:
 
 @pytest.fixture
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the user's that nobody was to send."""
+    """A private folder of the user that must not be sent."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "private.jpg").write_bytes(b"private")
     return folder

@@ -32,7 +32,7 @@ QUICK = SubmissionConfig(wait_s=0.005, store_poll_s=3.0)
 
 @dataclass
 class Desk:
-    """A deployment, a job in it, and what somebody who works there can do."""
+    """A deployment with a job, and the steps of a worker on it."""
 
     backend: FlakyBackend
     clock: Clock
@@ -124,8 +124,10 @@ def test_duplicate_and_foreign_replies_are_skipped(desk: Desk) -> None:
         done = desk.work(5)
         if done:
             (one, *_) = follower_of(desk).read_stored()
-            foreign = outcome(request(0))
-            queue.send([OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(foreign))])
+            mismatched = outcome(request(0))
+            queue.send(
+                [OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(mismatched))]
+            )
             queue.send([OutboundMessage("{"), OutboundMessage(""), OutboundMessage("[" * 5000)])
 
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
@@ -171,11 +173,11 @@ def test_the_store_is_polled_only_after_some_silence(desk: Desk) -> None:
 
 
 def test_the_interval_between_store_polls_doubles(desk: Desk) -> None:
-    looked_at: list[float] = []
+    poll_times: list[float] = []
     listed = desk.backend.outputs.list
 
     def noting(prefix: str = "", *, after: str = "") -> object:
-        looked_at.append(desk.clock.now)
+        poll_times.append(desk.clock.now)
         return listed(prefix, after=after)
 
     desk.backend.outputs.list = noting  # type: ignore[method-assign,assignment]
@@ -190,7 +192,7 @@ def test_the_interval_between_store_polls_doubles(desk: Desk) -> None:
             ),
             meanwhile,
         )
-    pauses = [round(b - a, 1) for a, b in pairwise(looked_at)]
+    pauses = [round(b - a, 1) for a, b in pairwise(poll_times)]
     assert pauses == [3.5, 6.5, 12.5, 24.5, 48.5]
 
 

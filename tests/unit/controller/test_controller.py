@@ -446,7 +446,7 @@ def test_a_failing_backend_is_polled_again(
 
 
 class Refusing:
-    """Makes a fleet refuse what is asked of it, for want of a permission, until it is allowed."""
+    """Makes a fleet refuse launches for lack of permission, until it is allowed."""
 
     def __init__(self, backend: FlakyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allowed = False
@@ -460,7 +460,7 @@ class Refusing:
         self._patch.setattr(self._fleet, "launch", self.launch)
         return self
 
-    def looks(self) -> "Refusing":
+    def polls(self) -> "Refusing":
         self._patch.setattr(self._fleet, "instances", self.instances)
         return self
 
@@ -514,7 +514,7 @@ def test_a_refused_launch_is_no_error_while_a_worker_runs(
 def test_a_setting_that_is_wrong_from_the_first_poll_is_an_error(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Refusing(backend, monkeypatch).looks()
+    Refusing(backend, monkeypatch).polls()
     with pytest.raises(PermissionDeniedError):
         made(backend, clock, config=ControllerConfig(poll_interval_s=0.01)).run(threading.Event())
     assert backend.lease.holder() == ""
@@ -525,7 +525,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
 ) -> None:
     refusing = Refusing(backend, monkeypatch)
     refusing.allowed = True
-    refusing.looks()
+    refusing.polls()
     stop = threading.Event()
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, recount_s=0.0))
     thread = threading.Thread(target=controller.run, args=(stop,))

@@ -1,4 +1,4 @@
-"""Dead letters that nobody concluded get their outcome."""
+"""Dead letters without an outcome get one."""
 
 import pytest
 

@@ -46,7 +46,7 @@ def altered(body: str, **changes: Any) -> str:
 
 
 def paths_into(value: object) -> list[tuple[Any, ...]]:
-    """Where a JSON value can be replaced: itself, and all that is in it."""
+    """The paths at which a JSON value can be replaced: itself and everything in it."""
     inside: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inside = list(value.items())

@@ -1,4 +1,4 @@
-"""What workers and the controller write of themselves."""
+"""The records that workers and the controller write."""
 
 import json
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Deleting jobs for good, whoever still stores something of them; and what nobody can delete."""
+"""Permanent deletion of jobs despite late writes, and the expiry of single requests."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def make_job(backend: FlakyBackend, clock: Clock, source: str = "upload") -> str
 
 
 def store_late(backend: FlakyBackend, job_id: str) -> None:
-    """What a worker stores."""
+    """Store the objects of a worker."""
     for index in range(2):
         backend.inputs.put(input_key(request_id(job_id, index), "jpg"), b"x")
         backend.outputs.put(outcome_key(request_id(job_id, index)), b"{}")

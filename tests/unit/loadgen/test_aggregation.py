@@ -1,4 +1,4 @@
-"""What many requests come to."""
+"""Aggregation of many request results."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whatever a web tier answers becomes an answer."""
+"""Any reply of a web tier becomes an answer."""
 
 import contextlib
 import json

@@ -18,7 +18,7 @@ Behaviour = Callable[[int], Awaitable[RequestResult]]
 
 
 class ScriptedTarget:
-    """Answers as it is told, and remembers how many requests it held at once."""
+    """Returns scripted answers, and records the maximum number of concurrent requests."""
 
     def __init__(self, behave: Behaviour) -> None:
         self._behave = behave

@@ -18,7 +18,7 @@ def idle(_at_s: float) -> int:
 def watched(
     workers: Workers, *, run_s: float, after_s: float = 0.0, in_flight: Workers = idle
 ) -> list[tuple[float, int]]:
-    """When a sampler looked at a run of so many seconds, and how many workers it saw."""
+    """The times of the samples of a run of that many seconds, and the workers in each."""
 
     async def run() -> list[tuple[float, int]]:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a deployment spends is written down, added up, and bounded."""
+"""Spending of a deployment is recorded, summed, and bounded."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is known of a job, by replies and from the stores."""
+"""Progress of a job, from replies and from the stores."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How a child's command line is made."""
+"""The command line of a child process."""
 
 import ast
 import sys

@@ -232,7 +232,7 @@ def test_a_message_in_flight_is_in_the_heartbeat_so_that_it_can_be_released(
 
 
 def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBackend) -> None:
-    """Whatever is no ImageError is a fault of ours: the process ends, its supervisor reports it."""
+    """Any other exception is a bug: the process ends, and its supervisor reports it."""
 
     class Faulty(ScriptedClassifier):
         def prepare(self, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""`Names`: valid on AWS, and never somebody else's."""
+"""`Names`: valid on AWS, and never those of another deployment."""
 
 import re
 

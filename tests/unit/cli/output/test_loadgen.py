@@ -1,4 +1,4 @@
-"""What people see of a run."""
+"""The output of a load run."""
 
 from io import StringIO
 

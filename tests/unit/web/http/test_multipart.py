@@ -56,7 +56,7 @@ def test_a_file_over_the_limit_is_skipped_and_takes_no_memory() -> None:
     assert (big.is_whole, big.size_bytes, big.data) == (False, 5000, b"")
     assert (fine.is_whole, fine.data) == (True, b"fine")
     with budget.reserve() as reservation:
-        reservation.grow(MOST + 500)  # all of it was given back
+        reservation.grow(MOST + 500)  # all of it was released
 
 
 def test_an_empty_file_is_kept_and_an_empty_field_is_ignored() -> None:

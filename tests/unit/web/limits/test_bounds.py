@@ -1,4 +1,4 @@
-"""What clients share: pools, turns, a small cache; and who a client is."""
+"""Quotas per client, round-robin turns, a small cache, and the identity of a client."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What clients can make a server log."""
+"""Limits on the log output that clients can cause."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What the dashboard draws and tells of a deployment's past."""
+"""The charts of the dashboard and their descriptions in words."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the API's page shows."""
+"""The page of the API's documentation."""
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.app import create_app

@@ -1,4 +1,4 @@
-"""How far a job is, in words."""
+"""The headline that states the progress of a job."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which sessions were revoked, whoever did it."""
+"""Revoked sessions, shared by all web processes."""
 
 import asyncio
 from collections.abc import Callable

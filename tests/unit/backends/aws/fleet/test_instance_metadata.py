@@ -22,7 +22,7 @@ INSTANCE = "i-0123456789abcdef0"
 
 
 class FakeImds:
-    """What the service says, and what it was asked."""
+    """The answers of the service and the requests it received."""
 
     def __init__(self) -> None:
         self.answers = {"/latest/meta-data/instance-id": INSTANCE}

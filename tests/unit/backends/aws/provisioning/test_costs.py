@@ -1,4 +1,4 @@
-"""What a deployment costs by the hour, told before it is made."""
+"""The hourly costs of a deployment, estimated before it is created."""
 
 import random
 from collections import Counter

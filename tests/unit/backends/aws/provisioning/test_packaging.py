@@ -1,4 +1,4 @@
-"""What instances install: a wheel that pip takes, and a bundle; both the same each time."""
+"""The artifacts that instances install: an installable wheel and a bundle, both reproducible."""
 
 import io
 import subprocess

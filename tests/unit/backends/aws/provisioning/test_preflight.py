@@ -1,4 +1,4 @@
-"""What ``iraas provision --check`` asks AWS, and what it makes of the answers."""
+"""The checks of ``iraas provision --check`` and their findings."""
 
 from typing import Any
 

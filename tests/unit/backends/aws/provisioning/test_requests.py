@@ -1,4 +1,4 @@
-"""The requests that provisioning makes, call by call, where an emulator cannot tell."""
+"""The requests of provisioning, call by call, where an emulator cannot verify them."""
 
 import base64
 import json

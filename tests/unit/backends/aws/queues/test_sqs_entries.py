@@ -1,4 +1,4 @@
-"""Messages as SQS takes and gives them."""
+"""Encoding of messages for SQS."""
 
 import re
 from typing import Any
