@@ -1,6 +1,6 @@
 """Count the system calls and the Python lines of a call: the measures of "light" and "quick" here.
 
-Time would say how busy the machine is.
+A duration would depend on how busy the machine is.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Automatic checks of WCAG 2.2 AA, with and without a mouse, in both themes, on a phone and on a desk."""
+"""Automatic checks of WCAG 2.2 AA, by mouse and keyboard, in both themes, on phone and desktop."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A user with a browser; fails on console errors and failed requests."""
+"""A user with a browser, and the faults that no page may have."""
 
 import base64
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ _FILES = """(files) => {
 
 @dataclass
 class Visitor:
-    """A person's browser window.
+    """A user's browser window.
 
     Attributes:
-        context: With cookies of its own: another person.
+        context: Another context has its own cookies: another user.
         page: The window.
-        faults: What went wrong in it: script errors, dialogs, violations of the content security
+        faults: Its faults: script errors, dialogs, violations of the content security
             policy.
     """
 
@@ -61,7 +61,7 @@ class Visitor:
             self.faults.append(message.text)
 
     def check(self) -> None:
-        """Nothing went wrong."""
+        """Assert that no fault occurred."""
         assert self.faults == []
         assert self.page.evaluate("window.violations ?? []") == []
 
@@ -159,7 +159,7 @@ class Visitors:
         return visitor
 
     def take_back(self, visitor: Visitor, *, script: bool) -> None:
-        """Close all windows, after checking that no error occurred."""
+        """Close all windows of a visitor without faults, and reuse the context."""
         for page in visitor.context.pages:
             page.close()
         visitor.context.clear_cookies()

@@ -154,7 +154,7 @@ class Deployment:
         return []
 
     def _forget_started(self) -> None:
-        """Let go of what a test that failed did not wait for."""
+        """Release processes that a failed test did not wait for."""
         for process in self._started:
             process.kill()
             process.wait()

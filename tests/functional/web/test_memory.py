@@ -18,7 +18,7 @@ IMAGE_BYTES = 14_000_000
 AT_ONCE = 4
 ROUNDS = 2
 LEFT_BYTES = 2 * IMAGE_BYTES
-"""The tolerated growth: about the size of one of the 8 uploads."""
+"""The tolerated growth: the size of two of the 8 images."""
 
 
 @pytest.fixture
