@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE_S = 240.0
-"""Ends a hang. Nothing that works takes nearly as long, however busy the machine is."""
+"""A bound that only ends a hang: no working code takes nearly as long on a busy machine."""
 
 What = str | Callable[[], str]
 """A description of the awaited event, or a function that makes one after a timeout."""

@@ -1,4 +1,4 @@
-"""The whole way on aws: the real commands, an emulator, and instances that run their user data."""
+"""End to end on aws: the real commands, an emulator, and instances that run their user data."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Cloud:
 
     @contextmanager
     def counting_instances(self) -> Iterator[None]:
-        """Note how many instances there are, again and again."""
+        """Record the number of instances repeatedly."""
         stop = threading.Event()
 
         def count() -> None:

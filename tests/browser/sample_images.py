@@ -18,7 +18,7 @@ OTHERS = ("tench", "goldfish", "great white shark", "tiger shark")
 
 
 def image_bytes(label: str, hue: int = 0) -> bytes:
-    """A JPEG that `LabelReader` gives that label; `BROKEN` fails until it is mended."""
+    """A JPEG that `LabelReader` gives that label; `BROKEN` fails until it is repaired."""
     file = io.BytesIO()
     colour = ((hue * 53) % 256, (hue * 97 + 80) % 256, (hue * 31 + 160) % 256)
     Image.new("RGB", (64, 48), colour).save(file, "JPEG")

@@ -43,7 +43,7 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        """Start the web tier, or start it again, and wait until it takes requests."""
+        """Start the web tier, or start it again, and wait until it accepts requests."""
         self._server = WebServer(
             self.backend,
             deployment=DEPLOYMENT,
@@ -126,7 +126,7 @@ SHOWN_BY_MANY = image_bytes("stored", 7)
 
 
 def make_outcome(identity: str, index: int, name: str, label: str | None) -> Outcome:
-    """An outcome that a worker could have stored a moment ago."""
+    """An outcome as a worker would have stored it just now."""
     top = (LabelScore(label, 0.9 - index % 50 / 100), LabelScore("tench", 0.05)) if label else ()
     now = time.time()
     return Outcome(
@@ -144,7 +144,7 @@ def make_outcome(identity: str, index: int, name: str, label: str | None) -> Out
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """An unused port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]

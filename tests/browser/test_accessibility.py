@@ -185,7 +185,7 @@ def test_the_theme_can_be_switched_and_is_remembered(site: Site, visit: Visit) -
 
 
 def test_a_violation_is_found(site: Site, visit: Visit) -> None:
-    """Or no other test of this module could fail."""
+    """Proves that the other tests of this module can fail."""
     someone = visit(f"{site.url}/docs")
     someone.page.evaluate("document.querySelector('main').append(document.createElement('img'))")
     with pytest.raises(AssertionError, match="image-alt"):

@@ -1,4 +1,4 @@
-"""Names and labels that try to be something else are shown as what they are: text."""
+"""Hostile names and labels are shown as text."""
 
 import pytest
 from playwright.sync_api import expect

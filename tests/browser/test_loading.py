@@ -1,4 +1,4 @@
-"""A page that is not ready yet offers nothing that would do nothing."""
+"""A page that is still loading offers no controls without function."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def held_back(someone: Visitor, module: str) -> Iterator[None]:
 
 
 def look_of(what: Locator) -> str:
-    """Whether it takes its space and can be seen."""
+    """Whether it is laid out and visible."""
     problem: str = what.evaluate(
         "(one) => `${one.offsetHeight > 0} ${getComputedStyle(one).visibility}`"
     )

@@ -231,7 +231,7 @@ def test_filters_and_search_appear_only_where_useful(site: Site, visit: Visit) -
 
 
 def rows(someone: Visitor, what: str) -> int:
-    """In how many lines the things lie that are to be seen."""
+    """The number of rows in which the visible elements are laid out."""
     middles = (
         "(what) => new Set([...document.querySelectorAll(what)].filter((one) => one.offsetHeight)"
         ".map((one) => one.getBoundingClientRect()).map((box) => Math.round(box.y + box.height / 2)"

@@ -1,4 +1,4 @@
-"""Handing over images."""
+"""The upload page."""
 
 from pathlib import Path
 

@@ -105,13 +105,13 @@ class Visitor:
         wait_until(lambda: self.page.evaluate(condition), condition)
 
     def wait_for_images(self, number: int, where: str) -> None:
-        """Wait until so many images are loaded below a place."""
+        """Wait until that many images are loaded below an element."""
         self.wait_for(
             f"[...document.querySelectorAll('{where} img')]"
             f".filter((one) => one.naturalWidth).length === {number}"
         )
 
-    # What there is to see
+    # Visible content
 
     def cards(self, kind: str = "") -> Locator:
         """The cards, or those of one kind: ok, failed, waiting."""

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ControllerLease`."""
+"""The contract of `iraas.core.ports.ControllerLease`."""
 
 from iraas.core.ports import Backend, ControllerLease
 

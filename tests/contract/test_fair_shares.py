@@ -25,7 +25,7 @@ def _needs_fair_groups(promised: Check) -> None:
 
 
 class Consumer:
-    """A worker that takes messages, works on them one after another, and deletes them."""
+    """A worker that receives messages, processes them one by one, and deletes them."""
 
     def __init__(self, queue: Queue, pass_time: PassTime, costs: Mapping[str, float]) -> None:
         self.queue = queue
@@ -36,7 +36,7 @@ class Consumer:
         self.now = 0.0
 
     def work(self, *, at_once: int = 1, report: bool = False) -> list[str]:
-        """Take up to so many, and delete them together; whose they were."""
+        """Receive up to that many messages and delete them together; return their groups."""
         messages = self.queue.receive(at_once, lease_s=LEASE_S)
         took_s = []
         for message in messages:

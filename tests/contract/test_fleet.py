@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Fleet`."""
+"""The contract of `iraas.core.ports.Fleet`."""
 
 import threading
 from collections.abc import Callable

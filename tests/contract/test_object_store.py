@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ObjectStore`."""
+"""The contract of `iraas.core.ports.ObjectStore`."""
 
 import threading
 from collections.abc import Callable, Iterator

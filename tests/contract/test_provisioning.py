@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Provisioning` and `Backend`."""
+"""The contract of `iraas.core.ports.Provisioning` and `Backend`."""
 
 from collections.abc import Callable
 

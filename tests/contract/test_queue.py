@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Queue`."""
+"""The contract of `iraas.core.ports.Queue`."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.waiting import join
 
 LEASE_S = 30.0
 SHORT_S = 10.0
-"""A lease or delay that a test lets end: no stall of a busy machine ends it before."""
+"""A lease or delay that ends within a test, but not by a stall of a busy machine."""
 PAST_SHORT_S = SHORT_S + 1.0
 Check = Callable[[str], None]
 PassTime = Callable[[float], None]

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ResponseQueues`."""
+"""The contract of `iraas.core.ports.ResponseQueues`."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Storage`: the space that images take."""
+"""The contract of `iraas.core.ports.Storage`: the space that images take."""
 
 import pytest
 

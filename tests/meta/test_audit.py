@@ -1,4 +1,4 @@
-"""`make audit` finds what a database knows, and says so when there was none to ask."""
+"""`make audit` reports known vulnerabilities, and says so if no database was reachable."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class _Database(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def database(known: dict[str, str]) -> Iterator[str]:
 
 
 def audit(folder: Path, database: str) -> tuple[int, str]:
-    """Audit one pinned package; give the exit code and all that is said."""
+    """Audit one pinned package; return the exit code and the output."""
     pinned = folder / "pinned.txt"
     pinned.write_text("urllib3==1.26.0\n")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The rules that CONTRIBUTING states and that no linter knows."""
+"""The rules of CONTRIBUTING that no linter checks."""
 
 import ast
 import re

@@ -116,7 +116,7 @@ def may_import(source: Source, module: str) -> bool:
 
 
 def test_imports_have_no_cycles() -> None:
-    """Imports inside functions count: they hide a circle from Python and not from its readers."""
+    """Imports inside functions count: they hide a cycle from Python but not from readers."""
     modules = {one.module: one for one in sources("iraas")}
     graph = {
         name: {
@@ -128,7 +128,7 @@ def test_imports_have_no_cycles() -> None:
 
 
 def owner(imported: str, modules: Collection[str]) -> str | None:
-    """The module of ours that an imported name is, or stands in."""
+    """Our module that an imported name denotes or belongs to."""
     parent = imported.rpartition(".")[0]
     return next((one for one in (imported, parent) if one in modules), None)
 

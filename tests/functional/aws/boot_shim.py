@@ -128,12 +128,12 @@ class Machine:
 
     @property
     def shutdowns(self) -> list[str]:
-        """The shutdowns it asked for, in order."""
+        """The requested shutdowns, in order."""
         path = self.folder / "shutdowns"
         return path.read_text().splitlines() if path.exists() else []
 
     def kill(self) -> None:
-        """Pull the plug."""
+        """Kill the machine at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -141,7 +141,7 @@ class Machine:
 
 @dataclass
 class BootShim:
-    """Watches an emulator and boots what it says is running.
+    """Watches an emulator and boots its running instances.
 
     Attributes:
         endpoint: The emulator's URL.
@@ -162,7 +162,7 @@ class BootShim:
     _imds: str = ""
 
     def running(self) -> list[Machine]:
-        """The machines that are there."""
+        """The current machines."""
         return [one for one in self.machines.values() if not one.ended]
 
     def watch(self) -> None:
@@ -285,7 +285,7 @@ class _Imds(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -295,7 +295,7 @@ def booting(
     environment: Mapping[str, str],
     spot_notices: Mapping[str, str] | None = None,
 ) -> Iterator[BootShim]:
-    """Boot what an emulator says is running, until the block ends; then end all machines.
+    """Boot an emulator's running instances until the block ends; then end all machines.
 
     Args:
         endpoint: The emulator's URL.

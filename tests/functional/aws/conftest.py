@@ -79,7 +79,7 @@ def shaky(
 
 @pytest.fixture
 def endpoint(moto: MotoServer) -> str:
-    """The emulator, with an account that has nothing in it."""
+    """The emulator with an empty account."""
     moto.reset()
     return moto.url
 

@@ -1,4 +1,4 @@
-"""Fresh deployments for tests, at whatever endpoint."""
+"""Fresh deployments for tests, at any endpoint."""
 
 import json
 import secrets
@@ -71,7 +71,7 @@ class Deployment:
         return self.names.outputs_bucket(self.session.account(), self.session.region)
 
     def allow_receives(self, count: int) -> None:
-        """Let a request be received so often before it is a dead letter."""
+        """Set the number of receives after which a request becomes a dead letter."""
         sqs, name = self.session.sqs, self.names.requests
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])

@@ -136,7 +136,7 @@ def cut_short(call: Call) -> Reply:
 
 
 def garbage(call: Call) -> Reply:
-    """The call takes effect; something in between replies with a page of its own."""
+    """The call takes effect; an intermediary replies with its own page."""
     call.forward(call.body)
     return Reply(200, {"Content-Type": "text/html"}, b"<html>sign in to this network")
 
@@ -183,7 +183,7 @@ class FaultProxy:
     released: threading.Event = field(default_factory=threading.Event)
 
     def plan(self, operation: str, *faults: Fault) -> None:
-        """Let these happen to the next calls of an operation, one each, in order."""
+        """Plan these faults for the next calls of an operation, one each, in order."""
         with self._lock:
             self._plans.setdefault(operation, deque()).extend(faults)
 
@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one_call  # noqa: N815 - http.server's names
 
     def log_message(self, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
     def _forward(self, headers: dict[str, str], body: bytes) -> Reply:
         host = urlsplit(self.proxy.upstream).netloc
@@ -265,7 +265,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *args: object) -> None:
-        """A client that gave up is not worth a word."""
+        """Log nothing when a client has given up."""
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _BUCKET_NOUNS = {
     "lifecycle": "LifecycleConfiguration",
 }
 _FREE = ("GetCallerIdentity",)
-"""Everybody may ask who they are."""
+"""Calls that need no permission."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Recorder:
 
 @contextmanager
 def recording(upstream: str) -> Iterator[Recorder]:
-    """Put a recorder before an emulator."""
+    """Run a recorder in front of an emulator."""
     recorder = Recorder()
 
     def always(_: str) -> Fault:
@@ -133,13 +133,13 @@ def _ec2(action: str, form: Mapping[str, str], deployment: str) -> list[Ask]:
     if action == "RunInstances":
         return list(_launch(form, deployment))
     if action == "TerminateInstances":
-        # What is ended was listed by its tag, so it has the tag.
+        # Terminated instances were listed by their tag, so they have it.
         return [Ask("ec2:TerminateInstances", _arn("instance/i-0"), tagged)]
     return [Ask(f"ec2:{action}", "*")]
 
 
 def _launch(form: Mapping[str, str], deployment: str) -> Iterator[Ask]:
-    """A launch is asked about once for each thing that it uses or makes
+    """A launch needs one permission for each resource that it uses or creates
     (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html).
     """
     tags = {

@@ -201,7 +201,7 @@ def test_baking_makes_an_image_from_which_workers_start_without_installing(
 
 
 def _alive_in_group(group: int) -> int:
-    """Processes of a group that are not just waiting to be buried."""
+    """Processes of a group that are not zombies."""
     alive = 0
     for process in psutil.process_iter(["status"]):
         with suppress(ProcessLookupError):

@@ -32,7 +32,7 @@ class Commands:
         }
 
     def run(self, *arguments: str, expect: int = 0, endpoint: str = "") -> tuple[str, str]:
-        """Give what a command says on stdout, and on stderr."""
+        """Return the output of a command on stdout and on stderr."""
         elsewhere = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
         done = subprocess.run(
             [sys.executable, "-P", "-m", "iraas", *arguments],

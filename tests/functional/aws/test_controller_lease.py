@@ -1,4 +1,4 @@
-"""`S3ControllerLease` against an emulator, with clocks that tests move."""
+"""`S3ControllerLease` against an emulator, with clocks that tests advance."""
 
 import json
 from typing import Any

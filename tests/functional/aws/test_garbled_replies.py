@@ -1,4 +1,4 @@
-"""Something between us and AWS answers in its place: no call takes that for an answer."""
+"""An intermediary answers instead of AWS: no call accepts that as an answer."""
 
 from collections.abc import Callable
 

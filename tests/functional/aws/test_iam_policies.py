@@ -1,4 +1,4 @@
-"""The policies against a real run: nothing called is missing, nothing granted is without a use.
+"""The policies against a real run: no permission is missing, and none is unused.
 
 The run: the web tier's controller and a requester on it, workers on instances that boot their real
 user data, all through a proxy that reads from the wire who called what.
@@ -63,7 +63,7 @@ EVERYTHING = {"s3:ResourceAccount": ACCOUNT, "s3:if-none-match": "*"}
 
 @dataclass
 class Run:
-    """What happened."""
+    """The results of the run."""
 
     recorder: Recorder
     outcomes: list[dict[str, Any]]
@@ -239,7 +239,7 @@ def test_every_permission_was_used_or_has_a_documented_reason(run: Run, who: str
 
 
 KEYS = r"arn:aws:s3:::[^/]+/((?:records/)?[^/]+)/"
-"""The area that an object is of: of records the kind of record, otherwise the prefix."""
+"""The kind of an object: for records the kind of record, otherwise the prefix."""
 
 
 def _areas(who: str, action: str, arns: list[str]) -> set[tuple[str, str, str]]:

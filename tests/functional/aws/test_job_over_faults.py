@@ -1,4 +1,4 @@
-"""A whole job over faults of all kinds: the real submission and finishing, on an emulator.
+"""A whole job under faults of all kinds: the real submission and outcome writer, on an emulator.
 
 Nothing is lost and nothing counted twice, whatever call fails, takes effect without an answer, or
 is answered by something in between.

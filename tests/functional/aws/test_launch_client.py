@@ -86,7 +86,7 @@ def test_a_refused_connection_proves_that_nothing_was_sent() -> None:
 
 
 def test_a_launch_past_its_deadline_is_not_sent(client: Any, proxy: FaultProxy) -> None:
-    """The process sleeps between our own check and the SDK's: as a paused laptop would."""
+    """The process pauses between our check and the SDK's, as on a suspended laptop."""
     asleep = [False]
 
     def clock() -> float:

@@ -1,4 +1,4 @@
-"""The way of an image over faults of all kinds: each ends in one outcome, and the queue is empty.
+"""Images under faults of all kinds: each ends in one outcome, and the queue is empty.
 
 The steps are the worker's (DESIGN §3): receive, store the outcome if absent, reply, delete.
 """
@@ -52,7 +52,7 @@ def random_faults(seed: int, share: float) -> dict[str, list[Fault | None]]:
 
 
 class Worker:
-    """Does the worker's steps, and starts over from the receive when one fails for now."""
+    """Does the steps of a worker, and restarts at the receive after a temporary failure."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._requests = deployment.requests

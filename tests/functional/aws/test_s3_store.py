@@ -1,4 +1,4 @@
-"""`S3Store` against an emulator: what only S3 decides. The port itself has its own suite."""
+"""`S3Store` against an emulator: behaviour specific to S3. The port has its own suite."""
 
 import time
 from typing import Any

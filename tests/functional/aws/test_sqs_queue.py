@@ -1,4 +1,4 @@
-"""`SqsQueue` against an emulator: what only SQS decides. The port itself has its own suite."""
+"""`SqsQueue` against an emulator: behaviour specific to SQS. The port has its own suite."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Provisioning and teardown on an emulator: complete, idempotent, careful with what is not ours."""
+"""Provisioning and teardown on an emulator: complete, idempotent, safe for unmanaged resources."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Deployments of the tests' own; nothing of them is left running."""
+"""Separate deployments for tests; none of their processes is left running."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ HOSTILE_NAME = "\x1b]0;owned\x07\x1b[31m[bold]red[/bold] :cat: \u202egpj.jpg"
 
 @pytest.fixture
 def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
-    """A deployment of this test's own."""
+    """A separate deployment for this test."""
     one = Deployment(tmp_path, bundle_path)
     yield one
     assert one.stop() == []
@@ -21,7 +21,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="session")
 def photo(photos: list[tuple[Path, str, int]]) -> Path:
-    """An image that is surely labelled: a koala."""
+    """An image with a certain label: a koala."""
     return next(path for path, _, _ in photos if path.name == "koala.jpg")
 
 

@@ -1,4 +1,4 @@
-"""A local deployment of a test's own, driven by the real command in processes of their own."""
+"""A local deployment for one test, driven by the real command in separate processes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Deployment:
-    """Runs ``iraas`` with a home of its own. What it starts is found by that home.
+    """Runs ``iraas`` with a separate home, by which its processes are found.
 
     Attributes:
         folder: Where commands run.
@@ -116,7 +116,7 @@ class Deployment:
             return [one.job.job_id for one in list_jobs(backend)][-1]
 
     def wait_for_a_running_worker(self) -> None:
-        """Wait until there is one worker, which runs."""
+        """Wait until exactly one worker runs."""
         wait_until(lambda: self.worker_states() == ["running"], "a running worker", every_s=0.1)
 
     def worker_states(self) -> list[str]:

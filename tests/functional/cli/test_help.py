@@ -1,4 +1,4 @@
-"""Help, version, completion: what a person meets first."""
+"""Help, version, completion."""
 
 import inspect
 import subprocess

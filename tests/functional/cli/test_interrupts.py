@@ -14,14 +14,14 @@ from tests.functional.cli.terminal import CTRL_C
 from tests.waiting import wait_until
 
 SENT = SubmissionConfig().window // SEND_IMAGES * SEND_IMAGES
-"""Images that are under way at once at most; they are sent in batches."""
+"""The maximum number of images in flight; they are sent in batches."""
 
 RESUME = re.compile(r"(\d[\d,]*) of (\d[\d,]*) images are done\. Resume with: (iraas submit .*)")
 
 
 @pytest.fixture
 def no_workers(deployment: Deployment) -> Iterator[None]:
-    """Another controller seems to be at work, and starts no worker."""
+    """Hold the controller's lease, so that no worker is started."""
     lease = deployment.lease()
     assert lease.hold()
     yield
@@ -61,7 +61,7 @@ def test_the_first_ctrl_c_waits_for_sent_images_and_the_second_exits(
 def test_after_draining_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     deployment: Deployment, photo: Path
 ) -> None:
-    """More images than may be under way at once; they are broken, so that they take no time."""
+    """More images than may be in flight; they are broken, so that they take no time."""
     rest = SEND_IMAGES
     deployment.add_images("images/last.jpg", source=photo)
     for index in range(SENT + rest - 1):

@@ -32,7 +32,7 @@ COVERED = {
     "iraas .*--backend aws.*": END_TO_END,
     "curl -F .*": "tests/functional/web/test_real_processes.py::test_readme_asks_with_curl",
 }
-"""Commands that run for ever or need what is not here, as patterns, and who runs them."""
+"""Patterns of commands that never end or have external needs, with the tests that run them."""
 
 
 def shown() -> list[str]:
@@ -75,7 +75,7 @@ def prepared(finished: Deployment, photo: Path) -> Deployment:
 
 @pytest.mark.parametrize("command", [one for one in shown() if not is_covered(one)])
 def test_a_command_of_readme_does_what_it_says(prepared: Deployment, command: str) -> None:
-    """Run as it stands; what would send images only says what it would send."""
+    """Run the command unchanged, except that sending is a dry run."""
     line = command.replace("JOB", prepared.job)
     line = re.sub(r"\biraas submit\b", "iraas submit --dry-run", line)
     line = re.sub(r"\biraas teardown\b", "iraas teardown --dry-run", line)

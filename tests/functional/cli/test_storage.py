@@ -1,4 +1,4 @@
-"""The floor of free space, from the command line."""
+"""The minimum of free space, from the command line."""
 
 from contextlib import closing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`iraas submit`: what is sent, what is printed, what is saved."""
+"""`iraas submit`: sent images, printed output, saved files."""
 
 import csv
 import json

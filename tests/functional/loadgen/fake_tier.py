@@ -1,4 +1,4 @@
-"""A small web tier that answers as a test says, on a real socket, from a thread of its own."""
+"""A small web tier that answers as a test says, on a real socket, in a separate thread."""
 
 import asyncio
 import json

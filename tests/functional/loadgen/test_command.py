@@ -1,4 +1,4 @@
-"""The command itself: what it prints and saves, what it refuses, and how it ends."""
+"""The command: its output and files, refused options, and exit codes."""
 
 import asyncio
 import csv
@@ -101,7 +101,7 @@ def test_the_run_is_drawn(images: Deployment) -> None:
 
 
 def test_a_server_without_a_status_is_named(images: Deployment) -> None:
-    """The settings of tests name a home; without them nothing is known of a deployment."""
+    """Remove the settings of the tests, so that no deployment is configured."""
     outcomes = Outcomes()
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -64,7 +64,7 @@ def outcomes() -> Outcomes:
 def in_turn(
     *handlers: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """RequestResult each request in another way; the last way stays."""
+    """Answer successive requests in different ways; the last one repeats."""
     left = list(handlers)
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -387,7 +387,7 @@ def test_an_invalid_address_is_refused(text: str) -> None:
 
 @contextlib.contextmanager
 def raw_server(answer: bytes) -> Iterator[str]:
-    """A server that takes one request and says the same whatever it was."""
+    """A server that accepts one request and always returns the same bytes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -406,7 +406,7 @@ def raw_server(answer: bytes) -> Iterator[str]:
 
 @contextlib.contextmanager
 def fake_url(url: str) -> Iterator[FakeTier]:
-    """Stands for a tier that is no web server of ours."""
+    """Imitates a web server other than ours."""
     tier = FakeTier(hang)
     tier.url = url
     yield tier

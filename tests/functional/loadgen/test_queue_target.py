@@ -1,4 +1,4 @@
-"""Load straight at the queue of a deployment in memory, with a worker that a test scripts."""
+"""Load on the queue of a deployment in memory, with a scripted worker."""
 
 import asyncio
 import logging

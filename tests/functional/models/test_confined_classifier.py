@@ -1,4 +1,4 @@
-"""The confined classifier on real images: right, and unharmed by hostile ones."""
+"""The confined classifier: correct on real images, robust against hostile ones."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""A confined process as its parent holds it: real processes, which crash, flood, hang and lie."""
+"""A confined process seen from its parent: real processes that crash, flood, hang and lie."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""Bodies that claim one thing and do another, and clients that are in no hurry."""
+"""Request bodies that differ from their headers, and slow clients."""
 
 import contextlib
 import resource
@@ -153,7 +153,7 @@ def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> No
     kind = {"content-type": "image/jpeg"}
     found = web.client.post("/api/v1/classify", content=image_bytes("x" * 300_000), headers=kind)
     assert found.status_code == 429
-    # What the refused one held is free again.
+    # The memory of the refused request is free again.
     small = web.client.post(
         "/api/v1/classify?wait_s=0", content=image_bytes("x" * 150_000), headers=kind
     )

@@ -1,4 +1,4 @@
-"""Bounds when many clients come at the same moment: what is checked is taken at once."""
+"""Limits under concurrent requests: check and reservation are atomic."""
 
 import asyncio
 
@@ -72,7 +72,7 @@ def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     web = serve(WebConfig(max_pending=40, capacity_wait_s=0.2))
     statuses = asyncio.run(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
     assert set(statuses) == {202, 429}
-    # One request may pass it with what it has in its hands.
+    # One request may exceed it by its images in memory.
     assert backend.requests.depth().total < 40 + FLUSH_IMAGES
 
 

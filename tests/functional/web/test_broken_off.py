@@ -1,4 +1,4 @@
-"""Uploads and downloads that do not come to their end."""
+"""Interrupted uploads and downloads."""
 
 import contextlib
 import socket
@@ -37,7 +37,7 @@ def test_a_backend_failure_during_an_upload_reports_the_accepted_images(
     address = f"/api/v1/jobs/{problem['job_id']}"
     rest = web.client.post(f"{address}/images", files=files[32:])
     assert (rest.status_code, rest.json()["accepted"]) == (202, 8)
-    # What could not be sent has failed, so that the job comes to its end.
+    # Images that could not be sent have failed, so that the job ends.
     assert web.client.get(address, params={"status": "failed"}).json()["failed"] == 8
 
 

@@ -1,4 +1,4 @@
-"""Event streams: live, resumable, and no hindrance to anybody."""
+"""Event streams: live, resumable, and no burden for other requests."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Every route, asked by everybody: who may come in, and who may not.
+"""Access control of every route, for every kind of client.
 
 The routes are those of the application itself: the operations of its OpenAPI document, and whatever
 else its router answers. A new route is in here by itself, and must be closed unless it is named in
@@ -28,7 +28,7 @@ PUBLIC = {
     ("GET", "/favicon.ico"),
     ("GET", "/static/iraas.css"),
 }
-"""All that is answered to people without a token."""
+"""The routes that answer without a token."""
 MOUNTED = {"/static": "/static/iraas.css"}
 """A file of each mounted folder."""
 PARAMETERS = {"index": "0", "ending": "json", "ticket": "0" * 26}
@@ -59,7 +59,7 @@ def _of_router(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Site:
-    """A running server, a job of it, and the credentials of everybody."""
+    """A running server, one of its jobs, and the credentials of each kind of client."""
 
     web: WebProcess
     job_id: str

@@ -1,4 +1,4 @@
-"""The gate: who comes in, and what every answer carries."""
+"""The security middleware: access, and the headers of every answer."""
 
 import socket
 

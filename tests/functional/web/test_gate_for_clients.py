@@ -1,4 +1,4 @@
-"""The gate for those who are wrong about the token, come through a proxy, or only watch."""
+"""The security middleware for clients with wrong tokens, behind a proxy, or with HEAD requests."""
 
 import httpx2
 import pytest

@@ -1,4 +1,4 @@
-"""Requests that two servers in a row could read differently are refused, and it hangs up."""
+"""Requests that two servers could parse differently are refused, and the connection is closed."""
 
 import contextlib
 import logging
@@ -22,7 +22,7 @@ def backend() -> MemoryBackend:
 
 @pytest.fixture(scope="module")
 def web(backend: MemoryBackend) -> Iterator[WebProcess]:
-    """On loopback, where it answers to the names of loopback alone."""
+    """On loopback, where only the names of loopback are accepted."""
     web = start_web(backend)
     yield web
     web.stop()
@@ -30,14 +30,14 @@ def web(backend: MemoryBackend) -> Iterator[WebProcess]:
 
 @pytest.fixture(scope="module")
 def public() -> Iterator[WebProcess]:
-    """On every address, where any name is good."""
+    """On every address, where any name is accepted."""
     web = start_web(MemoryBackend(), token=TOKEN, host="0.0.0.0")
     yield web
     web.stop()
 
 
 def conversation(web: WebProcess, sent: bytes) -> bytes:
-    """All that comes back until the server hangs up."""
+    """All bytes received until the server closes the connection."""
     found = b""
     with connect(web) as raw, contextlib.suppress(ConnectionError):
         raw.sendall(sent)

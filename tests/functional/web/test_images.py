@@ -19,7 +19,7 @@ MAX_PIXELS = 2_000_000
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[WebProcess]:
-    """One for all, with a worker: its thumbnails are made by one process."""
+    """A shared web tier with a worker: one process makes its thumbnails."""
     backend = MemoryBackend()
     web = start_web(backend, WebConfig(max_pixels=MAX_PIXELS))
     worker = Worker(backend)

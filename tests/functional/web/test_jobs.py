@@ -274,7 +274,7 @@ def test_an_upload_waits_for_capacity_and_reports_what_it_accepted(
     assert problem["accepted"] == backend.requests.depth().total
     job = web.client.get(f"/api/v1/jobs/{problem['job_id']}").json()
     assert (job["state"], job["total"]) == ("open", problem["accepted"])
-    # The client comes back with the rest, for what was accepted is not lost.
+    # The client sends the rest later, because accepted images are not lost.
     hire()
     wait_until(
         lambda: web.client.get(f"/api/v1/jobs/{problem['job_id']}").json()["done"] == job["total"]

@@ -1,4 +1,4 @@
-"""The API against its own description, with whatever a generator comes up with."""
+"""The API against its own description, with generated requests."""
 
 from collections.abc import Iterator
 from typing import Any

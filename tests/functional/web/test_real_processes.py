@@ -1,4 +1,4 @@
-"""The web tier with real processes: cold starts, and what dies in the middle."""
+"""The web tier with real processes: cold starts and crashes."""
 
 import json
 import random

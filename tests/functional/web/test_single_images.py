@@ -1,4 +1,4 @@
-"""One image, one answer: for programs that wait."""
+"""Single images with synchronous answers."""
 
 import threading
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 GB = 10**9
 BIG = image_bytes("") + b"\xff" * 300_000
-"""More than fits into a message of this backend."""
+"""An image too large for a message of this backend."""
 FULL = HTTPStatus.INSUFFICIENT_STORAGE
 
 

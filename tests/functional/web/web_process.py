@@ -1,4 +1,4 @@
-"""A web tier on a port of its own, and a worker beside it, both in threads of the test."""
+"""A web tier and a worker, both in threads of the test."""
 
 import asyncio
 import threading
@@ -86,7 +86,7 @@ class WebProcess:
 
 
 def start_web(backend: Backend, limits: WebConfig | None = None, **options: str) -> WebProcess:
-    """Start a web tier and wait until it takes requests."""
+    """Start a web tier and wait until it accepts requests."""
     server = WebServer(backend, deployment=DEPLOYMENT, port=0, limits=limits, **options)
     is_ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(lambda _: is_ready.set(),), daemon=True)

@@ -1,4 +1,4 @@
-"""Former names of settings: understood everywhere, with a notice of the present name."""
+"""Former names of settings: accepted everywhere, with a notice that gives the new name."""
 
 import json
 import os

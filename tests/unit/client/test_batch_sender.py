@@ -25,7 +25,7 @@ def image(index: int, size: int = 10) -> ImageUpload:
 
 
 class Backend(FlakyBackend):
-    """Notes the size of each send, and holds sends back until released."""
+    """Records the size of each send, and blocks sends until released."""
 
     def __init__(self) -> None:
         super().__init__(Clock())

@@ -59,7 +59,7 @@ def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator
 
 
 def on_queue(backend: FlakyBackend) -> list[int]:
-    """The indexes in the job of the requests that wait, which are taken off the queue."""
+    """Receive the waiting requests; return their indexes in the job."""
     indexes = []
     while messages := backend.requests.receive(10, lease_s=30.0):
         indexes += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]

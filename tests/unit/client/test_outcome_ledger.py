@@ -1,4 +1,4 @@
-"""One bit a request."""
+"""One bit per request."""
 
 from hypothesis import given
 from hypothesis import strategies as st

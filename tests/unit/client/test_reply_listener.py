@@ -1,4 +1,4 @@
-"""Replies to many from one response queue."""
+"""Replies to many requests from one response queue."""
 
 import itertools
 from collections.abc import Iterator

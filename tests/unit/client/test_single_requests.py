@@ -1,4 +1,4 @@
-"""Images sent one by one, in a job that rolls along."""
+"""Single images share a rolling job."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Refusing images while there is no room for them."""
+"""Refusing images while there is no space for them."""
 
 import threading
 
@@ -12,7 +12,7 @@ GB = 10**9
 
 
 class Disk:
-    """A disk that tests fill. Counts how often it was asked."""
+    """A disk that tests fill. Counts its queries."""
 
     def __init__(self, free_bytes: int | None = None, used_bytes: int | None = None) -> None:
         self.free_bytes = free_bytes
@@ -25,7 +25,7 @@ class Disk:
         return StorageUsage(self.used_bytes, self.free_bytes, 100 * GB)
 
     def recount(self) -> None:
-        """Nothing to count."""
+        """Do nothing: there is no count."""
 
 
 def storage_guard(

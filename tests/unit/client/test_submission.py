@@ -81,7 +81,7 @@ def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
 
 
 def follow(submission: JobSubmission, meanwhile: Callable[[], object]) -> list[Outcome]:
-    """Take all outcomes; whenever a poll brings nothing, let something happen."""
+    """Take all outcomes; whenever a poll finds none, run the next step."""
     outcomes = []
     for one in submission.outcomes():
         if one is not None:

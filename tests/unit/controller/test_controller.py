@@ -1,4 +1,4 @@
-"""The controller: observe, decide, act, and write down why."""
+"""The controller: observe, decide, act, and record the reason."""
 
 import threading
 from dataclasses import replace
@@ -46,7 +46,7 @@ def tick(controller: Controller) -> ScalingDecision:
 def says(
     backend: FlakyBackend, clock: Clock, worker_id: str, state: WorkerState, **more: object
 ) -> None:
-    """Let a worker put down its record."""
+    """Store the record of a worker."""
     record = WorkerRecord(worker_id, state, started_at=clock.now, beat_at=clock.now)
     backend.records.put(worker_key(worker_id), replace(record, **more).encode())  # type: ignore[arg-type]
 
@@ -338,7 +338,7 @@ def test_it_concludes_dead_letters_and_removes_queues_nobody_reads(
 
 
 def send_dead_letter(backend: FlakyBackend) -> None:
-    """Let the queue itself give a request up: it is handed out more often than allowed."""
+    """Make the queue give up a request: it is received more often than allowed."""
     send(backend, [request(0)])
     for _ in range(20):
         (message,) = receive(backend)

@@ -1,4 +1,4 @@
-"""The backlog policy: its bounds hold whatever is seen."""
+"""The backlog policy: its bounds hold for any observation."""
 
 from dataclasses import replace
 

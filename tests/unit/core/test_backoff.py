@@ -1,4 +1,4 @@
-"""After each failure in a row the wait is twice as long."""
+"""Exponential backoff for consecutive failures."""
 
 from iraas.core.backoff import Backoff
 from tests.fakes.clock import Clock

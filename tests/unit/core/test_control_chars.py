@@ -1,4 +1,4 @@
-"""Texts of others, made harmless for terminals and spreadsheets."""
+"""Escaping of untrusted text for terminals and spreadsheets."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Identities: made, recognised, taken apart."""
+"""Ids: creation, validation, parsing."""
 
 import pytest
 from hypothesis import given

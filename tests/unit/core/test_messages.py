@@ -1,4 +1,4 @@
-"""The codec of the queues' messages: round trips, and bodies from anybody."""
+"""The codec of the queues' messages: round trips and untrusted bodies."""
 
 import base64
 import contextlib

@@ -28,7 +28,7 @@ STEPS = POINTS[1:]
 
 
 class DiedError(Exception):
-    """The process is gone at this point."""
+    """The process is killed at this point."""
 
 
 def take(backend: FlakyBackend, *, worker: str = "w-1", label: str = "cat") -> CompletedRequest:

@@ -1,4 +1,4 @@
-"""Making jobs, finding them again, and reading what became of them."""
+"""Creating jobs, finding them, and reading their outcomes."""
 
 import tracemalloc
 from collections.abc import Iterator

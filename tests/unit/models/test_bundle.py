@@ -1,4 +1,4 @@
-"""A bundle is read only if it is what it promises to be."""
+"""A bundle is read only if it matches its manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that mean harm: each ends in an ImageError with a reason, quickly and in little memory."""
+"""Hostile bytes: each ends in an ImageError with a reason, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_bomb_is_refused(
 def test_a_bomb_is_refused_before_it_is_unpacked(
     name: str, bombs: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """So it takes no memory."""
+    """A refused bomb takes no memory."""
     path = tmp_path / "bomb"
     path.write_bytes(bombs[name])
     script = """

@@ -1,4 +1,4 @@
-"""The deployment's past."""
+"""The history of a deployment."""
 
 import pytest
 

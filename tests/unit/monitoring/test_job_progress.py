@@ -22,7 +22,7 @@ from tests.fakes.scripted_classifier import image_bytes
 
 
 class Shop:
-    """A job of some images, and what becomes of them."""
+    """A job of some images, with the steps that complete them."""
 
     def __init__(self, total: int) -> None:
         self.clock = Clock()

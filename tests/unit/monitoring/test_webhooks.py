@@ -18,7 +18,7 @@ URL = "https://example.com/hook"
 
 
 class Post:
-    """Takes deliveries; the first few fail."""
+    """Accepts deliveries; the first few fail."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

@@ -24,7 +24,7 @@ def test_a_child_uses_pythonpath_but_not_the_working_folder(
 
 
 def test_only_one_module_starts_interpreters() -> None:
-    """Commands with ``sys.executable`` or ``-m`` of their own bypass `module_command`."""
+    """Commands that use ``sys.executable`` or ``-m`` directly bypass `module_command`."""
     found = [
         f"{source.path}: {ast.unparse(node)}"
         for source in sources("iraas")

@@ -1,4 +1,4 @@
-"""Children inherit what is listed, and no secret."""
+"""Children inherit the listed variables, and no secret."""
 
 from iraas.sandbox.environment import decoder_environment, user_environment
 

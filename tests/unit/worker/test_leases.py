@@ -13,7 +13,7 @@ LEASE_S = 0.15
 
 
 class WatchedQueue(MemoryQueue):
-    """A queue that notes which leases are extended, and fails a number of times."""
+    """A queue that records the extended leases, and fails a number of times."""
 
     def __init__(self) -> None:
         super().__init__(clock=time.monotonic)

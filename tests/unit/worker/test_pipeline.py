@@ -1,4 +1,4 @@
-"""A classifier process's work as a whole, on a memory backend."""
+"""The complete pipeline of a classifier process, on a memory backend."""
 
 import threading
 import time

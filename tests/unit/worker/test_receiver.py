@@ -55,7 +55,7 @@ class Receiving:
         )
 
     def run(self) -> "Receiving":
-        """Receive until a receive brings nothing."""
+        """Receive until a receive is empty."""
         self.receiver.run(self.stop)
         return self
 
@@ -87,7 +87,7 @@ def receiving(backend: FlakyBackend) -> Receiving:
 
 @pytest.fixture
 def crashed_once(backend: FlakyBackend, clock: Clock) -> None:
-    """Requests 0 to 2 were received by a process that is gone."""
+    """Requests 0 to 2 were received by a dead process."""
     send(backend, [request(index) for index in range(3)])
     receive(backend, 3)
     clock.advance(LEASE_S + 1)
@@ -188,7 +188,7 @@ def test_without_redelivered_messages_batches_are_full_again(
 
 
 def test_each_crash_when_run_alone_is_one_more_attempt(backend: FlakyBackend, clock: Clock) -> None:
-    """The process dies each time: nothing is put down, and the note stays."""
+    """The process dies each time: nothing is stored, and the note stays."""
     send(backend, [request(0)])
     receive(backend)
     for number in (1, 2, 3):

@@ -59,7 +59,7 @@ def client_error(
 
 
 def sdk_errors() -> list[Exception]:
-    """One of each kind that botocore has, made with whatever its text wants."""
+    """One error of each class of botocore, with placeholders for its message."""
     found: list[Exception] = []
     for _, kind in inspect.getmembers(botocore.exceptions, inspect.isclass):
         if issubclass(kind, BotoCoreError):

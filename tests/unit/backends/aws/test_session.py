@@ -1,4 +1,4 @@
-"""`AwsSession`: one client a service, made late, bounded, thread-safe."""
+"""`AwsSession`: one client per service, created lazily, bounded, thread-safe."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The lease on a lock file: death, removal, and checks that do not interfere."""
+"""The lease on a lock file: killed holders, removed files, and checks that do not interfere."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The count of what images take on the disk: shared, restart-safe, mended by a recount."""
+"""The count of bytes on disk: shared, restart-safe, corrected by a recount."""
 
 import fcntl
 import os

@@ -85,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 def ended(fleet: SubprocessFleet) -> bool:
-    """Kill what there is of a fleet; what is just being started is found by a later scan."""
+    """Kill all workers of a fleet; a later scan finds those just being started."""
     there = fleet.instances()
     for process in processes_of({one.instance_id for one in there}):
         with suppress(psutil.Error):

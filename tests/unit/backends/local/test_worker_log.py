@@ -1,4 +1,4 @@
-"""A worker's log is bounded, whatever its processes write, and keeps their last words."""
+"""A worker's log is bounded, whatever its processes write, and keeps their last output."""
 
 import os
 import signal

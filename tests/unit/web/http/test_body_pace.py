@@ -19,7 +19,7 @@ Part = tuple[float, int]
 
 
 def read(parts: Sequence[Part], limits: WebConfig) -> int:
-    """Read a body that comes in parts; give how many bytes came."""
+    """Read a body that arrives in parts; return its number of bytes."""
     left = list(parts)
 
     async def receive() -> Message:

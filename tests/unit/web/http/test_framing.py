@@ -1,4 +1,4 @@
-"""Requests behind others on one connection are read as strictly as the first."""
+"""Later requests on a connection are parsed as strictly as the first."""
 
 import h11
 import pytest

@@ -1,4 +1,4 @@
-"""Room: for one client, and for all."""
+"""Rate and capacity limits, per client and in total."""
 
 import pytest
 

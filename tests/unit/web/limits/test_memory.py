@@ -1,4 +1,4 @@
-"""Memory that large requests leave behind."""
+"""Memory that remains after large requests."""
 
 import pytest
 

@@ -56,7 +56,7 @@ class Scripted:
 
 @dataclass
 class Rig:
-    """A fleet, and what it runs on."""
+    """A fleet with its fake EC2, clock and stores."""
 
     clock: Clock
     ec2: FakeEc2

@@ -1,4 +1,4 @@
-"""The shipped fake: as bad as the documentation allows, and not worse."""
+"""The shipped fake: as unreliable as the documentation allows."""
 
 import random
 from dataclasses import replace

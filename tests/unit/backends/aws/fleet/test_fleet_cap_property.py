@@ -32,7 +32,7 @@ WORLD_ENDS_S = 6 * 86_400.0
 
 @dataclass(frozen=True)
 class Plan:
-    """One world: how bad it is, and what there is to do."""
+    """One simulation: its fault rates and its work."""
 
     seed: int
     cap: int
@@ -92,7 +92,7 @@ class World:
 
     @property
     def busy(self) -> bool:
-        """Whether something is left, or something may come of what was asked for."""
+        """Whether work is left, or pending requests may still take effect."""
         images = self.images
         depth = images.waiting + images.depth().in_flight
         if depth or self.ec2.live() or self.ec2.pending_effects():

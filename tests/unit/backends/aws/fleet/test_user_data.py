@@ -49,7 +49,7 @@ def test_the_first_command_schedules_the_shutdown() -> None:
 
 
 def kept_end(role: MachineRole, folder: Path) -> dict[str, str]:
-    """The units by which a machine remembers its end: what the script writes of them, by name."""
+    """The systemd units that persist a machine's deadline, as the script writes them, by name."""
     script = replace(GIVEN, role=role).render()
     end = next(line for line in commands(script) if "|| keep_the_end" in line)
     body = script[script.index("keep_the_end() {") : script.index(end) + len(end)]

@@ -21,7 +21,7 @@ from tests.fakes.virtual_ec2 import Store
 
 
 class World:
-    """A web tier's fleet on the fake, on a clock that sleeping moves."""
+    """A web tier's fleet on the fake, with a clock that sleeping advances."""
 
     def __init__(self) -> None:
         rng = random.Random(3)

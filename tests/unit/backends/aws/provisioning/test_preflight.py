@@ -81,7 +81,7 @@ def test_each_action_is_asked_about_on_what_it_is_called_on() -> None:
         ("iam:CreateRole", ARNS.role("iraas-demo-eu-west-1-worker")),
         ("iam:CreateInstanceProfile", ARNS.profile("iraas-demo-eu-west-1-web")),
         ("ec2:DescribeInstances", "*"),
-        # what submitting takes
+        # the calls of submit
         ("sqs:SendMessage", ARNS.queue("iraas-demo-requests")),
         ("sqs:ReceiveMessage", ARNS.queue("iraas-demo-reply-x")),
         ("s3:PutObject", ARNS.bucket(ARNS.inputs, "images/x")),
