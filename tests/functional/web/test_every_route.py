@@ -17,7 +17,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import revoked_session_key
 from iraas.web.app import create_app
 from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
-from tests.functional.web.test_gate import ONE, TOKEN
+from tests.functional.web.test_security_middleware import ONE, TOKEN
 from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
 
 PUBLIC = {

@@ -9,7 +9,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from tests.functional.web.test_bodies import connect
-from tests.functional.web.test_gate import TOKEN
+from tests.functional.web.test_security_middleware import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess, start_web
 
 SMUGGLED = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"

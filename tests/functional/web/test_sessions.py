@@ -13,7 +13,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import REVOKED_SESSIONS
 from iraas.errors import BackendUnavailableError
 from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
-from tests.functional.web.test_gate import ONE, TOKEN, log_in
+from tests.functional.web.test_security_middleware import ONE, TOKEN, log_in
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from iraas.web.config import WebConfig
-from tests.functional.web.test_gate import ONE, TOKEN, log_in
+from tests.functional.web.test_security_middleware import ONE, TOKEN, log_in
 from tests.functional.web.web_process import Serve, WebProcess
 
 PUBLIC_URL = "https://photos.example.com"
