@@ -11,8 +11,8 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from tests.fakes.scripted_classifier import image_bytes
-from tests.functional.web.test_security_middleware import TOKEN
 from tests.functional.web.test_lockout_and_proxies import PUBLIC_URL
+from tests.functional.web.test_security_middleware import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
