@@ -1,4 +1,4 @@
-"""What tests of several parts share: a model bundle, example photographs, an emulated AWS."""
+"""Fixtures of several parts: a model bundle, example photographs, an emulated AWS."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ from tests.functional.aws.moto_server import MotoServer, moto_server
 settings.register_profile("iraas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("iraas")
 
-# Whoever runs this in the background of a shell hands down that Ctrl-C is ignored.
+# A shell's background job inherits that Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,6 +1,6 @@
-"""What code does to the system, and how many steps it takes: what "light" and "quick" mean here.
+"""Count the system calls and the Python lines of a call: the measures of "light" and "quick" here.
 
-Time would say how busy the machine is.
+A duration would depend on how busy the machine is.
 """
 
 import sys
@@ -41,7 +41,7 @@ sys.addaudithook(_note)  # one for good, for Python has no way to remove it
 
 
 def lines_run(function: Callable[[], object]) -> int:
-    """How many lines of Python a call runs, those of all that it calls included."""
+    """The number of Python lines that a call executes, callees included."""
     count = 0
 
     def trace(_frame: FrameType, event: str, _argument: object) -> Any:

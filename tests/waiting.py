@@ -1,14 +1,14 @@
-"""Waiting for a condition: what tests do instead of sleeping, and the only place with a clock."""
+"""Waiting for a condition instead of sleeping: the only module of the tests with a real clock."""
 
 import threading
 import time
 from collections.abc import Callable
 
 PATIENCE_S = 240.0
-"""Ends a hang. Nothing that works takes nearly as long, however busy the machine is."""
+"""A bound that only ends a hang: no working code takes nearly as long on a busy machine."""
 
 What = str | Callable[[], str]
-"""What is waited for; a function where it is known only when it did not happen."""
+"""A description of the awaited event, or a function that makes one after a timeout."""
 
 
 def wait_until(
@@ -16,13 +16,13 @@ def wait_until(
 ) -> None:
     """Wait until a condition is true; fail when it still is not after a long time.
 
-    A condition that is dear to look at is looked at less often.
+    An expensive condition is checked less often.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {told}")
+            expected = what if isinstance(what, str) else what()
+            raise AssertionError(f"did not happen within {PATIENCE_S:g} s: {expected}")
         time.sleep(every_s)
 
 

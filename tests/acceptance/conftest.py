@@ -1,4 +1,4 @@
-"""The real command, real processes, real signals: a deployment of its own for each test."""
+"""The real command, real processes, real signals: a separate deployment for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.acceptance.deployment import Deployment
 
 @pytest.fixture
 def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
-    """A deployment of its own; nothing of it is left when the test ends."""
+    """A separate deployment; nothing of it is left when the test ends."""
     one = Deployment(tmp_path / "home", bundle_path)
     try:
         yield one

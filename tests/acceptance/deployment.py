@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_S
 
 
 class Deployment:
-    """A local deployment driven by the ``iraas`` command in processes of their own."""
+    """A local deployment driven by the ``iraas`` command in separate processes."""
 
     def __init__(self, home: Path, bundle: Path) -> None:
         self.home = home
@@ -79,7 +79,7 @@ class Deployment:
         return [one for one in (self.folder / store).glob("*/*/*") if one.is_file()]
 
     def stop(self) -> None:
-        """End whatever is left."""
+        """End the remaining processes."""
         for process in self.processes():
             try:
                 process.kill()

@@ -1,4 +1,4 @@
-"""Pictures for the acceptance tests: small, so that many take little time."""
+"""Images for the acceptance tests: small, so that many take little time."""
 
 from io import BytesIO
 from pathlib import Path
@@ -8,8 +8,8 @@ from PIL import Image
 Photo = tuple[Path, str, int]
 
 
-def make_pictures(folder: Path, photos: list[Photo], count: int) -> None:
-    """Small pictures made from the example photographs, each as often as needed."""
+def make_images(folder: Path, photos: list[Photo], count: int) -> None:
+    """Small images made from the example photographs, each as often as needed."""
     folder.mkdir()
     small = [_small(path) for path, _, _ in photos[:count]]
     for index in range(count):

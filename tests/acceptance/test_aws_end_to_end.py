@@ -1,4 +1,4 @@
-"""The whole way on aws: the real commands, an emulator, and instances that run their user data."""
+"""End to end on aws: the real commands, an emulator, and instances that run their user data."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from iraas.backends.aws.session import AwsSession
-from tests.acceptance.sample_images import Photo, make_pictures
+from tests.acceptance.sample_images import Photo, make_images
 from tests.functional.aws.accounts import account, nothing
 from tests.functional.aws.boot_shim import booting
 from tests.functional.aws.deployments import ENVIRONMENT, fresh_session
@@ -58,7 +58,7 @@ class Cloud:
 
     @contextmanager
     def counting_instances(self) -> Iterator[None]:
-        """Note how many instances there are, again and again."""
+        """Record the number of instances repeatedly."""
         stop = threading.Event()
 
         def count() -> None:
@@ -105,8 +105,8 @@ def objects(session: AwsSession, bucket: str) -> list[str]:
 def test_provision_submit_and_teardown_leave_all_outcomes_and_then_nothing(
     cloud: Cloud, tmp_path: Path, photos: list[Photo]
 ) -> None:
-    folder = tmp_path / "pictures"
-    make_pictures(folder, photos, IMAGES)
+    folder = tmp_path / "images"
+    make_images(folder, photos, IMAGES)
     machine_environment = dict(ENVIRONMENT) | {
         "HOME": str(tmp_path),
         "IRAAS_PROCESSES": "1",

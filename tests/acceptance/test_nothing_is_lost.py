@@ -17,7 +17,7 @@ import pytest
 from iraas.core.ports import QueueDepth
 from iraas.models.loading import load_classifier
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.sample_images import Photo, make_pictures
+from tests.acceptance.sample_images import Photo, make_images
 from tests.waiting import wait_until
 
 BROKEN = ("truncated.jpg", "text.jpg", "empty.jpg", "bomb.png", "killer.jpg")
@@ -26,10 +26,10 @@ PAUSE_S = 3.0
 """Longer than the leases of these tests."""
 
 
-def make_broken_pictures(folder: Path, photo: Path) -> None:
+def make_broken_images(folder: Path, photo: Path) -> None:
     whole = photo.read_bytes()
     (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.jpg").write_text("this is no picture")
+    (folder / "text.jpg").write_text("this is not an image")
     (folder / "empty.jpg").touch()
     (folder / "bomb.png").write_bytes(png_bomb(13_000, 13_100))
     (folder / "killer.jpg").write_bytes(whole)
@@ -49,7 +49,7 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 def true_labels(folder: Path, bundle: Path) -> dict[str, str]:
-    """What the model says of each picture when nothing is in between."""
+    """The label that the model predicts for each image, without queue and stores."""
     classifier = load_classifier(bundle)
     said: dict[bytes, str] = {}
     for path in folder.iterdir():
@@ -142,7 +142,7 @@ def workers_gone(deployment: Deployment) -> Callable[[], bool]:
 
 
 def send(deployment: Deployment, folder: Path) -> str:
-    """Send a folder with files that are refused, and leave; give back the job's id. The test runs
+    """Send a folder with files that are refused, and leave; return the job's id. The test runs
     the controller itself.
     """
     with deployment.start("controller") as held:
@@ -165,9 +165,9 @@ def outcomes_of(deployment: Deployment, job: str, expect: int) -> dict[str, dict
 def test_300_images_end_in_300_outcomes_while_workers_and_controller_are_killed_and_paused(
     deployment: Deployment, tmp_path: Path, photos: list[Photo], bundle_path: Path
 ) -> None:
-    folder = tmp_path / "pictures"
-    make_pictures(folder, photos, 295)
-    make_broken_pictures(folder, photos[0][0])
+    folder = tmp_path / "images"
+    make_images(folder, photos, 295)
+    make_broken_images(folder, photos[0][0])
     expected = true_labels(folder, bundle_path)
     deployment.environment["IRAAS_TEST_FAULTS"] = "decode:killer.jpg"
     chaos = Chaos(deployment, seed=random.randrange(10**6))
@@ -204,11 +204,11 @@ def workers_gone_but_controller(deployment: Deployment) -> Callable[[], bool]:
 @pytest.mark.acceptance
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("point", ["input-stored", "outcome-stored", "replied", "deleted"])
-def test_a_death_between_any_two_steps_loses_and_doubles_nothing(
+def test_a_crash_between_any_two_steps_loses_and_duplicates_nothing(
     deployment: Deployment, tmp_path: Path, photos: list[Photo], point: str
 ) -> None:
-    folder = tmp_path / "pictures"
-    make_pictures(folder, photos, 20)
+    folder = tmp_path / "images"
+    make_images(folder, photos, 20)
     deaths = tmp_path / "deaths"
     deaths.mkdir()
     deployment.environment["IRAAS_TEST_FAULTS"] = f"{point}:7.jpg@{deaths}"

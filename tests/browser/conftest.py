@@ -71,7 +71,7 @@ def visitors(browser: Browser) -> Visitors:
 
 @pytest.fixture
 def visit(visitors: Visitors) -> Iterator[Visit]:
-    """Opens windows, each of another person; nothing may have gone wrong in any at the end."""
+    """Opens windows, each of another user; checks all for faults at the end."""
     lent: list[tuple[Visitor, bool]] = []
 
     def open_window(
@@ -98,7 +98,7 @@ def quick() -> Iterator[None]:
 
 @pytest.fixture
 def open_site() -> Iterator[OpenSite]:
-    """Opens web tiers, each on a deployment of its own."""
+    """Opens web tiers, each on a separate deployment."""
     sites: list[Site] = []
 
     def start(limits: WebConfig | None = None, token: str | None = None) -> Site:

@@ -1,4 +1,4 @@
-"""How smooth the results page of a large job is: ``python -m tests.browser.measure_many 3000``.
+"""Measure how smooth the results page of a large job is.
 
 Prints, for each thing that somebody does, the longest task of the page's thread (over 50 ms, as
 browsers count), and the frames that came late.
@@ -28,10 +28,10 @@ PAUSE_MS = 400
 
 
 def report(page: Page, what: str) -> None:
-    """Tell what happened since the last time."""
+    """Report the events since the last call."""
     tasks, frames = page.evaluate("[tasks.splice(0), frames.splice(0)]")
     late = sum(one > LATE_MS for one in frames)
-    told = {
+    report = {
         "what": what,
         "longest_task_ms": round(max(tasks, default=0)),
         "frames": len(frames),
@@ -39,11 +39,11 @@ def report(page: Page, what: str) -> None:
         "longest_frame_ms": round(max(frames, default=0)),
         "nodes": page.evaluate("document.querySelectorAll('*').length"),
     }
-    print(json.dumps(told))  # noqa: T201 - its output
+    print(json.dumps(report))  # noqa: T201 - its output
 
 
 def fill_in(site: Site, page: Page, count: int) -> None:
-    """A job whose outcomes come in while somebody looks."""
+    """A job whose outcomes arrive while its page is open."""
     job = site.make_job([], waiting=count)
     page.goto(f"{site.url}/jobs/{job.job_id}")
     expect(page.locator(".card").first).to_be_visible()
@@ -61,7 +61,7 @@ def fill_in(site: Site, page: Page, count: int) -> None:
 
 
 def use(page: Page, count: int) -> None:
-    """What people do with results."""
+    """Typical actions on a results page."""
     page.reload()
     expect(page.locator("#count-ok")).to_have_text(f"{count:,}")
     report(page, "loaded again")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from iraas.core.outcomes import LabelScore, Prediction
 from iraas.errors import BrokenImageError
-from tests.fakes.scripted import ScriptedClassifier
+from tests.fakes.scripted_classifier import ScriptedClassifier
 
 MARK = b"label:"
 BROKEN = "broken"
@@ -18,7 +18,7 @@ OTHERS = ("tench", "goldfish", "great white shark", "tiger shark")
 
 
 def image_bytes(label: str, hue: int = 0) -> bytes:
-    """A JPEG that `LabelReader` gives that label; `BROKEN` fails until it is mended."""
+    """A JPEG that `LabelReader` gives that label; `BROKEN` fails until it is repaired."""
     file = io.BytesIO()
     colour = ((hue * 53) % 256, (hue * 97 + 80) % 256, (hue * 31 + 160) % 256)
     Image.new("RGB", (64, 48), colour).save(file, "JPEG")
@@ -28,9 +28,9 @@ def image_bytes(label: str, hue: int = 0) -> bytes:
 def write_images(folder: Path, labels: Sequence[str]) -> list[Path]:
     """Images as files: 00.jpg, 01.jpg and so on."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{place:02}.jpg" for place in range(len(labels))]
-    for place, (path, label) in enumerate(zip(paths, labels, strict=True)):
-        path.write_bytes(image_bytes(label, place))
+    paths = [folder / f"{index:02}.jpg" for index in range(len(labels))]
+    for index, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        path.write_bytes(image_bytes(label, index))
     return paths
 
 
@@ -60,4 +60,4 @@ def sureness(label: str) -> float:
 
 
 def _others() -> tuple[LabelScore, ...]:
-    return tuple(LabelScore(one, 0.08 / 2**place) for place, one in enumerate(OTHERS))
+    return tuple(LabelScore(one, 0.08 / 2**index) for index, one in enumerate(OTHERS))

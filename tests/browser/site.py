@@ -43,7 +43,7 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        """Start the web tier, or start it again, and wait until it takes requests."""
+        """Start the web tier, or start it again, and wait until it accepts requests."""
         self._server = WebServer(
             self.backend,
             deployment=DEPLOYMENT,
@@ -65,7 +65,7 @@ class Site:
         assert not self._thread.is_alive()
 
     def depths_noted(self) -> set[int]:
-        """How many images waited, each time that the web tier took a sample."""
+        """The number of waiting images at each sample of the web tier."""
         history = self._server._server._state.history
         return {one.visible for one in history.samples(0.0)}
 
@@ -77,7 +77,7 @@ class Site:
             self.classifier,
             f"w-{number}",
             limits=WorkerLimits(wait_s=0.1),
-            on_heartbeat=_not_told,
+            on_heartbeat=_ignore_heartbeat,
         )
         thread = threading.Thread(target=pipeline.run, daemon=True)
         thread.start()
@@ -102,7 +102,7 @@ class Site:
 
         Args:
             outcomes: Names and labels; None for a failure.
-            waiting: So many images more have no outcome, and nobody will make one.
+            waiting: The number of further images that never get an outcome.
         """
         uploads = JobRepository(self.backend, time.time)
         job = uploads.open()
@@ -126,7 +126,7 @@ SHOWN_BY_MANY = image_bytes("stored", 7)
 
 
 def make_outcome(identity: str, index: int, name: str, label: str | None) -> Outcome:
-    """An outcome that a worker could have stored a moment ago."""
+    """An outcome as a worker would have stored it just now."""
     top = (LabelScore(label, 0.9 - index % 50 / 100), LabelScore("tench", 0.05)) if label else ()
     now = time.time()
     return Outcome(
@@ -144,12 +144,12 @@ def make_outcome(identity: str, index: int, name: str, label: str | None) -> Out
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """An unused port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
         return port
 
 
-def _not_told(_: Heartbeat) -> None:
+def _ignore_heartbeat(_: Heartbeat) -> None:
     """No supervisor listens."""

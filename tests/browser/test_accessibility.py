@@ -1,6 +1,4 @@
-"""WCAG 2.2 AA as far as a machine can tell, with and without a mouse, in both themes, on a phone
-and on a desk.
-"""
+"""Automatic checks of WCAG 2.2 AA, by mouse and keyboard, in both themes, on phone and desktop."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,9 +79,7 @@ def test_the_other_pages_have_no_violation(site: Site, visit: Visit, path: str) 
     clean(visit(site.url + path))
 
 
-def test_a_page_that_is_refused_for_now_says_when_to_come_again(
-    open_site: OpenSite, visit: Visit
-) -> None:
+def test_a_rate_limited_page_says_when_to_retry(open_site: OpenSite, visit: Visit) -> None:
     someone = visit(open_site(WebConfig(request_burst=1, requests_per_s=0.01)).url)
 
     someone.page.get_by_role("link", name="API").click()
@@ -112,10 +108,10 @@ def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
     def tab_to(name: str) -> None:
         for _ in range(60):
             someone.page.keyboard.press("Tab")
-            told = someone.page.evaluate(
+            name_and_description = someone.page.evaluate(
                 "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"
             )
-            if name in " ".join(told.split()):
+            if name in " ".join(name_and_description.split()):
                 outline = someone.page.evaluate(
                     "[document.activeElement, document.activeElement.closest('label, .card')]"
                     ".filter(Boolean).map((one) => getComputedStyle(one).outlineStyle)"
@@ -127,7 +123,7 @@ def press(visit: Visit, site: Site) -> tuple[Visitor, Callable[[str], None]]:
     return someone, tab_to
 
 
-def test_a_keyboard_is_enough(
+def test_everything_works_with_the_keyboard_alone(
     site: Site, press: tuple[Visitor, Callable[[str], None]], tmp_path: Path
 ) -> None:
     site.hire()
@@ -172,7 +168,7 @@ def test_progress_is_announced_but_not_all_the_time(
     assert len(someone.page.evaluate("said")) <= 2
 
 
-def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> None:
+def test_the_theme_can_be_switched_and_is_remembered(site: Site, visit: Visit) -> None:
     someone = visit(site.url, theme="light")
     toggle = someone.page.get_by_role("button", name="Dark theme")
     expect(toggle).to_have_attribute("aria-pressed", "false")
@@ -189,7 +185,7 @@ def test_the_theme_can_be_turned_and_is_remembered(site: Site, visit: Visit) -> 
 
 
 def test_a_violation_is_found(site: Site, visit: Visit) -> None:
-    """Or no other test of this module could fail."""
+    """Proves that the other tests of this module can fail."""
     someone = visit(f"{site.url}/docs")
     someone.page.evaluate("document.querySelector('main').append(document.createElement('img'))")
     with pytest.raises(AssertionError, match="image-alt"):

@@ -28,7 +28,7 @@ def test_the_dashboard_follows_the_deployment_by_itself(
     expect(watcher.locator("#jobs tr time")).to_contain_text("ago")
 
 
-def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_updates_do_not_move_what_somebody_reads(site: Site, visit: Visit, tmp_path: Path) -> None:
     dashboard = visit(f"{site.url}/dashboard")
     watcher = dashboard.page
     expect(watcher.locator("#connection")).to_have_text("live")
@@ -41,7 +41,7 @@ def test_what_somebody_reads_stays_where_it_is(site: Site, visit: Visit, tmp_pat
     expect(region).to_be_focused()
 
 
-def test_the_past_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_history_survives_a_restart(site: Site, visit: Visit, tmp_path: Path) -> None:
     someone = visit(site.url)
     someone.choose(write_images(tmp_path, ("koala",) * 12))
     someone.page.wait_for_url("**/jobs/*")

@@ -1,4 +1,4 @@
-"""The whole thing as people run it: ``iraas up``, its workers, and a browser."""
+"""The complete system: ``iraas up``, its workers, and a browser."""
 
 import csv
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def running(deployment: Deployment, port: int, *command: str) -> Iterator[None]:
-    """A command, from the moment that it says its address; killed at the end with all it has."""
+    """A command that has printed its address; killed at the end with its child processes."""
     with deployment.start(*command, "--port", str(port)) as process:
         try:
             assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""Names and labels that try to be something else are shown as what they are: text."""
+"""Hostile names and labels are shown as text."""
 
 import pytest
 from playwright.sync_api import expect
@@ -25,7 +25,7 @@ def test_hostile_names_and_labels_are_text_and_break_no_layout(
     someone = visit(site.url, size=size)
 
     someone.hand_over(
-        "drop", [(name, image_bytes(name[-60:], place)) for place, name in enumerate(NAMES)]
+        "drop", [(name, image_bytes(name[-60:], index)) for index, name in enumerate(NAMES)]
     )
 
     expect(someone.headline()).to_have_text(f"Done: {len(NAMES)} labelled")

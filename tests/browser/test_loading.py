@@ -1,4 +1,4 @@
-"""A page that is not ready yet offers nothing that would do nothing."""
+"""A page that is still loading offers no controls without function."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,18 +23,18 @@ def held_back(someone: Visitor, module: str) -> Iterator[None]:
 
 
 def look_of(what: Locator) -> str:
-    """Whether it takes its space and can be seen."""
-    told: str = what.evaluate(
+    """Whether it is laid out and visible."""
+    problem: str = what.evaluate(
         "(one) => `${one.offsetHeight > 0} ${getComputedStyle(one).visibility}`"
     )
-    return told
+    return problem
 
 
 @pytest.mark.parametrize(
     ("module", "path", "what"),
     [("upload", "/", "#choose"), ("upload", "/", "#choose-folder"), ("job", "/jobs/{}", "#copy")],
 )
-def test_what_needs_a_script_is_offered_once_the_script_has_run(
+def test_controls_that_need_a_script_are_shown_once_it_has_run(
     site: Site, visit: Visit, module: str, path: str, what: str
 ) -> None:
     job = site.make_job([("a.jpg", "koala"), ("b.jpg", "pig")])
@@ -50,7 +50,7 @@ def test_what_needs_a_script_is_offered_once_the_script_has_run(
     assert look_of(button) == "true visible"
 
 
-def test_the_theme_can_be_turned_before_the_page_is_ready(site: Site, visit: Visit) -> None:
+def test_the_theme_can_be_switched_before_the_page_is_ready(site: Site, visit: Visit) -> None:
     someone = visit()
     with held_back(someone, "upload"):
         someone.page.goto(site.url, wait_until="commit")

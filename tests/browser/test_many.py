@@ -29,7 +29,7 @@ def test_only_the_cards_near_the_screen_exist(site: Site, visit: Visit) -> None:
     expect(someone.cards("failed")).to_have_count(30)
 
 
-def test_a_job_of_thousands_fills_in_while_somebody_looks(site: Site, visit: Visit) -> None:
+def test_a_job_of_thousands_fills_in_while_it_is_watched(site: Site, visit: Visit) -> None:
     job = site.make_job([], waiting=MANY)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
     expect(someone.card("waiting 0.jpg")).to_be_visible()

@@ -32,7 +32,7 @@ def test_cards_fill_in_as_the_workers_work(site: Site, visit: Visit, tmp_path: P
     someone.wait_for_images(12, "#cards")
 
 
-def test_a_page_goes_on_by_itself_after_the_server_was_away(
+def test_a_page_resumes_by_itself_after_the_server_was_down(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.classifier.gate.clear()
@@ -51,7 +51,7 @@ def test_a_page_goes_on_by_itself_after_the_server_was_away(
     expect(someone.page.locator("#away")).to_be_hidden()
 
 
-def test_a_failed_image_can_be_tried_again(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_failed_image_can_be_retried(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
     someone.choose(write_images(tmp_path, ("koala", BROKEN, "pig")))
@@ -64,7 +64,9 @@ def test_a_failed_image_can_be_tried_again(site: Site, visit: Visit, tmp_path: P
     expect(someone.card("01.jpg").locator(".label")).to_have_text(BROKEN)
 
 
-def test_a_failed_image_that_fails_again_says_so(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_failed_image_that_fails_again_is_marked(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     someone = visit(site.url)
     someone.choose(write_images(tmp_path, ("koala", BROKEN)))
@@ -133,7 +135,7 @@ def test_the_link_can_be_copied(site: Site, visit: Visit) -> None:
     assert copied == f"{site.url}/jobs/{job.job_id}"
 
 
-def test_a_card_opens_a_window_with_all_that_is_known(site: Site, visit: Visit) -> None:
+def test_a_card_opens_a_window_with_all_details(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO)
     someone = visit(f"{site.url}/jobs/{job.job_id}")
 
@@ -176,7 +178,7 @@ def test_a_job_that_is_empty_cancelled_or_unknown_says_so(site: Site, visit: Vis
     expect(someone.page.get_by_role("link", name="To the upload page")).to_be_visible()
 
 
-def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted_in(
+def test_a_job_can_be_cancelled_from_its_page_and_images_in_flight_still_count(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     someone = visit(site.url)
@@ -197,7 +199,7 @@ def test_a_job_can_be_cancelled_from_its_page_and_what_was_on_its_way_is_counted
     expect(someone.cards("ok")).to_have_count(6)
 
 
-def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, visit: Visit) -> None:
+def test_a_cancelled_job_offers_no_retry(site: Site, visit: Visit) -> None:
     job = site.make_job(ZOO, waiting=1)
     someone = visit()
     someone.page.request.post(f"{site.url}/api/v1/jobs/{job.job_id}/cancel")
@@ -208,7 +210,7 @@ def test_nothing_of_a_cancelled_job_is_offered_to_be_tried_again(site: Site, vis
         expect(someone.page.get_by_role("button", name="Try again a9.jpg")).to_be_hidden()
 
 
-def test_filters_and_search_show_where_they_are_of_use(site: Site, visit: Visit) -> None:
+def test_filters_and_search_appear_only_where_useful(site: Site, visit: Visit) -> None:
     few = site.make_job((("a.jpg", "koala"), ("b.jpg", "pig")))
     someone = visit(f"{site.url}/jobs/{few.job_id}")
     expect(someone.page.get_by_label("Labelled")).to_be_visible()
@@ -229,7 +231,7 @@ def test_filters_and_search_show_where_they_are_of_use(site: Site, visit: Visit)
 
 
 def rows(someone: Visitor, what: str) -> int:
-    """In how many lines the things lie that are to be seen."""
+    """The number of rows in which the visible elements are laid out."""
     middles = (
         "(what) => new Set([...document.querySelectorAll(what)].filter((one) => one.offsetHeight)"
         ".map((one) => one.getBoundingClientRect()).map((box) => Math.round(box.y + box.height / 2)"

@@ -1,4 +1,4 @@
-"""A session that ends while somebody is at work: they log in elsewhere, and nothing is lost."""
+"""A session that expires during work: the user logs in again, and nothing is lost."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def log_in_elsewhere(someone: Visitor) -> None:
     log_in(Visitor(someone.context, opened.value))
 
 
-def test_an_upload_waits_for_the_login_and_goes_on_with_what_was_chosen(
+def test_an_upload_waits_for_the_login_and_keeps_the_chosen_files(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(token=TOKEN)
@@ -42,7 +42,7 @@ def test_an_upload_waits_for_the_login_and_goes_on_with_what_was_chosen(
     expect(someone.headline()).to_have_text("Done: 2 labelled")
 
 
-def test_somebody_who_logged_in_again_elsewhere_notices_nothing(
+def test_a_login_in_another_tab_renews_the_session_unnoticed(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(token=TOKEN)
@@ -59,7 +59,7 @@ def test_somebody_who_logged_in_again_elsewhere_notices_nothing(
     expect(someone.headline()).to_have_text("Done: 2 labelled")
 
 
-def test_the_dashboard_says_that_the_session_is_over_and_goes_on_after_a_login(
+def test_the_dashboard_reports_an_expired_session_and_resumes_after_a_login(
     open_site: OpenSite, visit: Visit
 ) -> None:
     someone = visit(f"{open_site(token=TOKEN).url}/dashboard?span=1h")
@@ -76,7 +76,7 @@ def test_the_dashboard_says_that_the_session_is_over_and_goes_on_after_a_login(
     expect(someone.page.locator("#session-over")).to_have_count(0)
 
 
-def test_the_results_page_says_that_the_session_is_over_and_goes_on_after_a_login(
+def test_the_results_page_reports_an_expired_session_and_resumes_after_a_login(
     open_site: OpenSite, visit: Visit
 ) -> None:
     site = open_site(token=TOKEN)
@@ -95,7 +95,7 @@ def test_the_results_page_says_that_the_session_is_over_and_goes_on_after_a_logi
     expect(someone.headline()).to_have_text("Done: 1 labelled")
 
 
-def test_without_a_script_the_login_says_that_what_was_sent_was_not_taken(
+def test_without_a_script_the_login_says_that_the_upload_was_not_accepted(
     open_site: OpenSite, visit: Visit
 ) -> None:
     someone = visit(open_site(token=TOKEN).url, script=False)
@@ -109,7 +109,7 @@ def test_without_a_script_the_login_says_that_what_was_sent_was_not_taken(
     expect(someone.page.get_by_role("button", name="Try all 6")).to_be_visible()
 
 
-def test_before_the_login_there_is_nowhere_else_to_go(open_site: OpenSite, visit: Visit) -> None:
+def test_before_the_login_no_other_page_is_linked(open_site: OpenSite, visit: Visit) -> None:
     someone = visit(open_site(token=TOKEN).url)
     expect(someone.page.get_by_role("heading", level=1)).to_have_text("Log in")
     expect(someone.page.get_by_role("navigation")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Handing over images."""
+"""The upload page."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.browser.site import Site
 LABELS = ("koala", "pig", "sheep")
 
 
-def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_chosen_files_are_labelled(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
 
@@ -22,7 +22,7 @@ def test_files_that_are_chosen_are_labelled(site: Site, visit: Visit, tmp_path: 
     expect(someone.card("01.jpg").locator(".label")).to_have_text("pig")
 
 
-def test_a_dropped_folder_is_labelled_with_all_below_it(
+def test_a_dropped_folder_is_labelled_with_its_subfolders(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
@@ -88,7 +88,7 @@ def test_thumbnails_and_progress_show_at_once(
     someone.wait_for_images(3, "#upload-list")
 
 
-def test_what_is_no_image_is_left_out_by_name_and_the_rest_goes_on(
+def test_files_that_are_not_images_are_named_and_the_rest_is_sent(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(WebConfig(max_image_bytes=20_000))
@@ -116,7 +116,9 @@ def test_what_is_no_image_is_left_out_by_name_and_the_rest_goes_on(
     expect(someone.cards("ok").first).to_be_visible()
 
 
-def test_equal_names_are_images_of_their_own(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_files_with_equal_names_are_separate_images(
+    site: Site, visit: Visit, tmp_path: Path
+) -> None:
     site.hire()
     first = write_images(tmp_path / "a", ("koala",))
     second = write_images(tmp_path / "b", ("pig",))
@@ -128,9 +130,7 @@ def test_equal_names_are_images_of_their_own(site: Site, visit: Visit, tmp_path:
     expect(someone.page.locator(".card .label")).to_have_text(["koala", "pig"])
 
 
-def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
-    site: Site, visit: Visit
-) -> None:
+def test_of_two_equal_names_only_the_refused_file_is_left_out(site: Site, visit: Visit) -> None:
     site.hire()
     someone = visit(site.url)
     site.stop()
@@ -149,7 +149,7 @@ def test_of_two_equal_names_the_one_is_left_out_that_the_server_refuses(
     expect(someone.page.locator(".card .label")).to_have_text(["refused", "koala"])
 
 
-def test_an_upload_goes_on_after_the_server_was_away(
+def test_an_upload_resumes_after_the_server_was_down(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     site.hire()
@@ -163,7 +163,7 @@ def test_an_upload_goes_on_after_the_server_was_away(
     expect(someone.headline()).to_have_text("Done: 60 labelled")
 
 
-def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
+def test_an_upload_that_is_rate_limited_waits_and_loses_nothing(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
@@ -177,10 +177,10 @@ def test_an_upload_that_is_refused_for_now_waits_and_loses_nothing(
 
     expect(someone.headline()).to_have_text("Done: 39 labelled")
     names = someone.page.locator(".card h3").all_text_contents()
-    assert names == [f"{place:02}.jpg" for place in range(39)]
+    assert names == [f"{index:02}.jpg" for index in range(39)]
 
 
-def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
+def test_an_upload_can_be_stopped_and_sent_images_are_labelled(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(WebConfig(max_pending=10, capacity_wait_s=0.1))
@@ -195,7 +195,7 @@ def test_an_upload_can_be_stopped_and_what_was_sent_is_labelled(
     expect(someone.headline()).to_have_text("Done: 24 labelled")
 
 
-def test_a_broken_image_hinders_no_other(site: Site, visit: Visit, tmp_path: Path) -> None:
+def test_a_broken_image_does_not_affect_others(site: Site, visit: Visit, tmp_path: Path) -> None:
     site.hire()
     someone = visit(site.url)
 
@@ -207,7 +207,7 @@ def test_a_broken_image_hinders_no_other(site: Site, visit: Visit, tmp_path: Pat
     )
 
 
-def test_somebody_who_logged_in_uploads_and_tries_again(
+def test_a_logged_in_user_uploads_and_retries(
     open_site: OpenSite, visit: Visit, tmp_path: Path
 ) -> None:
     site = open_site(token="a secret")

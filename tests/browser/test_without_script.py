@@ -44,7 +44,7 @@ def test_more_images_than_fit_a_page_are_behind_a_link(site: Site, visit: Visit)
     expect(someone.cards()).to_have_count(30)
 
 
-def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
+def test_a_job_is_cancelled_after_confirmation(site: Site, visit: Visit) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=2)
     someone = visit(f"{site.url}/jobs/{job.job_id}", script=False)
     someone.page.get_by_role("link", name="Cancel").click()
@@ -57,7 +57,7 @@ def test_a_job_is_cancelled_after_a_question(site: Site, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("script", [True, False])
-def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
+def test_a_finished_job_is_deleted_after_confirmation(
     site: Site, visit: Visit, *, script: bool
 ) -> None:
     job = site.make_job([("a.jpg", "koala")], waiting=1)
@@ -77,7 +77,7 @@ def test_a_job_is_deleted_after_a_question_once_it_is_not_at_work(
     assert not any(site.backend.inputs.list(f"{job.job_id}/"))
 
 
-def test_a_retry_is_offered_only_where_something_can_be_tried_again(
+def test_a_retry_is_offered_only_where_something_can_be_retried(
     site: Site, visit: Visit, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.jpg").write_text("no image")
@@ -90,7 +90,7 @@ def test_a_retry_is_offered_only_where_something_can_be_tried_again(
     expect(someone.page.get_by_role("button", name="Retry the failed")).to_be_hidden()
 
 
-def test_somebody_logs_in_looks_around_and_logs_out(open_site: OpenSite, visit: Visit) -> None:
+def test_a_user_logs_in_visits_each_page_and_logs_out(open_site: OpenSite, visit: Visit) -> None:
     site = open_site(token="a secret")
     someone = visit(f"{site.url}/dashboard", script=False)
     page = someone.page

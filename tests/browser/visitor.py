@@ -1,4 +1,4 @@
-"""Somebody with a browser, and what must never happen to them."""
+"""A user with a browser, and the faults that no page may have."""
 
 import base64
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ _FILES = """(files) => {
 
 @dataclass
 class Visitor:
-    """A person's browser window.
+    """A user's browser window.
 
     Attributes:
-        context: With cookies of its own: another person.
+        context: Another context has its own cookies: another user.
         page: The window.
-        faults: What went wrong in it: script errors, dialogs, violations of the content security
+        faults: Its faults: script errors, dialogs, violations of the content security
             policy.
     """
 
@@ -61,7 +61,7 @@ class Visitor:
             self.faults.append(message.text)
 
     def check(self) -> None:
-        """Nothing went wrong."""
+        """Assert that no fault occurred."""
         assert self.faults == []
         assert self.page.evaluate("window.violations ?? []") == []
 
@@ -86,11 +86,11 @@ class Visitor:
 
     def hand_over(self, event: str, files: Sequence[tuple[str, bytes]]) -> None:
         """Drop or paste files that have any name, also one that no file system allows."""
-        told = [
+        given = [
             {"name": name, "type": "image/jpeg", "data": base64.b64encode(data).decode()}
             for name, data in files
         ]
-        transfer = self.page.evaluate_handle(_FILES, told)
+        transfer = self.page.evaluate_handle(_FILES, given)
         if event == "drop":
             self.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
         else:
@@ -105,13 +105,13 @@ class Visitor:
         wait_until(lambda: self.page.evaluate(condition), condition)
 
     def wait_for_images(self, number: int, where: str) -> None:
-        """Wait until so many images are loaded below a place."""
+        """Wait until that many images are loaded below an element."""
         self.wait_for(
             f"[...document.querySelectorAll('{where} img')]"
             f".filter((one) => one.naturalWidth).length === {number}"
         )
 
-    # What there is to see
+    # Visible content
 
     def cards(self, kind: str = "") -> Locator:
         """The cards, or those of one kind: ok, failed, waiting."""
@@ -122,7 +122,7 @@ class Visitor:
         return self.cards().filter(has=self.page.get_by_role("heading", name=name, exact=True))
 
     def headline(self) -> Locator:
-        """How far the job is."""
+        """The progress of the job."""
         return self.page.locator("#progress")
 
     def axe(self) -> list[str]:
@@ -130,7 +130,7 @@ class Visitor:
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE)
         found: list[dict[str, Any]] = self.page.evaluate(
-            "(tags) => axe.run({ runOnly: tags }).then((told) => told.violations)", list(AXE_TAGS)
+            "(tags) => axe.run({ runOnly: tags }).then((found) => found.violations)", list(AXE_TAGS)
         )
         return [
             f"{one['id']}: {one['help']}: {node['html'][:150]} {node.get('failureSummary', '')}"
@@ -159,7 +159,7 @@ class Visitors:
         return visitor
 
     def take_back(self, visitor: Visitor, *, script: bool) -> None:
-        """Close all windows of somebody with whom nothing went wrong."""
+        """Close all windows of a visitor without faults, and reuse the context."""
         for page in visitor.context.pages:
             page.close()
         visitor.context.clear_cookies()

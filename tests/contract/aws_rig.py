@@ -29,7 +29,7 @@ NOT_HERE = frozenset({"provisioning"})
 
 
 def gaps() -> dict[str, str]:
-    """The promises that the emulator breaks; a configured one is assumed to be better than moto."""
+    """The parts of the contract that moto breaks; a configured emulator is assumed to be better."""
     found = {"fair groups": FAIRNESS, "one launch wins": LAUNCHES}
     return found if os.environ.get(ENDPOINT_VARIABLE) else found | {"stale receipts": STALENESS}
 

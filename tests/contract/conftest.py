@@ -63,7 +63,7 @@ class Rig:
 
 
 class Clock:
-    """A clock that only tests move."""
+    """A clock that only tests advance."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -203,7 +203,7 @@ def backend(rig: Rig) -> Backend:
 
 @pytest.fixture
 def rival(rig: Rig) -> Backend:
-    """The same deployment as another process has it open."""
+    """The same deployment, opened as another process would."""
     return rig.rival
 
 
@@ -214,13 +214,13 @@ def pass_time(rig: Rig) -> Callable[[float], None]:
 
 @pytest.fixture
 def lose_instance(rig: Rig) -> Callable[[str], None]:
-    """Let an instance end by itself, as when its worker leaves or its machine breaks."""
+    """End an instance from within, as when its worker exits or its machine fails."""
     return rig.lose_instance
 
 
 @pytest.fixture
 def promised(rig: Rig) -> Callable[[str], None]:
-    """Skip the test if what stands behind the adapter here does not keep that promise."""
+    """Skip the test if the service behind the adapter breaks that part of the contract."""
 
     def check(promise: str) -> None:
         if promise in rig.gaps:

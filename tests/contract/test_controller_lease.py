@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ControllerLease`."""
+"""The contract of `iraas.core.ports.ControllerLease`."""
 
 from iraas.core.ports import Backend, ControllerLease
 
@@ -7,7 +7,7 @@ def test_a_fresh_lease_is_free(lease: ControllerLease) -> None:
     assert lease.holder() == ""
 
 
-def test_one_at_a_time_holds_the_lease(lease: ControllerLease, rival: Backend) -> None:
+def test_only_one_holder_at_a_time_has_the_lease(lease: ControllerLease, rival: Backend) -> None:
     assert lease.hold()
     assert not rival.lease.hold()
     assert lease.hold()
@@ -15,7 +15,9 @@ def test_one_at_a_time_holds_the_lease(lease: ControllerLease, rival: Backend) -
     assert rival.lease.holder() == lease.holder()
 
 
-def test_a_released_lease_goes_to_who_asks_next(lease: ControllerLease, rival: Backend) -> None:
+def test_a_released_lease_can_be_acquired_by_another(
+    lease: ControllerLease, rival: Backend
+) -> None:
     assert lease.hold()
     lease.release()
     assert lease.holder() == ""

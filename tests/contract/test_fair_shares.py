@@ -25,7 +25,7 @@ def _needs_fair_groups(promised: Check) -> None:
 
 
 class Consumer:
-    """A worker that takes messages, works on them one after another, and deletes them."""
+    """A worker that receives messages, processes them one by one, and deletes them."""
 
     def __init__(self, queue: Queue, pass_time: PassTime, costs: Mapping[str, float]) -> None:
         self.queue = queue
@@ -36,7 +36,7 @@ class Consumer:
         self.now = 0.0
 
     def work(self, *, at_once: int = 1, report: bool = False) -> list[str]:
-        """Take up to so many, and delete them together; whose they were."""
+        """Receive up to that many messages and delete them together; return their groups."""
         messages = self.queue.receive(at_once, lease_s=LEASE_S)
         took_s = []
         for message in messages:
@@ -75,7 +75,7 @@ def test_a_job_of_slow_messages_gets_no_more_time_than_one_of_quick_ones(
 
 
 @pytest.mark.parametrize("at_once", [4, 10])
-def test_what_is_taken_together_is_charged_as_the_consumer_tells(
+def test_messages_received_together_are_charged_as_the_consumer_reports(
     consumer: Consumer, at_once: int
 ) -> None:
     for group in COSTS:
@@ -102,9 +102,7 @@ def test_an_honest_job_waits_for_no_more_than_what_is_in_flight_and_its_own_shar
     assert consumer.done["attack"] <= 12
 
 
-def test_many_attackers_jobs_leave_an_honest_one_its_share(
-    queue: Queue, pass_time: PassTime
-) -> None:
+def test_many_hostile_jobs_leave_an_honest_one_its_share(queue: Queue, pass_time: PassTime) -> None:
     attackers = [f"attack-{n}" for n in range(9)]
     consumer = Consumer(queue, pass_time, dict.fromkeys(attackers, SLOW_S) | {"honest": QUICK_S})
     for group in (*attackers, "honest"):
@@ -115,7 +113,7 @@ def test_many_attackers_jobs_leave_an_honest_one_its_share(
     assert consumer.spent_s["honest"] >= share_s - SLOW_S
 
 
-def test_a_group_that_pauses_saves_up_no_time(consumer: Consumer) -> None:
+def test_a_paused_group_accumulates_no_credit(consumer: Consumer) -> None:
     send(consumer.queue, "honest", 1)
     send(consumer.queue, "attack", 200)
     while consumer.now < 100.0:
@@ -130,7 +128,7 @@ def test_a_group_that_pauses_saves_up_no_time(consumer: Consumer) -> None:
 
 
 @pytest.mark.parametrize("end", ["lease ends", "released"])
-def test_time_under_a_lease_that_led_to_nothing_is_charged(
+def test_time_under_an_expired_lease_is_charged(
     consumer: Consumer, pass_time: PassTime, end: str
 ) -> None:
     queue = consumer.queue
@@ -146,7 +144,7 @@ def test_time_under_a_lease_that_led_to_nothing_is_charged(
     assert "attack" in [one for _ in range(200) for one in consumer.work()]
 
 
-def test_what_a_process_had_when_it_ended_is_charged_once_for_all_of_it(
+def test_messages_of_a_dead_process_are_charged_once_together(
     consumer: Consumer, pass_time: PassTime
 ) -> None:
     """Four messages were held for ten seconds by one process: that is ten seconds, not forty."""
@@ -162,7 +160,7 @@ def test_what_a_process_had_when_it_ended_is_charged_once_for_all_of_it(
     assert spent_s <= SLOW_S  # the attack came later, and starts where the other group is
 
 
-def test_who_tells_nonsense_is_charged_within_bounds(queue: Queue, pass_time: PassTime) -> None:
+def test_invalid_reported_times_are_clamped(queue: Queue, pass_time: PassTime) -> None:
     for reported_s in (float("nan"), float("inf"), -5.0, 10.0**12):
         send(queue, "attack", 1)
         send(queue, "honest", 1)

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Fleet`."""
+"""The contract of `iraas.core.ports.Fleet`."""
 
 import threading
 from collections.abc import Callable
@@ -23,14 +23,14 @@ def test_a_fresh_fleet_is_empty(fleet: Fleet) -> None:
     assert fleet.non_worker_instances() == []
 
 
-def test_launched_instances_are_there_at_once(fleet: Fleet) -> None:
+def test_launched_instances_are_listed_at_once(fleet: Fleet) -> None:
     launch = fleet.launch(2)
     assert launch.shortfall == ""
     assert len(set(launch.launched)) == 2
     assert alive(fleet) == set(launch.launched)
 
 
-def test_an_instance_tells_what_it_is(fleet: Fleet) -> None:
+def test_an_instance_describes_itself(fleet: Fleet) -> None:
     fleet.launch(1)
     (instance,) = fleet.instances()
     assert isinstance(instance, Instance)
@@ -51,12 +51,12 @@ def test_no_more_are_launched_than_there_are_slots(fleet: Fleet) -> None:
     assert len(fleet.instances()) == CAPACITY
 
 
-def test_launching_none_is_nothing(fleet: Fleet) -> None:
+def test_launching_none_does_nothing(fleet: Fleet) -> None:
     assert fleet.launch(0) == Launch(())
     assert fleet.instances() == []
 
 
-def test_the_instances_are_the_same_for_all_who_open_the_deployment(
+def test_every_backend_of_a_deployment_lists_the_same_instances(
     fleet: Fleet, rival: Backend
 ) -> None:
     launch = fleet.launch(2)
@@ -73,7 +73,7 @@ def test_a_terminated_instance_ends_and_its_slot_is_free(
     eventually(lambda: len(fleet.launch(1).launched) == 1)
 
 
-def test_one_may_terminate_what_another_launched(
+def test_one_backend_may_terminate_instances_of_another(
     fleet: Fleet, rival: Backend, eventually: Eventually
 ) -> None:
     launch = fleet.launch(2)
@@ -91,7 +91,7 @@ def test_terminate_is_idempotent(fleet: Fleet, eventually: Eventually) -> None:
     assert alive(fleet) == set()
 
 
-def test_terminating_what_never_was_is_no_error(fleet: Fleet) -> None:
+def test_terminating_an_unknown_instance_is_no_error(fleet: Fleet) -> None:
     launch = fleet.launch(1)
     fleet.terminate(["w-00000000", "i-0123456789abcdef0"])
     assert alive(fleet) == set(launch.launched)

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ObjectStore`."""
+"""The contract of `iraas.core.ports.ObjectStore`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def test_put_replaces_the_whole_object(store: ObjectStore) -> None:
     assert store.get("a/b") == b"short"
 
 
-def test_what_is_not_there_is_not_found(store: ObjectStore) -> None:
+def test_a_missing_object_is_not_found(store: ObjectStore) -> None:
     store.put("a/b", b"x")
     for key in ("a", "a/c", "a/b/c", "x/y/z"):
         with pytest.raises(ObjectNotFoundError):
@@ -64,13 +64,13 @@ def test_put_if_absent_stores_once(store: ObjectStore) -> None:
     assert store.get("a/b") == b"first"
 
 
-def test_put_if_absent_does_not_replace_what_was_put(store: ObjectStore) -> None:
+def test_put_if_absent_does_not_replace_an_object(store: ObjectStore) -> None:
     store.put("a", b"first")
     assert store.put_if_absent([("a", b"second")]) == [False]
     assert store.get("a") == b"first"
 
 
-def test_put_if_absent_tells_of_each_object(store: ObjectStore) -> None:
+def test_put_if_absent_reports_on_each_object(store: ObjectStore) -> None:
     store.put("j/1", b"old")
     batch = [(f"j/{n}", b"new") for n in range(4)]
     assert store.put_if_absent(batch) == [True, False, True, True]
@@ -111,7 +111,7 @@ def test_of_many_writers_at_once_exactly_one_wins(store: ObjectStore, rival: Bac
         assert [store.get(name)] == wins[name]
 
 
-def test_a_listing_tells_keys_and_sizes_in_order(store: ObjectStore) -> None:
+def test_a_listing_gives_keys_and_sizes_in_order(store: ObjectStore) -> None:
     stored = ["a/b", "a-b/c", "a.b", "a0", "A/z", "a/b0", "a/b.c", "b/c/d/e", "b/c-d", "b/c.d"]
     for key in stored:
         store.put(key, key.encode())
@@ -169,7 +169,7 @@ def test_a_listing_is_lazy(store: ObjectStore) -> None:
     assert next(listing).key == "j/00/0"
 
 
-def test_a_listing_stands_objects_that_come_and_go_meanwhile(store: ObjectStore) -> None:
+def test_a_listing_tolerates_concurrent_changes(store: ObjectStore) -> None:
     store.put_if_absent([(f"j/{n:02d}", b"") for n in range(20)])
     listing = store.list()
     first = next(listing).key
@@ -205,7 +205,7 @@ def test_a_deleted_key_may_be_stored_again(store: ObjectStore) -> None:
     assert store.get("a/b/c") == b"2"
 
 
-def test_storing_stands_a_neighbour_that_deletes(store: ObjectStore, rival: Backend) -> None:
+def test_storing_tolerates_concurrent_deletes_nearby(store: ObjectStore, rival: Backend) -> None:
     failures: list[BaseException] = []
 
     def churn(own: ObjectStore, name: str) -> None:
@@ -228,7 +228,7 @@ def test_storing_stands_a_neighbour_that_deletes(store: ObjectStore, rival: Back
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
-def test_a_key_that_is_none_is_refused(store: ObjectStore, key: str) -> None:
+def test_an_invalid_key_is_refused(store: ObjectStore, key: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: store.put(key, b""),
         lambda: store.put_if_absent([("good", b""), (key, b"")]),
@@ -241,15 +241,13 @@ def test_a_key_that_is_none_is_refused(store: ObjectStore, key: str) -> None:
     assert keys(store) == []
 
 
-def test_the_stores_are_apart(backend: Backend) -> None:
+def test_the_stores_are_separate(backend: Backend) -> None:
     backend.inputs.put("a", b"in")
     backend.outputs.put("a", b"out")
     assert backend.inputs.get("a") == b"in"
     assert keys(backend.records) == []
 
 
-def test_two_who_open_the_same_deployment_share_its_stores(
-    store: ObjectStore, rival: Backend
-) -> None:
+def test_two_backends_of_a_deployment_share_its_stores(store: ObjectStore, rival: Backend) -> None:
     store.put("a", b"x")
     assert rival.outputs.get("a") == b"x"

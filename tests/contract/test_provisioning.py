@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Provisioning` and `Backend`."""
+"""The contract of `iraas.core.ports.Provisioning` and `Backend`."""
 
 from collections.abc import Callable
 
@@ -19,13 +19,13 @@ def fill(backend: Backend) -> None:
         store.put("a/b", b"x")
 
 
-def test_what_was_provisioned_is_there(provisioning: Provisioning) -> None:
+def test_provisioned_resources_exist(provisioning: Provisioning) -> None:
     provisioning.provision()
     assert names(provisioning, there=True)
     assert names(provisioning, there=False) == set()
 
 
-def test_provision_is_idempotent_and_keeps_what_is_there(
+def test_provision_is_idempotent_and_keeps_existing_data(
     provisioning: Provisioning, backend: Backend
 ) -> None:
     provisioning.provision()

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Queue`."""
+"""The contract of `iraas.core.ports.Queue`."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.waiting import join
 
 LEASE_S = 30.0
 SHORT_S = 10.0
-"""A lease or delay that a test lets end: no stall of a busy machine ends it before."""
+"""A lease or delay that ends within a test, but not by a stall of a busy machine."""
 PAST_SHORT_S = SHORT_S + 1.0
 Check = Callable[[str], None]
 PassTime = Callable[[float], None]
@@ -47,7 +47,7 @@ def test_a_body_arrives_as_it_was_sent(queue: Queue, body: str) -> None:
     assert receive_one(queue).body == body
 
 
-def test_a_note_arrives_with_its_message(queue: Queue) -> None:
+def test_a_note_is_delivered_with_its_message(queue: Queue) -> None:
     queue.send([OutboundMessage("a", note="n" * 1024), OutboundMessage("b")])
     notes = {message.body: message.note for message in receive_all(queue)}
     assert notes == {"a": "n" * 1024, "b": ""}
@@ -59,7 +59,7 @@ def test_any_number_of_messages_may_be_sent_at_once(queue: Queue) -> None:
     assert sorted(message.body for message in receive_all(queue)) == sorted(bodies)
 
 
-def test_nothing_may_be_sent_deleted_extended_or_released(queue: Queue) -> None:
+def test_empty_batches_are_allowed(queue: Queue) -> None:
     queue.send([])
     queue.delete([])
     queue.extend([], LEASE_S)
@@ -151,7 +151,7 @@ def test_a_stale_receipt_cannot_release(queue: Queue, pass_time: PassTime, promi
     assert queue.receive(1, lease_s=LEASE_S) == []
 
 
-def test_a_receipt_of_no_queue_does_nothing(queue: Queue, promised: Check) -> None:
+def test_an_unknown_receipt_does_nothing(queue: Queue, promised: Check) -> None:
     promised("stale receipts")
     send(queue, "a")
     for nonsense in ("", "x", "1-", "-1", "1-2-3", "²-³", "9" * 40 + "-1"):
@@ -247,7 +247,7 @@ def test_a_message_delivered_too_often_becomes_a_dead_letter(
     assert queue.depth().total == 0
 
 
-def test_a_poisonous_message_does_not_hide_the_others(
+def test_a_poison_message_does_not_block_the_others(
     queue: Queue, pass_time: PassTime, promised: Check
 ) -> None:
     promised("dead letters")
@@ -319,7 +319,7 @@ def test_a_small_group_does_not_wait_behind_a_large_one(queue: Queue, promised: 
     assert "small" in served
 
 
-def test_two_who_open_the_same_deployment_share_its_queue(queue: Queue, rival: Backend) -> None:
+def test_two_backends_of_a_deployment_share_its_queue(queue: Queue, rival: Backend) -> None:
     other = rival.requests
     send(queue, "a")
     received = receive_one(other)

@@ -1,4 +1,4 @@
-"""Queues against a model: whatever is done in whatever order, what is visible is exactly known."""
+"""Queues against a model: after any sequence of operations the visible messages are known."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.ResponseQueues`."""
+"""The contract of `iraas.core.ports.ResponseQueues`."""
 
 from collections.abc import Callable
 
@@ -44,14 +44,14 @@ def test_find_never_makes_a_queue(responses: ResponseQueues) -> None:
             call()
 
 
-def test_a_queue_found_before_it_was_made_works_once_it_is(responses: ResponseQueues) -> None:
+def test_a_queue_opened_before_it_exists_works_once_it_does(responses: ResponseQueues) -> None:
     found = responses.find("me")
     mine = responses.create("me")
     found.send([OutboundMessage("x")])
     assert bodies(mine) == ["x"]
 
 
-def test_a_deleted_queue_is_gone_for_those_who_have_it_open(responses: ResponseQueues) -> None:
+def test_a_deleted_queue_is_gone_for_open_handles(responses: ResponseQueues) -> None:
     mine = responses.create("me")
     found = responses.find("me")
     found.send([OutboundMessage("x")])
@@ -71,7 +71,7 @@ def test_delete_is_idempotent(responses: ResponseQueues) -> None:
         queue.depth()
 
 
-def test_sweep_removes_queues_without_life(responses: ResponseQueues, pass_time: PassTime) -> None:
+def test_sweep_removes_abandoned_queues(responses: ResponseQueues, pass_time: PassTime) -> None:
     responses.create("gone")
     pass_time(2.0)
     assert responses.sweep(1.0) == ["gone"]

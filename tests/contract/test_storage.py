@@ -1,4 +1,4 @@
-"""The promises of `iraas.core.ports.Storage`: the space that images take."""
+"""The contract of `iraas.core.ports.Storage`: the space that images take."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def used(rig: Rig) -> int:
     return count
 
 
-def test_what_one_process_stores_another_counts(rig: Rig) -> None:
+def test_bytes_stored_by_one_process_count_in_another(rig: Rig) -> None:
     before = used(rig)
     rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
     rig.backend.inputs.put("job/00000/2.jpg", b"x" * 500_000)
     assert 1_000_000 <= used(rig) - before <= 1_000_000 + MOST_SMALL_BYTES
 
 
-def test_what_is_found_or_replaced_is_not_counted_twice(rig: Rig) -> None:
+def test_existing_or_replaced_objects_are_not_counted_twice(rig: Rig) -> None:
     before = used(rig)
     for _ in range(3):
         rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
@@ -33,7 +33,7 @@ def test_what_is_found_or_replaced_is_not_counted_twice(rig: Rig) -> None:
     assert used(rig) - before <= 500_000 + MOST_SMALL_BYTES
 
 
-def test_what_is_deleted_counts_no_more(rig: Rig) -> None:
+def test_deleted_objects_no_longer_count(rig: Rig) -> None:
     before = used(rig)
     keys = [f"job/00000/{number}.jpg" for number in range(5)]
     rig.backend.inputs.put_if_absent([(key, b"x" * 100_000) for key in keys])
@@ -42,7 +42,7 @@ def test_what_is_deleted_counts_no_more(rig: Rig) -> None:
     assert 0 <= used(rig) - before <= MOST_SMALL_BYTES
 
 
-def test_a_recount_finds_what_is_there(rig: Rig) -> None:
+def test_a_recount_matches_the_stored_bytes(rig: Rig) -> None:
     before = used(rig)
     rig.backend.inputs.put_if_absent([("job/00000/1.jpg", b"x" * 500_000)])
     rig.rival.storage.recount()

@@ -1,4 +1,4 @@
-"""A session whose clients answer what a test tells them to, and remember what they were asked."""
+"""An AWS session whose clients return scripted answers and record their calls."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -19,7 +19,7 @@ def error(code: str, operation: str = "Call", status: int = 400) -> ClientError:
 
 
 class Client:
-    """Answers what it was told to, in order, the last answer for ever; remembers the calls."""
+    """Returns its scripted answers in order, repeats the last one, and records the calls."""
 
     def __init__(self, calls: list[tuple[str, dict[str, Any]]], **answers: Any) -> None:
         self._calls = calls

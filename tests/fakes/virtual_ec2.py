@@ -1,4 +1,4 @@
-"""A world on a virtual clock: controllers in turns, a queue of images, workers on fake instances.
+"""Controllers, a queue of images and workers on fake instances, on a virtual clock.
 
 Controllers are real code in threads, of which one runs at a time. At each call to the ledger or to
 EC2 the scheduler may let another one go on, let time pass, or leave the caller asleep for an hour,
@@ -18,24 +18,15 @@ from iraas.core.keys import worker_key
 from iraas.core.ports import QueueDepth, StoredObject
 from iraas.core.records import WorkerRecord
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
+from tests.fakes.clock import Clock
 
 SIGNATURE_S = 900.0
-
-
-class VirtualClock:
-    """Seconds since the epoch, as they are made to pass."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Scheduler:
     """Lets one of several threads run at a time, and decides at random which, and when."""
 
-    def __init__(self, clock: VirtualClock, rng: random.Random, pause: float) -> None:
+    def __init__(self, clock: Clock, rng: random.Random, pause: float) -> None:
         self._clock = clock
         self._rng = rng
         self._pause = pause
@@ -100,7 +91,7 @@ class Store:
 
     def __init__(
         self,
-        clock: VirtualClock,
+        clock: Clock,
         rng: random.Random,
         switch: Callable[[], None] = lambda: None,
         *,
@@ -150,7 +141,7 @@ class Store:
 class SwitchingEc2:
     """A client of the fake EC2 whose calls take time, and whose signatures go out of date."""
 
-    def __init__(self, ec2: FakeEc2, clock: VirtualClock, switch: Callable[[], None]) -> None:
+    def __init__(self, ec2: FakeEc2, clock: Clock, switch: Callable[[], None]) -> None:
         self._ec2 = ec2
         self._clock = clock
         self._switch = switch
@@ -204,7 +195,7 @@ class Images:
     """
 
     ec2: FakeEc2
-    clock: VirtualClock
+    clock: Clock
     rng: random.Random
     records: Store
     waiting: int

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 THIRD_PARTY_IN_THE_STANDARD_LIBRARY = {"sqlite3"}
-"""Modules of the standard library that are kept to one package like other people's."""
+"""Modules of the standard library that only one package may import, like a dependency."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Source:
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     def imports(self) -> Iterator[str]:
-        """Every module it imports, at its top or wherever it stands."""
+        """Every module it imports, at its top or inside functions."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (one.name for one in node.names)
@@ -59,7 +59,7 @@ def sources(folder: str) -> tuple[Source, ...]:
 
 
 def is_other_peoples(module: str) -> bool:
-    """Tell whether a top-level module is a dependency, or treated like one."""
+    """Check whether a top-level module is a dependency, or treated like one."""
     ours = {"iraas", "tests"}
     return module in THIRD_PARTY_IN_THE_STANDARD_LIBRARY or (
         module not in ours and module not in sys.stdlib_module_names

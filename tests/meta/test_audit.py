@@ -1,4 +1,4 @@
-"""`make audit` finds what a database knows, and says so when there was none to ask."""
+"""`make audit` reports known vulnerabilities, and says so if no database was reachable."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.meta.sources import ROOT
 
 ASKED_BY_THE_AUDIT = "jinja2"
 NOWHERE = "http://127.0.0.1:9"
-"""Where no proxy listens: PyPI is out of reach."""
+"""A proxy address without a listener: PyPI is unreachable."""
 
 
 class _Database(BaseHTTPRequestHandler):
@@ -35,7 +35,7 @@ class _Database(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def database(known: dict[str, str]) -> Iterator[str]:
 
 
 def audit(folder: Path, database: str) -> tuple[int, str]:
-    """Audit one pinned package; give the exit code and all that is said."""
+    """Audit one pinned package; return the exit code and the output."""
     pinned = folder / "pinned.txt"
     pinned.write_text("urllib3==1.26.0\n")
     done = subprocess.run(
@@ -77,7 +77,7 @@ def test_it_says_that_nothing_was_checked_when_no_database_answers(tmp_path: Pat
     assert "SKIPPED, nothing was checked" in said
 
 
-def test_it_says_so_too_of_a_database_that_knows_nothing(
+def test_it_says_so_of_an_empty_database_too(
     tmp_path: Path, database: str, known: dict[str, str]
 ) -> None:
     known.clear()

@@ -1,4 +1,4 @@
-"""The documents stay true: links lead somewhere, records are in order, and walks exist."""
+"""The documents stay true: links resolve, records are in order, and walks exist."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The rules that CONTRIBUTING states and that no linter knows."""
+"""The rules of CONTRIBUTING that no linter checks."""
 
 import ast
 import re
@@ -32,10 +32,10 @@ UNUSUAL_LENGTHS = {
 }
 """Modules over 500 or under 40 lines, each with its reason; packages' ``__init__`` need none."""
 LEAVES = {
-    "iraas/backends/aws/retries.py: RetryableError": "tells the retries what to try again",
+    "iraas/backends/aws/retries.py: RetryableError": "marks the errors that the retries repeat",
     "iraas/backends/aws/errors.py: MissingQueueError": "is two errors of the tree at once",
 }
-"""Refinements inside one backend, which nobody else needs to tell from what they refine."""
+"""Subclasses inside one backend that no other module needs to distinguish from their parents."""
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 EVERYWHERE = ("iraas", "tests", "benchmarks")
 
@@ -59,10 +59,10 @@ def test_a_module_is_one_concept_neither_long_nor_tiny_without_a_reason() -> Non
 
 
 MAX_SWITCHED_OFF = 19
-"""So many places of the product may switch a rule off, each with its reason behind a hyphen."""
+"""The number of suppressed lint rules in the product, each with its reason behind a hyphen."""
 
 
-def test_few_places_switch_a_rule_off_and_each_says_why() -> None:
+def test_suppressed_rules_are_few_and_have_reasons() -> None:
     found = [
         (f"{source.path}:{number}", line.partition("# noqa: ")[2])
         for source in ours
@@ -70,7 +70,7 @@ def test_few_places_switch_a_rule_off_and_each_says_why() -> None:
         if "# noqa" in line
     ]
     assert len(found) <= MAX_SWITCHED_OFF
-    assert [place for place, text in found if not re.match(r"[A-Z]+\d+ - \w", text)] == []
+    assert [location for location, text in found if not re.match(r"[A-Z]+\d+ - \w", text)] == []
 
 
 def test_no_function_is_too_long() -> None:
@@ -94,19 +94,19 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_nothing_is_left_to_be_done() -> None:
+def test_no_unfinished_code_is_left() -> None:
     words = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]
     pattern = re.compile(rf"\b({'|'.join(words)})\b")
     assert [one.path for one in everything if pattern.search(one.text)] == []
 
 
-def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     parts = {one.path: set(one.path.removesuffix(".py").split("/")) for one in everything}
     assert [path for path, names in parts.items() if names & BAD_NAMES] == []
 
 
 def test_nothing_reads_the_environment_when_it_is_imported() -> None:
-    assert [place for source in ours for place in environment_reads_at_import(source)] == []
+    assert [location for source in ours for location in environment_reads_at_import(source)] == []
 
 
 def environment_reads_at_import(source: Source) -> Iterator[str]:
@@ -126,7 +126,7 @@ def environment_reads_at_import(source: Source) -> Iterator[str]:
 
 
 def test_no_test_sleeps_where_it_could_wait() -> None:
-    """A pause in a loop that looks for a condition is waiting."""
+    """A pause in a loop that polls a condition is waiting."""
     found = [
         f"{source.path}: {function.name}"
         for source in sources("tests")
@@ -158,7 +158,7 @@ MEASURE = {
 
 
 def test_no_test_measures_time() -> None:
-    """How long something takes says how busy the machine is. `benchmarks/` is for that.
+    """Durations depend on how busy the machine is. `benchmarks/` is for that.
 
     A clock that is handed on, as in ``clock=time.monotonic``, measures nothing.
     """
@@ -168,16 +168,16 @@ def test_no_test_measures_time() -> None:
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call) and name_of_call(node) in CLOCKS
     ]
-    assert {place.partition(":")[0] for place in found} <= set(MEASURE), found
+    assert {location.partition(":")[0] for location in found} <= set(MEASURE), found
 
 
 LEAST_PATIENCE_S = 60.0
 A_MOMENT_S = 1.0
-"""So long a test may look whether something happens that must not, or pause in a loop."""
+"""The longest time that a test may watch for an event that must not happen, or pause in a loop."""
 
 
-def test_no_test_is_in_a_hurry() -> None:
-    """What is awaited comes late on a busy machine: bounds only end a hang."""
+def test_no_test_has_a_short_timeout() -> None:
+    """Events are late on a busy machine: bounds only end a hang."""
     found = [
         f"{source.path}:{node.lineno} waits {bound:g} s"
         for source in sources("tests")
@@ -196,13 +196,13 @@ def name_of_call(call: ast.Call) -> str:
 
 def bounds_of(call: ast.Call) -> Iterator[float]:
     """The seconds that a call waits at most, where they stand in it as a number."""
-    told = [one.value for one in call.keywords if one.arg == "timeout"]
-    for one in [*call.args, *told]:
+    timeouts = [one.value for one in call.keywords if one.arg == "timeout"]
+    for one in [*call.args, *timeouts]:
         if isinstance(one, ast.Constant) and type(one.value) in {int, float}:
             yield float(str(one.value))
 
 
-def test_every_rule_that_is_switched_off_is_named() -> None:
+def test_every_suppressed_rule_is_named() -> None:
     switch = re.compile(r"# noqa(?!: [A-Z]+[0-9]+)|# type: ignore(?!\[)|# ruff: noqa(?!:)")
     found = [
         f"{source.path}:{number}"
@@ -214,7 +214,7 @@ def test_every_rule_that_is_switched_off_is_named() -> None:
 
 
 def tree_of_errors() -> dict[str, tuple[str, str]]:
-    """What the docstring of iraas/errors.py draws: each error's parent and exit code."""
+    """Each error's parent and exit code as the docstring of iraas/errors.py draws them."""
     assert errors.__doc__
     parents = {-1: "Exception"}
     found: dict[str, tuple[str, str]] = {}
@@ -230,7 +230,7 @@ def tree_of_errors() -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_every_error_is_in_the_tree_that_is_drawn_with_its_parent() -> None:
+def test_every_error_is_in_the_documented_tree_under_its_parent() -> None:
     drawn = tree_of_errors()
     made = {
         name: one
@@ -243,7 +243,7 @@ def test_every_error_is_in_the_tree_that_is_drawn_with_its_parent() -> None:
         assert made[name].__doc__
 
 
-def test_every_error_exits_as_the_tree_says() -> None:
+def test_every_error_has_the_documented_exit_code() -> None:
     for name, (_, code) in tree_of_errors().items():
         error = getattr(errors, name)("x")
         if code not in {"", "-"}:
@@ -264,7 +264,7 @@ def test_no_other_module_adds_to_the_tree() -> None:
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Settings)])
-def test_every_setting_says_what_it_is(name: str) -> None:
+def test_every_setting_has_a_description(name: str) -> None:
     (setting,) = [one for one in fields(Settings) if one.name == name]
     assert setting.metadata["help"].endswith(".")
     assert callable(setting.metadata["parse"])

@@ -1,4 +1,4 @@
-"""Imports run one way, each dependency has its place, and looking at the help loads nothing heavy.
+"""Imports run one way, dependencies stay in their packages, and `--help` loads nothing heavy.
 
 What a function imports when it is called counts like what a module imports at its top.
 """
@@ -83,7 +83,7 @@ PLACES = {
     "uvicorn": ("iraas/web/",),
     "yarl": ("iraas/loadgen/",),
 }
-"""Where each dependency may be imported. A new one gets its line here, and its reason in an ADR."""
+"""The modules that may import each dependency. A new one needs a reason in an ADR."""
 
 HEAVY = (
     "torch", "torchvision", "boto3", "botocore", "onnxruntime", "onnx", "numpy", "PIL", "fastapi",
@@ -115,8 +115,8 @@ def may_import(source: Source, module: str) -> bool:
     return part in MAY_IMPORT[source.package] | {source.package}
 
 
-def test_no_imports_make_a_circle() -> None:
-    """Imports inside functions count: they hide a circle from Python and not from its readers."""
+def test_imports_have_no_cycles() -> None:
+    """Imports inside functions count: they hide a cycle from Python but not from readers."""
     modules = {one.module: one for one in sources("iraas")}
     graph = {
         name: {
@@ -128,28 +128,28 @@ def test_no_imports_make_a_circle() -> None:
 
 
 def owner(imported: str, modules: Collection[str]) -> str | None:
-    """The module of ours that an imported name is, or stands in."""
+    """Our module that an imported name denotes or belongs to."""
     parent = imported.rpartition(".")[0]
     return next((one for one in (imported, parent) if one in modules), None)
 
 
-def test_each_dependency_is_imported_only_in_its_place() -> None:
+def test_each_dependency_is_imported_only_where_it_belongs() -> None:
     found = [
         f"{source.path} imports {module}"
         for source in sources("iraas")
         for module in source.imports()
-        if is_other_peoples(module.partition(".")[0]) and not is_in_its_place(source, module)
+        if is_other_peoples(module.partition(".")[0]) and not is_where_it_belongs(source, module)
     ]
     assert found == []
 
 
-def is_in_its_place(source: Source, module: str) -> bool:
+def is_where_it_belongs(source: Source, module: str) -> bool:
     top = module.partition(".")[0]
     name = "types_boto3" if top.startswith("types_boto3_") else top
     return source.path.startswith(PLACES.get(name, ("nowhere yet",)))
 
 
-def test_one_backend_does_not_know_another() -> None:
+def test_backends_do_not_import_each_other() -> None:
     for source in sources("iraas/backends"):
         own = "/".join(source.path.split("/")[2:3])
         for module in source.imports():
@@ -157,7 +157,7 @@ def test_one_backend_does_not_know_another() -> None:
                 assert module.split(".")[2] == own, f"{source.path} imports {module}"
 
 
-def test_only_bootstrap_and_the_command_line_know_the_backends() -> None:
+def test_only_bootstrap_and_the_command_line_import_backends() -> None:
     for source in sources("iraas"):
         if source.package not in {"cli", "bootstrap", "backends"}:
             assert not any(one.startswith("iraas.backends") for one in source.imports())
@@ -202,7 +202,7 @@ main()
 
 
 def imported_by(folder: Path, bundle: Path, *arguments: str, **environment: str) -> set[str]:
-    """What the command imports by itself; its children are not counted."""
+    """The modules that the command itself imports, without those of its children."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IRAAS_")}
     done = subprocess.run(
         [sys.executable, "-c", PRINT_MODULES_AT_EXIT, *arguments],
@@ -248,15 +248,13 @@ def test_listing_the_commands_loads_none_of_them_and_nothing_heavy(
     assert imported & {*HEAVY, *HEAVY_STANDARD, "psutil"} == set()
 
 
-def test_a_worker_leaves_what_is_heavy_to_the_processes_that_it_starts(
-    tmp_path: Path, bundle_path: Path
-) -> None:
+def test_a_supervisor_imports_nothing_heavy(tmp_path: Path, bundle_path: Path) -> None:
     imported = imported_by(tmp_path, bundle_path, "worker", "--processes", "1")
     assert "iraas.worker.supervisor" in imported
     assert imported & set(HEAVY) == set()
 
 
-def test_submitting_loads_nothing_of_a_classifier(
+def test_submitting_imports_no_classifier(
     tmp_path: Path, bundle_path: Path, photos: list[tuple[Path, str, int]]
 ) -> None:
     """A laptop that submits has neither torch nor onnxruntime nor numpy nor Pillow."""

@@ -1,4 +1,4 @@
-"""Every promise of docs/security.md names a test, and that test exists."""
+"""Every guarantee of docs/security.md names a test, and that test exists."""
 
 import ast
 import re
@@ -9,20 +9,20 @@ DOCUMENT = ROOT / "docs" / "security.md"
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
-def promises() -> list[str]:
-    """The rows of the tables under "Boundaries and promises"."""
-    section = DOCUMENT.read_text("utf-8").partition("## Boundaries and promises")[2]
+def guarantees() -> list[str]:
+    """The rows of the tables under "Boundaries and guarantees"."""
+    section = DOCUMENT.read_text("utf-8").partition("## Boundaries and guarantees")[2]
     section = section.partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [line for line in lines if not re.match(r"\|(-|\s*promise\b)", line)]
+    return [line for line in lines if not re.match(r"\|(-|\s*guarantee\b)", line)]
 
 
-def test_every_promise_names_a_test() -> None:
-    assert len(promises()) > 20
-    assert [line for line in promises() if not TEST.search(line)] == []
+def test_every_guarantee_names_a_test() -> None:
+    assert len(guarantees()) > 20
+    assert [line for line in guarantees() if not TEST.search(line)] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     missing = []
     for path, name in TEST.findall(DOCUMENT.read_text("utf-8")):
         if not (ROOT / path).is_file():

@@ -1,8 +1,9 @@
-"""What the tests of the services share."""
+"""Fixtures of the unit tests."""
 
 import pytest
 
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 
 @pytest.fixture

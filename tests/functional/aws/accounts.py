@@ -1,10 +1,10 @@
-"""What is in an emulated account, whoever made it."""
+"""List all resources of an emulated account."""
 
 from iraas.backends.aws.session import AwsSession
 
 
 def account(session: AwsSession) -> dict[str, list[str]]:
-    """All that can be found in the account, by name, whoever made it."""
+    """All resources of the account, by kind and name."""
     ec2, iam = session.client("ec2"), session.client("iam")
     reservations = ec2.describe_instances()["Reservations"]
     instances = [one for each in reservations for one in each["Instances"]]

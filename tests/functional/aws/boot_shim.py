@@ -72,12 +72,12 @@ assert arguments[:2] == ["s3", "cp"], arguments
 source, target = arguments[2:]
 s3 = boto3.client("s3")
 if source.startswith("s3://"):
-    place = urllib.parse.urlsplit(source)
-    s3.download_file(place.netloc, place.path[1:], target)
+    url = urllib.parse.urlsplit(source)
+    s3.download_file(url.netloc, url.path[1:], target)
 else:
-    place = urllib.parse.urlsplit(target)
+    url = urllib.parse.urlsplit(target)
     body = sys.stdin.buffer.read() if source == "-" else open(source, "rb").read()
-    s3.put_object(Bucket=place.netloc, Key=place.path[1:], Body=body)
+    s3.put_object(Bucket=url.netloc, Key=url.path[1:], Body=body)
 """
 
 _SYSTEMCTL = """#!{python}
@@ -122,18 +122,18 @@ class Machine:
 
     @property
     def log(self) -> str:
-        """What the user data said."""
+        """The output of the user data."""
         path = self.folder / "console"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     @property
     def shutdowns(self) -> list[str]:
-        """The shutdowns it asked for, in order."""
+        """The requested shutdowns, in order."""
         path = self.folder / "shutdowns"
         return path.read_text().splitlines() if path.exists() else []
 
     def kill(self) -> None:
-        """Pull the plug."""
+        """Kill the machine at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -141,7 +141,7 @@ class Machine:
 
 @dataclass
 class BootShim:
-    """Watches an emulator and boots what it says is running.
+    """Watches an emulator and boots its running instances.
 
     Attributes:
         endpoint: The emulator's URL.
@@ -162,11 +162,11 @@ class BootShim:
     _imds: str = ""
 
     def running(self) -> list[Machine]:
-        """The machines that are there."""
+        """The current machines."""
         return [one for one in self.machines.values() if not one.ended]
 
     def watch(self) -> None:
-        """Boot and end machines until told to stop."""
+        """Boot and end machines until stopped."""
         session = AwsSession("us-east-1", endpoint_url=self.endpoint)
         try:
             ec2 = session.client("ec2")
@@ -285,7 +285,7 @@ class _Imds(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -295,7 +295,7 @@ def booting(
     environment: Mapping[str, str],
     spot_notices: Mapping[str, str] | None = None,
 ) -> Iterator[BootShim]:
-    """Boot what an emulator says is running, until the block ends; then end all machines.
+    """Boot an emulator's running instances until the block ends; then end all machines.
 
     Args:
         endpoint: The emulator's URL.

@@ -1,4 +1,4 @@
-"""What the tests of the aws backend share: an endpoint, and a fresh deployment for each test.
+"""Fixtures of the tests of the aws backend: an endpoint, and a fresh deployment for each test.
 
 The endpoint is the moto server of the test process or, if set, ``IRAAS_TEST_AWS_ENDPOINT``.
 """
@@ -32,7 +32,7 @@ INSTALL_FILES = "iraas.backends.aws.provisioning.install_files"
 
 @pytest.fixture(scope="session", autouse=True)
 def _made_once() -> Iterator[None]:
-    """What each backend would read or pack anew, although it is always the same."""
+    """Cache what each backend would otherwise read or pack again."""
     with sdk_data_read_once(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"{INSTALL_FILES}.pack_wheel", cache(pack_wheel))
         yield
@@ -79,7 +79,7 @@ def shaky(
 
 @pytest.fixture
 def endpoint(moto: MotoServer) -> str:
-    """The emulator, with an account that has nothing in it."""
+    """The emulator with an empty account."""
     moto.reset()
     return moto.url
 

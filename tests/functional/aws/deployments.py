@@ -1,4 +1,4 @@
-"""Fresh deployments for tests, at whatever endpoint."""
+"""Fresh deployments for tests, at any endpoint."""
 
 import json
 import secrets
@@ -71,7 +71,7 @@ class Deployment:
         return self.names.outputs_bucket(self.session.account(), self.session.region)
 
     def allow_receives(self, count: int) -> None:
-        """Let a request be received so often before it is a dead letter."""
+        """Set the number of receives after which a request becomes a dead letter."""
         sqs, name = self.session.sqs, self.names.requests
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
@@ -105,7 +105,7 @@ def fresh_session(endpoint: str, limits: ClientLimits | None = None) -> Iterator
 
 
 def fresh_deployment(session: AwsSession) -> Deployment:
-    """Make a deployment under a name that nobody has."""
+    """Make a deployment under an unused name."""
     deployment = Deployment(session, Names(f"t{secrets.token_hex(6)}"))
     names, sqs = deployment.names, session.sqs
     dead_url = sqs.create_queue(QueueName=names.dead_letters)["QueueUrl"]

@@ -31,7 +31,7 @@ HOP_BY_HOP = {
 
 @dataclass
 class Reply:
-    """What goes back to the client; `cut` bytes of the body are promised and never sent."""
+    """The response to the client; `cut` bytes of the body are promised and never sent."""
 
     status: int
     headers: dict[str, str]
@@ -64,7 +64,7 @@ def refuse(call: Call) -> Reply:
 
 
 def lose_reply(call: Call) -> Reply:
-    """The call takes effect, and nobody learns of it."""
+    """The call takes effect and its reply is lost."""
     call.forward(call.body)
     raise ConnectionLost
 
@@ -86,13 +86,13 @@ def answer(status: int, code: str, *, took_effect: bool = False) -> Fault:
     return fault
 
 
-def fail_entries(*places: int, code: str = "InternalError", sender: bool = False) -> Fault:
-    """Entries of an SQS batch, by their place, fail; the others are done."""
+def fail_entries(*indexes: int, code: str = "InternalError", sender: bool = False) -> Fault:
+    """Entries of an SQS batch, by their index, fail; the others are done."""
 
     def fault(call: Call) -> Reply:
         request = json.loads(call.body)
         entries = request["Entries"]
-        failing = [entry for place, entry in enumerate(entries) if place in places]
+        failing = [entry for index, entry in enumerate(entries) if index in indexes]
         request["Entries"] = [entry for entry in entries if entry not in failing]
         result: dict[str, Any] = {"Successful": []}
         if request["Entries"]:
@@ -136,16 +136,16 @@ def cut_short(call: Call) -> Reply:
 
 
 def garbage(call: Call) -> Reply:
-    """The call takes effect; something in between replies with a page of its own."""
+    """The call takes effect; an intermediary replies with its own page."""
     call.forward(call.body)
     return Reply(200, {"Content-Type": "text/html"}, b"<html>sign in to this network")
 
 
 @dataclass
 class Lingering:
-    """Queues that were deleted are shown for some more looks, as SQS does for up to a minute."""
+    """Deleted queues stay in the next listings, as SQS keeps them for up to a minute."""
 
-    looks: int
+    listings: int
     shown: int = 0
     _last: dict[tuple[str, bytes], Reply] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -160,7 +160,7 @@ class Lingering:
         with self._lock:
             if reply.status < 400:
                 self._last[key] = reply
-            elif key in self._last and self.shown < self.looks:
+            elif key in self._last and self.shown < self.listings:
                 self.shown += 1
                 return self._last[key]
         return reply
@@ -183,7 +183,7 @@ class FaultProxy:
     released: threading.Event = field(default_factory=threading.Event)
 
     def plan(self, operation: str, *faults: Fault) -> None:
-        """Let these happen to the next calls of an operation, one each, in order."""
+        """Plan these faults for the next calls of an operation, one each, in order."""
         with self._lock:
             self._plans.setdefault(operation, deque()).extend(faults)
 
@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one_call  # noqa: N815 - http.server's names
 
     def log_message(self, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
     def _forward(self, headers: dict[str, str], body: bytes) -> Reply:
         host = urlsplit(self.proxy.upstream).netloc
@@ -265,7 +265,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *args: object) -> None:
-        """A client that gave up is not worth a word."""
+        """Log nothing when a client has given up."""
 
 
 @contextmanager

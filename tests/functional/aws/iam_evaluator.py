@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ask:
-    """What a call needs to be allowed: one action on one resource.
+    """A permission that a call needs: one action on one resource.
 
     Attributes:
         action: Such as ``sqs:SendMessage``.
@@ -25,12 +25,12 @@ class Ask:
 
 
 def allows(policy: Mapping[str, Any], ask: Ask) -> bool:
-    """Tell whether a policy allows what is asked."""
+    """Check whether a policy allows the request."""
     return any(statement_allows(one, ask) for one in policy["Statement"])
 
 
 def statement_allows(statement: Mapping[str, Any], ask: Ask) -> bool:
-    """Tell whether one statement allows what is asked."""
+    """Check whether one statement allows the request."""
     assert set(statement) <= {"Effect", "Action", "Resource", "Condition"}, statement
     assert statement["Effect"] == "Allow", statement
     return (

@@ -1,4 +1,4 @@
-"""A moto server in a process of its own, on a loopback port that the system chooses."""
+"""A moto server in a separate process, on a loopback port that the system chooses."""
 
 import os
 import subprocess
@@ -56,7 +56,7 @@ class MotoServer:
 
 @contextmanager
 def moto_server() -> Iterator[MotoServer]:
-    """Run a server. It ends with this process at the latest, however that ends."""
+    """Run a server. It ends at the latest with this process, even if that is killed."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", _PROGRAM],
         stdin=subprocess.PIPE,

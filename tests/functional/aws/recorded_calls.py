@@ -1,4 +1,4 @@
-"""What a run really called, as the wire shows it, and what IAM would ask about each call."""
+"""Record the calls of a run on the wire, and the permissions that IAM would check for each."""
 
 import json
 import re
@@ -34,12 +34,12 @@ _BUCKET_NOUNS = {
     "lifecycle": "LifecycleConfiguration",
 }
 _FREE = ("GetCallerIdentity",)
-"""Everybody may ask who they are."""
+"""Calls that need no permission."""
 
 
 @dataclass
 class Recorder:
-    """The calls that went through, with who made them: the access key tells."""
+    """The recorded calls with their callers, identified by access key."""
 
     url: str = ""
     calls: list[tuple[str, Call]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Recorder:
         return call.forward(call.body)
 
     def asks(self, who: str, deployment: str) -> list[Ask]:
-        """What IAM would ask about the calls of one access key, each once."""
+        """The distinct permissions that the calls of one access key need."""
         found = [ask for key, call in self.calls if key == who for ask in asks_of(call, deployment)]
         unique = {(one.action, one.resource, json.dumps(dict(one.context))): one for one in found}
         return list(unique.values())
@@ -60,7 +60,7 @@ class Recorder:
 
 @contextmanager
 def recording(upstream: str) -> Iterator[Recorder]:
-    """Put a recorder before an emulator."""
+    """Run a recorder in front of an emulator."""
     recorder = Recorder()
 
     def always(_: str) -> Fault:
@@ -73,7 +73,7 @@ def recording(upstream: str) -> Iterator[Recorder]:
 
 
 def asks_of(call: Call, deployment: str) -> list[Ask]:
-    """What IAM would ask about one call."""
+    """The permissions that one call needs."""
     headers = {name.lower(): value for name, value in call.headers.items()}
     service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", headers.get("authorization", ""))
     assert service is not None, call.path
@@ -133,13 +133,13 @@ def _ec2(action: str, form: Mapping[str, str], deployment: str) -> list[Ask]:
     if action == "RunInstances":
         return list(_launch(form, deployment))
     if action == "TerminateInstances":
-        # What is ended was listed by its tag, so it has the tag.
+        # Terminated instances were listed by their tag, so they have it.
         return [Ask("ec2:TerminateInstances", _arn("instance/i-0"), tagged)]
     return [Ask(f"ec2:{action}", "*")]
 
 
 def _launch(form: Mapping[str, str], deployment: str) -> Iterator[Ask]:
-    """A launch is asked about once for each thing that it uses or makes
+    """A launch needs one permission for each resource that it uses or creates
     (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html).
     """
     tags = {

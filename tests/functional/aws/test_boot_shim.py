@@ -55,11 +55,11 @@ def open_options() -> FleetConfig:
 def until(condition: Callable[[], Any], what: str) -> Any:
     found: list[Any] = []
 
-    def look() -> Any:
+    def evaluate() -> Any:
         found[:] = [condition()]
         return found[0]
 
-    wait_until(look, what)
+    wait_until(evaluate, what)
     return found[0]
 
 
@@ -157,7 +157,7 @@ def test_the_web_tier_starts_the_web_server_and_the_controller_and_stays(
     assert backend.launch_web_tier().launched == (instance_id,)
 
 
-def test_an_open_web_tier_makes_its_token_itself_and_tells_it_in_the_bucket_only(
+def test_an_open_web_tier_generates_its_token_and_stores_it_in_the_bucket_only(
     shim: BootShim, backend: AwsBackend, open_options: FleetConfig
 ) -> None:
     opened = AwsBackend(
@@ -201,7 +201,7 @@ def test_baking_makes_an_image_from_which_workers_start_without_installing(
 
 
 def _alive_in_group(group: int) -> int:
-    """Processes of a group that are not just waiting to be buried."""
+    """Processes of a group that are not zombies."""
     alive = 0
     for process in psutil.process_iter(["status"]):
         with suppress(ProcessLookupError):
@@ -222,10 +222,10 @@ def test_an_instance_knows_its_own_id(shim: BootShim, backend: AwsBackend) -> No
     )
     instance_id = run_script(backend, script)
     until(lambda: instance_id in shim.machines, "no boot")
-    until(lambda: instance_id in shim.machines[instance_id].log, "it was told another")
+    until(lambda: instance_id in shim.machines[instance_id].log, "a different id")
 
 
-def test_user_data_is_what_was_given(backend: AwsBackend) -> None:
+def test_user_data_is_passed_unchanged(backend: AwsBackend) -> None:
     answer = backend.session.client("ec2").describe_launch_template_versions(
         LaunchTemplateName=backend.names.worker, Versions=["$Default"]
     )

@@ -32,7 +32,7 @@ class Commands:
         }
 
     def run(self, *arguments: str, expect: int = 0, endpoint: str = "") -> tuple[str, str]:
-        """Give what a command says on stdout, and on stderr."""
+        """Return the output of a command on stdout and on stderr."""
         elsewhere = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
         done = subprocess.run(
             [sys.executable, "-P", "-m", "iraas", *arguments],
@@ -52,7 +52,7 @@ def commands(endpoint: str, tmp_path: Path, bundle_path: Path) -> Commands:
     return Commands(endpoint, tmp_path, bundle_path)
 
 
-def test_a_program_is_told_the_costs_and_the_cap_and_is_never_asked(
+def test_json_output_has_costs_and_cap_and_asks_nothing(
     commands: Commands, backend: AwsBackend
 ) -> None:
     _, refusal = commands.run("provision", "--json", expect=2)
@@ -65,7 +65,7 @@ def test_a_program_is_told_the_costs_and_the_cap_and_is_never_asked(
     assert nothing(account(backend.session))
 
 
-def test_what_is_launched_and_who_gets_in_follows_the_options(
+def test_launches_and_access_follow_the_options(
     commands: Commands, open_backend: Callable[[], AwsBackend]
 ) -> None:
     given = (
@@ -86,7 +86,7 @@ def test_what_is_launched_and_who_gets_in_follows_the_options(
     assert (options.web_cidr, options.max_life_min) == ("", 77)
 
 
-def test_a_teardown_that_keeps_the_data_is_proved_by_all_else_being_gone(
+def test_a_teardown_that_keeps_the_data_proves_that_all_else_is_gone(
     commands: Commands, backend: AwsBackend
 ) -> None:
     backend.provisioning.provision()

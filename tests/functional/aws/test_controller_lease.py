@@ -1,4 +1,4 @@
-"""`S3ControllerLease` against an emulator, with clocks that tests move."""
+"""`S3ControllerLease` against an emulator, with clocks that tests advance."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def lease(deployment: Deployment, holder: str, clock: Clock) -> S3ControllerLeas
     )
 
 
-def test_one_of_two_holds_it_and_both_know_who(deployment: Deployment) -> None:
+def test_one_of_two_holds_the_lease_and_both_know_which(deployment: Deployment) -> None:
     clock = Clock()
     first, second = lease(deployment, "first", clock), lease(deployment, "second", clock)
     assert first.holder() == ""
@@ -65,7 +65,7 @@ def test_an_abandoned_lease_is_free_after_its_time_and_the_margin(deployment: De
     assert not first.hold()
 
 
-def test_renewing_keeps_it_for_ever(deployment: Deployment) -> None:
+def test_renewing_keeps_the_lease_indefinitely(deployment: Deployment) -> None:
     clock = Clock()
     first, second = lease(deployment, "first", clock), lease(deployment, "second", clock)
     for _ in range(10):
@@ -114,7 +114,7 @@ def test_a_holder_that_was_paused_past_its_lease_finds_that_it_lost(
     assert first.holder() == "second"
 
 
-def test_two_with_one_name_are_two(deployment: Deployment) -> None:
+def test_two_holders_of_one_name_are_distinct(deployment: Deployment) -> None:
     clock = Clock()
     first, second = lease(deployment, "same", clock), lease(deployment, "same", clock)
     assert (first.hold(), second.hold()) == (True, False)
@@ -136,7 +136,7 @@ def test_taking_and_renewing_survive_a_fault(
     assert not other.hold()
 
 
-def test_the_holder_keeps_what_is_left_while_the_store_is_down(
+def test_the_holder_keeps_the_remaining_time_while_the_store_is_down(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
     clock = Clock()
@@ -162,7 +162,7 @@ def test_the_holder_keeps_what_is_left_while_the_store_is_down(
         b'{"holder": "x", "token": "t", "write": "w", "expires_at": []}',
     ],
 )
-def test_a_mangled_lease_locks_nobody_out(deployment: Deployment, content: bytes) -> None:
+def test_a_corrupt_lease_is_free(deployment: Deployment, content: bytes) -> None:
     deployment.records.put(LEASE_KEY, content)
     held = lease(deployment, "first", Clock())
     assert held.holder() == ""
@@ -170,7 +170,7 @@ def test_a_mangled_lease_locks_nobody_out(deployment: Deployment, content: bytes
     assert json.loads(deployment.records.get(LEASE_KEY))["holder"] == "first"
 
 
-def test_a_lease_object_removed_by_hand_is_made_again(deployment: Deployment) -> None:
+def test_a_manually_removed_lease_object_is_recreated(deployment: Deployment) -> None:
     clock = Clock()
     held = lease(deployment, "first", clock)
     held.hold()
@@ -180,14 +180,14 @@ def test_a_lease_object_removed_by_hand_is_made_again(deployment: Deployment) ->
     assert held.holder() == "first"
 
 
-def test_without_a_deployment_it_says_how_to_make_one(deployment: Deployment) -> None:
+def test_without_a_deployment_the_error_says_how_to_provision(deployment: Deployment) -> None:
     held = S3ControllerLease(deployment.session, lambda: "iraas-no-outputs", RECORDS_PREFIX, "x")
     with pytest.raises(NotProvisionedError):
         held.hold()
 
 
 @pytest.mark.parametrize(("ttl_s", "margin_s"), [(10, 4), (1000, 5), (60, -1)])
-def test_times_that_do_not_go_together_are_refused(
+def test_inconsistent_times_are_refused(
     deployment: Deployment, ttl_s: float, margin_s: float
 ) -> None:
     with pytest.raises(ValueError, match="ttl_s"):

@@ -1,4 +1,4 @@
-"""Something between us and AWS answers in its place: no call takes that for an answer."""
+"""An intermediary answers instead of AWS: no call accepts that as an answer."""
 
 from collections.abc import Callable
 
@@ -33,9 +33,7 @@ def test_a_garbled_reply_is_no_answer(
         CALLS[operation](shaky)
 
 
-def test_a_lease_is_not_held_on_the_word_of_a_garbled_reply(
-    shaky: Deployment, proxy: FaultProxy
-) -> None:
+def test_a_garbled_reply_does_not_grant_a_lease(shaky: Deployment, proxy: FaultProxy) -> None:
     proxy.plan_all(lambda operation: garbage if operation.endswith("Object") else None)
     with pytest.raises(BackendError):
         shaky.lease("first").hold()

@@ -1,4 +1,4 @@
-"""The policies against a real run: nothing called is missing, nothing granted is without a use.
+"""The policies against a real run: no permission is missing, and none is unused.
 
 The run: the web tier's controller and a requester on it, workers on instances that boot their real
 user data, all through a proxy that reads from the wire who called what.
@@ -47,23 +47,23 @@ UNUSED = {
     ("WORKER", "s3:PutObject", "baked"): "only a builder says that it is done",
     ("WORKER", "s3:ListBucket", ""): "without it, what is not there is forbidden (403), not 404",
     ("WEB", "s3:GetObject", "install/*"): "its user data fetches the wheel as the workers' does",
-    ("WEB", "s3:PutObject", "web/token"): "its user data tells the token, if it is open",
+    ("WEB", "s3:PutObject", "web/token"): "its user data stores the token, if it is open",
     **{
         ("WEB", action, ""): "the agent of Session Manager calls it, not iraas"
         for action in SESSION_MANAGER
     },
     ("WEB", "ec2:RunInstances", "snapshot"): "an image of one's own is made of snapshots",
 }
-"""What this run has no occasion for, and why it is granted all the same."""
+"""Permissions that this run does not use, with the reasons for granting them."""
 
 KEY = "01k0000000000000000000000a/00000/00000000"
 EVERYTHING = {"s3:ResourceAccount": ACCOUNT, "s3:if-none-match": "*"}
-"""What a request to S3 may have of what the policies ask for."""
+"""The condition keys of the policies that a request to S3 may carry."""
 
 
 @dataclass
 class Run:
-    """What happened."""
+    """The results of the run."""
 
     recorder: Recorder
     outcomes: list[dict[str, Any]]
@@ -95,10 +95,10 @@ def run(
 ) -> Iterator[Run]:
     moto.reset()
     folder = tmp_path_factory.mktemp("iam")
-    pictures = folder / "pictures"
-    pictures.mkdir()
+    images = folder / "images"
+    images.mkdir()
     for path, _, _ in photos[:4]:
-        shutil.copy(path, pictures)
+        shutil.copy(path, images)
     with pytest.MonkeyPatch.context() as patch, recording(moto.url) as recorder:
         for name, value in environment("ADMIN", moto.url, folder).items():
             patch.setenv(name, value)
@@ -113,7 +113,7 @@ def run(
         backend.provisioning.provision()
         worker = environment("WORKER", recorder.url, folder)
         with booting(moto.url, folder / "machines", worker) as shim:
-            outcomes = _label(environment("WEB", recorder.url, folder), pictures, folder)
+            outcomes = _label(environment("WEB", recorder.url, folder), images, folder)
             wait_until(
                 lambda: not shim.running() and not backend.fleet.instances(),
                 lambda: f"no instance left: {[one.log for one in shim.machines.values()]}",
@@ -132,13 +132,13 @@ def run(
         yield Run(recorder, outcomes)
 
 
-def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, Any]]:
+def _label(web: dict[str, str], images: Path, folder: Path) -> list[dict[str, Any]]:
     iraas = [sys.executable, "-P", "-m", "iraas"]
     with (folder / "controller.log").open("wb") as log:
         controller = subprocess.Popen([*iraas, "controller"], env=web, stdout=log, stderr=log)
         try:
             done = subprocess.run(
-                [*iraas, "submit", "--json", str(pictures)],
+                [*iraas, "submit", "--json", str(images)],
                 env=web,
                 capture_output=True,
                 text=True,
@@ -153,7 +153,7 @@ def _label(web: dict[str, str], pictures: Path, folder: Path) -> list[dict[str, 
 
 
 def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
-    """What the services call when an image is large, slow, mangled, or kills its process."""
+    """Make the calls for an image that is large, slow, corrupt, or kills its process."""
     note = attempt_key(request_id(KEY[:26], 0), 1)
     backend.records.put(note, b"")
     backend.records.get(note)
@@ -171,7 +171,7 @@ def _as_a_worker_rarely_does(backend: AwsBackend) -> None:
 
 
 def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
-    """What the services call for large images, dead letters, retries and deletions."""
+    """Make the calls for large images, dead letters, retries and deletions."""
     backend.inputs.put_if_absent([(f"{KEY}.png", b"x")])
     backend.inputs.get(f"{KEY}.png")
     assert list(backend.inputs.list(KEY.rpartition("/")[0] + "/"))
@@ -182,7 +182,7 @@ def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
     backend.records.put("webhooks/x.json", b"{}")
     backend.records.delete(["webhooks/x.json"])
     (letter,) = backend.dead_letters.receive(10, lease_s=30.0)
-    backend.dead_letters.send([OutboundMessage(letter.body, note="looked at")])
+    backend.dead_letters.send([OutboundMessage(letter.body, note="inspected")])
     backend.dead_letters.delete([letter.receipt])
     mine = backend.responses.create("web-rarely")
     mine.send([OutboundMessage("?")])
@@ -195,7 +195,7 @@ def _as_the_web_tier_rarely_does(backend: AwsBackend) -> None:
     backend.fleet.terminate([instance_id])
 
 
-def test_the_run_did_what_it_is_about(run: Run) -> None:
+def test_workers_of_the_fleet_label_every_image(run: Run) -> None:
     assert len(run.outcomes) == 4
     assert {one["status"] for one in run.outcomes} == {"ok"}
     assert all(one["worker"].startswith("i-") for one in run.outcomes)
@@ -213,13 +213,13 @@ def test_every_call_is_allowed(run: Run, who: str) -> None:
 def test_the_check_before_provisioning_asks_about_every_call_of_it(run: Run) -> None:
     called = {one.action for one in run.recorder.asks("ADMIN", DEPLOYMENT)}
     assert len(called) > 30
-    # Making AWS's own role for Spot is a bonus: whoever may not is told, and goes on.
+    # Creating AWS's own role for Spot is optional: without permission it warns and continues.
     asked = {one for actions in provision_actions(ARNS).values() for one in actions.split()}
     assert called - {"iam:CreateServiceLinkedRole"} <= asked
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_every_right_was_used_or_its_reason_is_written_down(run: Run, who: str) -> None:
+def test_every_permission_was_used_or_has_a_documented_reason(run: Run, who: str) -> None:
     asked = run.recorder.asks(who, DEPLOYMENT)
     unused = [
         (action, resource)
@@ -239,7 +239,7 @@ def test_every_right_was_used_or_its_reason_is_written_down(run: Run, who: str) 
 
 
 KEYS = r"arn:aws:s3:::[^/]+/((?:records/)?[^/]+)/"
-"""The area that an object is of: of records the kind of record, otherwise the prefix."""
+"""The kind of an object: for records the kind of record, otherwise the prefix."""
 
 
 def _areas(who: str, action: str, arns: list[str]) -> set[tuple[str, str, str]]:
@@ -248,7 +248,7 @@ def _areas(who: str, action: str, arns: list[str]) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
-def test_a_worker_may_do_to_each_kind_of_object_exactly_what_it_does(run: Run, action: str) -> None:
+def test_a_worker_has_exactly_the_permissions_that_it_uses(run: Run, action: str) -> None:
     granted = [
         resource.replace("*", "x/x")
         for statement in ROLES["WORKER"]
@@ -266,7 +266,7 @@ def _only(statement: Statement, action: str, resource: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_no_right_has_a_wildcard_action_and_each_says_why(who: str) -> None:
+def test_no_permission_has_a_wildcard_action_and_each_has_a_reason(who: str) -> None:
     for statement in ROLES[who]:
         assert statement.why
         assert not any("*" in action for action in statement.actions)
@@ -315,7 +315,7 @@ def test_a_worker_cannot_touch_instances_nor_other_queues_and_buckets() -> None:
         "options.json",
     ],
 )
-def test_what_is_none_of_a_workers_business_is_out_of_its_reach(key: str) -> None:
+def test_a_worker_is_denied_every_other_kind_of_object(key: str) -> None:
     policy = policy_document(worker_statements(ARNS))
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
         ask = Ask(action, ARNS.bucket(ARNS.outputs, key), EVERYTHING)
@@ -344,7 +344,7 @@ def test_nobody_changes_an_image_or_an_outcome(who: str, store: str) -> None:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
+def test_a_bucket_that_now_belongs_to_another_account_is_not_used(who: str) -> None:
     theirs = EVERYTHING | {"s3:ResourceAccount": "999999999999"}
     asked = 0
     for statement in ROLES[who]:
@@ -357,7 +357,7 @@ def test_a_bucket_that_became_another_accounts_is_not_used(who: str) -> None:
     assert asked > 5
 
 
-def test_the_web_tier_launches_and_ends_only_what_is_this_deployments() -> None:
+def test_the_web_tier_launches_and_ends_only_its_own_instances() -> None:
     policy = policy_document(web_statements(ARNS))
     theirs = {"aws:ResourceTag/iraas:deployment": "other"}
     untagged = {"aws:RequestTag/iraas:deployment": "other"}

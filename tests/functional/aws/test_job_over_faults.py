@@ -1,4 +1,4 @@
-"""A whole job over faults of all kinds: the real submission and finishing, on an emulator.
+"""A whole job under faults of all kinds: the real submission and outcome writer, on an emulator.
 
 Nothing is lost and nothing counted twice, whatever call fails, takes effect without an answer, or
 is answered by something in between.
@@ -38,10 +38,10 @@ from tests.functional.aws.faults import (
 )
 from tests.waiting import join, wait_until
 
-PICTURES = 16
+IMAGES = 16
 MOST_TRIES = 50
 LARGE = (3, 11)
-"""Places of pictures that do not fit into a message."""
+"""Indexes of images that do not fit into a message."""
 LEASE_S = 2.0
 SHARE = 0.3
 ANY_CALL: list[Fault] = [
@@ -73,15 +73,15 @@ class Luck:
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
         self._lock = threading.Lock()
-        self._looked: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
 
     def choose(self, operation: str) -> Fault | None:
         with self._lock:
-            self._looked[operation] += 1
+            self._calls[operation] += 1
             kinds = FAULTS.get(operation)
-            is_first = self._looked[operation] == 1
-            is_late = self._looked[operation] > 60
+            is_first = self._calls[operation] == 1
+            is_late = self._calls[operation] > 60
             if not kinds or is_late or (not is_first and self._dice.random() > SHARE):
                 return None
             self.struck[operation] += 1
@@ -89,7 +89,7 @@ class Luck:
 
 
 def outcome_of(asked: Request, image: bytes, worker: str) -> Outcome:
-    """What a classifier would say: here the label is written in the picture."""
+    """A classifier's prediction: here the label is written in the image."""
     label = image[3:11].decode()
     return Outcome(
         request_id=asked.request_id,
@@ -160,45 +160,45 @@ def backend_of(deployment: Deployment) -> Backend:
 @pytest.fixture
 def job(deployment: Deployment, tmp_path: Path) -> Job:
     deployment.allow_receives(50)  # faults take their share
-    pictures = []
-    for place in range(PICTURES):
-        path = tmp_path / f"{place:02d}.jpg"
-        padding = b"x" * 1_200_000 if place in LARGE else b""
-        path.write_bytes(b"\xff\xd8\xff" + f"label-{place:02d}".encode() + padding)
-        pictures.append(ImageFile(path.name, str(path)))
+    images = []
+    for index in range(IMAGES):
+        path = tmp_path / f"{index:02d}.jpg"
+        padding = b"x" * 1_200_000 if index in LARGE else b""
+        path.write_bytes(b"\xff\xd8\xff" + f"label-{index:02d}".encode() + padding)
+        images.append(ImageFile(path.name, str(path)))
     backend = backend_of(deployment)
-    return create_job(backend, pictures, sources=(str(tmp_path),), clock=time.time)
+    return create_job(backend, images, sources=(str(tmp_path),), clock=time.time)
 
 
 def submit(backend: Backend, job: Job) -> list[dict[int, str]]:
-    """Submit, and resume whenever that fails, as a person would; give what each try was told."""
-    told: list[dict[int, str]] = []
+    """Submit, and resume after each failure; return the outcomes that each attempt reported."""
+    seen_by_attempt: list[dict[int, str]] = []
     for _ in range(MOST_TRIES):
         seen: dict[int, str] = {}
-        told.append(seen)
+        seen_by_attempt.append(seen)
         submission = JobSubmission(
             backend,
             job,
-            requester_id=f"submit-{len(told)}",
+            requester_id=f"submit-{len(seen_by_attempt)}",
             max_image_bytes=10**7,
             config=SubmissionConfig(window=10, wait_s=0.5, store_poll_s=1.0),
         )
         try:
             for outcome in submission.outcomes():
                 if outcome is not None:
-                    place = split_request_id(outcome.request_id)[1]
-                    assert place not in seen, "an outcome is told once"
+                    index = split_request_id(outcome.request_id)[1]
+                    assert index not in seen, "an outcome is reported once"
                     assert outcome.prediction is not None
-                    seen[place] = outcome.prediction.label
+                    seen[index] = outcome.prediction.label
         except BackendError:
             continue
         if submission.is_complete:
-            return told
-    raise AssertionError(f"the job did not end: {told}")
+            return seen_by_attempt
+    raise AssertionError(f"the job did not end: {seen_by_attempt}")
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_job_over_faults_ends_with_one_outcome_for_each_picture(
+def test_a_job_over_faults_ends_with_one_outcome_for_each_image(
     shaky: Deployment, deployment: Deployment, proxy: FaultProxy, job: Job, seed: int
 ) -> None:
     luck = Luck(seed)
@@ -211,14 +211,14 @@ def test_a_job_over_faults_ends_with_one_outcome_for_each_picture(
     for thread in threads:
         thread.start()
     try:
-        told = submit(backend, job)
+        seen_by_attempt = submit(backend, job)
         wait_until(lambda: deployment.requests.depth().total == 0, "an empty queue")
     finally:
         done.set()
         join(*threads)
-    right = {place: f"label-{place:02d}" for place in range(PICTURES)}
-    assert told[-1] == right  # a resumed submission tells what is stored already, too
-    assert len(list(deployment.outputs.list())) == PICTURES
-    assert len(list(deployment.inputs.list())) == PICTURES
+    right = {index: f"label-{index:02d}" for index in range(IMAGES)}
+    assert seen_by_attempt[-1] == right  # a resumed submission also reports what was stored before
+    assert len(list(deployment.outputs.list())) == IMAGES
+    assert len(list(deployment.inputs.list())) == IMAGES
     assert deployment.dead_letters.depth().total == 0
     assert all(luck.struck[operation] for operation in FAULTS), luck.struck

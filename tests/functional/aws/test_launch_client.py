@@ -34,7 +34,7 @@ def send(client: Any, *, before_s: float = 60.0) -> Any:
     return send_launch(client, REQUEST, deadline=time.time() + before_s, clock=time.time)
 
 
-def test_two_tries_fit_into_the_time_that_a_launch_has() -> None:
+def test_two_attempts_fit_into_the_launch_deadline() -> None:
     one = _LAUNCH_LIMITS.connect_timeout_s + _LAUNCH_LIMITS.read_timeout_s
     assert 2 * _LAUNCH_LIMITS.attempts * one <= SEND_WITHIN_S
 
@@ -43,7 +43,7 @@ def test_a_launch_starts_an_instance(client: Any) -> None:
     assert isinstance(send(client), Launched)
 
 
-def test_the_sdk_repeats_nothing_behind_our_back(client: Any, proxy: FaultProxy) -> None:
+def test_the_sdk_does_not_retry_launches(client: Any, proxy: FaultProxy) -> None:
     before = len(proxy.seen)
     proxy.plan_all(lambda _: answer(503, "Unavailable"))
     assert isinstance(send(client), Unconfirmed)
@@ -58,7 +58,7 @@ def test_a_request_without_an_answer_proves_nothing(
     assert isinstance(send(client), Unconfirmed)
 
 
-def test_a_refusal_for_want_of_capacity_is_a_refusal_whatever_its_status(
+def test_a_capacity_refusal_is_a_refusal_whatever_its_status(
     client: Any, proxy: FaultProxy
 ) -> None:
     body = (
@@ -75,7 +75,7 @@ def test_a_refusal_for_want_of_capacity_is_a_refusal_whatever_its_status(
     assert send(client) == Rejected("InsufficientInstanceCapacity")
 
 
-def test_where_nothing_listens_nothing_was_sent() -> None:
+def test_a_refused_connection_proves_that_nothing_was_sent() -> None:
     with_port = http.client.HTTPConnection("127.0.0.1", 1)
     session = AwsSession(
         "us-east-1", endpoint_url=f"http://{with_port.host}:1", limits=_LAUNCH_LIMITS
@@ -85,10 +85,8 @@ def test_where_nothing_listens_nothing_was_sent() -> None:
     assert isinstance(found, Rejected)
 
 
-def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
-    client: Any, proxy: FaultProxy
-) -> None:
-    """The process sleeps between our own check and the SDK's: as a paused laptop would."""
+def test_a_launch_past_its_deadline_is_not_sent(client: Any, proxy: FaultProxy) -> None:
+    """The process pauses between our check and the SDK's, as on a suspended laptop."""
     asleep = [False]
 
     def clock() -> float:
@@ -105,7 +103,7 @@ def test_a_launch_that_comes_too_late_does_not_leave_the_machine(
     assert len(proxy.seen) == before
 
 
-def test_other_calls_of_the_guarded_client_are_not_held_back(client: Any) -> None:
+def test_other_calls_of_the_guarded_client_are_sent(client: Any) -> None:
     guard_launches(client.meta.events, lambda: 1e12)
     assert client.describe_instances()["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert client.run_instances(**REQUEST)["Instances"]

@@ -1,4 +1,4 @@
-"""The way of an image over faults of all kinds: each ends in one outcome, and the queue is empty.
+"""Images under faults of all kinds: each ends in one outcome, and the queue is empty.
 
 The steps are the worker's (DESIGN §3): receive, store the outcome if absent, reply, delete.
 """
@@ -40,7 +40,7 @@ BATCHES: list[Fault] = [fail_entries(0), fail_entries(1, 2), fail_entries(*range
 
 
 def random_faults(seed: int, share: float) -> dict[str, list[Fault | None]]:
-    """What happens to the first calls of each operation; then all is well, so that it ends."""
+    """The faults of the first calls of each operation; later calls succeed, and the run ends."""
     dice = random.Random(seed)
     plans: dict[str, list[Fault | None]] = {}
     for operation in ("ReceiveMessage", "PutObject", "SendMessageBatch", "DeleteMessageBatch"):
@@ -52,7 +52,7 @@ def random_faults(seed: int, share: float) -> dict[str, list[Fault | None]]:
 
 
 class Worker:
-    """Does the worker's steps, and starts over from the receive when one fails for now."""
+    """Does the steps of a worker, and restarts at the receive after a temporary failure."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._requests = deployment.requests
@@ -111,7 +111,7 @@ def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
         thread.start()
     replied: set[str] = set()
 
-    def all_is_told() -> bool:
+    def all_is_replied() -> bool:
         messages = replies.receive(10, lease_s=600)
         if not messages:
             pass_emulated_time(LEASE_S / 10)  # on to the end of the leases that faults left behind
@@ -120,7 +120,7 @@ def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
         return replied >= bodies and not deployment.requests.depth().total
 
     try:
-        wait_until(all_is_told, lambda: f"replies to {bodies - replied}")
+        wait_until(all_is_replied, lambda: f"replies to {bodies - replied}")
     finally:
         done.set()
         join(*threads)
@@ -128,5 +128,5 @@ def test_each_message_ends_in_one_outcome_and_one_reply_at_least(
     assert deployment.requests.depth().total == 0
     expected = {f"job/{body}.json" for body in bodies}
     assert {one.key for one in deployment.outputs.list()} == expected
-    told_true = Counter(key for worker in workers for key in worker.stored)
-    assert set(told_true.values()) <= {1}, json.dumps(told_true)
+    stored_by_key = Counter(key for worker in workers for key in worker.stored)
+    assert set(stored_by_key.values()) <= {1}, json.dumps(stored_by_key)

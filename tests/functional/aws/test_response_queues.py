@@ -75,7 +75,7 @@ def test_creating_at_once_from_several_threads_is_one_queue(deployment: Deployme
     assert bodies_of(responses.create("me")) == ["done"]
 
 
-def test_a_queue_with_other_attributes_is_found_all_the_same(deployment: Deployment) -> None:
+def test_a_queue_with_other_attributes_is_still_found(deployment: Deployment) -> None:
     name = deployment.names.reply("me")
     deployment.session.sqs.create_queue(QueueName=name, Attributes={"MessageRetentionPeriod": "60"})
     queue = deployment.responses.create("me")
@@ -83,7 +83,7 @@ def test_a_queue_with_other_attributes_is_found_all_the_same(deployment: Deploym
     assert bodies_of(queue) == ["a"]
 
 
-def test_replying_to_nobody_makes_no_queue_and_costs_one_call(
+def test_replying_to_a_missing_requester_creates_no_queue_and_costs_one_call(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
     responses = shaky.responses
@@ -104,13 +104,13 @@ def test_a_deleted_queue_is_gone_and_may_be_deleted_again(deployment: Deployment
         responses.find("me").send([OutboundMessage("late")])
 
 
-def test_a_name_that_is_none_is_refused(deployment: Deployment) -> None:
+def test_an_invalid_name_is_refused(deployment: Deployment) -> None:
     for name in ("", "../x", "A", "a_b", "x" * 65, "é"):
         with pytest.raises(ValueError, match="requester"):
             deployment.responses.find(name)
 
 
-def test_a_sweep_takes_the_abandoned_and_leaves_the_living(deployment: Deployment) -> None:
+def test_a_sweep_removes_abandoned_queues_and_keeps_live_ones(deployment: Deployment) -> None:
     clock = Clock()
     responses = with_clock(deployment, clock)
     living = responses.create("living")
@@ -125,7 +125,7 @@ def test_a_sweep_takes_the_abandoned_and_leaves_the_living(deployment: Deploymen
         responses.find("abandoned").depth()
 
 
-def test_receiving_shows_life_at_most_every_five_minutes(
+def test_receiving_renews_the_tag_at_most_every_five_minutes(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
     clock = Clock()
@@ -137,7 +137,7 @@ def test_receiving_shows_life_at_most_every_five_minutes(
     assert proxy.seen.count("TagQueue") == 1 + 2
 
 
-def test_showing_life_in_vain_hinders_no_receive_and_is_tried_again(
+def test_a_failed_tag_renewal_does_not_affect_receives_and_is_retried(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
     clock = Clock()
@@ -150,7 +150,7 @@ def test_showing_life_in_vain_hinders_no_receive_and_is_tried_again(
     assert proxy.seen.count("TagQueue") == 1 + 4 + 1
 
 
-def test_a_queue_whose_owner_died_before_showing_life_is_swept_by_its_age(
+def test_an_untagged_queue_is_swept_by_its_age(
     deployment: Deployment,
 ) -> None:
     names = deployment.names
@@ -163,7 +163,7 @@ def test_a_queue_whose_owner_died_before_showing_life_is_swept_by_its_age(
     assert with_clock(deployment, clock).sweep(3600) == ["stillborn"]
 
 
-def test_a_sweep_touches_nothing_of_others(deployment: Deployment) -> None:
+def test_a_sweep_touches_no_unmanaged_queue(deployment: Deployment) -> None:
     sqs, names = deployment.session.sqs, deployment.names
     other = Names(f"{names.deployment}-b")
     strangers = [

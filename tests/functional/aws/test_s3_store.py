@@ -1,4 +1,4 @@
-"""`S3Store` against an emulator: what only S3 decides. The port itself has its own suite."""
+"""`S3Store` against an emulator: behaviour specific to S3. The port has its own suite."""
 
 import time
 from typing import Any
@@ -67,20 +67,20 @@ def test_an_upload_is_plain_carries_its_checksum_and_asks_nothing_first(
         assert not {"expect", "content-encoding", "transfer-encoding"} & headers.keys()
 
 
-def test_what_is_there_is_left_alone(deployment: Deployment) -> None:
+def test_an_existing_object_is_not_replaced(deployment: Deployment) -> None:
     store = deployment.outputs
     assert store.put_if_absent([("a", b"1"), ("b", b"2")]) == [True, True]
     assert store.put_if_absent([("a", b"3"), ("c", b"4")]) == [False, True]
     assert [store.get(key) for key in "abc"] == [b"1", b"2", b"4"]
 
 
-def test_of_many_stores_of_one_key_in_one_call_one_is_told_true(deployment: Deployment) -> None:
+def test_of_many_uploads_of_one_key_in_one_call_one_succeeds(deployment: Deployment) -> None:
     with_one_key = [("a", b"%d" % number) for number in range(8)]
     stored = [deployment.outputs.put_if_absent([one])[0] for one in with_one_key]
     assert stored == [True] + [False] * 7
 
 
-def test_a_listing_has_pages_and_starts_where_it_is_told(
+def test_a_listing_is_paged_and_starts_after_the_given_key(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_store, "KEYS_PER_PAGE", 3)
@@ -143,7 +143,7 @@ def test_a_hostile_key_reaches_no_call(deployment: Deployment, key: str) -> None
     assert keys_in(store) == []
 
 
-def test_a_missing_bucket_says_how_to_make_it(session: AwsSession) -> None:
+def test_a_missing_bucket_says_how_to_provision(session: AwsSession) -> None:
     store = S3Store(session, lambda: "iraas-nobody-outputs")
     for act in (
         lambda: store.get("a"),
@@ -168,7 +168,7 @@ def test_a_missing_bucket_says_how_to_make_it(session: AwsSession) -> None:
         answer(409, "ConditionalRequestConflict"),
     ],
 )
-def test_the_one_writer_is_told_true_whatever_happens_to_the_reply(
+def test_the_single_writer_gets_true_even_if_a_reply_is_lost(
     shaky: Deployment, proxy: FaultProxy, fault: Any
 ) -> None:
     proxy.plan("PutObject", fault)
@@ -178,7 +178,7 @@ def test_the_one_writer_is_told_true_whatever_happens_to_the_reply(
 
 
 @pytest.mark.parametrize("fault", [refuse, answer(503, "SlowDown"), answer(409, "409")])
-def test_a_second_writer_is_told_false_even_if_it_had_to_try_twice(
+def test_a_second_writer_gets_false_even_after_a_retry(
     shaky: Deployment, proxy: FaultProxy, fault: Any
 ) -> None:
     shaky.outputs.put("a", b"theirs")
@@ -187,7 +187,7 @@ def test_a_second_writer_is_told_false_even_if_it_had_to_try_twice(
     assert shaky.outputs.get("a") == b"theirs"
 
 
-def test_conflicts_without_end_are_given_up(shaky: Deployment, proxy: FaultProxy) -> None:
+def test_endless_conflicts_are_given_up(shaky: Deployment, proxy: FaultProxy) -> None:
     proxy.plan("PutObject", *[answer(409, "ConditionalRequestConflict")] * 50)
     with pytest.raises(BackendUnavailableError, match="ConditionalRequestConflict"):
         shaky.outputs.put_if_absent([("a", b"")])

@@ -1,4 +1,4 @@
-"""`SqsQueue` against an emulator: what only SQS decides. The port itself has its own suite."""
+"""`SqsQueue` against an emulator: behaviour specific to SQS. The port has its own suite."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ from tests.waiting import join
 
 
 def requests_of(session: AwsSession) -> list[tuple[str, dict[str, Any]]]:
-    """What the SQS client sends from now on: operations with their parameters."""
+    """Record the operations of the SQS client with their parameters."""
     sent: list[tuple[str, dict[str, Any]]] = []
 
     def record(request: Any, **_: object) -> None:
@@ -171,7 +171,7 @@ def test_an_extended_lease_outlasts_the_first_one(
 
 
 @pytest.mark.parametrize("receipt", ["", "nonsense", "ünï\x00", "x" * 2000])
-def test_a_receipt_that_never_was_one_changes_nothing(deployment: Deployment, receipt: str) -> None:
+def test_an_invalid_receipt_changes_nothing(deployment: Deployment, receipt: str) -> None:
     queue = deployment.requests
     queue.send([OutboundMessage("a")])
     (message,) = queue.receive(1, lease_s=60)
@@ -192,7 +192,7 @@ def test_a_message_received_too_often_becomes_a_dead_letter(deployment: Deployme
     assert [one.body for one in deployment.dead_letters.receive(1, lease_s=1)] == ["poison"]
 
 
-def test_a_missing_queue_of_the_deployment_says_how_to_make_it(session: AwsSession) -> None:
+def test_a_missing_queue_of_the_deployment_says_how_to_provision(session: AwsSession) -> None:
     queue = SqsQueue(session, "iraas-nobody-requests")
     with pytest.raises(NotProvisionedError, match="iraas-nobody-requests") as caught:
         queue.send([OutboundMessage("a")])
@@ -267,7 +267,7 @@ def test_entries_that_keep_failing_are_given_up_after_a_bound(
     assert proxy.seen.count("SendMessageBatch") == QUICK.attempts
 
 
-def test_an_entry_that_the_sender_is_to_blame_for_is_not_sent_again(
+def test_an_entry_with_a_sender_fault_is_not_sent_again(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
     proxy.plan("SendMessageBatch", fail_entries(0, code="InvalidMessageContents", sender=True))
@@ -293,7 +293,7 @@ def test_deletes_and_releases_survive_faults(
 
 
 @pytest.mark.parametrize("code", ["ReceiptHandleIsInvalid", "MessageNotInflight"])
-def test_a_stale_receipt_in_a_batch_is_not_tried_again(
+def test_a_stale_receipt_in_a_batch_is_not_retried(
     shaky: Deployment, proxy: FaultProxy, code: str
 ) -> None:
     queue = shaky.requests
@@ -339,7 +339,7 @@ def test_a_service_that_hangs_is_given_up_after_a_bound(
     assert proxy.seen == ["GetQueueUrl"] * HASTY.attempts
 
 
-def test_a_gone_queue_is_noticed_by_one_call(shaky: Deployment, proxy: FaultProxy) -> None:
+def test_a_deleted_queue_is_noticed_with_one_call(shaky: Deployment, proxy: FaultProxy) -> None:
     queue = shaky.dead_letters
     queue.depth()
     shaky.session.sqs.delete_queue(QueueUrl=queue.url())

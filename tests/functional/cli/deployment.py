@@ -1,4 +1,4 @@
-"""A local deployment of a test's own, driven by the real command in processes of their own."""
+"""A local deployment for one test, driven by the real command in separate processes."""
 
 import json
 import os
@@ -26,12 +26,12 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Deployment:
-    """Runs ``iraas`` with a home of its own. What it starts is found by that home.
+    """Runs ``iraas`` with a separate home, by which its processes are found.
 
     Attributes:
         folder: Where commands run.
         home: The local backend's data.
-        environment: What commands see: nothing of the settings of whoever runs the tests.
+        environment: The environment of commands, without the settings of this user.
         job: The job that it was made with; empty if there is none.
     """
 
@@ -95,8 +95,8 @@ class Deployment:
         """Start a command on a terminal."""
         return Terminal([COMMAND, *arguments], self.folder, self.environment | settings)
 
-    def pictures(self, *names: str, source: Path) -> None:
-        """Put copies of a picture into the folder."""
+    def add_images(self, *names: str, source: Path) -> None:
+        """Put copies of an image into the folder."""
         for name in names:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class Deployment:
         return LocalBackend(self.home, "iraas", capacity=1, worker_command=["false"])
 
     def lease(self) -> FileLease:
-        """The controller's lease: whoever holds it keeps all controllers from starting workers."""
+        """The controller's lease: holding it keeps all controllers from starting workers."""
         return FileLease(self.home / "iraas" / "controller.lock")
 
     def job_id(self) -> str:
@@ -116,11 +116,11 @@ class Deployment:
             return [one.job.job_id for one in list_jobs(backend)][-1]
 
     def wait_for_a_running_worker(self) -> None:
-        """Wait until there is one worker, which runs."""
+        """Wait until exactly one worker runs."""
         wait_until(lambda: self.worker_states() == ["running"], "a running worker", every_s=0.1)
 
     def worker_states(self) -> list[str]:
-        """What the workers that are there do, the oldest first."""
+        """The states of the current workers, the oldest first."""
         with closing(self.open()) as backend:
             return [one.state for one in take_status(backend, "iraas", time.time).workers]
 
@@ -139,7 +139,7 @@ class Deployment:
             wait_until(lambda: not any(map(_lives, living)), f"the end of {living}")
 
     def stop(self) -> list[str]:
-        """End politely what runs, and by force what stays; tell what that was."""
+        """End running processes with SIGTERM, then SIGKILL; return those that were left."""
         for process in self.processes():
             _signal(process, signal.SIGTERM)
         try:
@@ -154,7 +154,7 @@ class Deployment:
         return []
 
     def _forget_started(self) -> None:
-        """Let go of what a test that failed did not wait for."""
+        """Release processes that a failed test did not wait for."""
         for process in self._started:
             process.kill()
             process.wait()

@@ -99,7 +99,7 @@ def preforked() -> Prefork:
 
 
 def serve() -> dict[str, Any] | None:
-    """Fork for each request. In a fork give the request back, and None at the end of the input."""
+    """Fork for each request. Returns the request in a fork, and None at the end of the input."""
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         pid = os.fork()

@@ -44,7 +44,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What a person reads of what was written: without colours and movements."""
+        """The written text without colours and cursor movements."""
         return _STEERING.sub("", self.written.decode("utf-8", "replace"))
 
     def press(self, keys: bytes) -> None:
@@ -59,7 +59,7 @@ class Terminal:
         assert text in self.text, (text, self.text)
 
     def finish(self) -> int:
-        """Wait for the command's end, and give its exit code."""
+        """Wait for the command's end and return its exit code."""
         wait_until(lambda: not self._read(), lambda: f"the end of {self.text}")
         os.close(self._ours)
         code = self._process.wait(PATIENCE_S)
@@ -67,7 +67,7 @@ class Terminal:
         return code
 
     def _read(self) -> bool:
-        """Read what comes soon; False once nobody is left to write."""
+        """Read the output that comes soon; False once the writer has closed."""
         if not select.select([self._ours], [], [], 0.2)[0]:
             return True
         try:

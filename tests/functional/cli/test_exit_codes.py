@@ -9,13 +9,13 @@ from tests.functional.cli.deployment import Deployment, Done
 UNKNOWN_JOB = "01kb3v9x4q0000000000000000"
 
 
-def told(done: Done) -> list[str]:
+def error_lines(done: Done) -> list[str]:
     """The lines of the error."""
     assert done.stderr.startswith("iraas: "), done.stderr
     return done.stderr.splitlines()
 
 
-def test_0_all_is_well(finished: Deployment) -> None:
+def test_0_success(finished: Deployment) -> None:
     assert finished.run("status").returncode == 0
 
 
@@ -29,7 +29,7 @@ def test_0_all_is_well(finished: Deployment) -> None:
     ids=str,
 )
 def test_1_a_job_that_does_not_exist(finished: Deployment, arguments: list[str]) -> None:
-    lines = told(finished.run(*arguments, expect=1))
+    lines = error_lines(finished.run(*arguments, expect=1))
     assert lines == [
         f"iraas: there is no job {UNKNOWN_JOB} in this deployment.",
         "       List the jobs with: iraas jobs",
@@ -38,12 +38,12 @@ def test_1_a_job_that_does_not_exist(finished: Deployment, arguments: list[str])
 
 def test_1_an_output_that_is_full(finished: Deployment) -> None:
     (finished.folder / "full.csv").symlink_to("/dev/full")
-    lines = told(finished.run("results", finished.job, "--save", "full.csv", expect=1))
+    lines = error_lines(finished.run("results", finished.job, "--save", "full.csv", expect=1))
     assert "full.csv cannot be written: No space left on device" in lines[0]
 
 
 def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     (deployment.folder / "full.csv").symlink_to("/dev/full")
     done = deployment.run("submit", "a.jpg", "--save", "full.csv", expect=1)
     assert f"iraas submit --resume {deployment.job_id()}" in done.stderr
@@ -69,11 +69,11 @@ def test_1_a_full_disk_says_how_to_resume(deployment: Deployment, photo: Path) -
     ],
     ids=str,
 )
-def test_2_a_command_that_cannot_be_understood(
+def test_2_a_command_that_cannot_be_parsed(
     finished: Deployment, arguments: list[str], said: str
 ) -> None:
     (finished.folder / "empty").mkdir(exist_ok=True)
-    lines = told(finished.run(*arguments, expect=2))
+    lines = error_lines(finished.run(*arguments, expect=2))
     assert said in lines[0]
 
 
@@ -87,7 +87,7 @@ def test_2_options_and_commands_that_do_not_exist(
 
 
 def test_3_some_images_were_not_even_sent(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     (deployment.folder / "b.jpg").touch()
     done = deployment.run("submit", "a.jpg", "b.jpg", "--no-wait", expect=3)
     assert "1 of them cannot be labelled" in done.stderr
@@ -112,7 +112,7 @@ def test_3_some_images_failed(finished: Deployment) -> None:
 def test_2_a_flag_that_cannot_be_used(
     finished: Deployment, arguments: list[str], said: str
 ) -> None:
-    lines = told(finished.run(*arguments, expect=2))
+    lines = error_lines(finished.run(*arguments, expect=2))
     assert said in lines[0]
     assert len(lines) == 2
 
@@ -132,7 +132,7 @@ def test_2_a_flag_that_cannot_be_used(
 def test_4_a_setting_that_cannot_be_used(
     finished: Deployment, arguments: list[str], settings: dict[str, str], said: str
 ) -> None:
-    lines = told(finished.run(*arguments, expect=4, **settings))
+    lines = error_lines(finished.run(*arguments, expect=4, **settings))
     assert said in lines[0]
     assert len(lines) == 2
 
@@ -151,31 +151,31 @@ def test_4_a_settings_file_that_cannot_be_used(
     deployment: Deployment, text: str, said: str
 ) -> None:
     (deployment.folder / "iraas.toml").write_text(text)
-    assert said in told(deployment.run("status", expect=4))[0]
+    assert said in error_lines(deployment.run("status", expect=4))[0]
 
 
 def test_4_a_home_that_cannot_be_used(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     deployment.home.parent.mkdir(exist_ok=True)
     deployment.home.write_text("in the way")
     for arguments in (["submit", "a.jpg"], ["status"], ["provision"]):
-        lines = told(deployment.run(*arguments, expect=4))
+        lines = error_lines(deployment.run(*arguments, expect=4))
         assert f"{deployment.home} is not a folder" in lines[0]
         assert len(lines) == 2
     below = str(deployment.home / "below")
-    assert "is not a folder" in told(deployment.run("status", "--home", below, expect=4))[0]
+    assert "is not a folder" in error_lines(deployment.run("status", "--home", below, expect=4))[0]
     deployment.home.unlink()
 
 
 def test_4_a_cache_that_cannot_be_used(deployment: Deployment) -> None:
     (deployment.folder / "file").write_text("in the way")
-    lines = told(deployment.run("worker", expect=4, IRAAS_CACHE="file"))
+    lines = error_lines(deployment.run("worker", expect=4, IRAAS_CACHE="file"))
     assert "the model cache" in lines[0]
     assert lines[1] == "       Set IRAAS_CACHE to a folder that you may write to."
 
 
 def test_5_timed_out(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:

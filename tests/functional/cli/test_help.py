@@ -1,4 +1,4 @@
-"""Help, version, completion: what a person meets first."""
+"""Help, version, completion."""
 
 import inspect
 import subprocess
@@ -52,7 +52,7 @@ def assert_plain(text: str) -> None:
     assert "{" not in text
 
 
-def test_help_tells_the_defaults_of_settings(anywhere: Deployment) -> None:
+def test_help_shows_the_defaults_of_settings(anywhere: Deployment) -> None:
     text = " ".join(anywhere.run("worker", "--help", COLUMNS="200").stdout.split())
     assert "[IRAAS_IDLE_TIMEOUT_S, default 10]" in text
     assert "[IRAAS_LEASE_S, default 30]" in text
@@ -81,7 +81,7 @@ def test_the_version(anywhere: Deployment) -> None:
     assert anywhere.run("--version").stdout == f"iraas {__version__}\n"
 
 
-def test_it_runs_as_a_module_too(anywhere: Deployment) -> None:
+def test_python_m_iraas_runs_the_command(anywhere: Deployment) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "iraas", "--version"], capture_output=True, text=True, check=True
     )
@@ -94,7 +94,7 @@ def test_completion_is_printed_for_each_shell(anywhere: Deployment, shell: str) 
 
 
 def completed(deployment: Deployment, words: str) -> list[str]:
-    """What bash would offer at the end of a line."""
+    """The completions that bash would offer at the end of a line."""
     count = str(len(words.split(" ")) - 1)
     return deployment.run(
         _IRAAS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count
@@ -114,7 +114,7 @@ def test_completion_completes_backends_and_jobs(finished: Deployment) -> None:
     assert completed(finished, "iraas results --backend aws ") == []
 
 
-def test_the_completion_script_is_sound_bash(anywhere: Deployment) -> None:
+def test_the_completion_script_is_valid_bash(anywhere: Deployment) -> None:
     script = anywhere.run("--show-completion", "bash").stdout
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 

@@ -1,4 +1,4 @@
-"""Commands that run in a folder that somebody else has filled."""
+"""Commands that run in a folder with hostile content."""
 
 import os
 from contextlib import closing
@@ -20,7 +20,7 @@ max_workers = 3
 """
 
 
-def test_a_projects_file_takes_over_nothing_and_is_told_of_once(deployment: Deployment) -> None:
+def test_a_project_file_cannot_take_control_and_is_reported_once(deployment: Deployment) -> None:
     (deployment.folder / "iraas.toml").write_text(HOSTILE)
     deployment.environment.pop("IRAAS_MAX_WORKERS")
     deployment.environment.pop("IRAAS_CACHE")
@@ -29,17 +29,17 @@ def test_a_projects_file_takes_over_nothing_and_is_told_of_once(deployment: Depl
         assert f'"{name}": {{"value": ' in done.stdout
     assert done.stdout.count('"source": "default"') > 20
     assert '"max_workers": {"value": 3, "source": "iraas.toml [default]"}' in done.stdout
-    told = done.stderr.splitlines()
+    notices = done.stderr.splitlines()
     file = deployment.folder / "iraas.toml"
-    assert told[0] == f"iraas: {file} sets max_workers."
-    assert told[1].startswith(
+    assert notices[0] == f"iraas: {file} sets max_workers."
+    assert notices[1].startswith(
         f"iraas: {file} may not set cache, backend, model, token, webhook_hosts: "
     )
-    assert len(told) == 2
+    assert len(notices) == 2
 
 
 @pytest.mark.parametrize("command", [["status"], ["jobs"], ["config", "show"], ["doctor"]])
-def test_a_pipe_in_the_files_place_holds_no_command_up(
+def test_a_pipe_instead_of_a_settings_file_blocks_no_command(
     deployment: Deployment, command: list[str]
 ) -> None:
     os.mkfifo(deployment.folder / "iraas.toml")
@@ -47,7 +47,7 @@ def test_a_pipe_in_the_files_place_holds_no_command_up(
     assert "iraas.toml is ignored: it is not a regular file." in done.stderr
 
 
-def test_a_file_is_named_before_or_after_the_command(deployment: Deployment) -> None:
+def test_config_may_stand_before_or_after_the_command(deployment: Deployment) -> None:
     (deployment.folder / "mine.toml").write_text('[default]\nregion = "eu-west-1"\n')
     for arguments in (
         ("--config", "mine.toml", "config", "show"),
@@ -71,25 +71,25 @@ def test_the_users_own_file_is_in_the_folder_of_the_platform(deployment: Deploym
 def test_submit_skips_links_out_of_a_folder_names_them_and_counts_them(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    deployment.add_images("images/a.jpg", "private/b.jpg", source=photo)
     for number in range(25):
         (deployment.folder / "images" / f"l{number:02}.jpg").symlink_to("../private/b.jpg")
     done = deployment.run("submit", "images", "--dry-run")
     assert done.stdout.split() == ["a.jpg"]
-    told = done.stderr.splitlines()
-    assert told[0] == "skipped: l00.jpg leads out of its folder"
-    assert told[20].startswith("25 links skipped. ")
-    assert "1 images" in told[21]
+    notices = done.stderr.splitlines()
+    assert notices[0] == "skipped: l00.jpg leads out of its folder"
+    assert notices[20].startswith("25 links skipped. ")
+    assert "1 images" in notices[21]
     followed = deployment.run("submit", "images", "--dry-run", "--follow-links")
     assert len(followed.stdout.split()) == 26
     named = deployment.run("submit", "images/l00.jpg", "--dry-run")
     assert named.stdout.split() == ["images/l00.jpg"]
 
 
-def test_what_was_skipped_is_in_no_manifest_and_in_no_store(
+def test_skipped_files_are_in_no_manifest_and_in_no_store(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures("images/a.jpg", "private/b.jpg", source=photo)
+    deployment.add_images("images/a.jpg", "private/b.jpg", source=photo)
     (deployment.folder / "images" / "link.jpg").symlink_to("../private/b.jpg")
     lease = deployment.lease()
     assert lease.hold()

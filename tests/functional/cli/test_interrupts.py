@@ -1,4 +1,4 @@
-"""Ctrl-C: the first drains and tells how to resume, the second leaves at once."""
+"""Ctrl-C: the first drains and says how to resume, the second exits at once."""
 
 import re
 import signal
@@ -14,14 +14,14 @@ from tests.functional.cli.terminal import CTRL_C
 from tests.waiting import wait_until
 
 SENT = SubmissionConfig().window // SEND_IMAGES * SEND_IMAGES
-"""Images that are under way at once at most; they are sent in batches."""
+"""The maximum number of images in flight; they are sent in batches."""
 
 RESUME = re.compile(r"(\d[\d,]*) of (\d[\d,]*) images are done\. Resume with: (iraas submit .*)")
 
 
 @pytest.fixture
-def nobody_works(deployment: Deployment) -> Iterator[None]:
-    """Another controller seems to be at work, and starts no worker."""
+def no_workers(deployment: Deployment) -> Iterator[None]:
+    """Hold the controller's lease, so that no worker is started."""
     lease = deployment.lease()
     assert lease.hold()
     yield
@@ -36,12 +36,12 @@ def queued(deployment: Deployment) -> int:
         backend.close()
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
+def test_the_first_ctrl_c_waits_for_sent_images_and_the_second_exits(
     deployment: Deployment, photo: Path, number: signal.Signals
 ) -> None:
-    deployment.pictures("a.jpg", "b.jpg", source=photo)
+    deployment.add_images("a.jpg", "b.jpg", source=photo)
     process = deployment.start("submit", "a.jpg", "b.jpg")
     wait_until(lambda: queued(deployment) == 2, "the sending")
     process.send_signal(number)
@@ -57,13 +57,13 @@ def test_the_first_waits_for_what_was_sent_and_the_second_leaves(
     assert done.stderr == f"0 of 2 images are done. Resume with: iraas submit --resume {job}\n"
 
 
-@pytest.mark.usefixtures("nobody_works")
-def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
+@pytest.mark.usefixtures("no_workers")
+def test_after_draining_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     deployment: Deployment, photo: Path
 ) -> None:
-    """More images than may be under way at once; they are broken, so that they take no time."""
+    """More images than may be in flight; they are broken, so that they take no time."""
     rest = SEND_IMAGES
-    deployment.pictures("images/last.jpg", source=photo)
+    deployment.add_images("images/last.jpg", source=photo)
     for index in range(SENT + rest - 1):
         (deployment.folder / "images" / f"{index:04d}.jpg").write_bytes(b"\xff\xd8\xff nothing")
     process = deployment.start("submit", "images", "--save", "out.jsonl")
@@ -88,9 +88,9 @@ def test_drained_it_says_how_to_resume_and_resuming_sends_only_the_rest(
     assert queued(deployment) == rest
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     terminal = deployment.terminal("submit", "a.jpg")
     wait_until(lambda: queued(deployment) == 1, "the sending")
     terminal.press(CTRL_C)
@@ -100,11 +100,11 @@ def test_ctrl_c_on_a_terminal(deployment: Deployment, photo: Path) -> None:
     assert RESUME.search(terminal.text)
 
 
-def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
+def test_ctrl_c_after_sending_everything_exits_with_success_once_done(
     deployment: Deployment, photo: Path
 ) -> None:
     count = SEND_IMAGES - 1  # they are sent all at once
-    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
+    deployment.add_images(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     process = deployment.start("submit", "images")
     wait_until(lambda: deployment.home.exists() and queued(deployment) > 0, "the sending")
     process.send_signal(signal.SIGINT)
@@ -113,9 +113,9 @@ def test_ctrl_c_with_all_sent_ends_well_once_all_is_done(
     assert f"{count} labelled, 0 failed" in done.stderr
 
 
-@pytest.mark.usefixtures("nobody_works")
+@pytest.mark.usefixtures("no_workers")
 def test_ctrl_c_while_following_results(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     deployment.run("submit", "a.jpg", "--no-wait")
     terminal = deployment.terminal("results", deployment.job_id(), "--follow")
     terminal.wait_for("0/1")

@@ -42,8 +42,8 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
 ) -> None:
     backend = Denied()
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
-    picture = ImageFile("a.jpg", str(tmp_path / "a.jpg"))
-    job = create_job(backend, iter([picture]), sources=("a.jpg",), clock=time.time)
+    image = ImageFile("a.jpg", str(tmp_path / "a.jpg"))
+    job = create_job(backend, iter([image]), sources=("a.jpg",), clock=time.time)
     with pytest.raises(PermissionDeniedError, match="RunInstances") as caught:
         follow_job(settings, backend, job, save=None, timeout_s=PATIENCE_S, as_json=True)
     assert exit_code(caught.value) is ExitCode.CONFIGURATION
@@ -52,23 +52,23 @@ def test_a_job_whose_workers_may_not_be_launched_ends_at_once_with_code_4(
     assert backend.responses.requesters() == []
 
 
-def test_a_controller_that_cannot_even_look_says_so(settings: Settings) -> None:
+def test_a_controller_that_cannot_poll_reports_why(settings: Settings) -> None:
     backend = MemoryBackend()
-    told = threading.Event()
+    reported = threading.Event()
 
     def hold() -> bool:
-        told.set()
+        reported.set()
         raise NotProvisionedError("there is nothing here")
 
     backend.lease.hold = hold  # type: ignore[method-assign]
     with running_controller(settings, backend) as controller:
-        assert told.wait(PATIENCE_S)
+        assert reported.wait(PATIENCE_S)
         wait_until(lambda: controller.error, "the error")
         with pytest.raises(NotProvisionedError):
             controller.check()
 
 
-def test_a_controller_that_works_has_nothing_to_say(settings: Settings) -> None:
+def test_a_working_controller_reports_no_error(settings: Settings) -> None:
     backend = MemoryBackend()
     with running_controller(settings, backend) as controller:
         wait_until(backend.lease.holder, "the lease")

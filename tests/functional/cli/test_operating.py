@@ -19,8 +19,8 @@ STATUS_FIELDS = [
 
 
 def send(deployment: Deployment, photo: Path, count: int = 3) -> str:
-    """Send pictures while somebody else holds the controller's lease, so that they wait."""
-    deployment.pictures(*(f"images/{index}.jpg" for index in range(count)), source=photo)
+    """Send images while another process holds the controller's lease, so that they wait."""
+    deployment.add_images(*(f"images/{index}.jpg" for index in range(count)), source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:
@@ -30,9 +30,7 @@ def send(deployment: Deployment, photo: Path, count: int = 3) -> str:
     return deployment.job_id()
 
 
-def test_a_worker_by_hand_works_the_queue_off_and_leaves(
-    deployment: Deployment, photo: Path
-) -> None:
+def test_a_manual_worker_drains_the_queue_and_exits(deployment: Deployment, photo: Path) -> None:
     job = send(deployment, photo)
     done = deployment.run("worker", "--processes", "1")
     began, left = done.stderr.splitlines()
@@ -48,7 +46,7 @@ def test_a_worker_by_hand_works_the_queue_off_and_leaves(
     assert (status["done"], status["workers"]) == (3, [])
 
 
-def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
+def test_corrupt_messages_become_dead_letters_and_stop_no_worker(
     deployment: Deployment, photo: Path
 ) -> None:
     job = send(deployment, photo, count=1)
@@ -64,7 +62,7 @@ def test_mangled_messages_end_in_the_dead_letters_and_stop_no_worker(
     assert status["queue"] == {"visible": 0, "in_flight": 0, "delayed": 0}
 
 
-def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -> None:
+def test_a_worker_runs_the_given_number_of_processes(deployment: Deployment) -> None:
     worker = deployment.start("worker", "--processes", "2", "--idle-timeout-s", "60")
     parent = psutil.Process(worker.pid)
     wait_until(lambda: len(parent.children()) == 2, "two classifier processes")
@@ -77,9 +75,7 @@ def test_a_worker_runs_as_many_processes_as_it_is_told(deployment: Deployment) -
     assert "left: stopped by a signal" in done.stderr
 
 
-def test_a_classifier_process_that_is_killed_takes_no_image_with_it(
-    deployment: Deployment, photo: Path
-) -> None:
+def test_a_killed_classifier_process_loses_no_image(deployment: Deployment, photo: Path) -> None:
     job = send(deployment, photo, count=30)
     worker = deployment.start("worker", "--processes", "1")
     parent = psutil.Process(worker.pid)
@@ -92,7 +88,7 @@ def test_a_classifier_process_that_is_killed_takes_no_image_with_it(
     assert len(deployment.json("results", job)) == 30
 
 
-def test_a_worker_that_is_killed_leaves_no_process_behind_and_takes_no_image_with_it(
+def test_a_killed_worker_leaves_no_process_and_loses_no_image(
     deployment: Deployment, photo: Path
 ) -> None:
     job = send(deployment, photo, count=30)
@@ -115,7 +111,7 @@ def test_a_worker_whose_model_is_broken_says_so(deployment: Deployment, tmp_path
     assert "bundle" in done.stderr
 
 
-def test_a_controller_until_idle_works_the_queue_off_and_leaves(
+def test_a_controller_until_idle_drains_the_queue_and_exits(
     deployment: Deployment, photo: Path
 ) -> None:
     job = send(deployment, photo)
@@ -132,7 +128,7 @@ def test_a_controller_until_idle_works_the_queue_off_and_leaves(
     assert status["decision"]["reason"] == "no image waits or is in flight"
 
 
-def test_a_controller_that_stands_by_says_so(deployment: Deployment) -> None:
+def test_a_standby_controller_reports_that_it_stands_by(deployment: Deployment) -> None:
     lease = deployment.lease()
     assert lease.hold()
     controller = deployment.start("controller")
@@ -164,7 +160,7 @@ def test_status_in_json_has_the_promised_fields(finished: Deployment) -> None:
     assert isinstance(status["workers"], list)
 
 
-def test_status_shows_a_worker_with_its_age_and_what_waits(
+def test_status_shows_workers_with_their_age_and_the_waiting_images(
     deployment: Deployment, photo: Path
 ) -> None:
     send(deployment, photo, count=2)
@@ -180,7 +176,7 @@ def test_status_shows_a_worker_with_its_age_and_what_waits(
     assert "1 waiting, 1 in flight, 1 delayed" in text
 
 
-def test_a_watched_status_in_a_pipe_comes_look_by_look(finished: Deployment) -> None:
+def test_a_watched_status_in_a_pipe_prints_each_update(finished: Deployment) -> None:
     blocks = finished.start("status", "--watch")
     lines = finished.start("status", "--watch", "--json")
     for process, begins in ((blocks, "deployment "), (lines, "{")):
@@ -199,17 +195,17 @@ def test_dead_letters_are_shown_with_their_notes(deployment: Deployment, photo: 
     letters = [
         OutboundMessage(newer.body, note="it ended three processes"),
         OutboundMessage(older.body, note="older"),
-        OutboundMessage("{", note="mangled [bold]"),
+        OutboundMessage("{", note="corrupt [bold]"),
     ]
     backend.dead_letters.send(letters)
     backend.close()
     (status,) = deployment.json("status", "--dead-letters")
     assert [one["note"] for one in status["letters"]] == [
-        "it ended three processes", "older", "mangled [bold]",
+        "it ended three processes", "older", "corrupt [bold]",
     ]  # fmt: skip
     assert [one["name"] for one in status["letters"]] == ["1.jpg", "0.jpg", ""]
     text = deployment.run("status", "--dead-letters").stdout
-    assert "mangled [bold]" in text
+    assert "corrupt [bold]" in text
     assert "(see them with --dead-letters)" in text
     (status,) = deployment.json("status")
     assert "letters" not in status
@@ -260,14 +256,14 @@ def test_teardown_asks_first(deployment: Deployment) -> None:
     assert not (deployment.home / "iraas").exists()
 
 
-def test_teardown_without_a_terminal_wants_to_be_sure(deployment: Deployment) -> None:
+def test_teardown_without_a_terminal_needs_yes(deployment: Deployment) -> None:
     deployment.run("provision")
     refused = deployment.run("teardown", expect=2, given="y\n")
     assert "then use --yes." in refused.stderr
     assert (deployment.home / "iraas").is_dir()
 
 
-def test_looking_at_what_was_torn_down_makes_nothing(deployment: Deployment) -> None:
+def test_reading_a_removed_deployment_creates_nothing(deployment: Deployment) -> None:
     deployment.run("provision")
     deployment.run("teardown", "--yes")
     for command in ("status", "jobs"):
@@ -281,8 +277,8 @@ def test_teardown_names_the_files_that_it_leaves(deployment: Deployment) -> None
     left = deployment.run("teardown", "--yes", expect=1)
     assert "leaves for you to remove: notes.txt" in left.stderr
     assert "there remains 1 resource." in left.stderr
-    (told,) = deployment.json("teardown", "--yes", expect=1)
-    assert [one["kind"] for one in told["remains"]] == ["folder"]
+    (summary,) = deployment.json("teardown", "--yes", expect=1)
+    assert [one["kind"] for one in summary["remains"]] == ["folder"]
 
 
 def test_teardown_ends_the_workers(deployment: Deployment, photo: Path) -> None:
@@ -327,20 +323,18 @@ def test_config_shows_each_value_and_where_it_came_from(deployment: Deployment) 
     assert len(lines) == len(shown) + 1
 
 
-def test_a_secret_that_is_not_set_is_said_to_be_so(deployment: Deployment) -> None:
+def test_an_unset_secret_is_shown_as_unset(deployment: Deployment) -> None:
     lines = deployment.run("config", "show").stdout.splitlines()
     assert ["token", "not set", "default"] in [re.split(r"\s{2,}", one.strip()) for one in lines]
 
 
-def test_what_all_commands_share_may_be_given_before_the_command(deployment: Deployment) -> None:
+def test_shared_options_may_stand_before_the_command(deployment: Deployment) -> None:
     (shown,) = deployment.json("-d", "blue", "--backend", "aws", "config", "show", "-b", "local")
     assert shown["deployment"] == {"value": "blue", "source": "flag"}
     assert shown["backend"] == {"value": "local", "source": "flag"}
 
 
-def test_the_place_and_the_deployment_can_be_given_by_flag(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_home_and_deployment_can_be_given_by_flag(deployment: Deployment, tmp_path: Path) -> None:
     deployment.run("provision", "--home", str(tmp_path / "else"), "--deployment", "blue")
     assert (tmp_path / "else" / "blue").is_dir()
     assert not deployment.home.exists()
@@ -370,7 +364,7 @@ def test_doctor_says_what_is_wrong(deployment: Deployment, tmp_path: Path) -> No
 
 def test_up_serves_and_works_until_it_is_stopped(deployment: Deployment, photo: Path) -> None:
     up = started_up(deployment)
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     assert deployment.run("submit", "a.jpg").stdout.startswith("a.jpg\tkoala")
     holder = deployment.json("status")[0]["controller"]
     assert holder.startswith(f"process {up.pid} on ")

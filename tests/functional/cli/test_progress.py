@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line now and then."""
+"""Progress without a terminal: periodic lines."""
 
 import io
 import re
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_a_line_comes_every_ten_seconds_and_no_oftener(
+def test_a_line_is_printed_every_ten_seconds_at_most(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LineProgress(1000, lambda: 3) as shown:
@@ -37,7 +37,7 @@ def test_a_line_comes_every_ten_seconds_and_no_oftener(
     assert lines[0] == "200 of 1,000 images, 20.0 images/s, about 40 s left, 3 workers, 2 failed"
 
 
-def test_before_anything_is_done_no_time_is_promised(
+def test_before_anything_is_done_no_remaining_time_is_estimated(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LineProgress(1000, lambda: 0) as shown:
@@ -59,7 +59,7 @@ def test_the_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
     assert rate(99) == 0.0
 
 
-def test_what_was_stored_before_is_no_speed(
+def test_outcomes_stored_before_do_not_count_in_the_rate(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LineProgress(600, lambda: 1) as shown:
@@ -73,7 +73,7 @@ def test_what_was_stored_before_is_no_speed(
     assert line.startswith("518 of 600 images, 2.0 images/s, about 41 s left, 1 worker,")
 
 
-def test_a_bar_too_begins_its_speed_after_what_was_stored(clock: Clock) -> None:
+def test_the_rate_of_a_bar_excludes_outcomes_stored_before(clock: Clock) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)
     with BarProgress(console, 600, lambda: 1) as shown:
@@ -87,7 +87,9 @@ def test_a_bar_too_begins_its_speed_after_what_was_stored(clock: Clock) -> None:
     assert "1 worker " in out.getvalue()
 
 
-def test_what_is_only_sent_is_called_so(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_are_only_sent_are_shown_as_sent(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     with LineProgress(1000, lambda: 0, sending=True) as shown:
         clock.now = 10.0
         shown.update(100, failed=0)

@@ -23,9 +23,7 @@ COVERED = {
     r"make (demo|test)|pip install .*|source .*": ".ci/run",
     "iraas up": f"{HERE}/test_operating.py::test_up_serves_and_works_until_it_is_stopped",
     "iraas controller": f"{HERE}/test_operating.py::test_stopping_a_controller_stops_no_worker",
-    "iraas worker": (
-        f"{HERE}/test_operating.py::test_a_worker_by_hand_works_the_queue_off_and_leaves"
-    ),
+    "iraas worker": (f"{HERE}/test_operating.py::test_a_manual_worker_drains_the_queue_and_exits"),
     "iraas retry JOB": f"{HERE}/test_results.py::test_failed_images_are_sent_again",
     "iraas status --watch": f"{HERE}/test_terminal.py::test_status_can_be_watched_until_ctrl_c",
     "iraas --install-completion": (
@@ -34,7 +32,7 @@ COVERED = {
     "iraas .*--backend aws.*": END_TO_END,
     "curl -F .*": "tests/functional/web/test_real_processes.py::test_readme_asks_with_curl",
 }
-"""Commands that run for ever or need what is not here, as patterns, and who runs them."""
+"""Patterns of commands that never end or have external needs, with the tests that run them."""
 
 
 def shown() -> list[str]:
@@ -58,7 +56,7 @@ def test_every_command_of_readme_is_run_or_known_to_be_run_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("command", COVERED)
-def test_whoever_runs_a_command_elsewhere_exists(command: str) -> None:
+def test_every_test_that_runs_a_command_elsewhere_exists(command: str) -> None:
     file, _, test = COVERED[command].partition("::")
     text = (ROOT / file).read_text("utf-8")
     if not test:
@@ -71,13 +69,13 @@ def test_whoever_runs_a_command_elsewhere_exists(command: str) -> None:
 @pytest.fixture(scope="module")
 def prepared(finished: Deployment, photo: Path) -> Deployment:
     """The deployment of one finished job, with the files that README names."""
-    finished.pictures("scans/a.tif", "cat.jpg", source=photo)
+    finished.add_images("scans/a.tif", "cat.jpg", source=photo)
     return finished
 
 
 @pytest.mark.parametrize("command", [one for one in shown() if not is_covered(one)])
 def test_a_command_of_readme_does_what_it_says(prepared: Deployment, command: str) -> None:
-    """Run as it stands; what would send pictures only says what it would send."""
+    """Run the command unchanged, except that sending is a dry run."""
     line = command.replace("JOB", prepared.job)
     line = re.sub(r"\biraas submit\b", "iraas submit --dry-run", line)
     line = re.sub(r"\biraas teardown\b", "iraas teardown --dry-run", line)

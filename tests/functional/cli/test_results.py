@@ -21,7 +21,7 @@ def lost(
     other tests, for it takes a while until it gives up.
     """
     deployment = Deployment(tmp_path_factory.mktemp("lost"), bundle_path)
-    deployment.pictures("a.jpg", source=photo)
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     deployment.run("submit", "a.jpg", "--no-wait")
@@ -65,7 +65,7 @@ def test_following_a_job_that_is_done_ends_at_once(finished: Deployment) -> None
     assert len(done.stdout.splitlines()) == 5
 
 
-def test_results_that_are_not_there_destroy_no_file(finished: Deployment) -> None:
+def test_missing_results_overwrite_no_file(finished: Deployment) -> None:
     kept = finished.folder / "kept.csv"
     kept.write_text("precious")
     finished.run("results", "01kb3v9x4q0000000000000000", "--save", "kept.csv", expect=1)
@@ -84,7 +84,7 @@ def test_jobs_are_listed(finished: Deployment) -> None:
     assert lines[1].split()[-3:] == ["5", "5", "images"]
 
 
-def test_a_long_list_of_sources_does_not_fold_the_lines_of_a_pipe(deployment: Deployment) -> None:
+def test_a_long_list_of_sources_does_not_wrap_piped_lines(deployment: Deployment) -> None:
     names = [f"{'x' * 30}-[{number}].jpg" for number in range(5)]
     for name in names:
         (deployment.folder / name).touch()
@@ -100,13 +100,13 @@ def test_a_deployment_without_jobs_has_none(deployment: Deployment) -> None:
 
 
 def test_failed_images_are_sent_again(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", "b.jpg", source=photo)
-    (deployment.folder / "b.jpg").write_text("not yet a picture")
+    deployment.add_images("a.jpg", "b.jpg", source=photo)
+    (deployment.folder / "b.jpg").write_text("not yet an image")
     deployment.run("submit", "a.jpg", "b.jpg", expect=3)
     job = deployment.job_id()
     before = {one["name"]: one for one in deployment.json("results", job, expect=3)}
 
-    deployment.pictures("b.jpg", source=photo)
+    deployment.add_images("b.jpg", source=photo)
     done = deployment.run("retry", job, "--json")
 
     assert "1 failed image to try again" in done.stderr
@@ -120,7 +120,7 @@ def test_failed_images_are_sent_again(deployment: Deployment, photo: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(300, 300), (1600, 1600)], ids=["inside", "by key"])
-def test_a_file_that_was_mended_is_what_is_tried_and_kept(
+def test_a_retry_classifies_and_stores_the_repaired_file(
     deployment: Deployment, photo: Path, size: tuple[int, int]
 ) -> None:
     mended = deployment.folder / "a.jpg"
@@ -138,8 +138,8 @@ def test_a_file_that_was_mended_is_what_is_tried_and_kept(
     assert kept.read_bytes() == whole
 
 
-def test_a_job_that_is_not_done_is_no_success(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+def test_results_of_an_unfinished_job_exit_with_5(deployment: Deployment, photo: Path) -> None:
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:
@@ -164,8 +164,8 @@ def test_an_image_whose_file_is_gone_is_retried_from_the_input_store(
     assert "cannot be read: No such file" not in value["reason"]
 
 
-def test_following_is_bounded(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("a.jpg", source=photo)
+def test_following_stops_after_its_timeout(deployment: Deployment, photo: Path) -> None:
+    deployment.add_images("a.jpg", source=photo)
     lease = deployment.lease()
     assert lease.hold()
     try:
@@ -181,7 +181,7 @@ def test_following_is_bounded(deployment: Deployment, photo: Path) -> None:
     assert "not done within 1 s" in done.stderr
 
 
-def test_what_was_lost_is_given_up(lost: tuple[str, subprocess.Popen[str]]) -> None:
+def test_following_gives_up_on_lost_images(lost: tuple[str, subprocess.Popen[str]]) -> None:
     job, follower = lost
     done = finish(follower)
     assert done.returncode == 5

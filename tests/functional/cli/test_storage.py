@@ -1,4 +1,4 @@
-"""The floor of free space, from the command line."""
+"""The minimum of free space, from the command line."""
 
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +11,7 @@ NO_DISK_HAS = str(10**15)
 def test_submit_ends_with_an_error_and_can_be_resumed_when_there_is_space(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures("images/koala.jpg", source=photo)
+    deployment.add_images("images/koala.jpg", source=photo)
     done = deployment.run("submit", "images", expect=1, IRAAS_MIN_FREE_BYTES=NO_DISK_HAS)
     assert "must stay free" in done.stderr
     assert "min_free_bytes" in done.stderr

@@ -1,4 +1,4 @@
-"""`iraas submit`: what is sent, what is printed, what is saved."""
+"""`iraas submit`: sent images, printed output, saved files."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from tests.waiting import PATIENCE_S
 @pytest.fixture
 def folder(deployment: Deployment, photo: Path) -> Path:
     names = ("a.jpg", "b.jpg", "sub/c.jpg", "sub/deep/d.jpg", "other/e.jpg")
-    deployment.pictures(*names, source=photo)
-    (deployment.folder / "sub" / "notes.txt").write_text("no picture")
+    deployment.add_images(*names, source=photo)
+    (deployment.folder / "sub" / "notes.txt").write_text("no image")
     return deployment.folder
 
 
@@ -58,7 +58,7 @@ def test_a_dry_run_in_json(deployment: Deployment, folder: Path, photo: Path) ->
     ]
 
 
-def test_submit_just_works_from_nothing_and_nothing_stays(
+def test_submit_works_without_setup_and_leaves_no_process(
     deployment: Deployment, folder: Path
 ) -> None:
     """Files, folders, patterns, standard input and a list, in one job."""
@@ -83,7 +83,7 @@ def test_submit_just_works_from_nothing_and_nothing_stays(
 def test_json_has_exactly_the_promised_fields_a_line_per_outcome(
     deployment: Deployment, folder: Path
 ) -> None:
-    (folder / "other" / "text.jpg").write_text("I am no picture")
+    (folder / "other" / "text.jpg").write_text("I am not an image")
     (folder / "other" / "empty.jpg").touch()
     (folder / "other" / "truncated.jpg").write_bytes((folder / "a.jpg").read_bytes()[:3000])
 
@@ -138,7 +138,7 @@ def test_submit_saves_what_it_prints(deployment: Deployment, folder: Path) -> No
     assert done.stderr == "1 labelled, 0 failed; saved to out.jsonl\n"
 
 
-def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
+def test_no_wait_prints_the_job_and_exits_while_the_job_completes(
     deployment: Deployment, folder: Path
 ) -> None:
     done = finish(deployment.start("submit", "sub", "--no-wait"))
@@ -155,9 +155,9 @@ def test_no_wait_prints_the_job_and_leaves_and_the_job_is_done_without_it(
     deployment.wait_until_gone()
 
 
-def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: Path) -> None:
+def test_two_concurrent_submits_get_their_own_outcomes(deployment: Deployment, photo: Path) -> None:
     for folder in ("one", "two"):
-        deployment.pictures(*(f"{folder}/{folder}-{n}.jpg" for n in range(10)), source=photo)
+        deployment.add_images(*(f"{folder}/{folder}-{n}.jpg" for n in range(10)), source=photo)
     running = {folder: deployment.start("submit", folder, "--json") for folder in ("one", "two")}
     for folder, process in running.items():
         done = finish(process)
@@ -171,7 +171,7 @@ def test_two_at_once_get_each_their_own_outcomes(deployment: Deployment, photo: 
 def test_a_submit_that_was_killed_is_resumed_with_every_outcome_once(
     deployment: Deployment, photo: Path
 ) -> None:
-    deployment.pictures(*(f"many/{index:02d}.jpg" for index in range(30)), source=photo)
+    deployment.add_images(*(f"many/{index:02d}.jpg" for index in range(30)), source=photo)
     first = deployment.start("submit", "many", "--json")
     assert first.stdout is not None
     assert json.loads(first.stdout.readline())["label"] == "koala"
@@ -194,7 +194,7 @@ def test_a_dry_run_of_resuming_says_what_is_missing(deployment: Deployment, fold
         deployment.run("submit", "sub", "a.jpg", "--no-wait")
     finally:
         lease.release()
-    (folder / "a.jpg").write_text("no picture any more")
+    (folder / "a.jpg").write_text("no image any more")
     job = deployment.job_id()
     assert deployment.json("submit", "--resume", job, "--dry-run")[0]["images"] == 3
     assert deployment.run("submit", "--resume", job, "--dry-run").stdout.splitlines() == [
@@ -204,9 +204,7 @@ def test_a_dry_run_of_resuming_says_what_is_missing(deployment: Deployment, fold
     ]
 
 
-def test_modules_that_lie_beside_the_pictures_are_not_run(
-    deployment: Deployment, folder: Path
-) -> None:
+def test_modules_beside_the_images_are_not_imported(deployment: Deployment, folder: Path) -> None:
     for module in ("queue", "json", "numpy", "PIL", "typing"):
         (folder / f"{module}.py").write_text("raise SystemExit('hijacked')")
     done = finish(deployment.start("submit", "a.jpg"))
@@ -214,9 +212,9 @@ def test_modules_that_lie_beside_the_pictures_are_not_run(
     assert done.stdout.startswith("a.jpg\tkoala\t")
 
 
-def test_names_that_are_no_text_are_classified_too(deployment: Deployment, photo: Path) -> None:
+def test_files_with_undecodable_names_are_classified(deployment: Deployment, photo: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
-    deployment.pictures(odd, "line\nbreak.jpg", "-.jpg", source=photo)
+    deployment.add_images(odd, "line\nbreak.jpg", "-.jpg", source=photo)
     values = deployment.json("submit", odd, ".", "-", given=f"{odd}\n")
     assert sorted(value["name"] for value in values) == [
         "-.jpg",
@@ -240,7 +238,7 @@ def test_stdout_in_another_encoding_is_still_json(finished: Deployment) -> None:
     ]
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_shout_about(finished: Deployment) -> None:
+def test_a_closed_pipe_is_no_error(finished: Deployment) -> None:
     job = finished.job
     process = finished.start("results", job, "--json")
     assert process.stdout is not None
@@ -253,7 +251,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_shout_about(finished: Deploym
     assert "BrokenPipe" not in stderr
 
 
-def test_off_a_terminal_only_data_is_on_stdout(finished: Deployment) -> None:
+def test_without_a_terminal_stdout_has_only_data(finished: Deployment) -> None:
     done = finished.run("results", finished.job, expect=3)
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [len(line) for line in lines] == [3] * 5

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal."""
+"""The output on a terminal."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ STEERING_OF_THE_NAME = (b"\x1b]0;owned", b"\x1b[31m[bold]", b"\x07", "\u202e".en
 
 def test_a_job_shows_a_bar_and_then_a_table(deployment: Deployment, photo: Path) -> None:
     names = [f"images/{index:02d}.jpg" for index in range(12)]
-    deployment.pictures(*names, source=photo)
+    deployment.add_images(*names, source=photo)
     terminal = deployment.terminal("submit", "images")
     terminal.wait_for("/12")
     assert terminal.finish() == 0
@@ -79,14 +79,14 @@ def test_an_error_never_steers_the_terminal(finished: Deployment, arguments: lis
     assert "iraas: " in done.stderr
 
 
-def test_an_error_on_a_terminal_is_as_harmless(finished: Deployment) -> None:
+def test_a_usage_error_never_steers_the_terminal(finished: Deployment) -> None:
     terminal = finished.terminal("submit", HOSTILE_NAME)
     assert terminal.finish() == 2
     assert not any(one in terminal.written for one in STEERING_OF_THE_NAME)
     assert "iraas: " in terminal.text
 
 
-def test_a_saved_file_of_a_hostile_name_is_told_of_harmlessly(finished: Deployment) -> None:
+def test_the_name_of_a_saved_file_is_escaped(finished: Deployment) -> None:
     name = HOSTILE_NAME.replace("/", "").removesuffix(".jpg") + ".csv"
     terminal = finished.terminal("results", finished.job, "--save", name)
     assert terminal.finish() == 3
@@ -123,7 +123,7 @@ def test_status_and_config_are_tables(finished: Deployment) -> None:
     assert "environment IRAAS_HOME" in config.text
 
 
-def test_without_colours_if_so_wished(finished: Deployment) -> None:
+def test_no_color_disables_colours(finished: Deployment) -> None:
     terminal = finished.terminal("results", finished.job, NO_COLOR="1")
     terminal.finish()
     assert b"\x1b[31m" not in terminal.written

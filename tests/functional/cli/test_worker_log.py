@@ -8,7 +8,7 @@ from tests.functional.cli.deployment import Deployment
 
 
 def test_a_real_worker_bounds_its_own_log(deployment: Deployment) -> None:
-    """What fills it is here before it starts: its fleet appends to what there is."""
+    """The log is filled before the worker starts: its fleet appends to an existing file."""
     log = deployment.home / "iraas" / "fleet" / "logs" / "w-00000001.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"TIFFFillStrip: Read error\n" * 2 * MAX_LOG_BYTES)
@@ -20,7 +20,7 @@ def test_a_real_worker_bounds_its_own_log(deployment: Deployment) -> None:
 
 
 def test_a_worker_of_the_fleet_knows_its_log(deployment: Deployment, photo: Path) -> None:
-    deployment.pictures("images/koala.jpg", source=photo)
+    deployment.add_images("images/koala.jpg", source=photo)
     deployment.run("submit", "images")
     with closing(deployment.open()) as backend:
         (log,) = (backend.folder / "fleet" / "logs").glob("w-*.log")

@@ -1,4 +1,4 @@
-"""A small web tier that answers as a test says, on a real socket, from a thread of its own."""
+"""A small web tier that answers as a test says, on a real socket, in a separate thread."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class FakeTier:
 
     @property
     def posts(self) -> int:
-        """How many requests were posted."""
+        """The number of posted requests."""
         return sum(method == "POST" for method, *_ in self.requests)
 
     async def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""The command itself: what it prints and saves, what it refuses, and how it ends."""
+"""The command: its output and files, refused options, and exit codes."""
 
 import asyncio
 import csv
@@ -24,7 +24,7 @@ STATUS = {"queue": {"visible": 4, "in_flight": 1, "delayed": 0}, "workers": [{"s
 @pytest.fixture
 def images(deployment: Deployment, photo: Path) -> Deployment:
     """A deployment with two images beside it and what they should be labelled."""
-    deployment.pictures("images/koala.jpg", "images/other.jpg", source=photo)
+    deployment.add_images("images/koala.jpg", "images/other.jpg", source=photo)
     (deployment.folder / "labels.csv").write_text("file,label\nkoala.jpg,cat\nother.jpg,dog\n")
     return deployment
 
@@ -100,8 +100,8 @@ def test_the_run_is_drawn(images: Deployment) -> None:
     assert "Drew queue and workers to run.svg." in done.stderr
 
 
-def test_a_server_that_does_not_tell_its_status_is_named(images: Deployment) -> None:
-    """The settings of tests name a home; without them nothing is known of a deployment."""
+def test_a_server_without_a_status_is_named(images: Deployment) -> None:
+    """Remove the settings of the tests, so that no deployment is configured."""
     outcomes = Outcomes()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -121,7 +121,7 @@ def test_a_server_that_does_not_tell_its_status_is_named(images: Deployment) -> 
     assert not (images.folder / "run.svg").exists()
 
 
-def test_the_deployment_that_is_named_is_watched_if_the_server_does_not_tell(
+def test_the_named_deployment_is_watched_if_the_server_has_no_status(
     images: Deployment,
 ) -> None:
     outcomes = Outcomes()
@@ -137,7 +137,7 @@ def test_the_deployment_that_is_named_is_watched_if_the_server_does_not_tell(
     assert result["fleet"] == {"most_workers": 0, "worker_seconds": 0.0}
 
 
-def test_failures_end_with_three(images: Deployment) -> None:
+def test_failures_exit_with_3(images: Deployment) -> None:
     with fake_tier(tier_of(fails=True)) as tier:
         done = images.run("loadgen", tier.url, "images", "-n", "3", expect=3)
 
@@ -169,7 +169,7 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(images: Deploym
         (["http://127.0.0.1:1", "images", "--rate", "0"], "--rate"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_any_load(
+def test_invalid_options_are_refused_before_any_load(
     images: Deployment, arguments: list[str], complaint: str
 ) -> None:
     done = images.run("loadgen", *arguments, expect=2)
@@ -186,14 +186,14 @@ def test_labels_for_other_images_are_refused(images: Deployment) -> None:
     assert "names none of the images" in done.stderr
 
 
-def test_nobody_listening_is_a_failure_with_a_hint(images: Deployment) -> None:
+def test_a_refused_connection_is_a_failure_with_a_hint(images: Deployment) -> None:
     done = images.run("loadgen", "http://127.0.0.1:1", "images", expect=1)
 
     assert "no server responds at http://127.0.0.1:1" in done.stderr
     assert "Is the web tier running?" in done.stderr
 
 
-def test_a_wrong_token_ends_with_four_and_says_what_to_set(images: Deployment) -> None:
+def test_a_wrong_token_exits_with_4_and_names_the_setting(images: Deployment) -> None:
     async def refuse(_request: web.Request) -> web.StreamResponse:
         return web.json_response({"detail": "this server wants a token"}, status=401)
 
@@ -205,7 +205,7 @@ def test_a_wrong_token_ends_with_four_and_says_what_to_set(images: Deployment) -
     assert tier.posts == 0
 
 
-def test_a_server_that_dies_ends_the_run_with_six_and_what_was_measured(
+def test_a_server_that_dies_ends_the_run_with_6_and_prints_the_results_so_far(
     images: Deployment,
 ) -> None:
     with fake_tier(tier_of(delay_s=0.02)) as tier:
@@ -247,7 +247,7 @@ def test_without_the_package_for_http_the_extra_is_named(images: Deployment) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_and_tells_what_was_measured(
+def test_a_signal_ends_the_run_and_prints_the_results_so_far(
     images: Deployment, number: signal.Signals
 ) -> None:
     with fake_tier(tier_of(delay_s=0.05)) as tier:
@@ -279,7 +279,7 @@ def test_ctrl_c_on_a_terminal_shows_progress_before_and_the_table_after(
     assert "p99" in terminal.text
 
 
-def test_straight_at_the_queue_workers_are_started_from_zero(images: Deployment) -> None:
+def test_the_queue_target_starts_workers_from_zero(images: Deployment) -> None:
     (images.folder / "labels.csv").write_text("file,label\nkoala.jpg,koala\nother.jpg,koala\n")
 
     done = images.run(

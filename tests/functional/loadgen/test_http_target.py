@@ -64,7 +64,7 @@ def outcomes() -> Outcomes:
 def in_turn(
     *handlers: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """RequestResult each request in another way; the last way stays."""
+    """Answer successive requests in different ways; the last one repeats."""
     left = list(handlers)
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -140,7 +140,7 @@ def test_connections_are_kept_alive(outcomes: Outcomes) -> None:
     assert len(ports) <= 4
 
 
-def test_who_is_turned_away_comes_back_and_the_retries_are_counted(outcomes: Outcomes) -> None:
+def test_a_rejected_request_is_retried_and_counted(outcomes: Outcomes) -> None:
     handle = in_turn(turn_away("0.0"), turn_away("1"), answering(outcomes))
     with fake_tier(handle) as tier:
         answer = ask(tier, within_s=PATIENCE_S)
@@ -148,14 +148,14 @@ def test_who_is_turned_away_comes_back_and_the_retries_are_counted(outcomes: Out
     assert (answer.label, answer.retries, tier.posts) == ("cat", 2, 3)
 
 
-def test_who_is_turned_away_for_longer_than_there_is_time_fails_as_busy() -> None:
+def test_a_request_rejected_until_its_timeout_fails_as_busy() -> None:
     with fake_tier(turn_away("3600")) as tier:
         answer = ask(tier)
 
     assert (answer.failure, answer.status, tier.posts) == (Failure.BUSY, 429, 1)
 
 
-def test_an_accepted_image_is_come_back_for(outcomes: Outcomes) -> None:
+def test_an_accepted_image_is_polled_for(outcomes: Outcomes) -> None:
     async def accept(_request: web.Request) -> web.StreamResponse:
         headers = {"Location": "/api/v1/tickets/t1", "Retry-After": "1"}
         return web.Response(status=202, headers=headers)
@@ -171,7 +171,7 @@ def test_an_accepted_image_is_come_back_for(outcomes: Outcomes) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://elsewhere.invalid/t", "http://[", "//evil/t"])
-def test_the_token_is_not_taken_to_another_server(location: str) -> None:
+def test_the_token_is_not_sent_to_another_server(location: str) -> None:
     async def accept(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=202, headers={"Location": location})
 
@@ -211,7 +211,7 @@ def test_a_connection_that_breaks_is_a_failure_of_that_request_alone(outcomes: O
     assert measured[1].result.reason
 
 
-def test_an_answer_that_breaks_off_in_the_middle_is_a_connection_error() -> None:
+def test_a_truncated_answer_is_a_connection_error() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
         await response.prepare(request)
@@ -224,7 +224,7 @@ def test_an_answer_that_breaks_off_in_the_middle_is_a_connection_error() -> None
         assert ask(tier).failure is Failure.CONNECTION
 
 
-def test_an_answer_without_end_is_left_off() -> None:
+def test_an_endless_answer_is_cut_off() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -244,14 +244,14 @@ def test_an_answer_without_end_is_left_off() -> None:
     "raw",
     [b"not http at all\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA" * 9000],
 )
-def test_what_does_not_speak_http_is_a_failure_and_no_crash(raw: bytes) -> None:
+def test_a_server_that_does_not_speak_http_is_a_failure(raw: bytes) -> None:
     with raw_server(raw) as url, fake_url(url) as tier:
         answer = ask(tier)
 
     assert answer.failure in {Failure.CONNECTION, Failure.MALFORMED}
 
 
-def test_five_hundreds_and_garbage_are_told_apart(outcomes: Outcomes) -> None:
+def test_server_errors_and_malformed_answers_are_distinguished(outcomes: Outcomes) -> None:
     async def fail(_request: web.Request) -> web.StreamResponse:
         return web.json_response({"detail": "the queue is gone"}, status=503)
 
@@ -274,7 +274,7 @@ def test_five_hundreds_and_garbage_are_told_apart(outcomes: Outcomes) -> None:
     assert (result.summary.succeeded, result.summary.right) == (1, 1)
 
 
-def test_an_open_loop_measures_from_when_requests_were_due(outcomes: Outcomes) -> None:
+def test_an_open_loop_measures_from_the_due_time(outcomes: Outcomes) -> None:
     """The server's first answer takes 0.6 s, and only one request may be under way."""
     waited = threading.Event()
 
@@ -314,7 +314,7 @@ def test_the_deployment_is_watched_through_its_web_tier(outcomes: Outcomes) -> N
     assert result.summary.fleet.worker_seconds == pytest.approx(3 * result.summary.total_s)
 
 
-def test_a_web_tier_that_stops_telling_its_status_leaves_a_gap_and_no_failure(
+def test_missing_status_updates_leave_a_gap_and_no_failure(
     outcomes: Outcomes,
 ) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -328,7 +328,7 @@ def test_a_web_tier_that_stops_telling_its_status_leaves_a_gap_and_no_failure(
     assert (result.summary.succeeded, result.summary.fleet, result.samples) == (5, None, ())
 
 
-def test_nobody_listening_is_told_before_any_load() -> None:
+def test_a_refused_connection_is_reported_before_any_load() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -347,7 +347,7 @@ def test_nobody_listening_is_told_before_any_load() -> None:
 @pytest.mark.parametrize(
     ("token", "complaint"), [("", "requires a token"), ("wrong", "rejects this token")]
 )
-def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: str) -> None:
+def test_a_refused_token_is_reported_before_any_load(token: str, complaint: str) -> None:
     async def refuse(request: web.Request) -> web.StreamResponse:
         known = request.headers.get("Authorization") == "Bearer right"
         return web.Response(status=200 if known else 401)
@@ -364,7 +364,7 @@ def test_a_token_that_is_refused_is_told_before_any_load(token: str, complaint: 
     assert "IRAAS_TOKEN" in refused.value.remedy
 
 
-def test_a_server_that_says_nothing_is_somebody_all_the_same(
+def test_a_silent_server_counts_as_reachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("iraas.loadgen.http_target.TOKEN_TIMEOUT_S", 0.1)
@@ -380,14 +380,14 @@ def test_a_server_that_says_nothing_is_somebody_all_the_same(
 @pytest.mark.parametrize(
     "text", ["", "ftp://h/", "http://", "h:8000", "http://u:p@h/", "http://h/?a=b", "http://[/"]
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not the address of a web tier"):
         check_url(text)
 
 
 @contextlib.contextmanager
 def raw_server(answer: bytes) -> Iterator[str]:
-    """A server that takes one request and says the same whatever it was."""
+    """A server that accepts one request and always returns the same bytes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -406,7 +406,7 @@ def raw_server(answer: bytes) -> Iterator[str]:
 
 @contextlib.contextmanager
 def fake_url(url: str) -> Iterator[FakeTier]:
-    """Stands for a tier that is no web server of ours."""
+    """Imitates a web server other than ours."""
     tier = FakeTier(hang)
     tier.url = url
     yield tier

@@ -1,4 +1,4 @@
-"""Load straight at the queue of a deployment in memory, with a worker that a test scripts."""
+"""Load on the queue of a deployment in memory, with a scripted worker."""
 
 import asyncio
 import logging
@@ -21,7 +21,10 @@ from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.results import Failure, Measurement
 from iraas.loadgen.session import LoadResult, make_load
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S
 
 CATS = [LoadedImage(f"{one}.jpg", image_bytes(one), one) for one in ("cat", "lion", "lynx")]
@@ -30,13 +33,13 @@ Work = Callable[[MemoryBackend, Request], Outcome | None]
 
 
 def label(_backend: MemoryBackend, asked: Request) -> Outcome | None:
-    """What a worker does: the label is in the name."""
+    """The outcome of a request: its label is in its name."""
     return outcome(asked, asked.name.removesuffix(".jpg"))
 
 
 @contextmanager
 def worker(backend: MemoryBackend, work: Work, *, replies: bool = True) -> Iterator[None]:
-    """Somebody who works on the queue: stores what `work` gives, replies, and deletes."""
+    """A minimal worker: stores the outcome of `work`, replies, and deletes."""
     stop = threading.Event()
 
     def run() -> None:
@@ -91,7 +94,7 @@ def test_every_requester_gets_the_outcome_of_its_own_image() -> None:
     assert {one.result.worker for one in measured} == {"w-1"}
 
 
-def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> None:
+def test_after_a_run_the_response_queue_is_deleted_and_the_job_recorded() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label):
         load(backend, LoadPlan(5, None, in_flight=2, timeout_s=PATIENCE_S))
@@ -101,7 +104,7 @@ def test_afterwards_the_response_queue_is_gone_and_the_job_is_on_record() -> Non
     assert [(one.job.total, one.done, one.job.sealed) for one in jobs] == [(5, 5, True)]
 
 
-def test_a_lost_reply_is_made_good_from_the_output_store() -> None:
+def test_a_lost_reply_is_recovered_from_the_output_store() -> None:
     backend = MemoryBackend(clock=time.time)
     with worker(backend, label, replies=False):
         result, _ = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=PATIENCE_S))
@@ -109,7 +112,7 @@ def test_a_lost_reply_is_made_good_from_the_output_store() -> None:
     assert result.summary.right == 3
 
 
-def test_a_failed_image_and_one_that_is_none_are_told_apart() -> None:
+def test_a_failed_image_and_an_invalid_one_are_distinguished() -> None:
     backend = MemoryBackend(clock=time.time)
 
     def fail(_backend: MemoryBackend, asked: Request) -> Outcome:
@@ -122,7 +125,7 @@ def test_a_failed_image_and_one_that_is_none_are_told_apart() -> None:
     assert result.summary.reasons["image failed"] == "it is truncated"
 
 
-def test_requests_that_nobody_works_on_time_out() -> None:
+def test_requests_without_a_worker_time_out() -> None:
     backend = MemoryBackend(clock=time.time)
 
     result, measured = load(backend, LoadPlan(4, None, in_flight=4, timeout_s=0.3))
@@ -142,5 +145,5 @@ def test_a_queue_that_fails_is_a_server_error_of_those_requests(
     result, measured = load(backend, LoadPlan(3, None, in_flight=3, timeout_s=PATIENCE_S))
 
     assert result.summary.failures == {"server error": 3}
-    assert measured[0].result.reason == "the queue is away for a moment"
+    assert measured[0].result.reason == "the queue is unavailable for a moment"
     assert measured[0].result.failure is Failure.SERVER

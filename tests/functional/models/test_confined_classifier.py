@@ -1,4 +1,4 @@
-"""The confined classifier on real images: right, and unharmed by hostile ones."""
+"""The confined classifier: correct on real images, robust against hostile ones."""
 
 import logging
 import os
@@ -57,7 +57,7 @@ def noise(side: int) -> bytes:
     return file.getvalue()
 
 
-def test_it_says_what_the_open_classifier_says(
+def test_it_predicts_the_same_as_the_unconfined_classifier(
     confined: ConfinedClassifier, unconfined: OnnxClassifier, photos: Sequence[Photo]
 ) -> None:
     images = [path.read_bytes() for path, _, _ in photos[:5]]
@@ -66,7 +66,7 @@ def test_it_says_what_the_open_classifier_says(
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_each_format_can_be_decoded_in_there(
+def test_each_format_can_be_decoded_in_confinement(
     image_format: str,
     confined: ConfinedClassifier,
     unconfined: OnnxClassifier,
@@ -80,7 +80,7 @@ def test_each_format_can_be_decoded_in_there(
     assert [found] == unconfined.classify([file.getvalue()])
 
 
-def test_a_file_that_is_no_image_hurts_no_other(
+def test_a_file_that_is_not_an_image_does_not_affect_others(
     confined: ConfinedClassifier, photos: Sequence[Photo]
 ) -> None:
     photo = photos[0][0].read_bytes()
@@ -139,7 +139,7 @@ GREET = """answer(b'{"model_id": "m@1"}')\n"""
 @pytest.mark.parametrize(
     "end", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(3)", "answer(b'garbage')"]
 )
-def test_an_image_that_ends_its_process_each_time_is_given_up(end: str) -> None:
+def test_an_image_that_always_crashes_its_process_is_given_up(end: str) -> None:
     with closing(Scripted(f"{GREET}for request in requests: {end}")) as classifier:
         (failure,) = classifier.classify([b"image"])
         assert isinstance(failure, DecoderCrashError)
@@ -165,7 +165,7 @@ for request in requests:
         assert classifier.starts == 2, "the process was not ended, or the image was tried again"
 
 
-def test_one_image_that_ends_its_process_costs_those_beside_it_nothing() -> None:
+def test_a_crashing_image_does_not_affect_others_of_its_batch() -> None:
     """Each is answered in its turn; those after it were already sent to the process that ended."""
     answer = r"""answer(b'{"top": [["' + request + b'", 0.5]]}')"""
     program = f"{GREET}for request in requests: os._exit(3) if request == b'bad' else {answer}"
@@ -179,7 +179,7 @@ def test_one_image_that_ends_its_process_costs_those_beside_it_nothing() -> None
         assert classifier.starts == 7
 
 
-def test_an_image_that_hangs_is_tried_twice_and_no_more() -> None:
+def test_an_image_that_hangs_is_tried_twice_at_most() -> None:
     hang = f"{GREET}for request in requests: threading.Event().wait()"
     with closing(Scripted(hang, limits=ImageLimits(answer_s=0.2))) as classifier:
         (failure,) = classifier.classify([b"image"])
@@ -187,7 +187,7 @@ def test_an_image_that_hangs_is_tried_twice_and_no_more() -> None:
         assert classifier.starts == 3
 
 
-def test_a_process_that_was_killed_by_others_costs_the_image_nothing(
+def test_a_kill_from_outside_does_not_count_against_the_image(
     confined: ConfinedClassifier, photos: Sequence[Photo]
 ) -> None:
     photo = photos[0][0].read_bytes()
@@ -196,7 +196,7 @@ def test_a_process_that_was_killed_by_others_costs_the_image_nothing(
     assert list(confined.classify([photo])) == before
 
 
-def test_a_process_that_ends_at_its_start_is_a_fault_of_its_own() -> None:
+def test_a_process_that_exits_at_startup_is_an_error_of_its_own() -> None:
     with closing(Scripted("os._exit(3)")) as classifier, pytest.raises(ProcessDiedError):
         classifier.wait_until_ready()
 
@@ -209,7 +209,7 @@ def test_a_bundle_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
         classifier.wait_until_ready()
 
 
-def test_where_the_network_cannot_be_taken_away_a_machine_with_credentials_does_not_begin(
+def test_without_network_isolation_a_machine_with_credentials_does_not_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     weak = """answer(b'{"model_id": "m@1", "unconfined": "network, processes"}')\nnext(requests)"""

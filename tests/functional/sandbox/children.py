@@ -55,7 +55,7 @@ def start(program: str, environment: dict[str, str] | None = None) -> ConfinedPr
 
 
 def attempt(*, confinement: str, attempts: str) -> str:
-    """A program that confines itself and answers with what became of each attempt, as JSON.
+    """A program that confines itself and answers with the result of each attempt, as JSON.
 
     Args:
         confinement: Statements that confine.

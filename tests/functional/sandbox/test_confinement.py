@@ -84,7 +84,7 @@ def test_without_seccomp_it_still_reaches_no_tcp() -> None:
     assert found == {"t": "PermissionError"}
 
 
-def test_where_the_system_offers_nothing_it_says_so_and_goes_on() -> None:
+def test_without_system_support_it_warns_and_continues() -> None:
     assert outcomes(WITHOUT_BOTH, '"a file": lambda: open("/etc/passwd")') == {"a file": "allowed"}
 
 
@@ -124,7 +124,7 @@ def test_it_runs_no_program_and_reaches_no_process(confinement: str) -> None:
 
 
 @pytest.mark.parametrize("confinement", [CONFINE, LOADED, WITHOUT_LANDLOCK])
-def test_no_indirect_way_to_signal_watch_or_outlive_others(confinement: str) -> None:
+def test_it_cannot_signal_watch_or_outlive_others_indirectly(confinement: str) -> None:
     prepare = """
 import ctypes, fcntl
 reader, writer = os.pipe()
@@ -206,7 +206,7 @@ def test_it_changes_no_limit_and_no_priority_of_another_process(confinement: str
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
-def test_its_own_limits_it_may_still_lower() -> None:
+def test_it_may_still_lower_its_own_limits() -> None:
     found = outcomes(CONFINE, '"a limit": lambda: limit_memory(10**9) and None')
     assert found == {"a limit": "allowed"}
 
@@ -216,7 +216,7 @@ def test_threads_still_start() -> None:
     assert found == {"a thread": "allowed"}
 
 
-def test_what_it_was_allowed_to_read_stays_readable(tmp_path: Path) -> None:
+def test_allowed_files_stay_readable(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"graph")
     allow = f"from pathlib import Path\nconfine([Path({str(tmp_path)!r})])"
     model = str(tmp_path / "model.onnx")

@@ -1,4 +1,4 @@
-"""A confined process as its parent holds it: real processes, which crash, flood, hang and lie."""
+"""A confined process seen from its parent: real processes that crash, flood, hang and lie."""
 
 import logging
 import signal
@@ -47,7 +47,7 @@ def test_a_flood_of_warnings_fills_neither_the_pipe_nor_the_disk() -> None:
         assert Path(f"/proc/self/fd/{process._stderr.fileno()}").stat().st_size <= MAX_WRITTEN_BYTES
 
 
-def test_what_uses_up_its_cpu_time_is_ended_and_it_is_known_why() -> None:
+def test_a_child_that_exceeds_its_cpu_time_is_ended_with_that_reason() -> None:
     with closing(start(children.BUSY)) as process, pytest.raises(ProcessDiedError) as caught:
         process.ask(b"", timeout_s=HANG_S)
     assert caught.value.status == -signal.SIGPROF
@@ -91,7 +91,7 @@ def test_an_allocation_beyond_the_limit_fails_and_the_child_goes_on() -> None:
         assert process.ask(b"20000000") == b"20000000"
 
 
-def test_a_child_leaves_when_its_parent_is_killed() -> None:
+def test_a_child_exits_when_its_parent_is_killed() -> None:
     program = textwrap.dedent("""
         import sys
         from iraas.sandbox.process import ConfinedProcess

@@ -1,4 +1,4 @@
-"""What the tests of the web tier share."""
+"""Fixtures of the tests of the web tier."""
 
 from collections.abc import Callable, Iterator
 

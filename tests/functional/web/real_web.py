@@ -1,4 +1,4 @@
-"""The web tier as a process of its own, started by the real command."""
+"""The web tier in a separate process, started by the real command."""
 
 import signal
 import threading

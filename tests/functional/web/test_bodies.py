@@ -1,4 +1,4 @@
-"""Bodies that claim one thing and do another, and clients that are in no hurry."""
+"""Request bodies that differ from their headers, and slow clients."""
 
 import contextlib
 import resource
@@ -10,9 +10,9 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
-from tests.functional.web.test_gate import TOKEN
-from tests.functional.web.test_gate_for_clients import PUBLIC_URL
+from tests.fakes.scripted_classifier import image_bytes
+from tests.functional.web.test_lockout_and_proxies import PUBLIC_URL
+from tests.functional.web.test_security_middleware import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -32,7 +32,7 @@ def head(path: str, *headers: str) -> bytes:
 
 
 def answer(raw: socket.socket) -> bytes:
-    """What comes until the other side hangs up or falls silent."""
+    """The bytes received until the server closes or falls silent."""
     found = b""
     with contextlib.suppress(ConnectionError):
         while part := raw.recv(65536):
@@ -43,7 +43,7 @@ def answer(raw: socket.socket) -> bytes:
 
 
 def drip(raw: socket.socket) -> bytes:
-    """What comes while a body is sent byte by byte."""
+    """The answer that arrives while a body is sent byte by byte."""
     raw.settimeout(0.05)
     found: list[bytes] = []
 
@@ -57,7 +57,7 @@ def drip(raw: socket.socket) -> bytes:
     return found[0]
 
 
-def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
+def test_a_body_over_the_limit_is_cut_off_whatever_its_head_claims(
     serve: Serve,
 ) -> None:
     web = serve(WebConfig(max_body_bytes=100_000, max_image_bytes=90_000))
@@ -78,21 +78,21 @@ def test_a_body_that_is_longer_than_allowed_is_cut_off_whatever_its_head_claims(
         assert b" 4" in answer(raw)[:20]
 
 
-def test_a_body_that_stops_coming_is_given_up(serve: Serve) -> None:
+def test_a_stalled_body_is_given_up(serve: Serve) -> None:
     web = serve(WebConfig(idle_s=0.3))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000") + b"\xff\xd8")
         assert b" 408 " in answer(raw)
 
 
-def test_a_body_that_drips_is_given_up(serve: Serve) -> None:
+def test_a_trickling_body_is_given_up(serve: Serve) -> None:
     web = serve(WebConfig(idle_s=5, body_s=0.5))
     with connect(web) as raw:
         raw.sendall(head("/api/v1/classify", "Content-Length: 1000"))
         assert b" 408 " in drip(raw)
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+def test_a_missing_head_times_out(serve: Serve) -> None:
     web = serve(WebConfig(head_s=0.3))
     for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET /healthz HTTP/1.1\r\n"):
         with connect(web) as raw:
@@ -142,7 +142,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_job_and_no_image(
         ("multipart/form-data; boundary=x", BOUNDARY + b"H: v\r\n" * 99, 400),
     ],
 )
-def test_a_mangled_form_is_refused(web: WebProcess, kind: str, body: bytes, status: int) -> None:
+def test_a_corrupt_form_is_refused(web: WebProcess, kind: str, body: bytes, status: int) -> None:
     for path in ("/api/v1/jobs", "/upload"):
         found = web.client.post(path, content=body, headers={"content-type": kind})
         assert found.status_code == status, found.text
@@ -153,7 +153,7 @@ def test_all_uploads_together_hold_a_bounded_number_of_bytes(serve: Serve) -> No
     kind = {"content-type": "image/jpeg"}
     found = web.client.post("/api/v1/classify", content=image_bytes("x" * 300_000), headers=kind)
     assert found.status_code == 429
-    # What the refused one held is free again.
+    # The memory of the refused request is free again.
     small = web.client.post(
         "/api/v1/classify?wait_s=0", content=image_bytes("x" * 150_000), headers=kind
     )
@@ -252,6 +252,6 @@ def _is_taken_in(web: WebProcess) -> bool:
 
 
 def another_client(web: WebProcess) -> httpx2.Client:
-    """One with another address, as a proxy tells it."""
+    """A client with another address, as a proxy forwards it."""
     headers = {"x-forwarded-for": "203.0.113.2", "authorization": f"Bearer {TOKEN}"}
     return httpx2.Client(base_url=web.url, headers=headers, timeout=PATIENCE_S)

@@ -9,7 +9,7 @@ import pytest
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -72,12 +72,12 @@ def test_a_deleted_job_is_not_found_and_deleting_it_again_is_no_error(web: WebPr
         assert answer.status_code == 404
 
 
-def test_a_job_that_never_was_cannot_be_deleted(web: WebProcess) -> None:
+def test_an_unknown_job_cannot_be_deleted(web: WebProcess) -> None:
     for job_id in ("0" * 26, "nonsense"):
         assert web.client.delete(f"/api/v1/jobs/{job_id}").status_code == 404
 
 
-def test_a_job_at_work_is_cancelled_first_and_deleted_by_the_second_call(
+def test_a_running_job_is_cancelled_first_and_deleted_by_the_second_call(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     job_id = make_job(web)
@@ -88,7 +88,7 @@ def test_a_job_at_work_is_cancelled_first_and_deleted_by_the_second_call(
     assert [one.key for one in backend.outputs.list()] == []
 
 
-def test_what_a_worker_stores_after_a_deletion_is_swept(
+def test_objects_stored_after_a_deletion_are_swept(
     web: WebProcess, backend: MemoryBackend, hire: Callable[[], Worker]
 ) -> None:
     job_id = make_job(web)
@@ -107,7 +107,7 @@ def test_another_server_knows_of_the_deletion(serve: Serve, hire: Callable[[], W
     finish(other, job_id)
     assert one.client.delete(f"/api/v1/jobs/{job_id}").status_code == 204
     url = f"/api/v1/jobs/{job_id}"
-    wait_until(lambda: other.client.get(url).status_code == 404, "the other server to look")
+    wait_until(lambda: other.client.get(url).status_code == 404, "the other server to poll")
     assert other.client.delete(f"/api/v1/jobs/{job_id}").status_code == 204
 
 
@@ -132,7 +132,7 @@ def test_an_event_stream_of_a_deleted_job_ends(web: WebProcess) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_is_deleted_from_its_page_after_a_question(web: WebProcess) -> None:
+def test_a_job_is_deleted_from_its_page_after_confirmation(web: WebProcess) -> None:
     job_id = make_job(web)
     finish(web, job_id)
     assert f'href="/jobs/{job_id}/delete"' in web.client.get(f"/jobs/{job_id}").text
@@ -142,7 +142,7 @@ def test_a_job_is_deleted_from_its_page_after_a_question(web: WebProcess) -> Non
     assert web.client.get(f"/jobs/{job_id}").status_code == 404
 
 
-def test_a_page_does_not_delete_a_job_at_work(web: WebProcess) -> None:
+def test_a_page_does_not_delete_a_running_job(web: WebProcess) -> None:
     job_id = make_job(web)
     assert web.client.post(f"/jobs/{job_id}/delete").status_code == 409
     assert state(web, job_id) == "working"

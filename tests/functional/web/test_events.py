@@ -1,4 +1,4 @@
-"""Event streams: live, resumable, and no hindrance to anybody."""
+"""Event streams: live, resumable, and no burden for other requests."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.core.index_set import IndexSet
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN
+from tests.fakes.scripted_classifier import BROKEN
 from tests.functional.web.test_jobs import files, make_job
 from tests.functional.web.web_process import Event, Serve, WebProcess, Worker, event_of, read_events
 from tests.waiting import PATIENCE_S, join, wait_until
@@ -40,7 +40,7 @@ def labels_of(events: list[Event]) -> list[str]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_stream_tells_each_outcome_once_then_progress_then_the_end(web: WebProcess) -> None:
+def test_a_stream_sends_each_outcome_once_then_progress_then_the_end(web: WebProcess) -> None:
     job_id = make_job(web, *(f"l{number}" for number in range(25)))
     events = read_events(web.client.get(f"/api/v1/jobs/{job_id}/events"))
     assert sorted(labels_of(events)) == sorted(f"l{number}" for number in range(25))
@@ -60,7 +60,7 @@ def test_outcomes_arrive_while_the_worker_works(web: WebProcess, worker: Worker)
     assert sorted(labels_of(found)) == ["cat", "dog"]
 
 
-def test_a_stream_goes_on_where_it_broke_off_on_another_server(serve: Serve, hire: Hire) -> None:
+def test_a_stream_resumes_on_another_server(serve: Serve, hire: Hire) -> None:
     first = serve()
     job_id = make_job(first, *(f"l{number}" for number in range(10)))
     address = f"/api/v1/jobs/{job_id}/events"
@@ -71,14 +71,14 @@ def test_a_stream_goes_on_where_it_broke_off_on_another_server(serve: Serve, hir
     second = serve()
     seen = IndexSet.decode(have)
     rest = read_events(second.client.get(address, headers={"last-event-id": have}))
-    told = labels_of([one for one in before if one.identity == have]) + labels_of(rest)
+    labels = labels_of([one for one in before if one.identity == have]) + labels_of(rest)
     assert len(seen) + len(labels_of(rest)) == 10
-    assert sorted(told) == sorted(f"l{number}" for number in range(10))
+    assert sorted(labels) == sorted(f"l{number}" for number in range(10))
     assert labels_of(read_events(second.client.get(address, params={"seen": "0-9"}))) == []
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_mangled_cursor_only_means_that_all_is_told_again(web: WebProcess) -> None:
+def test_a_corrupt_cursor_restarts_the_stream(web: WebProcess) -> None:
     job_id = make_job(web, "cat")
     for cursor in ("nonsense", "9-1", "1,1", "0-99999999999999", "-5"):
         answer = web.client.get(f"/api/v1/jobs/{job_id}/events", headers={"last-event-id": cursor})
@@ -94,7 +94,7 @@ def test_a_stream_on_another_server_learns_from_the_store(serve: Serve, hire: Hi
         assert sorted(labels_of(list(events))) == ["cat", "dog"]
 
 
-def test_a_stream_learns_of_a_retry_on_another_server(serve: Serve, hire: Hire) -> None:
+def test_a_stream_notices_a_retry_on_another_server(serve: Serve, hire: Hire) -> None:
     one, other = serve(), serve()
     hire()
     sent = [*files("cat"), ("images", ("bad.jpg", BROKEN))]
@@ -114,7 +114,7 @@ def test_a_stream_learns_of_a_retry_on_another_server(serve: Serve, hire: Hire) 
     )
 
 
-def test_a_stream_follows_a_cancelled_job_until_what_was_on_its_way_is_done(
+def test_a_stream_follows_a_cancelled_job_until_images_in_flight_are_done(
     web: WebProcess, hire: Hire
 ) -> None:
     job_id = make_job(web, "cat", "dog")
@@ -149,7 +149,7 @@ def test_a_stopping_server_does_not_wait_for_streams(serve: Serve) -> None:
     join(*watchers)
 
 
-def test_streams_beyond_the_limit_are_told_to_come_again(serve: Serve) -> None:
+def test_streams_beyond_the_limit_get_a_retry_time(serve: Serve) -> None:
     web = serve(WebConfig(max_streams=1))
     job_id = make_job(web, "cat")
     with following(web, f"/api/v1/jobs/{job_id}/events") as events:

@@ -1,4 +1,4 @@
-"""Every route, asked by everybody: who may come in, and who may not.
+"""Access control of every route, for every kind of client.
 
 The routes are those of the application itself: the operations of its OpenAPI document, and whatever
 else its router answers. A new route is in here by itself, and must be closed unless it is named in
@@ -17,7 +17,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import revoked_session_key
 from iraas.web.app import create_app
 from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
-from tests.functional.web.test_gate import ONE, TOKEN
+from tests.functional.web.test_security_middleware import ONE, TOKEN
 from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
 
 PUBLIC = {
@@ -28,7 +28,7 @@ PUBLIC = {
     ("GET", "/favicon.ico"),
     ("GET", "/static/iraas.css"),
 }
-"""All that is answered to people without a token."""
+"""The routes that answer without a token."""
 MOUNTED = {"/static": "/static/iraas.css"}
 """A file of each mounted folder."""
 PARAMETERS = {"index": "0", "ending": "json", "ticket": "0" * 26}
@@ -59,7 +59,7 @@ def _of_router(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Site:
-    """A running server, a job of it, and the credentials of everybody."""
+    """A running server, one of its jobs, and the credentials of each kind of client."""
 
     web: WebProcess
     job_id: str
@@ -141,7 +141,7 @@ def test_a_wrong_bearer_is_a_stranger(site: Site, method: str, path: str) -> Non
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
+def test_a_session_can_read_but_change_nothing_without_its_csrf_token(
     site: Site, method: str, path: str
 ) -> None:
     headers = {"cookie": f"{COOKIE}={site.cookies['valid']}"}
@@ -161,7 +161,7 @@ def test_a_session_is_let_in_and_changes_nothing_without_its_csrf_token(
     ("method", "path"),
     [one for one in routes() if one[1].startswith("/api/") or one == ("POST", "/")],
 )
-def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
+def test_a_session_with_its_csrf_token_and_a_bearer_are_authorized(
     site: Site, method: str, path: str
 ) -> None:
     session = {"cookie": f"{COOKIE}={site.cookies['valid']}", "x-csrf-token": site.csrf}
@@ -171,11 +171,11 @@ def test_a_session_with_its_csrf_token_and_a_program_are_let_in(
         assert status < 500
 
 
-def test_what_is_public_is_there() -> None:
+def test_public_routes_answer() -> None:
     assert set(routes()) >= PUBLIC
 
 
-def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> None:
+def test_every_kind_of_route_is_tested() -> None:
     found = set(routes())
     for one in (
         ("GET", "/dashboard"),
@@ -189,5 +189,5 @@ def test_the_sweep_sees_the_pages_the_api_and_what_is_in_no_description() -> Non
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/admin", "/docs/x"])
-def test_what_is_nowhere_is_not_told_to_strangers(site: Site, path: str) -> None:
+def test_unknown_paths_are_401_for_strangers(site: Site, path: str) -> None:
     assert httpx2.get(f"{site.web.url}{path}").status_code == 401

@@ -64,7 +64,7 @@ def test_no_child_runs_code_of_the_folder_or_inherits_a_secret(
 def test_submit_starts_nothing_that_runs_code_of_the_folder_or_inherits_a_secret(
     deployment: Deployment, photos: list[tuple[Path, str, int]]
 ) -> None:
-    deployment.pictures("a.jpg", source=photos[0][0])
+    deployment.add_images("a.jpg", source=photos[0][0])
     submit = deployment.start("submit", "a.jpg", "--no-wait", IRAAS_IDLE_TIMEOUT_S="60", **SECRETS)
     known: list[str] = []
     seen: set[str] = set()

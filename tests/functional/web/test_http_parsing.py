@@ -1,4 +1,4 @@
-"""Requests that two servers in a row could read differently are refused, and it hangs up."""
+"""Requests that two servers could parse differently are refused, and the connection is closed."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from tests.functional.web.test_bodies import connect
-from tests.functional.web.test_gate import TOKEN
+from tests.functional.web.test_security_middleware import TOKEN
 from tests.functional.web.web_process import Serve, WebProcess, start_web
 
 SMUGGLED = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -22,7 +22,7 @@ def backend() -> MemoryBackend:
 
 @pytest.fixture(scope="module")
 def web(backend: MemoryBackend) -> Iterator[WebProcess]:
-    """On loopback, where it answers to the names of loopback alone."""
+    """On loopback, where only the names of loopback are accepted."""
     web = start_web(backend)
     yield web
     web.stop()
@@ -30,14 +30,14 @@ def web(backend: MemoryBackend) -> Iterator[WebProcess]:
 
 @pytest.fixture(scope="module")
 def public() -> Iterator[WebProcess]:
-    """On every address, where any name is good."""
+    """On every address, where any name is accepted."""
     web = start_web(MemoryBackend(), token=TOKEN, host="0.0.0.0")
     yield web
     web.stop()
 
 
 def conversation(web: WebProcess, sent: bytes) -> bytes:
-    """All that comes back until the server hangs up."""
+    """All bytes received until the server closes the connection."""
     found = b""
     with connect(web) as raw, contextlib.suppress(ConnectionError):
         raw.sendall(sent)
@@ -69,7 +69,7 @@ def conversation(web: WebProcess, sent: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("is_second", [False, True])
-def test_a_body_whose_end_is_not_plain_is_refused(
+def test_a_request_with_ambiguous_framing_is_refused(
     web: WebProcess, backend: MemoryBackend, framing: bytes, is_second: bool
 ) -> None:
     head = b"POST /api/v1/classify?wait_s=0 HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
@@ -89,7 +89,7 @@ def test_http_1_0_has_no_chunks(web: WebProcess) -> None:
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\n"])
-def test_a_plain_request_is_taken_in_as_many_pieces_as_it_comes(
+def test_a_plain_request_is_accepted_in_any_number_of_pieces(
     web: WebProcess, ending: bytes
 ) -> None:
     lines = [b"POST /api/v1/classify HTTP/1.1", b"Host: localhost", b"Content-Length:  7  "]
@@ -126,21 +126,21 @@ def test_a_plain_request_is_taken_in_as_many_pieces_as_it_comes(
         "<script>",
     ],
 )
-def test_a_host_that_is_no_host_is_refused(web: WebProcess, public: WebProcess, host: str) -> None:
+def test_an_invalid_host_is_refused(web: WebProcess, public: WebProcess, host: str) -> None:
     sent = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     for one in (web, public):
         assert conversation(one, sent.encode("latin-1")).split(b" ")[1] == b"400", one.url
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "a_b.example", "192.0.2.1", "[2001:db8::1]:1"])
-def test_any_host_that_is_one_is_served_where_any_name_is_good(
+def test_any_valid_host_is_served_where_all_names_are_allowed(
     public: WebProcess, host: str
 ) -> None:
     sent = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert conversation(public, sent.encode()).split(b" ")[1] == b"200"
 
 
-def test_whoever_sends_garbage_again_and_again_does_not_fill_the_log(
+def test_repeated_garbage_does_not_fill_the_log(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     web = serve(WebConfig(request_burst=10_000))
@@ -152,5 +152,5 @@ def test_whoever_sends_garbage_again_and_again_does_not_fill_the_log(
             assert conversation(web, body + b"\r\n\r\n").startswith(b"HTTP/1.1 400")
             upgrade = {"connection": "upgrade", "upgrade": f"websocket{number}"}
             assert web.client.get("/healthz", headers=upgrade).status_code == 200
-    told = [one for one in caplog.records if one.name.startswith(("uvicorn", "python_multipart"))]
-    assert len([one for one in told if one.levelno >= logging.WARNING]) <= 4
+    logged = [one for one in caplog.records if one.name.startswith(("uvicorn", "python_multipart"))]
+    assert len([one for one in logged if one.levelno >= logging.WARNING]) <= 4

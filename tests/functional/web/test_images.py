@@ -10,7 +10,7 @@ from PIL import Image
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 from tests.waiting import wait_until
 
@@ -19,7 +19,7 @@ MAX_PIXELS = 2_000_000
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[WebProcess]:
-    """One for all, with a worker: its thumbnails are made by one process."""
+    """A shared web tier with a worker: one process makes its thumbnails."""
     backend = MemoryBackend()
     web = start_web(backend, WebConfig(max_pixels=MAX_PIXELS))
     worker = Worker(backend)
@@ -68,7 +68,7 @@ def test_a_thumbnail_is_upright(web: WebProcess) -> None:
         assert small.size == (160, 320)
 
 
-def test_what_is_clear_is_white(web: WebProcess) -> None:
+def test_transparent_pixels_of_a_thumbnail_are_white(web: WebProcess) -> None:
     file = io.BytesIO()
     Image.new("RGBA", (10, 10), (0, 0, 0, 0)).save(file, "PNG")
     address = send(web, "a.png", file.getvalue())
@@ -77,7 +77,9 @@ def test_what_is_clear_is_white(web: WebProcess) -> None:
         assert small.getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_a_bomb_or_a_broken_image_has_no_thumbnail_and_hurts_no_other(web: WebProcess) -> None:
+def test_a_bomb_or_a_broken_image_has_no_thumbnail_and_does_not_affect_others(
+    web: WebProcess,
+) -> None:
     bomb = encoded("PNG", (2000, 1001))
     for data in (bomb, image_bytes("broken and more")):
         address = send(web, "a", data)
@@ -88,7 +90,7 @@ def test_a_bomb_or_a_broken_image_has_no_thumbnail_and_hurts_no_other(web: WebPr
 
 
 @pytest.mark.usefixtures("worker")
-def test_images_that_take_too_much_cpu_time_keep_no_thumbnail_from_another_job(
+def test_images_over_their_cpu_time_do_not_delay_thumbnails_of_another_job(
     serve: Serve,
 ) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (4000, 4000, 3), dtype=np.uint8)

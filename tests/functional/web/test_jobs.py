@@ -11,7 +11,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.control_chars import csv_text
 from iraas.jobs.store import list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, image_bytes
+from tests.fakes.scripted_classifier import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 
@@ -47,7 +47,7 @@ def wait_until_done(web: WebProcess, job_id: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_gives_each_image_its_outcome_beside_its_name(web: WebProcess) -> None:
+def test_a_job_lists_each_image_with_its_outcome(web: WebProcess) -> None:
     job_id = make_job(web, "cat", "dog", "owl")
     found = wait_until_done(web, job_id)
     assert (found["total"], found["done"], found["failed"]) == (3, 3, 0)
@@ -58,7 +58,7 @@ def test_a_job_gives_each_image_its_outcome_beside_its_name(web: WebProcess) -> 
 
 
 @pytest.mark.usefixtures("worker")
-def test_what_is_no_image_is_refused_by_name_and_the_rest_goes_on(serve: Serve) -> None:
+def test_files_that_are_not_images_are_refused_by_name_and_the_rest_is_sent(serve: Serve) -> None:
     web = serve(WebConfig(max_image_bytes=1000))
     sent = [
         *files("cat"),
@@ -117,7 +117,7 @@ def test_a_hostile_class_label_is_only_text(web: WebProcess) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_an_open_job_takes_more_images_until_it_is_sealed(web: WebProcess, hire: Hire) -> None:
+def test_an_open_job_accepts_images_until_it_is_sealed(web: WebProcess, hire: Hire) -> None:
     job_id = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
     for label in ("cat", "dog"):
         answer = web.client.post(f"/api/v1/jobs/{job_id}/images", files=files(label))
@@ -147,7 +147,7 @@ def test_images_may_be_added_through_several_servers_at_once(serve: Serve, hire:
     assert [one["outcome"]["label"] + ".jpg" for one in images] == [one["name"] for one in images]
 
 
-def test_a_cancelled_job_takes_no_more_and_what_was_on_its_way_is_counted_in(
+def test_a_cancelled_job_accepts_no_more_and_counts_images_in_flight(
     web: WebProcess, hire: Hire
 ) -> None:
     job_id = web.client.post("/api/v1/jobs?open=true").json()["job_id"]
@@ -170,7 +170,7 @@ def test_a_job_that_is_done_cannot_be_cancelled_any_more(web: WebProcess) -> Non
     assert answer.json()["cancelled"] is False
 
 
-def test_nothing_of_a_cancelled_job_is_tried_again(web: WebProcess) -> None:
+def test_a_cancelled_job_is_not_retried(web: WebProcess) -> None:
     job_id = make_job(web, "cat")
     web.client.post(f"/api/v1/jobs/{job_id}/cancel")
     answer = web.client.post(f"/api/v1/jobs/{job_id}/retry")
@@ -179,7 +179,7 @@ def test_nothing_of_a_cancelled_job_is_tried_again(web: WebProcess) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_pages_of_outcomes_join_up_and_can_be_narrowed(web: WebProcess) -> None:
+def test_outcomes_are_paged_and_can_be_filtered(web: WebProcess) -> None:
     sent = files(*(f"l{number}" for number in range(7)))
     sent.insert(3, ("images", ("bad.jpg", BROKEN)))
     job_id = web.client.post("/api/v1/jobs", files=sent).json()["job_id"]
@@ -198,7 +198,7 @@ def test_pages_of_outcomes_join_up_and_can_be_narrowed(web: WebProcess) -> None:
     assert web.client.get(f"/api/v1/jobs/{job_id}?status=waiting").json()["images"] == []
 
 
-def test_images_that_wait_are_listed_by_name(web: WebProcess) -> None:
+def test_waiting_images_are_listed_by_name(web: WebProcess) -> None:
     job_id = make_job(web, *(f"l{number}" for number in range(40)))
     page = web.client.get(f"/api/v1/jobs/{job_id}?status=waiting&after=34").json()
     assert [one["name"] for one in page["images"]] == [f"l{n}.jpg" for n in range(35, 40)]
@@ -239,7 +239,7 @@ def test_a_downloaded_csv_steers_no_terminal_and_no_spreadsheet_of_another_local
 
 
 @pytest.mark.usefixtures("worker")
-def test_failed_images_can_be_tried_again_and_refused_ones_stay(
+def test_failed_images_can_be_retried_and_refused_ones_stay(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     sent = [("images", ("bad.jpg", BROKEN)), ("images", ("notes.txt", b"text")), *files("cat")]
@@ -264,7 +264,7 @@ def test_failed_images_can_be_tried_again_and_refused_ones_stay(
     assert backend.requests.depth().total == 0
 
 
-def test_an_upload_waits_for_room_and_tells_what_it_accepted_when_there_is_none(
+def test_an_upload_waits_for_capacity_and_reports_what_it_accepted(
     serve: Serve, hire: Hire, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(max_pending=40, capacity_wait_s=0.3))
@@ -274,7 +274,7 @@ def test_an_upload_waits_for_room_and_tells_what_it_accepted_when_there_is_none(
     assert problem["accepted"] == backend.requests.depth().total
     job = web.client.get(f"/api/v1/jobs/{problem['job_id']}").json()
     assert (job["state"], job["total"]) == ("open", problem["accepted"])
-    # The client comes back with the rest, for what was accepted is not lost.
+    # The client sends the rest later, because accepted images are not lost.
     hire()
     wait_until(
         lambda: web.client.get(f"/api/v1/jobs/{problem['job_id']}").json()["done"] == job["total"]
@@ -304,7 +304,7 @@ def test_too_many_files_are_refused_and_leave_at_most_a_cancelled_job(
 @pytest.mark.parametrize(
     "job_id", ["x", "../x", "%2e%2e", "01kb3v9x4q0000000000000000", "Z" * 26, "\u202e"]
 )
-def test_a_job_that_is_not_there_is_not_found(web: WebProcess, job_id: str) -> None:
+def test_a_missing_job_is_not_found(web: WebProcess, job_id: str) -> None:
     for path in ("", "/events", "/outcomes.csv", "/images/0", "/images/0/thumbnail"):
         answer = web.client.get(f"/api/v1/jobs/{job_id}{path}")
         assert answer.status_code == 404

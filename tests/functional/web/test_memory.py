@@ -18,7 +18,7 @@ IMAGE_BYTES = 14_000_000
 AT_ONCE = 4
 ROUNDS = 2
 LEFT_BYTES = 2 * IMAGE_BYTES
-"""What may stay: about as much as one of those uploads weighs, of 8 that came."""
+"""The tolerated growth: the size of two of the 8 images."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def deployment(tmp_path: Path, bundle_path: Path) -> Iterator[Deployment]:
 @pytest.mark.skipif(
     sys.platform != "linux" or find_malloc_trim() is None, reason="this C library keeps what it has"
 )
-def test_large_uploads_leave_no_large_process_behind(deployment: Deployment) -> None:
+def test_memory_is_returned_after_large_uploads(deployment: Deployment) -> None:
     web = RealWeb(deployment)
     process = psutil.Process(web.process.pid)
     image = b"\xff\xd8\xff" + os.urandom(IMAGE_BYTES)

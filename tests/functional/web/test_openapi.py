@@ -1,4 +1,4 @@
-"""The API against its own description, with whatever a generator comes up with."""
+"""The API against its own description, with generated requests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.ids import is_job_id
 from iraas.web.app import create_app
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_every_route import routes
 from tests.functional.web.web_process import WebProcess, Worker, start_web
 from tests.waiting import PATIENCE_S, wait_until
@@ -64,7 +64,7 @@ def operations() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("method", "path"), operations())
-def test_whatever_is_asked_is_answered_as_described(
+def test_every_answer_conforms_to_the_description(
     served: WebProcess, job_id: str, method: str, path: str
 ) -> None:
     schema = schemathesis.openapi.from_dict(served.client.get("/api/v1/openapi.json").json())
@@ -95,7 +95,7 @@ def test_every_route_is_described_or_a_page() -> None:
     assert undescribed <= {"/api/v1/openapi.json"}
 
 
-def test_every_shape_has_an_example_of_that_shape() -> None:
+def test_every_schema_has_a_valid_example() -> None:
     document = create_app(MemoryBackend(), deployment="x").openapi()
     for name, schema in document["components"]["schemas"].items():
         (example,) = schema["examples"]
@@ -105,14 +105,14 @@ def test_every_shape_has_an_example_of_that_shape() -> None:
             assert set(example) == set(schema["properties"]), name
 
 
-def test_the_ticket_of_the_description_is_one() -> None:
+def test_the_example_ticket_is_valid() -> None:
     document = create_app(MemoryBackend(), deployment="x").openapi()
     (example,) = document["components"]["schemas"]["TicketModel"]["examples"]
     assert is_job_id(example["ticket"])  # as every ticket is that is redeemed
     assert example["url"].endswith(example["ticket"])
 
 
-def test_every_body_has_an_example_and_every_answer_a_shape() -> None:
+def test_every_body_has_an_example_and_every_answer_a_schema() -> None:
     document = create_app(MemoryBackend(), deployment="x").openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -125,7 +125,7 @@ def test_every_body_has_an_example_and_every_answer_a_shape() -> None:
                     assert "$ref" in media["schema"], where
 
 
-def test_the_description_says_how_errors_look() -> None:
+def test_the_description_includes_errors() -> None:
     document = create_app(MemoryBackend(), deployment="x").openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -1,4 +1,4 @@
-"""The web tier with real processes: cold starts, and what dies in the middle."""
+"""The web tier with real processes: cold starts and crashes."""
 
 import json
 import random
@@ -38,7 +38,7 @@ def hundred(photos: Photos) -> list[tuple[str, Path]]:
 
 
 def labels_by_photo(web: RealWeb, photos: Photos) -> dict[Path, str]:
-    """What each photo's label is when it is asked for alone, with nothing in the way."""
+    """The label of each photo when it is classified alone, without load."""
     return {path: web.ask("x", path).partition(":")[2] for path, _, _ in photos}
 
 
@@ -180,7 +180,7 @@ def test_one_of_two_servers_under_load_dies_and_the_other_answers_everybody(
     survivor.stop()
 
 
-def test_an_upload_that_drips_is_told_at_the_end_by_signal_what_was_accepted(
+def test_a_slow_upload_gets_its_accepted_images_when_the_server_is_signalled(
     deployment: Deployment, photos: Photos
 ) -> None:
     web = RealWeb(deployment, "--no-controller")
@@ -232,7 +232,7 @@ def _drip_until_answered(raw: socket.socket) -> bytes:
     return answer
 
 
-def test_an_end_by_signal_is_in_order_with_an_event_stream_open(
+def test_a_signal_ends_the_server_cleanly_with_an_open_event_stream(
     deployment: Deployment, photos: Photos
 ) -> None:
     web = RealWeb(deployment)

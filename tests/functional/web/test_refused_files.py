@@ -1,4 +1,4 @@
-"""Files that are no images: each is told with its reason, and none leaves a file of its own."""
+"""Files that are not images: each is reported with its reason, and none is stored."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def many_empty_files(count: int) -> bytes:
     return b"".join(parts) + b"--x--\r\n"
 
 
-def test_thousands_of_empty_files_leave_a_handful_of_files_and_are_all_told(
+def test_thousands_of_empty_files_are_all_reported_and_leave_few_files(
     shop: LocalBackend, local: WebProcess
 ) -> None:
     answer = local.client.post(
@@ -53,9 +53,7 @@ def test_thousands_of_empty_files_leave_a_handful_of_files_and_are_all_told(
     assert len(local.client.get(f"{job}/outcomes.jsonl").text.splitlines()) == MANY
 
 
-def test_what_is_refused_does_not_hold_back_what_is_accepted(
-    shop: LocalBackend, local: WebProcess
-) -> None:
+def test_refused_files_do_not_delay_accepted_ones(shop: LocalBackend, local: WebProcess) -> None:
     body = many_empty_files(50).removesuffix(b"--x--\r\n")
     body += b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
     body += b"\xff\xd8\xff\xe0 an image\r\n--x--\r\n"

@@ -1,4 +1,4 @@
-"""Sessions over HTTP: nobody makes one without the token, and its end is final."""
+"""Sessions over HTTP: only the token creates one, and its end is final."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.core.keys import REVOKED_SESSIONS
 from iraas.errors import BackendUnavailableError
 from iraas.web.security.authenticator import COOKIE, SESSION_S, Authenticator
-from tests.functional.web.test_gate import ONE, TOKEN, log_in
+from tests.functional.web.test_security_middleware import ONE, TOKEN, log_in
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import wait_until
 
@@ -63,7 +63,7 @@ def test_a_session_is_over_after_twelve_hours_whatever_the_browser_keeps(serve: 
     assert found == [401, 200, 401]
 
 
-def test_a_session_of_another_deployment_is_none_here(serve: Serve) -> None:
+def test_a_session_of_another_deployment_is_invalid(serve: Serve) -> None:
     web = serve(token=TOKEN)
     assert status_with(web, Authenticator(TOKEN, time.time, "another-shop").new_session()) == 401
 
@@ -79,11 +79,11 @@ def test_a_session_ends_at_the_logout_and_stays_ended_after_a_restart(
     assert status_with(web, session) == 401
     again = serve(on=backend, token=TOKEN)
     assert status_with(again, session) == 401
-    log_in(web)  # somebody else, or the same person anew
+    log_in(web)  # another session, of the same user or not
     assert web.client.get(STATUS).status_code == 200
 
 
-def test_a_logout_is_known_to_the_other_web_processes(serve: Serve, tmp_path: Path) -> None:
+def test_a_logout_reaches_the_other_web_processes(serve: Serve, tmp_path: Path) -> None:
     backends = [LocalBackend(tmp_path / "home", DEPLOYMENT) for _ in range(2)]
     with closing(backends[0]) as one, closing(backends[1]) as two:
         first, second = serve(on=one, token=TOKEN), serve(on=two, token=TOKEN)
@@ -96,7 +96,7 @@ def test_a_logout_is_known_to_the_other_web_processes(serve: Serve, tmp_path: Pa
         second.stop()
 
 
-def test_a_session_that_cannot_be_checked_lets_nobody_in(
+def test_a_session_that_cannot_be_checked_is_refused(
     serve: Serve, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web = serve(token=TOKEN)
@@ -111,7 +111,7 @@ def test_a_session_that_cannot_be_checked_lets_nobody_in(
     assert status_with(web, "forged") == 401
 
 
-def test_programs_with_the_token_never_pay_for_the_check_of_sessions(
+def test_requests_with_the_token_do_not_check_sessions(
     serve: Serve, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web = serve(token=TOKEN)
@@ -147,7 +147,7 @@ def test_an_open_event_stream_ends_with_its_session(serve: Serve, path: str) -> 
         assert "event: end" not in "".join(events)  # it ends, although the job does not
 
 
-def test_whoever_logs_out_without_their_csrf_token_stays_in(serve: Serve) -> None:
+def test_a_logout_without_the_csrf_token_is_refused(serve: Serve) -> None:
     web = serve(token=TOKEN)
     log_in(web)
     session = web.client.cookies[COOKIE]

@@ -34,18 +34,20 @@ def held() -> set[str]:
 
 @contextmanager
 def warnings_of_the_collector() -> Iterator[list[str]]:
-    """What is told of things that nobody closed and nobody has any more."""
+    """Collect the ResourceWarnings of unreachable objects that were not closed."""
     gc.collect()
-    told: list[str] = []
+    resource_warnings: list[str] = []
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        yield told
+        yield resource_warnings
         gc.collect()
-    told += [str(one.message) for one in found if issubclass(one.category, ResourceWarning)]
+    resource_warnings += [
+        str(one.message) for one in found if issubclass(one.category, ResourceWarning)
+    ]
 
 
 def use(web: WebProcess) -> socket.socket:
-    """Have a thumbnail made and an image sent by itself; gives back an open event stream."""
+    """Have a thumbnail made and an image sent by itself; returns an open event stream."""
     files = {"f": ("a.jpg", image_bytes("koala") + bytes(2_000_000))}  # too large for a message
     job = web.client.post("/api/v1/jobs", files=files).json()["job_id"]
     assert web.client.get(f"/api/v1/jobs/{job}/images/0/thumbnail").status_code == 200
@@ -67,7 +69,7 @@ def open_nothing() -> None:
 
 def test_a_stopped_server_leaves_nothing_open(tmp_path: Path) -> None:
     open_nothing()
-    with warnings_of_the_collector() as told:
+    with warnings_of_the_collector() as resource_warnings:
         before = held()
         backend = LocalBackend(tmp_path, DEPLOYMENT, worker_command=["false"])
         web = start_web(backend)
@@ -81,4 +83,4 @@ def test_a_stopped_server_leaves_nothing_open(tmp_path: Path) -> None:
         backend.close()
         del web, backend
         assert held() - before == set()
-    assert told == []
+    assert resource_warnings == []

@@ -1,4 +1,4 @@
-"""One image, one answer: for programs that wait."""
+"""Single images with synchronous answers."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from iraas.backends.memory import MemoryBackend
 from iraas.client.reply_listener import ReplyListenerConfig
 from iraas.jobs.store import iter_manifest, list_jobs
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN, image_bytes
+from tests.fakes.scripted_classifier import BROKEN, image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -44,10 +44,10 @@ def test_a_broken_image_is_answered_with_its_failure(web: WebProcess) -> None:
     answer = web.client.post("/api/v1/classify", content=BROKEN, headers=JPEG)
     assert answer.status_code == 200
     assert answer.json()["status"] == "failed"
-    assert answer.json()["reason"] == "the picture is broken"
+    assert answer.json()["reason"] == "the image is broken"
 
 
-def test_what_is_no_image_is_refused_and_never_queued(
+def test_a_file_that_is_not_an_image_is_refused_and_never_queued(
     web: WebProcess, backend: MemoryBackend
 ) -> None:
     for body, status in ((b"", 422), (b"plain text", 422), (b"x" * 60_000_000, 413)):
@@ -57,7 +57,7 @@ def test_what_is_no_image_is_refused_and_never_queued(
     assert backend.requests.depth().total == 0
 
 
-def test_whoever_cannot_wait_gets_a_ticket_that_outlives_the_server(
+def test_a_client_that_does_not_wait_gets_a_ticket_that_outlives_the_server(
     serve: Serve, hire: Hire
 ) -> None:
     first = serve()
@@ -95,7 +95,7 @@ def test_a_ticket_of_somebody_else_cannot_be_guessed_from_an_outcome(web: WebPro
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_hundred_at_once_get_each_their_own_answer(web: WebProcess) -> None:
+def test_a_hundred_concurrent_requests_each_get_their_own_answer(web: WebProcess) -> None:
     def ask(number: int) -> str:
         file = (f"n{number}.jpg", image_bytes(f"label-{number}"))
         return web.client.post("/", files={"inputFile": file}).text
@@ -109,10 +109,10 @@ def test_a_hundred_at_once_get_each_their_own_answer(web: WebProcess) -> None:
 def test_a_failure_is_no_label_for_the_workload_generator(web: WebProcess) -> None:
     answer = web.client.post("/", files={"inputFile": ("x.jpg", BROKEN)})
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "the picture is broken"
+    assert answer.json()["detail"] == "the image is broken"
 
 
-def test_two_servers_side_by_side_never_take_each_others_answers(serve: Serve, hire: Hire) -> None:
+def test_two_servers_never_receive_each_others_answers(serve: Serve, hire: Hire) -> None:
     servers = [serve(), serve()]
     hire()
 
@@ -144,7 +144,7 @@ def test_an_answer_comes_from_the_store_when_the_response_queue_is_lost(
     hire()
     client.join(PATIENCE_S)
     assert answers == ["a.jpg:fox"]
-    # And whoever asks from now on is told by a reply again, on another queue.
+    # Later requests get replies again, on another queue.
     assert web.client.post("/", files={"f": ("b.jpg", image_bytes("elk"))}).text == "b.jpg:elk"
 
 
@@ -161,7 +161,7 @@ def test_single_images_are_a_job_that_the_command_line_sees(
     assert [one.name for one in iter_manifest(backend, job)] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
-def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
+def test_past_the_limit_of_pending_images_clients_get_a_retry_time(
     serve: Serve, backend: MemoryBackend, hire: Hire
 ) -> None:
     web = serve(WebConfig(max_pending=5))
@@ -189,7 +189,7 @@ def test_past_the_limit_of_pending_images_clients_are_told_when_to_come_again(
     )
 
 
-def test_a_stopping_server_answers_those_who_wait_with_tickets(
+def test_a_stopping_server_answers_waiting_clients_with_tickets(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(shutdown_timeout_s=0.2))

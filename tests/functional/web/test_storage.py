@@ -1,4 +1,4 @@
-"""A disk that runs full, a quota that is used up: nobody can fill either by sending images."""
+"""A full disk and an exhausted quota: sending images can fill neither."""
 
 import socket
 from collections.abc import Callable
@@ -10,13 +10,13 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.client.storage_guard import StorageLimits
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess, Worker
 from tests.waiting import wait_until
 
 GB = 10**9
 BIG = image_bytes("") + b"\xff" * 300_000
-"""More than fits into a message of this backend."""
+"""An image too large for a message of this backend."""
 FULL = HTTPStatus.INSUFFICIENT_STORAGE
 
 
@@ -39,7 +39,7 @@ def files(count: int) -> list[tuple[str, tuple[str, bytes]]]:
 @pytest.mark.parametrize(
     "path", ["/api/v1/classify", "/api/v1/jobs", "/", "/upload", "/api/v1/jobs?open=true"]
 )
-def test_nothing_is_taken_while_the_disk_is_full(full: WebProcess, path: str) -> None:
+def test_no_image_is_accepted_while_the_disk_is_full(full: WebProcess, path: str) -> None:
     answer = full.client.post(path, files={"inputFile": ("cat.jpg", BIG)})
     assert answer.status_code == FULL
     assert int(answer.headers["retry-after"]) > 0
@@ -47,7 +47,7 @@ def test_nothing_is_taken_while_the_disk_is_full(full: WebProcess, path: str) ->
     assert list(full.backend.inputs.list()) == []
 
 
-def test_the_problem_says_what_is_full_and_what_to_do(full: WebProcess) -> None:
+def test_the_error_says_what_is_full_and_what_to_do(full: WebProcess) -> None:
     problem = full.client.post("/api/v1/classify", content=BIG).json()
     assert problem["code"] == "storage-full"
     assert "0.9 GB" in problem["detail"] or "900.0 MB left" in problem["detail"]
@@ -65,7 +65,7 @@ def test_the_refusal_comes_before_the_body(full: WebProcess, path: str) -> None:
         assert client.recv(4096).startswith(b"HTTP/1.1 507 ")
 
 
-def test_a_body_that_cannot_fit_is_refused_by_the_length_that_it_says(
+def test_a_body_that_cannot_fit_is_refused_by_its_content_length(
     backend: MemoryBackend, serve: Serve
 ) -> None:
     backend.storage.free_bytes, backend.storage.total_bytes = GB + 1_000_000, 100 * GB
@@ -74,7 +74,7 @@ def test_a_body_that_cannot_fit_is_refused_by_the_length_that_it_says(
     assert web.client.post("/api/v1/jobs", files=files(1)).status_code == HTTPStatus.ACCEPTED
 
 
-def test_an_upload_that_says_no_length_stops_where_the_quota_ends_and_goes_on_when_there_is_room(
+def test_an_upload_without_a_length_stops_at_the_quota_and_resumes_when_there_is_space(
     backend: MemoryBackend, serve: Serve, hire: Callable[[], Worker]
 ) -> None:
     limits = WebConfig(storage=StorageLimits(max_stored_bytes=6_000_000))
@@ -83,10 +83,10 @@ def test_an_upload_that_says_no_length_stops_where_the_quota_ends_and_goes_on_wh
     content_type = {"Content-Type": request.headers["content-type"]}
     answer = web.client.post("/api/v1/jobs", content=iter([request.read()]), headers=content_type)
     assert answer.status_code == FULL
-    told = answer.json()
-    assert 0 < told["accepted"] < 60
+    problem = answer.json()
+    assert 0 < problem["accepted"] < 60
     hire()
-    url = f"/api/v1/jobs/{told['job_id']}"
+    url = f"/api/v1/jobs/{problem['job_id']}"
     assert web.client.get(url).json()["state"] == "open"
     assert sum(one.size_bytes for one in backend.inputs.list()) <= 6_000_000
 

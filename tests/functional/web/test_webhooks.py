@@ -1,4 +1,4 @@
-"""Telling somebody when a job is done."""
+"""Webhooks that report the end of a job."""
 
 import hmac
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import BROKEN
+from tests.fakes.scripted_classifier import BROKEN
 from tests.functional.web.test_jobs import files
 from tests.functional.web.web_process import Serve, WebProcess, Worker, start_web
 from tests.waiting import wait_until
@@ -75,7 +75,7 @@ def limits(receiver: Receiver) -> WebConfig:
     return WebConfig(webhook_hosts=(receiver.host,), webhook_secret=SECRET)
 
 
-def test_the_end_of_a_job_is_told_once_signed(
+def test_the_end_of_a_job_is_delivered_once_and_signed(
     serve: Serve, hire: Hire, receiver: Receiver, backend: MemoryBackend
 ) -> None:
     web = serve(limits(receiver))
@@ -93,9 +93,9 @@ def test_the_end_of_a_job_is_told_once_signed(
     stamped = headers["x-iraas-timestamp"].encode() + b"." + body
     expected = hmac.new(SECRET.encode(), stamped, sha256).hexdigest()
     assert headers["x-iraas-signature"] == f"sha256={expected}"
-    # Nothing is told beside what is signed.
-    told = {name for name in headers if name.startswith("x-")}
-    assert told == {"x-iraas-timestamp", "x-iraas-signature"}
+    # Everything in the request is signed.
+    signed_headers = {name for name in headers if name.startswith("x-")}
+    assert signed_headers == {"x-iraas-timestamp", "x-iraas-signature"}
     assert job_id not in str(headers)
     wait_until(lambda: not list(backend.records.list("webhooks/")))
     assert len(receiver.taken) == 1
@@ -113,16 +113,16 @@ def test_a_redirect_is_not_followed_and_counts_as_no_answer(
 
 
 @pytest.fixture(scope="module")
-def told_whom() -> Iterator[WebProcess]:
+def with_allowed_hosts() -> Iterator[WebProcess]:
     """A web tier with one host on its list."""
     web = start_web(MemoryBackend(), WebConfig(webhook_hosts=(LISTED,), webhook_secret=SECRET))
     yield web
     web.stop()
 
 
-def test_a_webhook_may_go_to_a_listed_host(told_whom: WebProcess) -> None:
+def test_a_webhook_may_go_to_a_listed_host(with_allowed_hosts: WebProcess) -> None:
     address = {"webhook": f"http://{LISTED}/done?x=1"}
-    answer = told_whom.client.post("/api/v1/jobs", params=address, files=files("cat"))
+    answer = with_allowed_hosts.client.post("/api/v1/jobs", params=address, files=files("cat"))
     assert answer.status_code == 202
 
 
@@ -146,9 +146,9 @@ def test_a_webhook_may_go_to_a_listed_host(told_whom: WebProcess) -> None:
         "x" * 5000,
     ],
 )
-def test_a_webhook_goes_to_listed_hosts_only(told_whom: WebProcess, url: str) -> None:
+def test_a_webhook_goes_to_listed_hosts_only(with_allowed_hosts: WebProcess, url: str) -> None:
     address = {"webhook": url.replace("HOST", LISTED)}
-    answer = told_whom.client.post("/api/v1/jobs", params=address, files=files("cat"))
+    answer = with_allowed_hosts.client.post("/api/v1/jobs", params=address, files=files("cat"))
     assert answer.status_code == 422
     assert answer.json()["code"] == "bad-webhook"
 

@@ -1,4 +1,4 @@
-"""A web tier on a port of its own, and a worker beside it, both in threads of the test."""
+"""A web tier and a worker, both in threads of the test."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ from iraas.web.streaming import events
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import ScriptedClassifier
+from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.waiting import PATIENCE_S
 
 DEPLOYMENT = "shop"
@@ -31,7 +31,7 @@ TICK_S = 0.005
 
 
 class _QuickTicks:
-    """The module `asyncio` as uvicorn's server sees it: its looks around come one after another."""
+    """The module `asyncio` as uvicorn's server sees it, with no pause between its ticks."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)
@@ -86,7 +86,7 @@ class WebProcess:
 
 
 def start_web(backend: Backend, limits: WebConfig | None = None, **options: str) -> WebProcess:
-    """Start a web tier and wait until it takes requests."""
+    """Start a web tier and wait until it accepts requests."""
     server = WebServer(backend, deployment=DEPLOYMENT, port=0, limits=limits, **options)
     is_ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(lambda _: is_ready.set(),), daemon=True)
@@ -121,7 +121,7 @@ class Worker:
             self.classifier,
             "w-test",
             limits=WorkerLimits(wait_s=0.1),
-            on_heartbeat=_not_told,
+            on_heartbeat=_ignore_heartbeat,
         )
         self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
         self._thread.start()
@@ -132,7 +132,7 @@ class Worker:
         assert not self._thread.is_alive()
 
 
-def _not_told(_: Heartbeat) -> None:
+def _ignore_heartbeat(_: Heartbeat) -> None:
     """No supervisor listens."""
 
 

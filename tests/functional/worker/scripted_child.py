@@ -1,8 +1,9 @@
 """A stand-in for a classifier process: it runs the steps that its first line of input lists.
 
-The line is a JSON list of steps: ``{"beat": {…}}`` sends a heartbeat, ``{"say": "…"}`` writes raw
-text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal, ``{"wait": "polite"}`` waits for
-SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` for the latter alone.
+The line is a JSON list of steps: ``{"heartbeat": {…}}`` sends a heartbeat, ``{"say": "…"}``
+writes raw text, ``{"exit": N}`` exits, ``{"kill": N}`` sends itself a signal,
+``{"wait": "polite"}`` waits for SIGTERM or for the end of its supervisor, ``{"wait": "deaf"}`` only
+for the latter.
 """
 
 import json
@@ -22,8 +23,8 @@ def main() -> None:
 
 
 def do(step: dict[str, Any]) -> None:
-    if "beat" in step:
-        say(step["beat"])
+    if "heartbeat" in step:
+        say(step["heartbeat"])
     elif "say" in step:
         os.write(1, step["say"].encode())
     elif "exit" in step:

@@ -24,11 +24,11 @@ from tests.functional.worker.supervised import child
 from tests.waiting import PATIENCE_S, wait_until
 
 Steps = list[dict[str, Any]]
-IDLE: Steps = [{"beat": {"empty_polls": 3}}, {"wait": "polite"}]
+IDLE: Steps = [{"heartbeat": {"empty_polls": 3}}, {"wait": "polite"}]
 DEAF: Steps = [{"wait": "deaf"}]
 SILENT: Steps = [{"wait": "polite"}]
 SPEEDUP = 30
-"""How much faster the supervisor's clock goes."""
+"""The speed-up of the supervisor's clock."""
 
 
 class FastClock:
@@ -127,7 +127,7 @@ def put_in_flight(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.parametrize("put", [put_visible, put_delayed, put_in_flight])
-def test_it_stays_while_an_image_is_left_anywhere(
+def test_it_stays_while_any_image_is_left(
     backend: MemoryBackend, put: Callable[[MemoryBackend], None]
 ) -> None:
     put(backend)
@@ -140,9 +140,9 @@ def test_it_stays_while_an_image_is_left_anywhere(
 @pytest.mark.parametrize(
     "other",
     [
-        [{"beat": {"empty_polls": 3, "in_flight": ["r"]}}, {"wait": "polite"}],
-        [{"beat": {"empty_polls": 2}}, {"wait": "polite"}],
-        [{"beat": {"empty_polls": 0}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 3, "in_flight": ["r"]}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 2}}, {"wait": "polite"}],
+        [{"heartbeat": {"empty_polls": 0}}, {"wait": "polite"}],
         SILENT,
     ],
     ids=["holds", "polled too little", "just received", "starts"],
@@ -163,10 +163,10 @@ def test_a_process_that_dies_is_replaced_and_its_messages_are_released(
 ) -> None:
     receipt = leased_receipt(backend)
     dies: Steps = [
-        {"beat": {"in_flight": [receipt], "done": 4, "failed": 1}},
+        {"heartbeat": {"in_flight": [receipt], "done": 4, "failed": 1}},
         {"kill": signal.SIGKILL},
     ]
-    works: Steps = [{"beat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
+    works: Steps = [{"heartbeat": {"empty_polls": 3, "done": 2}}, {"wait": "polite"}]
     record = supervise(
         backend, dies, works, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
@@ -178,7 +178,10 @@ def test_a_process_that_exited_in_order_is_replaced_without_a_warning(
     backend: MemoryBackend,
 ) -> None:
     receipt = leased_receipt(backend)
-    leaves: Steps = [{"beat": {"in_flight": [receipt], "draining": True, "done": 3}}, {"exit": 0}]
+    leaves: Steps = [
+        {"heartbeat": {"in_flight": [receipt], "draining": True, "done": 3}},
+        {"exit": 0},
+    ]
     record = supervise(
         backend, leaves, IDLE, config=SupervisorConfig(idle_timeout_s=0.0, max_lifetime_s=25.0)
     )
@@ -190,7 +193,7 @@ def test_a_process_without_progress_is_killed_and_its_messages_are_released(
     backend: MemoryBackend,
 ) -> None:
     receipt = leased_receipt(backend)
-    stalls: Steps = [{"beat": {"in_flight": [receipt]}}, {"wait": "polite"}]
+    stalls: Steps = [{"heartbeat": {"in_flight": [receipt]}}, {"wait": "polite"}]
     record = supervise(
         backend,
         stalls,
@@ -201,7 +204,7 @@ def test_a_process_without_progress_is_killed_and_its_messages_are_released(
     assert record.state == STOPPED
 
 
-def test_a_process_that_waits_for_work_is_never_too_slow(backend: MemoryBackend) -> None:
+def test_an_idle_process_is_never_stalled(backend: MemoryBackend) -> None:
     put_in_flight(backend)
     record = supervise(
         backend,
@@ -240,23 +243,23 @@ def test_a_start_that_fails_once_is_tried_again(backend: MemoryBackend) -> None:
     assert record.state == STOPPED
 
 
-def test_a_process_that_says_why_it_cannot_work_is_believed_at_once(
+def test_a_reported_startup_error_fails_the_worker_at_once(
     backend: MemoryBackend,
 ) -> None:
-    says: Steps = [{"beat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
+    says: Steps = [{"heartbeat": {"model": "", "error": "the bundle is corrupt"}}, {"exit": 70}]
     record = supervise(backend, says, config=SupervisorConfig(max_lifetime_s=900.0))
     assert (record.state, record.reason) == (FAILED, "the bundle is corrupt")
 
 
 def test_too_many_crashes_in_a_minute_make_a_failed_worker(backend: MemoryBackend) -> None:
-    dies: Steps = [{"beat": {"done": 1}}, {"kill": signal.SIGKILL}]
+    dies: Steps = [{"heartbeat": {"done": 1}}, {"kill": signal.SIGKILL}]
     record = supervise(backend, dies, processes=4, config=SupervisorConfig(max_lifetime_s=900.0))
     assert record.state == FAILED
     assert record.reason == f"{MAX_CRASHES_PER_MINUTE} classifier processes crashed within a minute"
     assert record.done >= MAX_CRASHES_PER_MINUTE
 
 
-def test_a_machine_about_to_be_reclaimed_is_left_in_time(backend: MemoryBackend) -> None:
+def test_the_worker_drains_before_its_machine_is_reclaimed(backend: MemoryBackend) -> None:
     put_visible(backend)
     record = supervise(
         backend,
@@ -298,7 +301,7 @@ def test_garbage_on_the_pipe_is_skipped(backend: MemoryBackend) -> None:
     assert (record.state, record.model) == (STOPPED, "scripted@00000000")
 
 
-def test_a_heartbeat_may_come_in_pieces(backend: MemoryBackend) -> None:
+def test_a_heartbeat_may_arrive_in_pieces(backend: MemoryBackend) -> None:
     line = json.dumps({"model": "m", "in_flight": [], "empty_polls": 3})
     script: Steps = [{"say": line[:20]}, {"say": line[20:]}, {"say": "\n"}, {"wait": "polite"}]
     record = supervise(
@@ -324,7 +327,7 @@ class WatchedBackend(MemoryBackend):
 
 def test_the_records_show_each_state_of_a_worker() -> None:
     backend = WatchedBackend()
-    script: Steps = [{"beat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
+    script: Steps = [{"heartbeat": {"empty_polls": 3, "done": 5, "failed": 2}}, {"wait": "polite"}]
     supervise(backend, script, config=SupervisorConfig(idle_timeout_s=20.0, max_lifetime_s=600.0))
     states = [one.state for one in backend.written]
     assert states[0] == "starting"

@@ -1,4 +1,4 @@
-"""The table of commands says what the commands say, and each is loaded by its name."""
+"""The table of commands matches the commands' help, and each is loaded by its name."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Former names of settings: understood everywhere, with a notice of the present name."""
+"""Former names of settings: accepted everywhere, with a notice that gives the new name."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def expected(new: str) -> object:
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_an_old_name_sets_the_setting_and_is_noticed_once(
+def test_an_old_name_sets_the_setting_with_one_notice(
     old: str, new: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = expected(new)
@@ -75,14 +75,14 @@ def test_the_new_name_wins_where_one_source_has_both(
     assert resolve_settings(both, None, file).settings.idle_timeout_s == 6
 
 
-def test_a_source_that_counts_more_wins_by_its_old_name_too(
+def test_a_source_of_higher_priority_wins_by_its_old_name_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IRAAS_IDLE_TIMEOUT_S", "4")
     assert resolve_settings({"grace_s": "5"}).settings.idle_timeout_s == 5
 
 
-def test_a_file_that_nobody_named_sets_nothing_more_by_an_old_name(project: Path) -> None:
+def test_an_old_name_gives_a_project_file_no_more_rights(project: Path) -> None:
     path = project / "iraas.toml"
     path.write_text("[default]\ngrace_s = 1\n")
     path.chmod(0o644)
@@ -91,7 +91,7 @@ def test_a_file_that_nobody_named_sets_nothing_more_by_an_old_name(project: Path
     assert found.ignored == ("idle_timeout_s",)
 
 
-def test_the_old_option_works_hidden_and_tells_the_new_one_on_stderr() -> None:
+def test_the_old_option_is_hidden_and_names_the_new_one_on_stderr() -> None:
     done = CliRunner().invoke(app, ["config", "show", "--grace-s", "7", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["idle_timeout_s"] == {"value": 7.0, "source": "flag"}

@@ -1,4 +1,4 @@
-"""The settings files: which are read, whose words count, and what is told of it."""
+"""The settings files: which are read, which are trusted, and which notices are printed."""
 
 import os
 import socket
@@ -22,10 +22,10 @@ ANYBODYS = {
     "lease_s",
     "max_attempts",
 }
-"""What a file that nobody named may set: how images are worked through, at the usual price."""
+"""The settings that a project file may set: how images are processed, at the usual price."""
 
 
-class Place:
+class SettingsFiles:
     """A working directory and a user's folder for configuration."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsFiles:
     for name in [one for one in os.environ if one.startswith("IRAAS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
@@ -55,11 +55,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     folder = tmp_path / "project"
     folder.mkdir(mode=0o755)
     monkeypatch.chdir(folder)
-    return Place(folder)
+    return SettingsFiles(folder)
 
 
 def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let something belong to somebody who is neither the user nor root."""
+    """Make a file appear to belong to a user other than this one and root."""
     user = os.geteuid()
     if user == 0:
         os.chown(path, 4321, -1)
@@ -68,121 +68,123 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_that_nobody_named_sets_only_how_images_are_worked_through(
-    place: Place, name: str
-) -> None:
-    place.write(place.project, **{name: SAMPLES[name]})
-    found = place.resolve()
-    (said,) = place.said
+def test_a_project_file_sets_only_how_images_are_processed(files: SettingsFiles, name: str) -> None:
+    files.write(files.project, **{name: SAMPLES[name]})
+    found = files.resolve()
+    (said,) = files.said
     if name in ANYBODYS:
         assert found.sources[name] == "iraas.toml [default]"
-        assert said == f"{place.project} sets {name}."
+        assert said == f"{files.project} sets {name}."
     else:
         assert found.sources[name] == "default"
         assert found.ignored == (name,)
-        assert said.startswith(f"{place.project} may not set {name}: ")
+        assert said.startswith(f"{files.project} may not set {name}: ")
         assert "--config iraas.toml" in said
-        assert str(place.own) in said
+        assert str(files.own) in said
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_that_the_user_named_or_keeps_sets_everything(place: Place, name: str) -> None:
-    place.write(place.project, **{name: SAMPLES[name]})
-    assert place.resolve("iraas.toml").sources[name] == "iraas.toml [default]"
-    assert place.said == []
-    place.project.unlink()
-    place.write(place.own, **{name: SAMPLES[name]})
-    assert place.resolve().sources[name] == f"{place.own} [default]"
-    assert place.said == []
+def test_a_named_file_and_the_users_own_set_everything(files: SettingsFiles, name: str) -> None:
+    files.write(files.project, **{name: SAMPLES[name]})
+    assert files.resolve("iraas.toml").sources[name] == "iraas.toml [default]"
+    assert files.said == []
+    files.project.unlink()
+    files.write(files.own, **{name: SAMPLES[name]})
+    assert files.resolve().sources[name] == f"{files.own} [default]"
+    assert files.said == []
 
 
-def test_what_is_told_of_a_secret_is_its_name(place: Place) -> None:
-    place.write(place.project, token="sesame", webhook_secret="hush")
-    place.resolve()
-    assert "token, webhook_secret" in place.said[0]
-    assert "sesame" not in place.said[0]
-    assert "hush" not in place.said[0]
+def test_notices_name_a_secret_without_its_value(files: SettingsFiles) -> None:
+    files.write(files.project, token="sesame", webhook_secret="hush")
+    files.resolve()
+    assert "token, webhook_secret" in files.said[0]
+    assert "sesame" not in files.said[0]
+    assert "hush" not in files.said[0]
 
 
-def test_the_projects_file_wins_over_the_users_own_where_it_may(place: Place) -> None:
-    place.write(place.own, max_workers="3", lease_s="60", home="/mine")
-    place.write(place.project, max_workers="4", home="/theirs")
-    found = place.resolve(idle_timeout_s="1")
+def test_the_project_file_overrides_the_users_own_where_it_may(files: SettingsFiles) -> None:
+    files.write(files.own, max_workers="3", lease_s="60", home="/mine")
+    files.write(files.project, max_workers="4", home="/theirs")
+    found = files.resolve(idle_timeout_s="1")
     assert (found.settings.max_workers, found.settings.lease_s) == (4, 60.0)
     assert found.settings.home == Path("/mine")
-    assert found.sources["home"] == f"{place.own} [default]"
-    assert place.said[0] == f"{place.project} sets max_workers."
-    assert place.said[1].startswith(f"{place.project} may not set home: ")
+    assert found.sources["home"] == f"{files.own} [default]"
+    assert files.said[0] == f"{files.project} sets max_workers."
+    assert files.said[1].startswith(f"{files.project} may not set home: ")
 
 
-def test_a_named_file_is_the_only_one_that_is_read(place: Place, tmp_path: Path) -> None:
-    place.write(place.own, max_workers="3")
-    place.write(place.project, max_workers="4", lease_s="70")
-    named = place.write(tmp_path / "named.toml", idle_timeout_s="5")
-    assert place.resolve(named).sources["idle_timeout_s"] == f"{named} [default]"
-    assert place.resolve(named).settings.max_workers is None
-    assert place.resolve("none").settings.max_workers is None
+def test_a_named_file_is_the_only_one_that_is_read(files: SettingsFiles, tmp_path: Path) -> None:
+    files.write(files.own, max_workers="3")
+    files.write(files.project, max_workers="4", lease_s="70")
+    named = files.write(tmp_path / "named.toml", idle_timeout_s="5")
+    assert files.resolve(named).sources["idle_timeout_s"] == f"{named} [default]"
+    assert files.resolve(named).settings.max_workers is None
+    assert files.resolve("none").settings.max_workers is None
 
 
 def test_the_environment_names_a_file_and_the_command_line_wins(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: SettingsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IRAAS_CONFIG", str(place.write(tmp_path / "a.toml", max_workers="5")))
-    assert place.resolve().settings.max_workers == 5
-    other = place.write(tmp_path / "b.toml", max_workers="6")
-    assert place.resolve(other).settings.max_workers == 6
+    monkeypatch.setenv("IRAAS_CONFIG", str(files.write(tmp_path / "a.toml", max_workers="5")))
+    assert files.resolve().settings.max_workers == 5
+    other = files.write(tmp_path / "b.toml", max_workers="6")
+    assert files.resolve(other).settings.max_workers == 6
 
 
-def test_nothing_is_told_of_what_a_flag_or_the_environment_decides(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_overridden_settings_give_no_notice(
+    files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.write(place.project, max_workers="4", backend="aws")
+    files.write(files.project, max_workers="4", backend="aws")
     monkeypatch.setenv("IRAAS_MAX_WORKERS", "2")
-    assert place.resolve(backend="local").ignored == ()
-    assert place.said == []
+    assert files.resolve(backend="local").ignored == ()
+    assert files.said == []
 
 
 @pytest.mark.parametrize("mode", [0o646, 0o666])
-def test_a_file_that_others_may_change_is_left_aside_and_told(place: Place, mode: int) -> None:
-    place.write(place.project, max_workers="4").chmod(mode)
-    assert place.resolve().settings.max_workers is None
-    assert place.said == [f"{place.project} is ignored: others may write to it."]
+def test_a_file_that_others_may_change_is_ignored_with_a_notice(
+    files: SettingsFiles, mode: int
+) -> None:
+    files.write(files.project, max_workers="4").chmod(mode)
+    assert files.resolve().settings.max_workers is None
+    assert files.said == [f"{files.project} is ignored: others may write to it."]
 
 
 def test_a_group_may_write_only_if_it_is_the_users_own(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.write(place.project, max_workers="4").chmod(0o664)
+    files.write(files.project, max_workers="4").chmod(0o664)
     monkeypatch.setattr("iraas.cli.settings_files._is_private_group", lambda _: True)
-    assert place.resolve().settings.max_workers == 4
+    assert files.resolve().settings.max_workers == 4
     monkeypatch.setattr("iraas.cli.settings_files._is_private_group", lambda _: False)
-    assert place.resolve().settings.max_workers is None
-    assert place.said == [f"{place.project} is ignored: a group may write to it."]
+    assert files.resolve().settings.max_workers is None
+    assert files.said == [f"{files.project} is ignored: a group may write to it."]
 
 
-def test_a_file_of_somebody_else_is_left_aside_and_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_a_file_of_another_user_is_ignored_with_a_notice(
+    files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_away(place.write(place.project, max_workers="4"), monkeypatch)
-    assert place.resolve().settings.max_workers is None
-    assert place.said == [f"{place.project} is ignored: it belongs to another user."]
+    give_away(files.write(files.project, max_workers="4"), monkeypatch)
+    assert files.resolve().settings.max_workers is None
+    assert files.said == [f"{files.project} is ignored: it belongs to another user."]
 
 
-def test_a_file_in_a_folder_where_others_may_put_another_is_left_aside(place: Place) -> None:
-    place.write(place.project, max_workers="4")
-    folder = place.project.parent
+def test_a_file_in_a_folder_that_others_may_write_is_ignored(
+    files: SettingsFiles,
+) -> None:
+    files.write(files.project, max_workers="4")
+    folder = files.project.parent
     folder.chmod(0o777)
-    assert place.resolve().settings.max_workers is None
-    assert place.said == [f"{place.project} is ignored: others may write to its folder {folder}."]
+    assert files.resolve().settings.max_workers is None
+    assert files.said == [f"{files.project} is ignored: others may write to its folder {folder}."]
     folder.chmod(0o1777)
-    assert place.resolve().settings.max_workers == 4
+    assert files.resolve().settings.max_workers == 4
 
 
-def test_a_named_or_own_file_that_others_may_change_is_an_error(place: Place) -> None:
-    for path, config in ((place.project, "iraas.toml"), (place.own, None)):
-        place.write(path, max_workers="4").chmod(0o646)
+def test_a_named_or_own_file_that_others_may_change_is_an_error(files: SettingsFiles) -> None:
+    for path, config in ((files.project, "iraas.toml"), (files.own, None)):
+        files.write(path, max_workers="4").chmod(0o646)
         with pytest.raises(ConfigurationError, match="others may write to it") as caught:
-            place.resolve(config)
+            files.resolve(config)
         assert "chmod go-w" in caught.value.remedy
 
 
@@ -227,47 +229,47 @@ def make_huge(path: Path) -> None:
     ],
     ids=["pipe", "folder", "socket", "link", "link to zeros", "huge"],
 )
-def test_what_is_no_plain_file_is_left_aside_and_told(
-    place: Place, make: Callable[[Path], None], said: str
+def test_an_irregular_file_is_ignored_with_a_notice(
+    files: SettingsFiles, make: Callable[[Path], None], said: str
 ) -> None:
-    make(place.project)
-    assert place.resolve().settings.max_workers is None
-    assert place.said == [f"{place.project} is ignored: {said}."]
+    make(files.project)
+    assert files.resolve().settings.max_workers is None
+    assert files.said == [f"{files.project} is ignored: {said}."]
 
 
 @pytest.mark.parametrize("make", [make_pipe, make_folder, make_huge, make_link_to_endless_zeros])
-def test_a_named_file_that_is_no_plain_file_is_an_error(
-    place: Place, make: Callable[[Path], None]
+def test_a_named_irregular_file_is_an_error(
+    files: SettingsFiles, make: Callable[[Path], None]
 ) -> None:
-    make(place.project)
+    make(files.project)
     with pytest.raises(ConfigurationError, match=r"iraas\.toml cannot be read"):
-        place.resolve("iraas.toml")
+        files.resolve("iraas.toml")
 
 
-def test_a_named_file_may_be_a_link(place: Place) -> None:
-    make_link(place.project)
-    assert place.resolve("iraas.toml").settings.max_workers == 4
+def test_a_named_file_may_be_a_link(files: SettingsFiles) -> None:
+    make_link(files.project)
+    assert files.resolve("iraas.toml").settings.max_workers == 4
 
 
-def test_a_named_file_that_is_not_there_is_an_error(place: Place) -> None:
+def test_a_named_file_that_is_not_there_is_an_error(files: SettingsFiles) -> None:
     with pytest.raises(ConfigurationError, match=r"missing\.toml cannot be read"):
-        place.resolve("missing.toml")
+        files.resolve("missing.toml")
 
 
-def test_a_file_that_nests_without_end_is_an_error_and_no_crash(place: Place) -> None:
-    place.project.write_text("[default]\nmax_workers = " + "[" * 60_000)
-    place.project.chmod(0o644)
+def test_a_file_that_nests_without_end_is_an_error_and_no_crash(files: SettingsFiles) -> None:
+    files.project.write_text("[default]\nmax_workers = " + "[" * 60_000)
+    files.project.chmod(0o644)
     with pytest.raises(ConfigurationError, match=r"iraas\.toml cannot be read"):
-        place.resolve()
+        files.resolve()
 
 
-def test_what_is_told_cannot_steer_a_terminal(
-    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_notices_cannot_steer_a_terminal(
+    files: SettingsFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = place.project.parent / "\x1b[31mred"
+    folder = files.project.parent / "\x1b[31mred"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    place.write(folder / "iraas.toml", max_workers="4")
+    files.write(folder / "iraas.toml", max_workers="4")
     resolve_settings({}, notify=print_notice)
     said = capsys.readouterr().err
     assert "\\x1b[31mred" in said
@@ -275,22 +277,22 @@ def test_what_is_told_cannot_steer_a_terminal(
 
 
 def test_a_process_that_a_command_starts_has_its_settings_and_reads_no_file(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    files: SettingsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IRAAS_PROFILE", "default")
     values = {name: text for name, text in SAMPLES.items() if name != "web_cidr"}
-    place.write(place.own, **values, web_cidr="none")
-    ours = place.resolve().settings
+    files.write(files.own, **values, web_cidr="none")
+    ours = files.resolve().settings
 
     for name, value in settings_environment(ours).items():
         monkeypatch.setenv(name, value)
-    place.write(place.project, max_workers="1", lease_s="1", token="theirs")
-    place.own.unlink()
-    theirs = place.resolve().settings
+    files.write(files.project, max_workers="1", lease_s="1", token="theirs")
+    files.own.unlink()
+    theirs = files.resolve().settings
 
     for one in fields(Settings):
         if not is_secret(one.name):
             assert getattr(theirs, one.name) == getattr(ours, one.name), one.name
     assert theirs.token is None
-    assert place.said == []
+    assert files.said == []
     assert variable("token") not in settings_environment(ours)

@@ -8,7 +8,10 @@ from iraas.client.batch_sender import BatchSender, PendingSend
 from iraas.client.sender import ImageUpload, Sender
 from iraas.core.jobs import Job
 from iraas.core.ports import OutboundMessage
-from tests.fakes.scripted import JOB, OTHER_JOB, Clock, FlakyBackend, image_bytes, receive
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, OTHER_JOB, receive
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S, wait_until
 
 
@@ -22,7 +25,7 @@ def image(index: int, size: int = 10) -> ImageUpload:
 
 
 class Backend(FlakyBackend):
-    """Notes the size of each send, and holds sends back until released."""
+    """Records the size of each send, and blocks sends until released."""
 
     def __init__(self) -> None:
         super().__init__(Clock())
@@ -41,7 +44,7 @@ class Backend(FlakyBackend):
         self.requests.send = noted  # type: ignore[method-assign]
 
 
-def test_what_gathers_while_a_batch_is_sent_goes_together() -> None:
+def test_images_queued_during_a_send_form_the_next_batch() -> None:
     backend = Backend()
     backend.gate.clear()
     batcher = BatchSender(backend, threads=1, linger_s=0)
@@ -89,13 +92,13 @@ def test_a_failed_send_is_reported_to_each_and_the_next_one_works() -> None:
     received: list[Exception | None] = []
     batcher.put([PendingSend(sender(backend), image(n), received.append) for n in range(2)])
     wait_until(lambda: len(received) == 2)
-    assert all("away" in str(one) for one in received)
+    assert all("unavailable" in str(one) for one in received)
     batcher.put([PendingSend(sender(backend), image(2), received.append)])
     batcher.stop()
     assert received[2] is None
 
 
-def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
+def test_the_callback_before_a_send_runs_once_per_batch() -> None:
     backend = FlakyBackend(Clock())
     batcher = BatchSender(backend, threads=1)
     done: list[int] = []
@@ -110,10 +113,10 @@ def test_what_is_to_be_done_before_is_done_once_a_batch() -> None:
 
 
 def _ignored(_: Exception | None) -> None:
-    """Nobody waits."""
+    """Ignore the result."""
 
 
-def test_what_was_sent_is_held_no_longer() -> None:
+def test_sent_images_are_released_from_memory() -> None:
     batcher = BatchSender(Backend(), threads=1, linger_s=0)
     batcher.start()
     received: list[Exception | None] = []

@@ -13,15 +13,10 @@ from iraas.core.jobs import Job, ManifestEntry
 from iraas.core.keys import input_key
 from iraas.core.messages import decode_request
 from iraas.errors import BackendUnavailableError
-from tests.fakes.scripted import (
-    JOB,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    receive,
-    request,
-    stored,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, receive, request, stored
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S, wait_until
 
 TOTAL = 40
@@ -64,7 +59,7 @@ def make(backend: FlakyBackend, clock: Clock, ledger: OutcomeLedger) -> Iterator
 
 
 def on_queue(backend: FlakyBackend) -> list[int]:
-    """The indexes in the job of the requests that wait, which are taken off the queue."""
+    """Receive the waiting requests; return their indexes in the job."""
     indexes = []
     while messages := backend.requests.receive(10, lease_s=30.0):
         indexes += [split_request_id(decode_request(one.body).request_id)[1] for one in messages]
@@ -75,22 +70,22 @@ def on_queue(backend: FlakyBackend) -> list[int]:
 def test_every_image_is_sent_once(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
-    dispatch = make()
-    dispatch.start(entries)
-    dispatch.join(PATIENCE_S)
-    assert not dispatch.is_sending
+    sender = make()
+    sender.start(entries)
+    sender.join(PATIENCE_S)
+    assert not sender.is_sending
     assert on_queue(backend) == list(range(TOTAL))
-    assert dispatch.outstanding == TOTAL
+    assert sender.outstanding == TOTAL
 
 
-def test_what_is_concluded_is_not_sent(
+def test_completed_images_are_not_sent(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry], ledger: OutcomeLedger
 ) -> None:
     for index in range(0, TOTAL, 2):
         ledger.mark(index)
-    dispatch = make()
-    dispatch.start(entries)
-    dispatch.join(PATIENCE_S)
+    sender = make()
+    sender.start(entries)
+    sender.join(PATIENCE_S)
     assert on_queue(backend) == list(range(1, TOTAL, 2))
 
 
@@ -102,70 +97,70 @@ def test_no_more_are_outstanding_than_the_window(
     entries: list[ManifestEntry],
     ledger: OutcomeLedger,
 ) -> None:
-    dispatch = make(window=window)
-    dispatch.start(entries)
+    sender = make(window=window)
+    sender.start(entries)
     done: list[int] = []
     while len(done) < TOTAL:
         wait_until(lambda: backend.requests.depth().visible, "a request")
-        assert backend.requests.depth().total <= dispatch.outstanding <= window
+        assert backend.requests.depth().total <= sender.outstanding <= window
         (message,) = receive(backend)
         backend.requests.delete([message.receipt])
         index = split_request_id(decode_request(message.body).request_id)[1]
         done.append(index)
         ledger.mark(index)
-        dispatch.conclude(index)
+        sender.conclude(index)
     assert done == list(range(TOTAL))
-    wait_until(lambda: not dispatch.is_sending, "the end")
-    assert dispatch.outstanding == 0
+    wait_until(lambda: not sender.is_sending, "the end")
+    assert sender.outstanding == 0
 
 
-def test_stopped_it_sends_no_more(
+def test_a_stopped_sender_sends_no_more(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
-    dispatch = make(window=5)
-    dispatch.start(entries)
-    wait_until(lambda: dispatch.is_waiting, "a full window")
-    dispatch.stop()
-    dispatch.join(PATIENCE_S)
-    assert not dispatch.is_sending
+    sender = make(window=5)
+    sender.start(entries)
+    wait_until(lambda: sender.is_waiting, "a full window")
+    sender.stop()
+    sender.join(PATIENCE_S)
+    assert not sender.is_sending
     assert on_queue(backend) == list(range(5))
 
 
-def test_what_is_counted_as_lost_leaves_room_for_the_rest(
+def test_images_counted_as_lost_free_the_window(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry], ledger: OutcomeLedger
 ) -> None:
-    dispatch = make(window=30)
-    dispatch.start(entries)
-    wait_until(lambda: dispatch.is_waiting, "a full window")
+    sender = make(window=30)
+    sender.start(entries)
+    wait_until(lambda: sender.is_waiting, "a full window")
     assert on_queue(backend) == list(range(16))
-    dispatch.forget_sent()
-    dispatch.join(PATIENCE_S)
+    sender.forget_sent()
+    sender.join(PATIENCE_S)
     assert on_queue(backend) == list(range(16, TOTAL))
-    assert dispatch.outstanding == TOTAL - 16
+    assert sender.outstanding == TOTAL - 16
     ledger.mark(0)
-    dispatch.conclude(0)
-    assert dispatch.outstanding == TOTAL - 16
+    sender.conclude(0)
+    assert sender.outstanding == TOTAL - 16
 
 
-def test_what_cannot_be_read_is_refused_with_its_outcome_stored(
+def test_unreadable_files_are_refused_with_a_stored_outcome(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     Path(entries[3].path).unlink()
     Path(entries[5].path).write_bytes(b"hello")
     Path(entries[7].path).write_bytes(b"")
-    dispatch = make()
-    dispatch.start(entries)
-    dispatch.join(PATIENCE_S)
-    refused = {split_request_id(one.request_id)[1]: one.reason for one in dispatch.take_refused()}
+    sender = make()
+    sender.start(entries)
+    sender.join(PATIENCE_S)
+    refused = {split_request_id(one.request_id)[1]: one.reason for one in sender.take_refused()}
     assert refused == {
         3: "it cannot be read: No such file or directory (ENOENT)",
         5: "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
         7: "the file is empty",
     }
     assert stored(backend, 3).reason == refused[3]
-    assert dispatch.take_refused() == []
+    assert sender.take_refused() == []
     assert on_queue(backend) == [index for index in range(TOTAL) if index not in {3, 5, 7}]
-    assert dispatch.outstanding == TOTAL - 3
+    assert sender.outstanding == TOTAL - 3
 
 
 def test_a_file_that_vanished_is_taken_from_the_input_store(
@@ -174,10 +169,10 @@ def test_a_file_that_vanished_is_taken_from_the_input_store(
     Path(entries[3].path).unlink()
     key = input_key(request(3).request_id, "jpg")
     backend.inputs.put(key, image_bytes("label-3"))
-    dispatch = make()
-    dispatch.start(entries[3:4])
-    dispatch.join(PATIENCE_S)
-    assert dispatch.take_refused() == []
+    sender = make()
+    sender.start(entries[3:4])
+    sender.join(PATIENCE_S)
+    assert sender.take_refused() == []
     (message,) = receive(backend)
     assert decode_request(message.body).input_key == key
 
@@ -186,25 +181,25 @@ def test_an_entry_without_a_path_is_taken_from_the_input_store(
     backend: FlakyBackend, make: Make
 ) -> None:
     backend.inputs.put(input_key(request(0).request_id, "png"), b"x")
-    dispatch = make()
-    dispatch.start([ManifestEntry(0, "upload.png"), ManifestEntry(1, "never-uploaded.png")])
-    dispatch.join(PATIENCE_S)
+    sender = make()
+    sender.start([ManifestEntry(0, "upload.png"), ManifestEntry(1, "never-uploaded.png")])
+    sender.join(PATIENCE_S)
     assert on_queue(backend) == [0]
-    assert [one.name for one in dispatch.take_refused()] == ["never-uploaded.png"]
+    assert [one.name for one in sender.take_refused()] == ["never-uploaded.png"]
 
 
 def test_a_failure_to_send_is_raised_to_the_caller(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     backend.requests.failures = 1
-    dispatch = make()
-    dispatch.start(entries)
-    dispatch.join(PATIENCE_S)
+    sender = make()
+    sender.start(entries)
+    sender.join(PATIENCE_S)
     with pytest.raises(BackendUnavailableError):
-        dispatch.take_refused()
+        sender.take_refused()
 
 
-def test_sending_all_at_once_tells_how_far_it_is(
+def test_sending_all_reports_its_progress(
     backend: FlakyBackend, make: Make, entries: list[ManifestEntry]
 ) -> None:
     counts: list[int] = []

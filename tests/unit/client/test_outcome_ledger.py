@@ -1,4 +1,4 @@
-"""One bit a request."""
+"""One bit per request."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from iraas.client.outcome_ledger import OutcomeLedger
 
 
 @given(st.integers(0, 200), st.lists(st.integers(-10, 210)))
-def test_it_knows_what_was_marked_and_nothing_else(total: int, marks: list[int]) -> None:
+def test_it_contains_exactly_the_marked_indexes(total: int, marks: list[int]) -> None:
     ledger = OutcomeLedger(total)
     inside: set[int] = set()
     for index in marks:

@@ -17,16 +17,10 @@ from iraas.core.keys import input_key
 from iraas.core.messages import Request, decode_request
 from iraas.errors import BrokenImageError, ImageTooLargeError, NotAnImageError
 from iraas.jobs.store import find_input
-from tests.fakes.scripted import (
-    JOB,
-    REQUESTER,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    receive,
-    request,
-    stored,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, REQUESTER, receive, request, stored
+from tests.fakes.scripted_classifier import image_bytes
 
 LIMIT = 1000
 
@@ -110,12 +104,12 @@ def test_a_second_refusal_gives_the_first_outcome(sender: Sender) -> None:
         (image_bytes("x" * LIMIT), ImageTooLargeError),
     ],
 )
-def test_what_cannot_be_an_image_is_refused(data: bytes, error: type[Exception]) -> None:
+def test_files_that_cannot_be_images_are_refused(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         check_image(data, LIMIT)
 
 
-def test_what_may_be_an_image_passes() -> None:
+def test_files_that_may_be_images_pass() -> None:
     check_image(image_bytes("cat"), LIMIT)
 
 
@@ -147,12 +141,12 @@ def test_a_device_or_a_folder_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone.jpg", "a\x00b.jpg", "x" * 5000, ""])
-def test_a_file_that_is_not_there_cannot_be_read(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises((BrokenImageError, NotAnImageError), match=r"\w"):
         read_image(f"{tmp_path}/{name}", LIMIT)
 
 
-def test_the_reason_says_what_the_system_said(tmp_path: Path) -> None:
+def test_the_reason_includes_the_system_error(tmp_path: Path) -> None:
     with pytest.raises(BrokenImageError) as caught:
         read_image(str(tmp_path / "gone.jpg"), LIMIT)
     assert str(caught.value) == "it cannot be read: No such file or directory (ENOENT)"

@@ -1,4 +1,4 @@
-"""Images sent one by one, in a job that rolls along."""
+"""Single images share a rolling job."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +10,9 @@ from iraas.client.single_requests import SingleRequestClient
 from iraas.core.ids import split_request_id
 from iraas.core.messages import decode_request
 from iraas.jobs.store import iter_manifest, list_jobs
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.scripted_classifier import image_bytes
 
 
 class Shop:
@@ -86,11 +88,11 @@ def test_the_manifest_follows_and_is_whole_at_the_end(shop: Shop) -> None:
     assert shop.jobs() == [(4, True, ["a", "b", "c", "d"])]
 
 
-def test_what_could_not_be_written_is_written_later(shop: Shop) -> None:
+def test_failed_writes_are_retried_later(shop: Shop) -> None:
     shop.send("a")
     shop.batcher.stop()
     shop.backend.records.failures = 1
-    with pytest.raises(Exception, match="away"):
+    with pytest.raises(Exception, match="unavailable"):
         shop.singles.flush()
     shop.singles.flush()
     assert shop.jobs() == [(1, False, ["a"])]
@@ -107,7 +109,7 @@ def test_another_job_begins_after_so_many_or_so_long(open_shop: Callable[..., Sh
     assert shop.jobs() == [(2, True, ["a", "b"]), (1, True, ["c"]), (1, True, ["d"])]
 
 
-def test_replies_go_where_the_requester_is_now(shop: Shop) -> None:
+def test_replies_go_to_the_current_response_queue(shop: Shop) -> None:
     shop.send("a")
     shop.requester = "web-2"
     shop.send("b")

@@ -99,7 +99,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["nowhere.jpg", "nowhere/", "nowhere/*.jpg", "[", "\x00", ""])
-def test_what_is_not_there_is_a_usage_error(folder: Path, path: str) -> None:
+def test_a_missing_path_is_a_usage_error(folder: Path, path: str) -> None:
     with pytest.raises(UsageError) as caught:
         names(path)
     assert caught.value.remedy
@@ -117,7 +117,7 @@ def test_a_list_has_a_path_on_each_line(folder: Path) -> None:
     assert names(lists=[lines]) == ["b.jpg", "sub/z.webp", "sub/deep/y.gif", "notes.txt"]
 
 
-def test_a_listed_file_that_is_not_there_is_no_reason_to_refuse_the_rest(folder: Path) -> None:
+def test_a_missing_listed_file_does_not_refuse_the_rest(folder: Path) -> None:
     lines = io.StringIO("gone.jpg\nb.jpg\n*.jpg\n")
     assert names(lists=[lines]) == ["gone.jpg", "b.jpg", "*.jpg"]
 
@@ -146,7 +146,7 @@ def test_a_pattern_with_two_stars_ends_in_spite_of_a_loop(folder: Path) -> None:
     assert "sub/deep/y.gif" in names("**/*.gif")
 
 
-def test_a_name_that_is_no_text_can_be_shown_and_its_path_still_leads_to_it(folder: Path) -> None:
+def test_an_undecodable_name_can_be_printed_and_its_path_still_opens(folder: Path) -> None:
     raw = os.fsencode(folder) + b"/sub/caf\xe9.jpg"
     Path(os.fsdecode(raw)).write_bytes(b"here")
     (image,) = [one for one in find_images(["sub"]) if "caf" in one.name]
@@ -179,7 +179,7 @@ def test_a_folder_that_vanishes_is_reported_and_the_others_are_searched(folder: 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_becomes_a_failure_and_not_a_silence(folder: Path) -> None:
+def test_unreadable_files_become_failures(folder: Path) -> None:
     (folder / "sub").chmod(0)
     try:
         assert "sub" in names(str(folder))
@@ -190,7 +190,7 @@ def test_what_may_not_be_read_becomes_a_failure_and_not_a_silence(folder: Path) 
 
 @pytest.fixture
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the user's that nobody was to send."""
+    """A private folder of the user that must not be sent."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "private.jpg").write_bytes(b"private")
     return folder
@@ -247,9 +247,7 @@ def test_a_link_that_was_named_is_followed(folder: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("swapped", ["file", "folder"])
-def test_what_becomes_a_link_after_it_was_found_is_not_read(
-    folder: Path, outside: Path, swapped: str
-) -> None:
+def test_a_file_replaced_by_a_link_is_not_read(folder: Path, outside: Path, swapped: str) -> None:
     (folder / "sub" / "deep" / "private.jpg").write_bytes(b"honest")
     (found,) = [one for one in find_images(["sub"]) if "private" in one.name]
     assert read_file(found.path, 100, folder=found.folder) == b"honest"
@@ -270,9 +268,7 @@ def test_a_folder_below_a_link_is_read_as_before(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to a device"])
-def test_what_gives_no_end_or_no_beginning_is_a_failure_and_holds_nothing_up(
-    folder: Path, kind: str
-) -> None:
+def test_an_endless_or_silent_file_is_a_failure_and_blocks_nothing(folder: Path, kind: str) -> None:
     path = folder / "empty" / "x.jpg"
     if kind == "pipe":
         os.mkfifo(path)

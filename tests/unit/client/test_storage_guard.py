@@ -1,4 +1,4 @@
-"""Refusing images while there is no room for them."""
+"""Refusing images while there is no space for them."""
 
 import threading
 
@@ -12,7 +12,7 @@ GB = 10**9
 
 
 class Disk:
-    """A disk that tests fill. Counts how often it was asked."""
+    """A disk that tests fill. Counts its queries."""
 
     def __init__(self, free_bytes: int | None = None, used_bytes: int | None = None) -> None:
         self.free_bytes = free_bytes
@@ -25,20 +25,22 @@ class Disk:
         return StorageUsage(self.used_bytes, self.free_bytes, 100 * GB)
 
     def recount(self) -> None:
-        """Nothing to count."""
+        """Do nothing: there is no count."""
 
 
-def guard(disk: Disk, min_free_bytes: int | None = None, max_stored_bytes: int = 0) -> StorageGuard:
+def storage_guard(
+    disk: Disk, min_free_bytes: int | None = None, max_stored_bytes: int = 0
+) -> StorageGuard:
     limits = StorageLimits(min_free_bytes=min_free_bytes, max_stored_bytes=max_stored_bytes)
     return StorageGuard(disk, limits, lambda: disk.now)
 
 
 def test_images_come_in_while_the_disk_has_more_than_the_floor() -> None:
-    room = guard(Disk(free_bytes=2 * GB))
-    room.check()
-    room.check(GB)
+    guard = storage_guard(Disk(free_bytes=2 * GB))
+    guard.check()
+    guard.check(GB)
     with pytest.raises(StorageFullError, match=r"2\.0 GB left.*1\.0 GB more.*1\.0 GB must stay"):
-        room.check(GB + 1)
+        guard.check(GB + 1)
 
 
 @pytest.mark.parametrize(
@@ -52,68 +54,68 @@ def test_the_usual_floor_is_a_gigabyte_or_a_share_of_a_small_disk(
 
 
 def test_no_floor_is_a_choice() -> None:
-    guard(Disk(free_bytes=0), min_free_bytes=0).check(GB)
+    storage_guard(Disk(free_bytes=0), min_free_bytes=0).check(GB)
 
 
 def test_images_come_in_until_the_quota_is_used_up() -> None:
-    room = guard(Disk(used_bytes=90), max_stored_bytes=100)
-    room.check()
-    room.check(9)
+    guard = storage_guard(Disk(used_bytes=90), max_stored_bytes=100)
+    guard.check()
+    guard.check(9)
     with pytest.raises(StorageFullError, match=r"take 90 bytes already.*the quota is 100 bytes"):
-        room.check(10)
+        guard.check(10)
 
 
 def test_a_full_quota_lets_nothing_in_even_of_unknown_size() -> None:
     with pytest.raises(StorageFullError):
-        guard(Disk(used_bytes=100), max_stored_bytes=100).check()
+        storage_guard(Disk(used_bytes=100), max_stored_bytes=100).check()
 
 
 def test_admitted_bytes_count_before_the_disk_is_asked_again() -> None:
-    room = guard(Disk(used_bytes=10), max_stored_bytes=100)
-    room.take(60)
+    guard = storage_guard(Disk(used_bytes=10), max_stored_bytes=100)
+    guard.take(60)
     with pytest.raises(StorageFullError, match=r"take 70 bytes already"):
-        room.take(30)
+        guard.take(30)
 
 
-def test_what_was_let_in_counts_before_the_disk_is_asked_again() -> None:
+def test_pending_bytes_count_before_the_disk_is_asked_again() -> None:
     disk = Disk(free_bytes=2 * GB, used_bytes=0)
-    room = guard(disk)
-    room.take(600_000_000)
+    guard = storage_guard(disk)
+    guard.take(600_000_000)
     with pytest.raises(StorageFullError):
-        room.take(600_000_000)
+        guard.take(600_000_000)
     assert disk.asked == 1
 
 
 def test_space_that_was_freed_is_seen_after_a_moment() -> None:
     disk = Disk(free_bytes=0)
-    room = guard(disk)
+    guard = storage_guard(disk)
     with pytest.raises(StorageFullError):
-        room.check()
+        guard.check()
     disk.free_bytes = 2 * GB
     disk.now += FRESH_S + 0.1
-    room.check()
+    guard.check()
 
 
 def test_the_disk_is_asked_twice_a_second_at_most() -> None:
     disk = Disk(free_bytes=2 * GB)
-    room = guard(disk)
+    guard = storage_guard(disk)
     for _ in range(1000):
-        room.take(1)
+        guard.take(1)
     assert disk.asked == 1
 
 
-def test_where_nothing_is_counted_nothing_is_refused() -> None:
-    guard(Disk(), max_stored_bytes=1).take(GB)
+def test_a_backend_without_usage_refuses_nothing() -> None:
+    storage_guard(Disk(), max_stored_bytes=1).take(GB)
 
 
-def test_many_threads_take_no_more_than_there_is() -> None:
-    room = guard(Disk(used_bytes=0), max_stored_bytes=1001)
+def test_concurrent_reservations_do_not_exceed_the_quota() -> None:
+    guard = storage_guard(Disk(used_bytes=0), max_stored_bytes=1001)
     taken = []
 
     def take() -> None:
         for _ in range(100):
             try:
-                room.take(10)
+                guard.take(10)
             except StorageFullError:
                 return
             taken.append(10)
@@ -126,5 +128,5 @@ def test_many_threads_take_no_more_than_there_is() -> None:
     assert sum(taken) == 1000
 
 
-def test_it_passes_like_everything_that_may_work_later() -> None:
+def test_a_full_disk_is_a_temporary_error() -> None:
     assert issubclass(StorageFullError, BackendUnavailableError)

@@ -21,14 +21,10 @@ from iraas.core.records import ScalingDecision
 from iraas.errors import BackendError, BackendUnavailableError, WaitTimeoutError
 from iraas.jobs.outcome_writer import CompletedRequest, OutcomeWriter
 from iraas.jobs.store import create_job
-from tests.fakes.scripted import (
-    REQUESTER,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    outcome,
-    request,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import REQUESTER, outcome, request
+from tests.fakes.scripted_classifier import image_bytes
 
 TOTAL = 30
 QUICK = SubmissionConfig(wait_s=0.005, store_poll_s=3.0)
@@ -36,7 +32,7 @@ QUICK = SubmissionConfig(wait_s=0.005, store_poll_s=3.0)
 
 @dataclass
 class Desk:
-    """A deployment, a job in it, and what somebody who works there can do."""
+    """A deployment with a job, and the steps of a worker on it."""
 
     backend: FlakyBackend
     clock: Clock
@@ -85,7 +81,7 @@ def desk(backend: FlakyBackend, clock: Clock, tmp_path: Path) -> Desk:
 
 
 def follow(submission: JobSubmission, meanwhile: Callable[[], object]) -> list[Outcome]:
-    """Take all outcomes; whenever a look brings nothing, let something happen."""
+    """Take all outcomes; whenever a poll finds none, run the next step."""
     outcomes = []
     for one in submission.outcomes():
         if one is not None:
@@ -128,8 +124,10 @@ def test_duplicate_and_foreign_replies_are_skipped(desk: Desk) -> None:
         done = desk.work(5)
         if done:
             (one, *_) = follower_of(desk).read_stored()
-            foreign = outcome(request(0))
-            queue.send([OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(foreign))])
+            mismatched = outcome(request(0))
+            queue.send(
+                [OutboundMessage(encode_reply(one)), OutboundMessage(encode_reply(mismatched))]
+            )
             queue.send([OutboundMessage("{"), OutboundMessage(""), OutboundMessage("[" * 5000)])
 
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
@@ -160,26 +158,26 @@ def test_outcomes_whose_replies_are_lost_are_found_in_the_store(desk: Desk) -> N
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
-def test_the_store_is_looked_at_only_after_some_silence(desk: Desk) -> None:
-    looks = 0
+def test_the_store_is_polled_only_after_some_silence(desk: Desk) -> None:
+    polls = 0
     listed = desk.backend.outputs.list
 
     def counting(prefix: str = "", *, after: str = "") -> object:
-        nonlocal looks
-        looks += 1
+        nonlocal polls
+        polls += 1
         return listed(prefix, after=after)
 
     desk.backend.outputs.list = counting  # type: ignore[method-assign,assignment]
     follow(desk.submission(), desk.work)
-    assert looks == 1
+    assert polls == 1
 
 
-def test_the_silence_between_two_looks_doubles(desk: Desk) -> None:
-    looked_at: list[float] = []
+def test_the_interval_between_store_polls_doubles(desk: Desk) -> None:
+    poll_times: list[float] = []
     listed = desk.backend.outputs.list
 
     def noting(prefix: str = "", *, after: str = "") -> object:
-        looked_at.append(desk.clock.now)
+        poll_times.append(desk.clock.now)
         return listed(prefix, after=after)
 
     desk.backend.outputs.list = noting  # type: ignore[method-assign,assignment]
@@ -194,7 +192,7 @@ def test_the_silence_between_two_looks_doubles(desk: Desk) -> None:
             ),
             meanwhile,
         )
-    pauses = [round(b - a, 1) for a, b in pairwise(looked_at)]
+    pauses = [round(b - a, 1) for a, b in pairwise(poll_times)]
     assert pauses == [3.5, 6.5, 12.5, 24.5, 48.5]
 
 
@@ -213,7 +211,7 @@ def test_requests_that_are_lost_are_sent_again(desk: Desk) -> None:
     assert indexes(follow(desk.submission(), meanwhile)) == list(range(TOTAL))
 
 
-def test_counts_that_lag_have_nothing_sent_again_before_they_can_be_believed(desk: Desk) -> None:
+def test_lagging_counts_cause_no_resend_before_they_are_reliable(desk: Desk) -> None:
     queue = desk.backend.requests
     queue.lag_s, queue.seems_empty = 150.0, True
     sent: list[tuple[float, int]] = []
@@ -249,7 +247,7 @@ def test_requests_lost_while_the_window_is_full_do_not_stop_the_rest(desk: Desk)
     assert losses == 2
 
 
-def test_nothing_is_sent_again_while_somebody_works_on_it(desk: Desk) -> None:
+def test_nothing_is_sent_again_while_a_worker_holds_it(desk: Desk) -> None:
     seen: list[int] = []
 
     def meanwhile() -> None:
@@ -313,7 +311,7 @@ def test_a_job_of_nothing_but_bad_files_ends_too(desk: Desk) -> None:
     assert len(outcomes) == TOTAL
 
 
-def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
+def test_a_drained_submission_ends_when_sent_images_are_done(desk: Desk) -> None:
     submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
@@ -328,7 +326,7 @@ def test_drained_it_ends_when_what_was_sent_is_concluded(desk: Desk) -> None:
     assert desk.backend.requests.depth().total == 0
 
 
-def test_drained_it_does_not_wait_for_what_was_lost(desk: Desk) -> None:
+def test_a_drained_submission_does_not_wait_for_lost_images(desk: Desk) -> None:
     submission = desk.submission(SubmissionConfig(window=8, wait_s=0.005))
 
     def meanwhile() -> None:
@@ -346,7 +344,7 @@ def test_it_gives_up_when_nothing_comes_for_too_long(desk: Desk) -> None:
         follow(desk.submission(pace), lambda: desk.clock.advance(1.0))
 
 
-def test_it_gives_up_at_its_bound_whatever_comes(desk: Desk) -> None:
+def test_it_gives_up_at_its_timeout_despite_progress(desk: Desk) -> None:
     def meanwhile() -> None:
         desk.work(1)
         desk.clock.advance(2.0)
@@ -366,5 +364,5 @@ def test_it_gives_up_when_no_worker_can_work(desk: Desk) -> None:
 
 def test_a_failure_to_send_ends_it_with_that_failure(desk: Desk) -> None:
     desk.backend.requests.failures = 1
-    with pytest.raises(BackendUnavailableError, match="away for a moment"):
+    with pytest.raises(BackendUnavailableError, match="unavailable for a moment"):
         follow(desk.submission(), lambda: None)

@@ -1,4 +1,4 @@
-"""The controller: observe, decide, act, and write down why."""
+"""The controller: observe, decide, act, and record the reason."""
 
 import threading
 from dataclasses import replace
@@ -18,15 +18,9 @@ from iraas.core.keys import DECISIONS, LAST_DECISION, worker_key
 from iraas.core.ports import Instance, Launch, OutboundMessage, QueueDepth
 from iraas.core.records import ScalingDecision, WorkerRecord, WorkerState, decode_decision
 from iraas.errors import BackendUnavailableError, PermissionDeniedError
-from tests.fakes.scripted import (
-    Clock,
-    FlakyBackend,
-    count_outcomes,
-    receive,
-    request,
-    send,
-    stored,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import count_outcomes, receive, request, send, stored
 from tests.waiting import PATIENCE_S, wait_until
 
 CAP = 3
@@ -52,7 +46,7 @@ def tick(controller: Controller) -> ScalingDecision:
 def says(
     backend: FlakyBackend, clock: Clock, worker_id: str, state: WorkerState, **more: object
 ) -> None:
-    """Let a worker put down its record."""
+    """Store the record of a worker."""
     record = WorkerRecord(worker_id, state, started_at=clock.now, beat_at=clock.now)
     backend.records.put(worker_key(worker_id), replace(record, **more).encode())  # type: ignore[arg-type]
 
@@ -144,9 +138,7 @@ def test_no_worker_is_ended_because_there_is_less_to_do(
     assert len(ids(backend)) == 2
 
 
-def test_what_stood_in_the_way_of_a_launch_is_in_the_reason(
-    controller: Controller, backend: FlakyBackend
-) -> None:
+def test_a_blocked_launch_is_in_the_reason(controller: Controller, backend: FlakyBackend) -> None:
     backend.fleet.available_capacity = 1
     send(backend, [request(0), request(1)])
     decision = tick(controller)
@@ -165,7 +157,7 @@ def test_a_second_controller_stands_by_and_takes_over(backend: FlakyBackend, clo
     assert len(ids(backend)) == 1
 
 
-def test_even_two_that_both_act_do_not_exceed_the_slots(
+def test_two_active_controllers_do_not_exceed_the_slots(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(index) for index in range(50)])
@@ -224,7 +216,7 @@ def test_a_worker_that_reports_is_left_alone_however_old(
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"worker_id": 5}', b"[]", b"\xff"])
-def test_a_corrupt_record_is_as_good_as_none(
+def test_a_corrupt_record_counts_as_missing(
     record: bytes, controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -233,7 +225,7 @@ def test_a_corrupt_record_is_as_good_as_none(
     assert tick(controller).booting == 1
 
 
-def test_after_broken_workers_it_launches_ever_more_slowly(
+def test_failed_workers_delay_launches_exponentially(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -249,7 +241,7 @@ def test_after_broken_workers_it_launches_ever_more_slowly(
         assert tick(controller).launched == 1
 
 
-def test_a_worker_that_worked_ends_the_row_of_broken_ones(
+def test_a_worker_that_worked_resets_the_backoff(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -262,7 +254,7 @@ def test_a_worker_that_worked_ends_the_row_of_broken_ones(
     assert tick(controller).broken_in_a_row == 0
 
 
-def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
+def test_a_worker_that_failed_after_working_does_not_count_as_failed(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -271,7 +263,7 @@ def test_a_worker_that_broke_after_it_worked_is_not_one_that_cannot_work(
     assert tick(controller).broken_in_a_row == 0
 
 
-def test_a_worker_that_left_without_work_says_nothing_either_way(
+def test_an_exited_idle_worker_does_not_change_the_backoff(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(0)])
@@ -304,7 +296,7 @@ def test_a_decision_is_written_down_only_when_it_says_something_new(
     ]
 
 
-def test_the_last_decision_is_renewed_so_that_its_age_tells_of_life(
+def test_the_last_decision_is_renewed_as_a_sign_of_life(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     tick(controller)
@@ -317,7 +309,7 @@ def test_the_last_decision_is_renewed_so_that_its_age_tells_of_life(
     assert len(decisions(backend)) == 1
 
 
-def test_a_backlog_that_shrinks_shows_in_the_last_decision_alone(
+def test_a_shrinking_backlog_updates_only_the_last_decision(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     send(backend, [request(index) for index in range(9)])
@@ -346,7 +338,7 @@ def test_it_concludes_dead_letters_and_removes_queues_nobody_reads(
 
 
 def send_dead_letter(backend: FlakyBackend) -> None:
-    """Let the queue itself give a request up: it is handed out more often than allowed."""
+    """Make the queue give up a request: it is received more often than allowed."""
     send(backend, [request(0)])
     for _ in range(20):
         (message,) = receive(backend)
@@ -354,7 +346,7 @@ def send_dead_letter(backend: FlakyBackend) -> None:
     assert backend.requests.receive(1, lease_s=1.0) == []
 
 
-def test_tidying_up_has_its_own_pace(
+def test_cleanup_has_its_own_interval(
     controller: Controller, backend: FlakyBackend, clock: Clock
 ) -> None:
     tick(controller)
@@ -383,7 +375,7 @@ def test_it_runs_until_stopped_and_releases_the_lease(backend: FlakyBackend, clo
     assert backend.lease.holder() == ""
 
 
-def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
+def test_until_idle_it_exits_once_no_image_and_no_worker_is_left(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
@@ -403,9 +395,7 @@ def test_until_idle_it_ends_once_neither_image_nor_worker_is_left(
     assert not thread.is_alive()
 
 
-def test_until_idle_it_does_not_launch_broken_workers_for_ever(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_until_idle_it_gives_up_on_failing_workers(backend: FlakyBackend, clock: Clock) -> None:
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01))
     send(backend, [request(0)])
 
@@ -430,12 +420,14 @@ def test_until_idle_it_does_not_launch_broken_workers_for_ever(
     assert backend.requests.depth().visible == 1
 
 
-def test_until_idle_with_nothing_to_do_it_ends_at_once(backend: FlakyBackend, clock: Clock) -> None:
+def test_until_idle_with_nothing_to_do_it_exits_at_once(
+    backend: FlakyBackend, clock: Clock
+) -> None:
     made(backend, clock).run(threading.Event(), until_idle=True)
     assert ids(backend) == []
 
 
-def test_a_backend_that_fails_is_asked_again(
+def test_a_failing_backend_is_polled_again(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = backend.fleet.instances
@@ -454,7 +446,7 @@ def test_a_backend_that_fails_is_asked_again(
 
 
 class Refusing:
-    """Makes a fleet refuse what is asked of it, for want of a permission, until it is allowed."""
+    """Makes a fleet refuse launches for lack of permission, until it is allowed."""
 
     def __init__(self, backend: FlakyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allowed = False
@@ -468,7 +460,7 @@ class Refusing:
         self._patch.setattr(self._fleet, "launch", self.launch)
         return self
 
-    def looks(self) -> "Refusing":
+    def polls(self) -> "Refusing":
         self._patch.setattr(self._fleet, "instances", self.instances)
         return self
 
@@ -487,7 +479,7 @@ class Refusing:
             raise PermissionDeniedError("ec2: is not allowed")
 
 
-def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_rarely(
+def test_a_launch_without_permission_is_in_the_reason_and_backs_off_exponentially(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing = Refusing(backend, monkeypatch).launches()
@@ -507,7 +499,7 @@ def test_a_launch_without_permission_is_in_the_reason_and_asked_for_ever_more_ra
     assert controller.configuration_error is None
 
 
-def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
+def test_a_refused_launch_is_no_error_while_a_worker_runs(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = made(backend, clock)
@@ -519,10 +511,10 @@ def test_while_a_worker_is_there_a_refused_launch_is_no_trouble(
     assert controller.configuration_error is None
 
 
-def test_a_setting_that_is_wrong_from_the_first_look_on_is_an_error(
+def test_a_setting_that_is_wrong_from_the_first_poll_is_an_error(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Refusing(backend, monkeypatch).looks()
+    Refusing(backend, monkeypatch).polls()
     with pytest.raises(PermissionDeniedError):
         made(backend, clock, config=ControllerConfig(poll_interval_s=0.01)).run(threading.Event())
     assert backend.lease.holder() == ""
@@ -533,7 +525,7 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
 ) -> None:
     refusing = Refusing(backend, monkeypatch)
     refusing.allowed = True
-    refusing.looks()
+    refusing.polls()
     stop = threading.Event()
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, recount_s=0.0))
     thread = threading.Thread(target=controller.run, args=(stop,))
@@ -556,33 +548,33 @@ def test_a_setting_that_becomes_wrong_is_in_the_last_decision_and_it_goes_on(
     assert not thread.is_alive()
 
 
-def test_with_nothing_to_do_it_looks_more_rarely_and_at_the_queue_meanwhile(
+def test_when_idle_it_polls_less_often_and_watches_only_the_queue(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[int] = []
+    polls: list[int] = []
     peeks: list[int] = []
     instances, depth = backend.fleet.instances, backend.requests.depth
 
-    def look() -> list[Instance]:
-        looks.append(1)
+    def list_instances() -> list[Instance]:
+        polls.append(1)
         return instances()
 
     def peek() -> QueueDepth:
         peeks.append(1)
         return depth()
 
-    monkeypatch.setattr(backend.fleet, "instances", look)
+    monkeypatch.setattr(backend.fleet, "instances", list_instances)
     monkeypatch.setattr(backend.requests, "depth", peek)
     controller = made(backend, clock, config=ControllerConfig(poll_interval_s=0.01, idle_s=60.0))
     stop = threading.Event()
     thread = threading.Thread(target=controller.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: len(peeks) > 10, "looks at the queue")
-        assert len(looks) == 1
+        wait_until(lambda: len(peeks) > 10, "polls of the queue")
+        assert len(polls) == 1
         send(backend, [request(0)])
         wait_until(lambda: ids(backend), "a launch within a tick")
-        wait_until(lambda: len(looks) > 5, "looks at the usual pace")
+        wait_until(lambda: len(polls) > 5, "polls at the usual interval")
     finally:
         stop.set()
         thread.join(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Dead letters that nobody concluded get their outcome."""
+"""Dead letters without an outcome get one."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from iraas.core.outcomes import Outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.errors import BackendUnavailableError
 from iraas.jobs.outcome_writer import OutcomeWriter
-from tests.fakes.scripted import (
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     REQUESTER,
-    Clock,
-    FlakyBackend,
     count_outcomes,
     outcome,
     receive,
@@ -63,16 +63,14 @@ def test_a_request_that_has_its_outcome_keeps_it(backend: FlakyBackend, clock: C
     assert stored(backend, 0) == earlier
 
 
-def test_a_letter_that_a_worker_wrote_is_left_as_it_is(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_dead_letter_of_a_worker_is_left_unchanged(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)), note="gave up")])
     assert DeadLetterProcessor(backend, clock).run() == 0
     assert count_outcomes(backend) == 0
     assert [one.note for one in letters(backend, clock)] == ["gave up"]
 
 
-def test_a_corrupt_letter_is_kept_with_what_is_wrong_with_it(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_a_corrupt_dead_letter_is_kept_with_its_error(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage("{")])
     assert DeadLetterProcessor(backend, clock).run() == 0
     (letter,) = letters(backend, clock)
@@ -114,7 +112,7 @@ def test_a_sweep_that_dies_in_between_loses_nothing(backend: FlakyBackend, clock
     assert DeadLetterProcessor(backend, clock).run() == 1
 
 
-def test_the_outcome_reaches_whoever_follows_the_job(backend: FlakyBackend, clock: Clock) -> None:
+def test_the_outcome_reaches_followers_of_the_job(backend: FlakyBackend, clock: Clock) -> None:
     queue = backend.responses.create(REQUESTER)
     send(backend, [request(0)])
     wear_out(backend)
@@ -123,7 +121,7 @@ def test_the_outcome_reaches_whoever_follows_the_job(backend: FlakyBackend, cloc
     assert [one.reason for one in follower.receive_replies(queue, 0.0)] == [REASON]
 
 
-def test_a_sweep_that_failed_is_made_up_for(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_failed_sweep_is_repeated(backend: FlakyBackend, clock: Clock) -> None:
     backend.dead_letters.send([OutboundMessage(encode_request(request(0)))])
     sweep = DeadLetterProcessor(backend, clock)
     backend.outputs.failures = 1

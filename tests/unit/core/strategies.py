@@ -69,4 +69,4 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_texts, inner, max_size=4),
     max_leaves=8,
 )
-"""What `json.loads` can come up with, the numbers that JSON does not know included."""
+"""Any value that `json.loads` can return, NaN and infinity included."""

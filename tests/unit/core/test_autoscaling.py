@@ -1,4 +1,4 @@
-"""The backlog policy: its bounds hold whatever is seen."""
+"""The backlog policy: its bounds hold for any observation."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def test_a_larger_backlog_never_wants_fewer(
 
 
 @given(policies, observations)
-def test_those_that_are_there_or_on_their_way_are_never_too_many(
+def test_existing_and_launching_workers_are_never_reduced(
     policy: BacklogPolicy, observation: Observation
 ) -> None:
     there = min(observation.workers, observation.cap)
@@ -57,7 +57,9 @@ def test_those_that_are_there_or_on_their_way_are_never_too_many(
 
 
 @given(policies, observations)
-def test_whoever_is_launched_is_enough(policy: BacklogPolicy, observation: Observation) -> None:
+def test_launched_workers_satisfy_the_demand(
+    policy: BacklogPolicy, observation: Observation
+) -> None:
     """Once the wanted ones are booting, the same backlog asks for none on top."""
     wanted = policy.decide(observation).wanted
     later = replace(observation, booting=wanted, running=0)

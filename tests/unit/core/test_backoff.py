@@ -1,7 +1,7 @@
-"""After each failure in a row the wait is twice as long."""
+"""Exponential backoff for consecutive failures."""
 
 from iraas.core.backoff import Backoff
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_each_failure_doubles_the_wait_up_to_a_bound() -> None:
@@ -26,14 +26,14 @@ def test_a_wait_passes() -> None:
     assert brake.remaining_s == 0.0
 
 
-def test_what_works_ends_the_row() -> None:
+def test_a_success_resets_the_failures() -> None:
     brake = Backoff(Clock(), first_s=2.0, longest_s=10.0)
     brake.record_failure("no")
     brake.reset()
     assert (brake.consecutive_failures, brake.reason, brake.remaining_s) == (0, "", 0.0)
 
 
-def test_a_row_may_be_as_long_as_it_likes() -> None:
+def test_any_number_of_consecutive_failures_is_allowed() -> None:
     brake = Backoff(Clock(), first_s=2.0, longest_s=10.0)
     for _ in range(5000):
         brake.record_failure("no")

@@ -1,4 +1,4 @@
-"""Texts of others, made harmless for terminals and spreadsheets."""
+"""Escaping of untrusted text for terminals and spreadsheets."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ SIGNS = ("=", "+", "-", "@", "\uff1d")
 
 
 @given(st.text())
-def test_nothing_that_steers_a_terminal_or_turns_a_text_is_left(text: str) -> None:
+def test_control_and_bidi_characters_are_escaped(text: str) -> None:
     for made in (escape_control_chars(text), csv_text(text)):
         assert not {unicodedata.category(one) for one in made} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 

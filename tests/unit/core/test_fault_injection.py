@@ -1,4 +1,4 @@
-"""The tests' own seam: rules for dying at a point."""
+"""Fault injection: rules that kill the process at a point."""
 
 import signal
 import subprocess

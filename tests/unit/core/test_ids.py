@@ -1,4 +1,4 @@
-"""Identities: made, recognised, taken apart."""
+"""Ids: creation, validation, parsing."""
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def test_an_index_beyond_a_job_is_refused(index: int) -> None:
 
 
 @given(any_texts)
-def test_any_other_text_is_no_request_id(text: str) -> None:
+def test_any_other_text_is_not_a_request_id(text: str) -> None:
     with pytest.raises(ValueError, match="is not a request id"):
         split_request_id(text)
 
@@ -92,7 +92,7 @@ def test_any_other_text_is_no_request_id(text: str) -> None:
         f"../{JOB}-00000001",
     ],
 )
-def test_what_nearly_is_a_request_id_is_none(text: str) -> None:
+def test_a_near_miss_is_not_a_request_id(text: str) -> None:
     with pytest.raises(ValueError, match="is not a request id"):
         split_request_id(text)
 
@@ -102,7 +102,7 @@ def test_a_job_id_may_be_typed_in_capitals_and_with_blanks_around() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", JOB[:-1], JOB + "0", "../../x", "u" * 26, "\x1b[2J"])
-def test_what_cannot_be_a_job_id_is_a_usage_error(text: str) -> None:
+def test_an_invalid_job_id_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="is not a job id") as caught:
         check_job_id(text)
     assert "iraas jobs" in caught.value.remedy
@@ -117,5 +117,5 @@ def test_plain_names_are_recognised(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "-a", "a-", "A", "a.b", "a/b", "..", "a_b", "a b", "é", "a\n", "x" * 65, "\x00"]
 )
-def test_a_name_that_a_path_or_a_resource_could_trip_over_is_not_plain(name: str) -> None:
+def test_a_name_unsafe_for_a_path_or_a_resource_is_not_plain(name: str) -> None:
     assert not is_plain_name(name)

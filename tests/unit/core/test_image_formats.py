@@ -11,7 +11,7 @@ from iraas.core.image_formats import FILE_EXTENSIONS, SNIFF_BYTES, ImageFormat, 
 
 
 @pytest.mark.parametrize("one", ImageFormat)
-def test_what_pillow_writes_is_recognised(one: ImageFormat) -> None:
+def test_files_written_by_pillow_are_recognised(one: ImageFormat) -> None:
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, one.value)
     assert sniff_format(file.getvalue()[:SNIFF_BYTES]) is one
@@ -29,7 +29,7 @@ def test_anything_else_is_none(head: bytes) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_can_be_looked_at(data: bytes) -> None:
+def test_any_bytes_can_be_sniffed(data: bytes) -> None:
     assert sniff_format(data[:SNIFF_BYTES]) is sniff_format(data)
 
 

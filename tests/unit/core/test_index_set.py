@@ -46,7 +46,7 @@ def test_differences_are_those_of_sets(
 
 
 @given(st.sets(st.integers(0, 10**8 - 1), max_size=60))
-def test_what_is_written_is_read_again(numbers: set[int]) -> None:
+def test_an_encoded_set_is_decoded_equal(numbers: set[int]) -> None:
     text = ranges_of(numbers).encode(10_000)
     assert list(IndexSet.decode(text)) == sorted(numbers)
 
@@ -70,7 +70,7 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_no_text_does_worse_than_be_refused(text: str) -> None:
+def test_arbitrary_text_is_refused_or_decoded(text: str) -> None:
     try:
         found = IndexSet.decode(text)
     except ValueError:

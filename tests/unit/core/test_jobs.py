@@ -41,7 +41,7 @@ def test_a_manifest_page_is_read_back_equal(entries: list[ManifestEntry]) -> Non
     assert list(decode_page(data)) == entries
 
 
-def test_a_path_that_is_no_text_leads_to_its_file_again() -> None:
+def test_an_undecodable_path_survives_a_round_trip() -> None:
     path = os.fsdecode(b"/images/caf\xe9\n.jpg")
     (entry,) = decode_page(encode_page([ManifestEntry(0, sanitize_name(path), path)]))
     assert os.fsencode(entry.path) == b"/images/caf\xe9\n.jpg"

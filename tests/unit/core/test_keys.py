@@ -42,7 +42,7 @@ def test_ordinary_keys_pass(key: str) -> None:
         "a/.hidden", "-rf", "a b", "a\n", "a\x00", "é", "a\\b", "a:b", "~/a", "a" * 513,
     ],
 )  # fmt: skip
-def test_a_key_that_a_path_could_trip_over_is_refused(key: str) -> None:
+def test_a_key_unsafe_for_a_path_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="is not a store key"):
         keys.check_key(key)
 
@@ -66,7 +66,7 @@ def test_no_two_requests_share_a_key(job_id: str, one: int, other: int) -> None:
 
 
 @given(job_ids, indexes)
-def test_an_outcome_key_lies_under_its_job_and_tells_its_index(job_id: str, index: int) -> None:
+def test_an_outcome_key_is_under_its_job_and_contains_its_index(job_id: str, index: int) -> None:
     key = keys.outcome_key(request_id(job_id, index))
     assert key.startswith(keys.outcomes_of(job_id))
     assert keys.index_of_outcome(key) == index

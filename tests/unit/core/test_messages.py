@@ -1,4 +1,4 @@
-"""The codec of the queues' messages: round trips, and bodies from anybody."""
+"""The codec of the queues' messages: round trips and untrusted bodies."""
 
 import base64
 import contextlib
@@ -46,7 +46,7 @@ def altered(body: str, **changes: Any) -> str:
 
 
 def paths_into(value: object) -> list[tuple[Any, ...]]:
-    """Where a JSON value can be replaced: itself, and all that is in it."""
+    """The paths at which a JSON value can be replaced: itself and everything in it."""
     inside: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inside = list(value.items())
@@ -81,7 +81,7 @@ def test_bodies_are_ascii_so_that_characters_are_bytes(request: Request, outcome
 @given(st.binary(max_size=3000), names, request_ids, plain_names, times)
 @example(b"", "\U0010ffff" * MAX_NAME_CHARACTERS, REQUEST.request_id, "z" * 64, 1e11)
 @example(b"", "\x00" * MAX_NAME_CHARACTERS, REQUEST.request_id, "z" * 64, 1e11)
-def test_what_fits_inline_is_never_longer_than_the_limit(
+def test_an_inline_image_never_exceeds_the_message_limit(
     image: bytes, name: str, request_id: str, reply_to: str, submitted_at: float
 ) -> None:
     body = encode_request(Request(request_id, name, submitted_at, reply_to, image))
@@ -184,7 +184,7 @@ def test_an_image_beside_a_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(name: str) -> None:
+def test_nan_and_infinity_are_refused(name: str) -> None:
     for field in ("submitted_at", "completed_at"):
         body = REPLY_BODY.replace(f'"{field}":', f'"{field}":{name},"was":')
         with pytest.raises(MessageError):

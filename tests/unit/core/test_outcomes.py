@@ -100,7 +100,7 @@ def test_status_says_whether_there_is_a_prediction(outcome: Outcome) -> None:
     ],
     ids=lambda data: str(data[:12]),
 )  # fmt: skip
-def test_what_is_no_outcome_is_a_message_error(data: bytes) -> None:
+def test_an_invalid_outcome_is_a_message_error(data: bytes) -> None:
     with pytest.raises(MessageError):
         decode_outcome(data)
 

@@ -1,4 +1,4 @@
-"""What workers and the controller write of themselves."""
+"""The records that workers and the controller write."""
 
 import json
 from dataclasses import fields, replace
@@ -92,7 +92,7 @@ def test_a_decision_with_a_wrong_field_is_a_message_error(changes: dict[str, Any
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[" * 200_000, b"{}"], ids=lambda one: one[:5])
-def test_what_is_no_record_is_a_message_error(data: bytes) -> None:
+def test_an_invalid_record_is_a_message_error(data: bytes) -> None:
     with pytest.raises(MessageError):
         decode_worker(data)
 

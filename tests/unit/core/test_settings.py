@@ -104,7 +104,7 @@ def test_each_value_knows_its_own_source(origins: dict[str, str]) -> None:
         assert source == expected.get(origins.get(name, ""), "default")
 
 
-def test_that_nobody_may_reach_the_web_tier_can_be_said() -> None:
+def test_web_access_can_be_set_to_none() -> None:
     assert resolved({"web_cidr": "none"}).settings.web_cidr == ""
     assert resolved().settings.web_cidr is None
 

@@ -14,7 +14,7 @@ FORMATS = ("jpeg", "png", "gif", "webp", "bmp", "tiff")
 BENCHMARKS = Path(bomb_files.__file__).parent
 HANG_S = 280
 
-# RLIMIT_AS holds what the libraries map, too; the limit only tells a bomb from an image.
+# RLIMIT_AS includes the libraries' mappings; the limit only distinguishes a bomb from an image.
 CHILD = """
     import json, resource, sys
     import bomb_files

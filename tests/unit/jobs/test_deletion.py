@@ -1,4 +1,4 @@
-"""Deleting jobs for good, whoever still stores something of them; and what nobody can delete."""
+"""Permanent deletion of jobs despite late writes, and the expiry of single requests."""
 
 import pytest
 
@@ -16,7 +16,8 @@ from iraas.core.keys import (
 from iraas.errors import BackendUnavailableError, JobNotFoundError
 from iraas.jobs.deletion import DELETE_BATCH, TOMBSTONE_S, JobDeletion, remove_all
 from iraas.jobs.tickets import issue_ticket, redeem_ticket
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 DAY_S = 86_400.0
 
@@ -38,7 +39,7 @@ def make_job(backend: FlakyBackend, clock: Clock, source: str = "upload") -> str
 
 
 def store_late(backend: FlakyBackend, job_id: str) -> None:
-    """What a worker stores."""
+    """Store the objects of a worker."""
     for index in range(2):
         backend.inputs.put(input_key(request_id(job_id, index), "jpg"), b"x")
         backend.outputs.put(outcome_key(request_id(job_id, index)), b"{}")
@@ -68,7 +69,7 @@ def test_an_unknown_job_leaves_no_tombstone(backend: FlakyBackend, deletion: Job
     assert left(backend) == []
 
 
-def test_what_comes_later_is_swept_at_ages_that_double(
+def test_late_writes_are_swept_at_doubling_intervals(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     job_id = make_job(backend, clock)
@@ -129,7 +130,7 @@ def test_a_corrupt_tombstone_does_not_stop_the_sweep(
     assert deletion.sweep() == 5
 
 
-def test_single_requests_expire_and_jobs_of_people_do_not(
+def test_single_requests_expire_and_other_jobs_do_not(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     single, job_id = make_job(backend, clock, SHARED_SOURCE), make_job(backend, clock)
@@ -145,7 +146,7 @@ def test_single_requests_expire_and_jobs_of_people_do_not(
     assert [one.key for one in backend.records.list("jobs/")] == [job_key(job_id)]
 
 
-def test_an_old_job_is_looked_at_once(
+def test_an_old_job_is_checked_once(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     for _ in range(3):
@@ -158,7 +159,7 @@ def test_an_old_job_is_looked_at_once(
     assert backend.records.failures == 1
 
 
-def test_tickets_expire_with_what_they_lead_to(
+def test_tickets_expire_with_their_outcomes(
     backend: FlakyBackend, clock: Clock, deletion: JobDeletion
 ) -> None:
     old = issue_ticket(backend, request_id("0" * 26, 0), clock)

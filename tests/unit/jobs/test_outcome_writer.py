@@ -10,25 +10,25 @@ from iraas.core.outcomes import Outcome
 from iraas.core.ports import QueueDepth
 from iraas.errors import BackendUnavailableError, ObjectNotFoundError
 from iraas.jobs.outcome_writer import MAX_DEPARTED_REQUESTERS, CompletedRequest, OutcomeWriter
-from tests.fakes.scripted import (
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     LEASE_S,
     REQUESTER,
-    Clock,
-    FlakyBackend,
     count_outcomes,
-    image_bytes,
     outcome,
     receive,
     request,
     send,
     stored,
 )
+from tests.fakes.scripted_classifier import image_bytes
 
 STEPS = POINTS[1:]
 
 
 class DiedError(Exception):
-    """The process is gone at this point."""
+    """The process is killed at this point."""
 
 
 def take(backend: FlakyBackend, *, worker: str = "w-1", label: str = "cat") -> CompletedRequest:
@@ -153,7 +153,7 @@ def test_a_batch_keeps_its_order_where_another_was_first(backend: FlakyBackend) 
     assert backend.requests.depth().total == 0
 
 
-def test_a_requester_that_left_is_no_trouble_and_is_not_asked_for_again(
+def test_a_missing_requester_is_no_error_and_is_not_looked_up_again(
     backend: FlakyBackend,
 ) -> None:
     send(backend, [request(0), request(1)])
@@ -237,7 +237,7 @@ def test_a_corrupt_stored_outcome_is_replaced_by_the_new_one_in_the_reply(
     assert replies(backend) == [one.outcome]
 
 
-def test_what_is_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend) -> None:
+def test_a_request_given_up_is_a_dead_letter_with_its_reason(backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     (message,) = receive(backend)
     asked = decode_request(message.body)

@@ -11,7 +11,9 @@ from iraas.errors import MessageError, NotAnImageError
 from iraas.jobs import store as jobs
 from iraas.jobs.refusals import RefusalReader
 from iraas.monitoring.job_progress import JobProgress
-from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, outcome, request
 
 TOTAL = 12
 REFUSED = [(1, 2, 5), (6, 9)]
@@ -23,7 +25,7 @@ SENT = [index for index in range(TOTAL) if index not in INDEXES]
 def job(backend: FlakyBackend, clock: Clock) -> Job:
     """A job of which every image has its outcome, five of them refused in two batches."""
     made = Job(JOB, 1.0, TOTAL, sealed=True)
-    names = [ManifestEntry(index, f"picture-{index}.jpg") for index in range(TOTAL)]
+    names = [ManifestEntry(index, f"image-{index}.jpg") for index in range(TOTAL)]
     backend.records.put(manifest_key(JOB, 0), encode_page(names))
     backend.records.put(job_key(JOB), made.encode())
     sender = Sender(backend, made, reply_to="", clock=clock)
@@ -48,7 +50,7 @@ def test_a_batch_is_one_object(backend: FlakyBackend) -> None:
 
 def test_outcomes_come_in_the_order_of_the_images(backend: FlakyBackend, job: Job) -> None:
     found = list(jobs.iter_outcomes(backend, job))
-    assert [one.name for one in found] == [f"picture-{index}.jpg" for index in range(TOTAL)]
+    assert [one.name for one in found] == [f"image-{index}.jpg" for index in range(TOTAL)]
     assert [one.reason for one in found if one.reason] == [f"bad {index}" for index in INDEXES]
     assert list(jobs.stored_indexes(backend, job)) == list(range(TOTAL))
     assert [one.done for one in jobs.list_jobs(backend)] == [TOTAL]
@@ -109,7 +111,7 @@ def test_a_view_learns_of_those_that_come_later(backend: FlakyBackend, job: Job)
     assert image.outcome.reason == "bad 1"
 
 
-def test_trying_failures_again_leaves_them_alone(backend: FlakyBackend, job: Job) -> None:
+def test_a_retry_does_not_touch_refusals(backend: FlakyBackend, job: Job) -> None:
     failed = outcome(request(0), None, reason="broken")
     backend.outputs.put(outcome_key(failed.request_id), failed.encode())
     assert list(delete_failed_outcomes(backend, job)) == [0]

@@ -1,4 +1,4 @@
-"""Making jobs, finding them again, and reading what became of them."""
+"""Creating jobs, finding them, and reading their outcomes."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from iraas.core.keys import attempt_key, attempts_of, job_key, outcome_key
 from iraas.core.outcomes import Outcome
 from iraas.errors import BackendUnavailableError, JobNotFoundError, MessageError, UsageError
 from iraas.jobs import store as jobs
-from tests.fakes.scripted import JOB, Clock, FlakyBackend, outcome, request
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, outcome, request
 
 SOURCES = ("images",)
 
@@ -98,12 +100,12 @@ def test_a_job_that_could_not_be_written_whole_is_not_seen(
     assert list(jobs.list_jobs(backend)) == []
 
 
-def test_what_was_typed_can_be_stored_whatever_it_was(backend: FlakyBackend, clock: Clock) -> None:
+def test_any_typed_source_can_be_stored(backend: FlakyBackend, clock: Clock) -> None:
     made = jobs.create_job(backend, images(1), sources=("caf\udce9",), clock=clock)
     assert made.sources == ("caf\ufffd",)
 
 
-def test_a_job_that_is_not_there_is_not_found(backend: FlakyBackend) -> None:
+def test_a_missing_job_is_not_found(backend: FlakyBackend) -> None:
     with pytest.raises(JobNotFoundError, match=JOB) as caught:
         jobs.get_job(backend, JOB)
     assert "iraas jobs" in caught.value.remedy

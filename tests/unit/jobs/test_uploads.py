@@ -10,7 +10,9 @@ from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import JobNotFoundError, UsageError
 from iraas.jobs.store import get_job, iter_manifest
 from iraas.jobs.uploads import JobRepository, manifest_end
-from tests.fakes.scripted import JOB, Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB
 
 
 @pytest.fixture
@@ -69,9 +71,7 @@ def test_a_sealed_or_cancelled_job_takes_no_more(backend: FlakyBackend, clock: C
         uploads.add(JOB, ["a"])
 
 
-def test_what_is_added_just_while_a_job_is_sealed_counts(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_images_added_while_a_job_is_sealed_count(backend: FlakyBackend, clock: Clock) -> None:
     adding, sealing = JobRepository(backend, clock), JobRepository(backend, clock)
     job_id = adding.open().job_id
     put = backend.records.put_if_absent
@@ -97,9 +97,7 @@ def test_sealing_again_after_a_failure_makes_the_record_right(
     assert uploads.seal(job_id).total == 1
 
 
-def test_the_jobs_of_those_who_left_are_sealed_and_no_others(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_only_abandoned_jobs_are_sealed(backend: FlakyBackend, clock: Clock) -> None:
     uploads = JobRepository(backend, clock)
     left = uploads.open().job_id
     uploads.add(left, ["a", "b"])

@@ -1,4 +1,4 @@
-"""What many requests come to."""
+"""Aggregation of many request results."""
 
 import json
 
@@ -31,7 +31,7 @@ def seen(at_s: float, workers: int) -> LoadSample:
     )
 
 
-def test_requests_are_counted_by_what_came_of_them() -> None:
+def test_requests_are_counted_by_result() -> None:
     late = RequestResult(failure=Failure.TIMEOUT, reason="no answer within 5 s")
     result = summary(
         ended(0, 2),

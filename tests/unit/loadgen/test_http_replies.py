@@ -1,4 +1,4 @@
-"""Whatever a web tier answers becomes an answer."""
+"""Any reply of a web tier becomes an answer."""
 
 import contextlib
 import json
@@ -160,7 +160,7 @@ def test_a_status_gives_queue_and_workers() -> None:
     assert read_load(ok(json.dumps(value).encode())) == DeploymentLoad(4, 2, 2, 1)
 
 
-def test_no_status_is_told_with_its_reason() -> None:
+def test_a_missing_status_is_reported_with_its_reason() -> None:
     with pytest.raises(BackendError, match="404: nothing here"):
         read_load(problem(404, "nothing here"))
     with pytest.raises(BackendError, match="no readable status"):

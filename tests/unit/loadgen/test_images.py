@@ -1,4 +1,4 @@
-"""Images in memory and what they should be labelled."""
+"""Images in memory and their expected labels."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""When the requests of an open loop are due."""
+"""The due times of the requests of an open loop."""
 
 import itertools
 from dataclasses import replace

@@ -18,7 +18,7 @@ Behaviour = Callable[[int], Awaitable[RequestResult]]
 
 
 class ScriptedTarget:
-    """Answers as it is told, and remembers how many requests it held at once."""
+    """Returns scripted answers, and records the maximum number of concurrent requests."""
 
     def __init__(self, behave: Behaviour) -> None:
         self._behave = behave
@@ -58,7 +58,7 @@ def load(plan: LoadPlan, target: ScriptedTarget) -> list[Measurement]:
     return sorted(measured, key=lambda one: one.number)
 
 
-def test_a_closed_loop_keeps_so_many_in_flight_and_sends_each_request_once() -> None:
+def test_a_closed_loop_keeps_a_fixed_number_in_flight_and_sends_each_request_once() -> None:
     target = ScriptedTarget(answers_after(1.0))
 
     measured = load(LoadPlan(10, None, in_flight=4, timeout_s=60), target)
@@ -85,7 +85,7 @@ def test_a_closed_loop_ends_with_its_duration() -> None:
     assert max(one.due_s for one in measured) == pytest.approx(3.0)
 
 
-def test_an_open_loop_sends_when_due_whatever_became_of_those_before() -> None:
+def test_an_open_loop_sends_when_due_regardless_of_earlier_requests() -> None:
     target = ScriptedTarget(answers_after(100.0))
 
     measured = load(LoadPlan(5, None, 1000, 600, rate_per_s=2.0, arrivals="fixed"), target)
@@ -238,7 +238,7 @@ def test_a_server_that_comes_back_in_time_is_not_given_up() -> None:
     assert len(measured) == 50
 
 
-def test_two_errors_far_apart_are_no_dead_server() -> None:
+def test_two_distant_errors_do_not_count_as_a_dead_server() -> None:
     silence, measured = left_after(
         LoadPlan(2, None, 1, 60, rate_per_s=0.1, arrivals="fixed", give_up_s=3.0), broken_from(0)
     )

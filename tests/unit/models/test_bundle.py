@@ -1,4 +1,4 @@
-"""A bundle is read only if it is what it promises to be."""
+"""A bundle is read only if it matches its manifest."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "null", "{", "[" * 100_000, '{"format": 1}', '{"format": 1, "files": 3}']
 )
-def test_a_manifest_that_is_none_is_an_error(text: str, toy: Path) -> None:
+def test_an_invalid_manifest_is_an_error(text: str, toy: Path) -> None:
     (toy / MANIFEST_FILE).write_text(text)
 
     assert not is_complete(toy)
@@ -151,7 +151,7 @@ def test_another_format_is_named(toy: Path) -> None:
         {"size": 224, "crop_padding": 32, "resample": ["bicubic"]},
     ],
 )
-def test_preprocessing_that_makes_no_sense_is_an_error(preprocessing: object, toy: Path) -> None:
+def test_invalid_preprocessing_is_an_error(preprocessing: object, toy: Path) -> None:
     change_manifest(toy, preprocessing=preprocessing)
 
     with pytest.raises(BundleError, match="preprocessing"):
@@ -159,7 +159,7 @@ def test_preprocessing_that_makes_no_sense_is_an_error(preprocessing: object, to
 
 
 @pytest.mark.parametrize("fact", ["name", "source", "licence"])
-def test_a_fact_that_is_no_text_is_an_error(fact: str, toy: Path) -> None:
+def test_a_fact_that_is_not_text_is_an_error(fact: str, toy: Path) -> None:
     change_manifest(toy, **{fact: 5})
 
     with pytest.raises(BundleError, match="name"):
@@ -175,7 +175,7 @@ def test_labels_that_are_not_text_are_an_error(toy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["bundle.json", "labels.txt", "model.onnx"])
 @pytest.mark.parametrize("kind", ["pipe", "link to a device"])
-def test_a_file_that_has_no_end_or_no_beginning_is_an_error_and_holds_nothing_up(
+def test_an_endless_or_silent_file_is_an_error_and_blocks_nothing(
     toy: Path, name: str, kind: str
 ) -> None:
     path = toy / name

@@ -105,7 +105,7 @@ def test_twelve_bits_reach_white(make_tiff: MakeTiff, prepare: Prepare) -> None:
     assert_colour(prepare(full), (255, 255, 255))
 
 
-def test_sixteen_bits_with_white_as_zero_are_turned_round(
+def test_sixteen_bits_with_white_as_zero_are_inverted(
     make_tiff: MakeTiff, prepare: Prepare
 ) -> None:
     numbers = ((1 - ROWS) * 65_535).astype("<u2")
@@ -137,7 +137,7 @@ def test_numbers_in_no_usual_range_are_stretched(encode: Encode, prepare: Prepar
     assert_ramp(prepare(encode(heights, "TIFF")))
 
 
-def test_numbers_that_are_none_are_black(encode: Encode, prepare: Prepare) -> None:
+def test_nan_and_infinity_are_black(encode: Encode, prepare: Prepare) -> None:
     numbers = np.full((64, 64), np.nan, dtype=np.float32)
     numbers[:32] = np.inf
 
@@ -145,14 +145,14 @@ def test_numbers_that_are_none_are_black(encode: Encode, prepare: Prepare) -> No
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
-def test_what_is_transparent_is_white(image_format: str, encode: Encode, prepare: Prepare) -> None:
+def test_transparent_pixels_are_white(image_format: str, encode: Encode, prepare: Prepare) -> None:
     image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
 
     assert_colour(prepare(encode(image, image_format)), (255, 255, 255))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_half_transparent_is_half_white(
+def test_half_transparent_pixels_are_half_white(
     mode: str, encode: Encode, prepare: Prepare
 ) -> None:
     image = Image.new("RGBA", (40, 40), (0, 0, 0, 128)).convert(mode)

@@ -44,7 +44,7 @@ def test_an_error_comes_back_with_its_kind_and_reason(kind: type[ImageError]) ->
     assert (type(found), str(found)) == (kind, "cut off")
 
 
-def test_an_unknown_kind_of_error_and_an_endless_reason_do_no_harm() -> None:
+def test_an_unknown_kind_of_error_and_an_endless_reason_are_handled() -> None:
     found = decode_answer(json.dumps({"error": "SystemExit", "reason": "x" * 10**6}).encode())
     assert type(found) is BrokenImageError
     assert len(str(found)) == MAX_REASON_CHARS
@@ -59,15 +59,13 @@ def test_an_unknown_kind_of_error_and_an_endless_reason_do_no_harm() -> None:
         json.dumps({"top": [["a", 0.1]] * 6}).encode(),
     ],
 )  # fmt: skip
-def test_garbage_is_no_answer(garbage: bytes) -> None:
+def test_garbage_is_not_an_answer(garbage: bytes) -> None:
     with pytest.raises(MessageError):
         decode_answer(garbage)
 
 
 @pytest.mark.parametrize(("missing", "kind"), [(True, MissingExtraError), (False, BundleError)])
-def test_a_greeting_tells_why_the_process_cannot_work(
-    missing: bool, kind: type[IraasError]
-) -> None:
+def test_a_greeting_says_why_the_process_cannot_work(missing: bool, kind: type[IraasError]) -> None:
     said = {"error": "no", "remedy": "do this", "is_incomplete_install": missing}
     with pytest.raises(kind, match="no") as caught:
         decode_greeting(json.dumps(said).encode()).check()

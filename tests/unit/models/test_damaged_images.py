@@ -1,4 +1,4 @@
-"""Whatever damage does to a file, it gives an image or an error with a reason."""
+"""Any damaged file gives an image or an error with a reason."""
 
 from __future__ import annotations
 

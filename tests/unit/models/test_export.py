@@ -52,7 +52,7 @@ def test_torch_and_onnxruntime_agree_on_the_photographs(
     assert np.abs(ours - theirs).max() < MAX_LOGIT_DIFFERENCE
 
 
-def test_the_check_passes_what_is_right(torch_model: Any) -> None:
+def test_the_check_accepts_a_correct_export(torch_model: Any) -> None:
     right = build_lite_graph(torch_model, size=224, mean=127.0, scale=128.0)
 
     check_against_torch(right.SerializeToString(), torch_model, LITE0)

@@ -1,4 +1,4 @@
-"""Bytes that mean harm: each ends in an ImageError with a reason, quickly and in little memory."""
+"""Hostile bytes: each ends in an ImageError with a reason, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_bomb_is_refused(
 def test_a_bomb_is_refused_before_it_is_unpacked(
     name: str, bombs: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """So it takes no memory."""
+    """A refused bomb takes no memory."""
     path = tmp_path / "bomb"
     path.write_bytes(bombs[name])
     script = """
@@ -163,7 +163,7 @@ def test_an_image_far_over_pillows_own_limit_is_too_large(
         prepare(make_png(*sides, b""))
 
 
-def test_the_limit_is_the_callers(prepare: Prepare, encode: Encode) -> None:
+def test_the_caller_sets_the_limit(prepare: Prepare, encode: Encode) -> None:
     data = encode(noise(100, 50), "PNG")
 
     assert prepare(data, max_pixels=5_000).shape == (SIZE, SIZE, 3)
@@ -178,7 +178,7 @@ def test_between_pillows_warning_and_our_limit_there_is_no_warning(
         prepare(make_png(10_000, 10_000, b""), max_pixels=150_000_000)
 
 
-def test_every_kind_of_webp_tells_its_size(encode: Encode, prepare: Prepare) -> None:
+def test_the_size_of_every_kind_of_webp_is_read(encode: Encode, prepare: Prepare) -> None:
     lossy = encode(noise(300, 200), "WEBP")
     lossless = encode(noise(300, 200), "WEBP", lossless=True)
     extended = encode(noise(300, 200), "WEBP", exif=Image.Exif().tobytes())

@@ -1,4 +1,4 @@
-"""The classifier names what is on real photographs, and refuses a model that does not fit."""
+"""The classifier labels real photographs, and refuses a model that does not match its bundle."""
 
 from __future__ import annotations
 

@@ -45,11 +45,11 @@ def quick_export(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
 def test_several_processes_at_once_make_one_bundle_and_run_no_module_of_their_folder(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pictures = tmp_path_factory.mktemp("pictures")
-    (pictures / "torch.py").write_text("raise SystemExit('a stranger ran')")
+    images = tmp_path_factory.mktemp("images")
+    (images / "torch.py").write_text("raise SystemExit('a stranger ran')")
     askers = [
         subprocess.Popen(
-            [sys.executable, "-c", ASK, tmp_path], stdout=subprocess.PIPE, text=True, cwd=pictures
+            [sys.executable, "-c", ASK, tmp_path], stdout=subprocess.PIPE, text=True, cwd=images
         )
         for _ in range(3)
     ]
@@ -87,7 +87,7 @@ def test_a_corrupt_bundle_is_replaced(quick_export: list[Path], tmp_path: Path) 
     assert len(quick_export) == 2
 
 
-def test_what_a_killed_maker_left_is_cleared_away(quick_export: list[Path], tmp_path: Path) -> None:
+def test_files_of_a_killed_exporter_are_removed(quick_export: list[Path], tmp_path: Path) -> None:
     left = tmp_path / ".efficientnet-lite0-r1-abc123"
     left.mkdir()
     (left / "model.onnx").write_bytes(b"half")
@@ -162,7 +162,7 @@ def test_missing_packages_do_not_matter_when_the_bundle_is_there(
     assert ensure_bundle(DEFAULT_MODEL, bundle_path.parent) == bundle_path
 
 
-def test_a_directory_of_the_users_is_taken_as_it_is(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_directory_of_the_user_is_used_as_it_is(bundle_path: Path, tmp_path: Path) -> None:
     own = tmp_path / "my bundle"
     shutil.copytree(bundle_path, own)
 

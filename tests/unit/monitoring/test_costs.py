@@ -1,4 +1,4 @@
-"""What a deployment spends is written down, added up, and bounded."""
+"""Spending of a deployment is recorded, summed, and bounded."""
 
 import pytest
 
@@ -32,7 +32,7 @@ class DollarAnHour:
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -69,7 +69,7 @@ def test_an_instance_costs_from_its_launch_until_it_is_gone() -> None:
     assert spend.spent([]).usd == 1.0
 
 
-def test_another_ledger_goes_on_where_the_first_was_killed() -> None:
+def test_another_tracker_continues_after_the_first_was_killed() -> None:
     clock, backend = Clock(), MemoryBackend()
     one, two = instance("i-1", clock.now), instance("i-2", clock.now)
     ledger(backend, clock).observe([one, two])
@@ -81,7 +81,7 @@ def test_another_ledger_goes_on_where_the_first_was_killed() -> None:
     assert second.spent([two]).usd == 1.5
 
 
-def test_what_is_spent_does_not_grow_once_nothing_runs_though_no_controller_looks() -> None:
+def test_spending_stops_once_nothing_runs_even_without_a_controller() -> None:
     clock, backend = Clock(), MemoryBackend()
     ledger(backend, clock).observe([instance("i-1", clock.now)])
     clock.now += 3600
@@ -93,7 +93,7 @@ def test_what_is_spent_does_not_grow_once_nothing_runs_though_no_controller_look
     assert ledger(backend, clock).spent([]).usd == soon
 
 
-def test_a_controller_that_comes_a_day_later_does_not_put_the_end_where_it_looks() -> None:
+def test_a_later_controller_does_not_postpone_the_recorded_end() -> None:
     clock, backend = Clock(), MemoryBackend()
     ledger(backend, clock).observe([instance("i-1", clock.now)])
     clock.now += 3600
@@ -132,7 +132,7 @@ def test_only_what_was_spent_since_a_moment_counts() -> None:
     assert spend.spent(there, since=clock.now).usd == 0.0
 
 
-def test_the_web_tier_costs_too_and_is_none_of_the_fleet() -> None:
+def test_the_web_tier_is_charged_and_is_not_part_of_the_fleet() -> None:
     clock, backend = Clock(), MemoryBackend()
     spend = ledger(backend, clock)
     web = instance("i-web", clock.now, "on-demand", "web")
@@ -146,7 +146,7 @@ def test_the_web_tier_costs_too_and_is_none_of_the_fleet() -> None:
     assert spend.spent([]).usd == 1.0
 
 
-def test_what_runs_counts_though_no_controller_ever_wrote_it_down() -> None:
+def test_unrecorded_running_instances_count() -> None:
     clock, backend = Clock(), MemoryBackend()
     web = instance("i-web", clock.now - 1800, "on-demand", "web")
     assert ledger(backend, clock).spent([web]).usd == 0.5
@@ -158,7 +158,7 @@ def test_a_kind_without_a_price_is_named() -> None:
     assert ledger(backend, clock).spent([odd]) == Spent(1.0, ("x9.huge",))
 
 
-def test_what_is_free_is_not_written_down() -> None:
+def test_free_instances_are_not_recorded() -> None:
     clock, backend = Clock(), MemoryBackend()
     ledger(backend, clock).observe([instance("w-1", clock.now, pricing="free")])
     assert list(backend.records.list("instances/")) == []
@@ -193,7 +193,7 @@ def test_a_controller_launches_nothing_once_the_limit_is_reached() -> None:
     assert decision.launched == 1
 
 
-def test_a_controller_writes_down_when_the_web_tier_came_and_went(
+def test_a_controller_records_the_start_and_end_of_the_web_tier(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, backend = Clock(), MemoryBackend()

@@ -1,11 +1,12 @@
-"""The deployment's past."""
+"""The history of a deployment."""
 
 import pytest
 
 from iraas.core.keys import HISTORY
 from iraas.core.ports import QueueDepth
 from iraas.monitoring.history import History, Sample
-from tests.fakes.scripted import Clock, FlakyBackend
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_killed_process_loses_less_than_two_minutes(backend: FlakyBackend, clo
     assert len(found) >= len(times) - 24
 
 
-def test_those_not_stored_yet_are_there_too(backend: FlakyBackend, clock: Clock) -> None:
+def test_samples_not_stored_yet_are_included(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     since = clock()
     times = take(history, clock, 2)
@@ -76,9 +77,7 @@ def test_the_pace_is_what_was_done_since_the_last_sample(
     assert [one.images_per_s for one in history.samples(clock())] == [0, 10, 0, 0]
 
 
-def test_a_burst_between_two_samples_is_seen_at_its_most(
-    backend: FlakyBackend, clock: Clock
-) -> None:
+def test_a_burst_between_two_samples_keeps_its_peak(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     history.record(sample(clock(), visible=0))
     for depth in (QueueDepth(4, 8, 0), QueueDepth(12, 1, 0), QueueDepth(1, 2, 0)):
@@ -96,7 +95,7 @@ def test_while_nothing_happens_hardly_anything_is_stored(
     assert len(list(backend.records.list(HISTORY))) <= 7
 
 
-def test_what_is_old_is_removed(backend: FlakyBackend, clock: Clock) -> None:
+def test_old_samples_are_removed(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     begin = clock()
     take(history, clock, 10)
@@ -113,12 +112,12 @@ def test_a_corrupt_minute_is_an_empty_one(backend: FlakyBackend, clock: Clock) -
     assert len(History(backend, clock).samples(0)) == 12
 
 
-def test_what_could_not_be_stored_is_stored_later(backend: FlakyBackend, clock: Clock) -> None:
+def test_failed_writes_of_samples_are_retried(backend: FlakyBackend, clock: Clock) -> None:
     history = History(backend, clock)
     since = clock()
     times = take(history, clock, 1)
     backend.records.failures = 1
-    with pytest.raises(Exception, match="away"):
+    with pytest.raises(Exception, match="unavailable"):
         history.record(sample(clock()))
     clock.advance(5)
     history.record(sample(clock()))

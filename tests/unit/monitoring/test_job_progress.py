@@ -1,4 +1,4 @@
-"""What is known of a job, by replies and from the stores."""
+"""Progress of a job, from replies and from the stores."""
 
 from dataclasses import replace
 
@@ -15,11 +15,14 @@ from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress import KEPT_OUTCOMES, JobProgress
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from tests.effects import lines_run
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 
 
 class Shop:
-    """A job of some images, and what becomes of them."""
+    """A job of some images, with the steps that complete them."""
 
     def __init__(self, total: int) -> None:
         self.clock = Clock()
@@ -66,7 +69,7 @@ def test_a_view_is_rebuilt_from_the_stores() -> None:
     assert [one.name for one in view.images(after=8, limit=3)] == ["n9", "n10", "n11"]
 
 
-def test_a_reply_counts_before_the_store_is_looked_at() -> None:
+def test_a_reply_counts_before_the_store_is_polled() -> None:
     shop = Shop(2)
     view = shop.view()
     view.record(shop.outcome(1, ok=False))
@@ -74,7 +77,7 @@ def test_a_reply_counts_before_the_store_is_looked_at() -> None:
     assert [one.request_id[-1] for one in view.news(IndexSet(), 10)] == ["1"]
 
 
-def test_a_reply_of_another_job_is_nothing_to_it() -> None:
+def test_a_reply_of_another_job_is_ignored() -> None:
     shop, other = Shop(2), Shop(2)
     view = shop.view()
     assert other.job_id != shop.job_id
@@ -82,7 +85,7 @@ def test_a_reply_of_another_job_is_nothing_to_it() -> None:
     assert view.summary().done == 0
 
 
-def test_news_are_what_has_not_been_seen_in_order_and_bounded() -> None:
+def test_new_outcomes_are_ordered_and_bounded() -> None:
     shop = Shop(2000)
     for index in range(0, 2000, 3):
         shop.store(index)
@@ -108,7 +111,7 @@ def test_a_failure_that_was_removed_is_waiting_again() -> None:
     assert indexes(view, kind="waiting") == [0, 1, 2]
 
 
-def test_a_failure_that_became_a_success_between_two_looks_is_noticed() -> None:
+def test_a_failure_that_became_a_success_between_two_polls_is_noticed() -> None:
     shop = Shop(2)
     shop.store(0, ok=False)
     view = shop.view()
@@ -129,14 +132,14 @@ def test_a_corrupt_outcome_is_no_outcome() -> None:
     assert shop.view().images(after=-1, limit=1)[0].outcome is None
 
 
-def test_a_job_that_is_not_there_is_not_kept() -> None:
+def test_a_missing_job_is_not_cached() -> None:
     shop = Shop(1)
     with pytest.raises(JobNotFoundError):
         shop.board.view("01kb3v9x4q0000000000000000")
     assert not shop.board._views
 
 
-def test_a_recent_look_is_good_enough() -> None:
+def test_a_recent_poll_is_reused() -> None:
     shop = Shop(2)
     shop.view()
     shop.store(0)
@@ -145,7 +148,7 @@ def test_a_recent_look_is_good_enough() -> None:
     assert shop.board.view(shop.job_id, older_than_s=10).summary().done == 1
 
 
-def test_a_retry_sends_what_is_stored_and_leaves_what_never_was() -> None:
+def test_a_retry_sends_stored_images_and_skips_missing_ones() -> None:
     shop = Shop(3)
     for index in (0, 1):
         shop.store(index, ok=False)
@@ -162,7 +165,7 @@ def test_a_retry_that_was_interrupted_is_finished_by_the_next() -> None:
     shop.store(0, ok=False)
     shop.backend.inputs.put(f"{shop.job_id}/00000/00000000.jpg", image_bytes("cat"))
     shop.backend.requests.failures = 1
-    with pytest.raises(Exception, match="away"):
+    with pytest.raises(Exception, match="unavailable"):
         retry_failures(shop.backend, shop.view(), shop.sender)
     assert shop.backend.requests.depth().total == 0
     assert retry_failures(shop.backend, shop.view(), shop.sender) == [0]
@@ -178,7 +181,7 @@ def test_a_retry_of_one_image_is_of_one_image() -> None:
     assert retry_failures(shop.backend, shop.view(), shop.sender, index=1) == [1]
 
 
-def test_a_look_at_a_large_and_ragged_job_takes_no_square_of_its_size() -> None:
+def test_polling_a_large_fragmented_job_is_not_quadratic() -> None:
     small, large = (steps_of_a_look_at_a_ragged_job(total) for total in (2_000, 8_000))
     assert large < 6 * small
 
@@ -192,10 +195,10 @@ def steps_of_a_look_at_a_ragged_job(total: int) -> int:
     for index in range(2, total, 2):
         shop.backend.outputs.put(outcome_key(request_id(shop.job_id, index)), stored)
 
-    def look() -> None:
+    def update() -> None:
         view = shop.view()
         view.refresh()
         assert len(indexes(view, kind="waiting", after=total // 2, limit=10)) == 10
         assert view.summary().done == total // 2
 
-    return lines_run(look)
+    return lines_run(update)

@@ -3,7 +3,7 @@
 from iraas.backends.memory import MemoryStore
 from iraas.errors import MessageError
 from iraas.monitoring.record_cache import SETTLED_S, RecordCache
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 class CountingStore(MemoryStore):
@@ -35,7 +35,7 @@ def test_a_record_that_stays_as_it_is_is_fetched_once() -> None:
     assert store.reads == 2
 
 
-def test_a_young_record_is_fetched_at_each_look() -> None:
+def test_a_recent_record_is_fetched_at_each_read() -> None:
     clock = Clock()
     store = CountingStore(clock=clock)
     reader = RecordCache(store, "a/", decode, clock)

@@ -1,4 +1,4 @@
-"""The state of a deployment, rebuilt at each look."""
+"""The state of a deployment, rebuilt at each read."""
 
 import json
 from dataclasses import replace
@@ -11,10 +11,12 @@ from iraas.core.keys import LAST_DECISION, instance_key, worker_key
 from iraas.core.ports import Instance, InstanceState, OutboundMessage, QueueDepth
 from iraas.core.records import InstanceRecord, ScalingDecision, WorkerRecord, WorkerState
 from iraas.monitoring.status import FRESH_S, Status, take_status
-from tests.fakes.scripted import Clock, FlakyBackend, receive, request, send
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import receive, request, send
 
 
-def look(backend: MemoryBackend, clock: Clock) -> Status:
+def read_status(backend: MemoryBackend, clock: Clock) -> Status:
     return take_status(backend, "iraas", clock)
 
 
@@ -26,7 +28,7 @@ def says(
 
 
 def test_a_deployment_that_never_did_anything(backend: FlakyBackend, clock: Clock) -> None:
-    assert look(backend, clock) == Status(
+    assert read_status(backend, clock) == Status(
         deployment="iraas",
         backend="memory",
         at=clock.now,
@@ -49,7 +51,7 @@ def test_the_depth_of_the_queues(backend: FlakyBackend, clock: Clock) -> None:
     backend.requests.send([OutboundMessage("later", delay_s=60.0)])
     receive(backend, 2)
     backend.dead_letters.send([OutboundMessage("x")])
-    status = look(backend, clock)
+    status = read_status(backend, clock)
     assert status.queue == QueueDepth(3, 2, 1)
     assert status.dead_letters == 1
 
@@ -63,7 +65,7 @@ def test_workers_by_state_with_their_age_the_oldest_first(
     says(backend, clock, running, "running", done=7, failed=2, images_per_s=3.5)
     says(backend, clock, starting, "starting")
     clock.advance(2.0)
-    workers = {one.worker_id: one for one in look(backend, clock).workers}
+    workers = {one.worker_id: one for one in read_status(backend, clock).workers}
     assert next(iter(workers)) == booting
     assert [(one.state, one.age_s) for one in workers.values()] == [
         ("booting", 7.0),
@@ -73,20 +75,20 @@ def test_workers_by_state_with_their_age_the_oldest_first(
     assert (workers[running].done, workers[running].images_per_s) == (7, 3.5)
 
 
-def test_a_worker_by_hand_is_there_while_it_reports(backend: FlakyBackend, clock: Clock) -> None:
+def test_a_manual_worker_is_listed_while_it_reports(backend: FlakyBackend, clock: Clock) -> None:
     says(backend, clock, "w-hand", "running", images_per_s=2.0, manual=True)
-    (worker,) = look(backend, clock).workers
+    (worker,) = read_status(backend, clock).workers
     assert (worker.worker_id, worker.kind, worker.state) == ("w-hand", "by hand", "running")
     clock.advance(FRESH_S)
-    assert look(backend, clock).workers == ()
+    assert read_status(backend, clock).workers == ()
 
 
-def test_a_worker_of_the_fleet_that_is_not_in_it_is_gone_whatever_it_said(
+def test_a_worker_missing_from_the_fleet_is_stopped_whatever_its_record_says(
     backend: FlakyBackend, clock: Clock
 ) -> None:
     says(backend, clock, "w-killed", "running", done=4)
-    assert look(backend, clock).workers == ()
-    assert look(backend, clock).done == 4
+    assert read_status(backend, clock).workers == ()
+    assert read_status(backend, clock).done == 4
 
 
 @pytest.mark.parametrize("state", ["gone", "broken"])
@@ -94,7 +96,7 @@ def test_a_worker_that_left_counts_by_its_work_alone(
     state: WorkerState, backend: FlakyBackend, clock: Clock
 ) -> None:
     says(backend, clock, "w-left", state, done=10, failed=3, images_per_s=9.0, manual=True)
-    status = look(backend, clock)
+    status = read_status(backend, clock)
     assert status.workers == ()
     assert (status.done, status.failed, status.images_per_s) == (10, 3, 0.0)
 
@@ -102,7 +104,7 @@ def test_a_worker_that_left_counts_by_its_work_alone(
 def test_corrupt_records_are_skipped(backend: FlakyBackend, clock: Clock) -> None:
     backend.records.put(worker_key("w-odd"), b"{")
     backend.records.put(LAST_DECISION, b"{")
-    status = look(backend, clock)
+    status = read_status(backend, clock)
     assert status.workers == ()
     assert status.decision is None
 
@@ -111,7 +113,7 @@ def test_the_controller_and_its_last_decision(backend: FlakyBackend, clock: Cloc
     decision = ScalingDecision(clock.now, 1, 0, 0, 0, 0, 1, 1, "1 images wait", {"w-1": "silent"})
     backend.records.put(LAST_DECISION, decision.encode())
     backend.lease.hold()
-    status = look(backend, clock)
+    status = read_status(backend, clock)
     assert status.decision == decision
     assert status.controller == "a controller"
 
@@ -120,7 +122,7 @@ def test_the_json_is_pinned(backend: FlakyBackend, clock: Clock) -> None:
     (worker_id,) = backend.fleet.launch(1).launched
     decision = ScalingDecision(1.0, 1, 2, 3, 4, 5, 6, 7, "why", {}, 8)
     backend.records.put(LAST_DECISION, decision.encode())
-    value = json.loads(json.dumps(look(backend, clock).to_json()))
+    value = json.loads(json.dumps(read_status(backend, clock).to_json()))
     assert value == {
         "deployment": "iraas",
         "backend": "memory",
@@ -174,7 +176,7 @@ def test_the_web_tier_is_shown_and_paid_for(
     prices = load_prices("us-east-1")
     monkeypatch.setattr(backend.fleet, "non_worker_instances", lambda: others)
     monkeypatch.setattr(backend, "pricing", prices)
-    status = look(backend, clock)
+    status = read_status(backend, clock)
     assert [(one.instance_id, one.role, one.state, one.age_s) for one in status.machines] == [
         ("i-web", "web", "running", 3600.0),
         ("i-builder", "builder", "booting", 0.0),
@@ -184,10 +186,10 @@ def test_the_web_tier_is_shown_and_paid_for(
     assert status.hour_usd == prices.hour_usd("x9.huge", "on-demand") + web_usd
     assert status.workers == ()
     clock.advance(60.0)
-    assert look(backend, clock).unpriced == ("x9.huge",)
+    assert read_status(backend, clock).unpriced == ("x9.huge",)
 
 
-def test_what_is_spent_does_not_grow_a_day_after_the_last_worker_left(
+def test_spending_stops_growing_after_the_last_worker_exited(
     backend: FlakyBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "pricing", load_prices("us-east-1"))
@@ -196,7 +198,7 @@ def test_what_is_spent_does_not_grow_a_day_after_the_last_worker_left(
     clock.advance(3600.0)
     says(backend, clock, "i-1", "gone", done=10)
     clock.advance(300.0)
-    spent_usd = look(backend, clock).spent_usd
+    spent_usd = read_status(backend, clock).spent_usd
     assert 0 < spent_usd < 0.05
     clock.advance(86_400.0)
-    assert look(backend, clock).spent_usd == spent_usd
+    assert read_status(backend, clock).spent_usd == spent_usd

@@ -9,13 +9,16 @@ from iraas.core.keys import WEBHOOKS, outcome_key
 from iraas.jobs.uploads import JobRepository
 from iraas.monitoring.job_progress_cache import JobProgressCache
 from iraas.monitoring.webhooks import CLAIM_S, MAX_ATTEMPTS, WebhookDispatcher
-from tests.fakes.scripted import Clock, FlakyBackend, image_bytes, outcome
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import outcome
+from tests.fakes.scripted_classifier import image_bytes
 
 URL = "https://example.com/hook"
 
 
 class Post:
-    """Takes deliveries; the first few fail."""
+    """Accepts deliveries; the first few fail."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
@@ -75,7 +78,7 @@ def test_the_end_of_a_job_is_delivered_once(shop: Shop) -> None:
     assert shop.noted() == 0
 
 
-def test_who_does_not_answer_is_asked_ever_more_rarely_and_then_given_up(shop: Shop) -> None:
+def test_failed_deliveries_back_off_exponentially_and_are_given_up(shop: Shop) -> None:
     post = Post(failures=MAX_ATTEMPTS)
     webhooks = shop.webhooks(post)
     webhooks.add(shop.job_id, URL)

@@ -1,4 +1,4 @@
-"""How a child's command line is made."""
+"""The command line of a child process."""
 
 import ast
 import sys
@@ -16,15 +16,15 @@ def test_a_child_runs_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
 
 
-def test_where_the_user_has_a_path_of_modules_a_child_finds_them_and_still_not_the_working_folder(
+def test_a_child_uses_pythonpath_but_not_the_working_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     assert commands.module_command("iraas")[1:] == ["-P", "-m", "iraas"]
 
 
-def test_no_other_place_starts_an_interpreter() -> None:
-    """Commands with ``sys.executable`` or ``-m`` of their own bypass `module_command`."""
+def test_only_one_module_starts_interpreters() -> None:
+    """Commands that use ``sys.executable`` or ``-m`` directly bypass `module_command`."""
     found = [
         f"{source.path}: {ast.unparse(node)}"
         for source in sources("iraas")

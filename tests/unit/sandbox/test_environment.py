@@ -1,4 +1,4 @@
-"""Children inherit what is listed, and no secret."""
+"""Children inherit the listed variables, and no secret."""
 
 from iraas.sandbox.environment import decoder_environment, user_environment
 
@@ -11,7 +11,7 @@ HARMLESS = {"LANG": "C.UTF-8", "LC_ALL": "C", "TMPDIR": "/tmp", "OPENBLAS_NUM_TH
 PERSONAL = {"HOME": "/home/a", "PATH": "/bin", "XDG_CACHE_HOME": "/c", "HTTPS_PROXY": "http://p"}
 
 
-def test_what_decodes_inherits_no_secret_no_folder_and_no_path() -> None:
+def test_a_decoding_process_inherits_no_secret_no_folder_and_no_path() -> None:
     mark = {"IRAAS_INSTANCE_ID": "w-1"}
     assert decoder_environment(SECRETS | HARMLESS | PERSONAL | mark) == HARMLESS | mark
 

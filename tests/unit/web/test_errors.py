@@ -1,4 +1,4 @@
-"""What is told of a request that failed."""
+"""The error report of a failed request."""
 
 import pytest
 

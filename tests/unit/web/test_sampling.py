@@ -1,4 +1,4 @@
-"""What the web tier's samples see of the queue."""
+"""The web tier's samples of the queue."""
 
 from iraas.backends.memory import MemoryBackend
 from iraas.core.ports import OutboundMessage

@@ -1,4 +1,4 @@
-"""How much room the web tier gives images, by what is set."""
+"""The storage limits of the web tier, by its settings."""
 
 from pathlib import Path
 

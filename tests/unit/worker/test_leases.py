@@ -13,7 +13,7 @@ LEASE_S = 0.15
 
 
 class WatchedQueue(MemoryQueue):
-    """A queue that notes which leases are extended, and fails a number of times."""
+    """A queue that records the extended leases, and fails a number of times."""
 
     def __init__(self) -> None:
         super().__init__(clock=time.monotonic)
@@ -57,7 +57,7 @@ def test_without_leases_the_queue_is_not_called() -> None:
     assert queue.extended == []
 
 
-def test_an_extension_that_fails_is_tried_again() -> None:
+def test_a_failed_extension_is_retried() -> None:
     queue = WatchedQueue()
     queue.failures = 1
     with LeaseExtender(queue, LEASE_S) as leases:
@@ -65,7 +65,7 @@ def test_an_extension_that_fails_is_tried_again() -> None:
         wait_until(lambda: len(queue.extended) >= 2, "a second try")
 
 
-def test_after_the_end_nothing_is_extended() -> None:
+def test_after_closing_nothing_is_extended() -> None:
     queue = WatchedQueue()
     extender = LeaseExtender(queue, LEASE_S)
     with extender as leases:

@@ -1,4 +1,4 @@
-"""A classifier process's work as a whole, on a memory backend."""
+"""The complete pipeline of a classifier process, on a memory backend."""
 
 import threading
 import time
@@ -13,20 +13,18 @@ from iraas.errors import DecoderCrashError, ImageError
 from iraas.worker.heartbeat import Heartbeat
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import (
-    BROKEN,
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import (
     JOB,
     LEASE_S,
     OTHER_JOB,
     REQUESTER,
-    FlakyBackend,
-    ScriptedClassifier,
     count_outcomes,
-    image_bytes,
     request,
     send,
     stored,
 )
+from tests.fakes.scripted_classifier import BROKEN, ScriptedClassifier, image_bytes
 from tests.waiting import PATIENCE_S, wait_until
 
 LIMITS = WorkerLimits(receive_batch_size=4, max_prefetch=8, lease_s=LEASE_S, wait_s=0.05)
@@ -95,14 +93,14 @@ def test_each_request_gets_its_label_and_its_reply(backend: FlakyBackend, start:
     assert queue.depth().total == 25
 
 
-def test_a_broken_image_fails_with_its_reason_and_hurts_no_other(
+def test_a_broken_image_fails_with_its_reason_and_does_not_affect_others(
     backend: FlakyBackend, start: Start
 ) -> None:
     send(backend, [request(0), request(1, BROKEN), request(2)])
     start(ScriptedClassifier(batch_size=3))
     wait_until(lambda: backend.requests.depth().total == 0, "all done")
     assert [stored(backend, index).status for index in range(3)] == ["ok", "failed", "ok"]
-    assert stored(backend, 1).reason == "the picture is broken"
+    assert stored(backend, 1).reason == "the image is broken"
     assert backend.dead_letters.depth().total == 0
 
 
@@ -130,7 +128,7 @@ def test_the_next_are_received_while_one_is_classified(backend: FlakyBackend, st
     wait_until(lambda: backend.requests.depth() == QueueDepth(0, 2, 0), "a receive ahead")
 
 
-def test_once_stopped_it_finishes_the_current_task_and_releases_the_rest(
+def test_when_stopped_it_finishes_the_current_task_and_releases_the_rest(
     backend: FlakyBackend, start: Start
 ) -> None:
     classifier = ScriptedClassifier()
@@ -149,7 +147,7 @@ def test_once_stopped_it_finishes_the_current_task_and_releases_the_rest(
     assert backend.requests.depth() == QueueDepth(19, 0, 0)
 
 
-def test_stopped_with_nothing_to_do_it_leaves(backend: FlakyBackend, start: Start) -> None:
+def test_when_stopped_and_idle_it_exits(backend: FlakyBackend, start: Start) -> None:
     running = start()
     wait_until(
         lambda: running.heartbeats and running.heartbeats[-1].empty_polls > 0, "an empty poll"
@@ -184,7 +182,7 @@ def test_a_model_with_batches_gets_them(backend: FlakyBackend, start: Start) -> 
     assert count_outcomes(backend) == 12
 
 
-def test_while_the_store_fails_what_is_done_is_kept_and_stored_later(
+def test_while_the_store_fails_outcomes_are_kept_and_stored_later(
     backend: FlakyBackend, start: Start
 ) -> None:
     backend.outputs.failures = 1
@@ -194,7 +192,7 @@ def test_while_the_store_fails_what_is_done_is_kept_and_stored_later(
     assert count_outcomes(backend) == 2
 
 
-def test_stopped_while_the_store_fails_it_releases_what_it_could_not_store(
+def test_when_stopped_while_the_store_fails_it_releases_unstored_messages(
     backend: FlakyBackend, start: Start
 ) -> None:
     backend.outputs.failures = 10**6
@@ -234,7 +232,7 @@ def test_a_message_in_flight_is_in_the_heartbeat_so_that_it_can_be_released(
 
 
 def test_a_failure_of_the_classifier_itself_is_not_an_outcome(backend: FlakyBackend) -> None:
-    """Whatever is no ImageError is a fault of ours: the process ends, its supervisor reports it."""
+    """Any other exception is a bug: the process ends, and its supervisor reports it."""
 
     class Faulty(ScriptedClassifier):
         def prepare(self, data: bytes) -> str:

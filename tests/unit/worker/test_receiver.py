@@ -12,17 +12,10 @@ from iraas.jobs.outcome_writer import CompletedRequest
 from iraas.worker.leases import LeaseExtender
 from iraas.worker.prefetch import PrefetchWindow
 from iraas.worker.receiver import MessageReceiver, Task, WorkerLimits
-from tests.fakes.scripted import (
-    JOB,
-    LEASE_S,
-    Clock,
-    FlakyBackend,
-    image_bytes,
-    outcome,
-    receive,
-    request,
-    send,
-)
+from tests.fakes.clock import Clock
+from tests.fakes.flaky_backend import FlakyBackend
+from tests.fakes.sample_requests import JOB, LEASE_S, outcome, receive, request, send
+from tests.fakes.scripted_classifier import image_bytes
 from tests.waiting import PATIENCE_S
 
 LIMITS = WorkerLimits(wait_s=0.0, lease_s=LEASE_S)
@@ -62,7 +55,7 @@ class Receiving:
         )
 
     def run(self) -> "Receiving":
-        """Receive until a receive brings nothing."""
+        """Receive until a receive is empty."""
         self.receiver.run(self.stop)
         return self
 
@@ -94,7 +87,7 @@ def receiving(backend: FlakyBackend) -> Receiving:
 
 @pytest.fixture
 def crashed_once(backend: FlakyBackend, clock: Clock) -> None:
-    """Requests 0 to 2 were received by a process that is gone."""
+    """Requests 0 to 2 were received by a dead process."""
     send(backend, [request(index) for index in range(3)])
     receive(backend, 3)
     clock.advance(LEASE_S + 1)
@@ -129,7 +122,7 @@ def test_empty_receives_are_counted_until_one_brings_something(
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"v":9}', "[" * 100_000, "x" * 5000])
-def test_a_corrupt_message_goes_to_the_dead_letters_and_hurts_no_other(
+def test_a_corrupt_message_goes_to_the_dead_letters_and_does_not_affect_others(
     body: str, receiving: Receiving, backend: FlakyBackend
 ) -> None:
     backend.requests.send([OutboundMessage(body)])
@@ -194,10 +187,8 @@ def test_without_redelivered_messages_batches_are_full_again(
     assert len(receiving.tasks) == 9
 
 
-def test_each_death_when_tried_alone_is_one_more_attempt(
-    backend: FlakyBackend, clock: Clock
-) -> None:
-    """The process dies each time: nothing is put down, and the note stays."""
+def test_each_crash_when_run_alone_is_one_more_attempt(backend: FlakyBackend, clock: Clock) -> None:
+    """The process dies each time: nothing is stored, and the note stays."""
     send(backend, [request(0)])
     receive(backend)
     for number in (1, 2, 3):
@@ -258,8 +249,8 @@ def test_a_request_that_has_its_outcome_is_not_classified_again(
     receiving.run()
     assert [one.outcome for one in receiving.finished] == [earlier]
     assert sorted(task.request.name for task in receiving.tasks) == [
-        "picture-0.jpg",
-        "picture-2.jpg",
+        "image-0.jpg",
+        "image-2.jpg",
     ]
 
 
@@ -297,13 +288,13 @@ def test_while_the_input_store_fails_messages_are_released_and_received_again(
     assert receiving.leases.receipts() == []
 
 
-def test_a_queue_that_fails_is_asked_again(receiving: Receiving, backend: FlakyBackend) -> None:
+def test_a_failing_queue_is_polled_again(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     backend.requests.failures = 1
     assert len(receiving.run().tasks) == 1
 
 
-def test_once_stopped_it_receives_no_more(receiving: Receiving, backend: FlakyBackend) -> None:
+def test_when_stopped_it_receives_no_more(receiving: Receiving, backend: FlakyBackend) -> None:
     send(backend, [request(0)])
     receiving.stop.set()
     assert receiving.run().tasks == []

@@ -59,7 +59,7 @@ def client_error(
 
 
 def sdk_errors() -> list[Exception]:
-    """One of each kind that botocore has, made with whatever its text wants."""
+    """One error of each class of botocore, with placeholders for its message."""
     found: list[Exception] = []
     for _, kind in inspect.getmembers(botocore.exceptions, inspect.isclass):
         if issubclass(kind, BotoCoreError):
@@ -113,7 +113,7 @@ def test_each_code_becomes_the_most_specific_error_with_its_remedy(
     assert remedy in ours.remedy
 
 
-def test_a_clock_that_is_wrong_is_told_from_a_wrong_key() -> None:
+def test_a_wrong_clock_is_distinguished_from_a_wrong_key() -> None:
     text = "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"
     ours = to_iraas_error(client_error("InvalidSignatureException", text.lower()), "sqs", "q")
     assert "clock" in str(ours)
@@ -121,14 +121,14 @@ def test_a_clock_that_is_wrong_is_told_from_a_wrong_key() -> None:
     assert "clock" in str(ours)
 
 
-def test_a_denial_names_the_action_the_resource_and_what_aws_said() -> None:
+def test_a_denial_names_the_action_the_resource_and_the_message_of_aws() -> None:
     exc = client_error("AccessDenied", "no identity-based policy", "SendMessageBatch", 403)
     ours = to_iraas_error(exc, "sqs", "the queue iraas-x-requests")
     assert "sqs:SendMessage on the queue iraas-x-requests" in str(ours)
     assert "no identity-based policy" in str(ours)
 
 
-def test_an_unknown_code_is_for_now_if_the_service_is_to_blame() -> None:
+def test_an_unknown_code_of_a_service_fault_is_temporary() -> None:
     for status in (500, 503, 429):
         ours = to_iraas_error(client_error("Whatever", status=status), "s3", "b")
         assert isinstance(ours, BackendUnavailableError)
@@ -149,7 +149,7 @@ def test_a_signature_out_of_its_time_is_about_the_clock(words: str) -> None:
 @pytest.mark.parametrize(
     ("ahead_s", "is_clock"), [(0.0, False), (200.0, False), (900.0, True), (-900.0, True)]
 )
-def test_credentials_that_ec2_refuses_are_told_from_a_wrong_clock(
+def test_refused_credentials_are_distinguished_from_a_wrong_clock(
     ahead_s: float, is_clock: bool
 ) -> None:
     exc = client_error("AuthFailure", "AWS was not able to validate the provided credentials")
@@ -161,13 +161,13 @@ def test_credentials_that_ec2_refuses_are_told_from_a_wrong_clock(
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": "soon"}, {"date": ""}])
-def test_a_reply_without_a_date_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
+def test_a_reply_without_a_date_proves_nothing_about_the_clock(headers: dict[str, str]) -> None:
     exc = client_error("AuthFailure", "no")
     exc.response["ResponseMetadata"]["HTTPHeaders"] = headers
     assert "aws sso login" in to_iraas_error(exc, "ec2", "the fleet").remedy
 
 
-def test_a_text_of_a_service_is_cut_and_has_no_control_characters() -> None:
+def test_a_service_message_is_truncated_and_stripped_of_control_characters() -> None:
     ours = to_iraas_error(client_error("Odd", "\x1b[2J\n" + "x" * 5000), "s3", "b")
     assert "\x1b" not in str(ours)
     assert "\n" not in str(ours)
@@ -191,7 +191,7 @@ def test_no_code_means_two_things() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_errors_of_our_own_and_of_python_pass_untouched() -> None:
+def test_other_exceptions_pass_unchanged() -> None:
     for exc in (QuotaError("ours"), ValueError("a mistake"), KeyboardInterrupt()):
         with pytest.raises(type(exc)) as caught, translate_errors("s3", "b"):
             raise exc
@@ -292,7 +292,7 @@ def test_no_error_of_botocore_gets_past_a_port(
 @pytest.mark.parametrize(
     "call", [call for call in PORT_CALLS if call not in ("queue url", "account")]
 )
-def test_nor_once_the_first_calls_have_succeeded(
+def test_no_error_of_botocore_gets_past_a_port_after_the_first_calls(
     monkeypatch: pytest.MonkeyPatch, call: str, exc: Exception
 ) -> None:
     answers = {
@@ -308,7 +308,7 @@ def test_nor_once_the_first_calls_have_succeeded(
         PORT_CALLS[call](session)
 
 
-def test_only_a_queue_that_provisioning_makes_is_missing_for_want_of_it() -> None:
+def test_only_a_provisioned_queue_can_be_missing_its_deployment() -> None:
     exc = client_error("QueueDoesNotExist")
     assert isinstance(to_iraas_error(exc, "sqs", "q"), NotProvisionedError)
     ours = to_iraas_error(exc, "sqs", "q", provisioned=False)

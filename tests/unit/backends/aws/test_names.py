@@ -1,4 +1,4 @@
-"""`Names`: valid on AWS, and never somebody else's."""
+"""`Names`: valid on AWS, and never those of another deployment."""
 
 import re
 
@@ -25,7 +25,7 @@ DEPLOYMENTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=Tru
 
 
 @given(DEPLOYMENTS, PLAIN)
-def test_names_are_ones_that_aws_takes(deployment: str, requester: str) -> None:
+def test_names_are_valid_on_aws(deployment: str, requester: str) -> None:
     names = Names(deployment)
     for queue in (names.requests, names.dead_letters, names.reply(requester)):
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", queue)

@@ -1,4 +1,4 @@
-"""`AwsSession`: one client a service, made late, bounded, thread-safe."""
+"""`AwsSession`: one client per service, created lazily, bounded, thread-safe."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def session() -> Iterator[AwsSession]:
     session.close()
 
 
-def test_without_boto3_it_says_what_to_install() -> None:
+def test_without_boto3_the_error_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['boto3'] = sys.modules['botocore'] = None\n"
         "from iraas.cli.app import main; main()\n"
@@ -63,7 +63,7 @@ def test_the_region_comes_from_the_sdk_s_own_variable(monkeypatch: pytest.Monkey
     session.close()
 
 
-def test_a_region_that_cannot_be_one_is_refused() -> None:
+def test_an_invalid_region_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="region"):
         _ = AwsSession("not a region!").s3
 
@@ -110,7 +110,7 @@ def test_a_client_is_made_once_however_many_ask_at_once(session: AwsSession) -> 
     assert len({id(one) for one in found}) == 1
 
 
-def test_a_poll_is_shorter_than_the_patience_for_a_reply(session: AwsSession) -> None:
+def test_a_poll_is_shorter_than_the_read_timeout(session: AwsSession) -> None:
     for client in (session.sqs, session.s3):
         config: Any = client.meta.config
         assert config.read_timeout > 20
@@ -119,7 +119,7 @@ def test_a_poll_is_shorter_than_the_patience_for_a_reply(session: AwsSession) ->
         assert config.max_pool_connections >= ClientLimits().connections
 
 
-def test_calls_name_iraas(session: AwsSession) -> None:
+def test_the_user_agent_names_iraas(session: AwsSession) -> None:
     for client in (session.sqs, session.client("ec2")):
         config: Any = client.meta.config
         assert "iraas/" in f"{config.user_agent} {config.user_agent_extra}"

@@ -1,4 +1,4 @@
-"""The lease on a lock file: death, removal, and checks that do not interfere."""
+"""The lease on a lock file: killed holders, removed files, and checks that do not interfere."""
 
 import subprocess
 import sys
@@ -84,7 +84,7 @@ def test_keeping_the_lease_opens_and_writes_no_file(tmp_path: Path, made: MakeLe
     assert opened == []
 
 
-def test_looks_do_not_keep_a_taker_out(tmp_path: Path) -> None:
+def test_reading_the_holder_does_not_block_an_acquire(tmp_path: Path) -> None:
     path = tmp_path / "controller.lock"
     path.touch()
     done = threading.Event()

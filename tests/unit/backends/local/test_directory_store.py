@@ -117,7 +117,7 @@ def test_links_inside_are_not_followed(store: DirectoryStore, tmp_path: Path) ->
     assert [path.name for path in outside.iterdir()] == ["secret"]
 
 
-def test_a_root_that_is_a_link_is_its_owners_choice(tmp_path: Path) -> None:
+def test_a_root_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "outputs").symlink_to(tmp_path / "disk")
     store = DirectoryStore(tmp_path / "outputs")
@@ -125,7 +125,7 @@ def test_a_root_that_is_a_link_is_its_owners_choice(tmp_path: Path) -> None:
     assert (tmp_path / "disk" / "a" / "b").read_bytes() == b"x"
 
 
-def test_what_no_key_can_name_is_not_listed(store: DirectoryStore) -> None:
+def test_files_that_no_key_can_name_are_not_listed(store: DirectoryStore) -> None:
     store.put("a", b"")
     for name in (".hidden", "with space", "tilde~", "ünïcode"):
         (store.root / name).write_bytes(b"x")

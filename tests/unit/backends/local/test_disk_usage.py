@@ -1,4 +1,4 @@
-"""The count of what images take on the disk: shared, restart-safe, mended by a recount."""
+"""The count of bytes on disk: shared, restart-safe, corrected by a recount."""
 
 import fcntl
 import os
@@ -144,7 +144,7 @@ def test_a_killed_writer_leaves_a_count_that_is_wrong_by_its_last_image_at_most(
     assert used(backend) == really
 
 
-def test_asking_makes_nothing(backend: LocalBackend) -> None:
+def test_reading_the_usage_creates_no_file(backend: LocalBackend) -> None:
     usage = backend.storage.usage()
     assert usage.used_bytes == 0
     assert usage.free_bytes is not None

@@ -80,7 +80,7 @@ def test_teardown_leaves_the_files_of_others(backend: LocalBackend) -> None:
     assert other.outputs.get("kept") == b"x"
 
 
-def test_what_a_teardown_leaves_is_named(backend: LocalBackend) -> None:
+def test_a_teardown_names_the_files_that_it_leaves(backend: LocalBackend) -> None:
     fill(backend)
     assert folder_detail(backend) == ""
     (backend.folder / "notes.txt").write_text("mine")
@@ -90,7 +90,7 @@ def test_what_a_teardown_leaves_is_named(backend: LocalBackend) -> None:
     assert folder_detail(backend).endswith(": notes.txt, inputs/my holiday.jpg")
 
 
-def test_a_queue_that_is_only_looked_at_is_not_made(backend: LocalBackend) -> None:
+def test_reading_a_queue_does_not_create_it(backend: LocalBackend) -> None:
     assert backend.requests.depth().total == backend.dead_letters.depth().total == 0
     assert not backend.folder.exists()
 
@@ -141,7 +141,7 @@ def test_teardown_waits_for_a_controller_and_names_it(
     assert not backend.folder.exists()
 
 
-def test_a_plan_tells_counts_and_sizes(backend: LocalBackend) -> None:
+def test_a_plan_lists_counts_and_sizes(backend: LocalBackend) -> None:
     fill(backend)
     details = {(one.kind, one.name): one.detail for one in backend.provisioning.plan()}
     assert details["store", "outputs"] == "2 objects, 2 bytes"

@@ -89,7 +89,7 @@ def test_groups_of_any_size_share_evenly(queue: SqliteQueue) -> None:
     assert {served.count(group) for group in "abc"} == {30}
 
 
-def test_a_group_that_pauses_saves_up_no_credit(queue: SqliteQueue) -> None:
+def test_a_paused_group_saves_up_no_credit(queue: SqliteQueue) -> None:
     send(queue, "early", group="b")
     send(queue, *(["a"] * 200), group="a")
     for _ in range(10):
@@ -129,7 +129,7 @@ PRAGMA user_version=1;
 """The tables of the previous version."""
 
 
-def test_a_queue_of_an_older_iraas_goes_on(tmp_path: Path) -> None:
+def test_a_queue_of_an_older_version_is_migrated(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "q.db")) as connection:
         connection.executescript(VERSION_1)
     now = 1000.0
@@ -144,7 +144,7 @@ def test_a_queue_of_an_older_iraas_goes_on(tmp_path: Path) -> None:
     assert rows(queue.path, "PRAGMA user_version") == [(2,)]
 
 
-def test_two_who_open_a_queue_of_an_older_iraas_at_once_both_have_it(tmp_path: Path) -> None:
+def test_concurrent_migrations_of_an_old_queue_both_succeed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "q.db")) as connection:
         connection.executescript(VERSION_1)
     queues = [SqliteQueue(tmp_path / "q.db", clock=lambda: 1000.0) for _ in range(4)]
@@ -153,7 +153,7 @@ def test_two_who_open_a_queue_of_an_older_iraas_at_once_both_have_it(tmp_path: P
     assert sorted(one.body for batch in found for one in batch) == ["a1", "a3", "b1"]
 
 
-def test_a_queue_of_a_newer_iraas_is_left_alone(queue: SqliteQueue) -> None:
+def test_a_queue_of_a_newer_version_is_refused(queue: SqliteQueue) -> None:
     send(queue, "a")
     queue.close()
     with closing(sqlite3.connect(queue.path)) as connection:
@@ -163,7 +163,7 @@ def test_a_queue_of_a_newer_iraas_is_left_alone(queue: SqliteQueue) -> None:
     assert "Update iraas" in caught.value.remedy
 
 
-def test_what_groups_have_been_charged_survives_who_charged_them(tmp_path: Path) -> None:
+def test_charges_of_groups_survive_the_process(tmp_path: Path) -> None:
     now = 1000.0
     path = tmp_path / "q.db"
     with closing(SqliteQueue(path, clock=lambda: now)) as queue:
@@ -201,7 +201,7 @@ def test_leases_that_end_together_are_all_visible_again(tmp_path: Path) -> None:
     assert len(drain(queue)) == 700
 
 
-def test_max_receives_needs_a_place_for_dead_letters(tmp_path: Path) -> None:
+def test_max_receives_needs_a_dead_letter_queue(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="go together"):
         SqliteQueue(tmp_path / "q.db", max_receives=3)
 
@@ -247,7 +247,7 @@ def test_the_largest_request_by_key_fits(queue: SqliteQueue) -> None:
     assert receive(queue) == [body]
 
 
-def test_who_waits_looks_more_and_more_rarely(tmp_path: Path) -> None:
+def test_a_waiting_receiver_polls_with_increasing_intervals(tmp_path: Path) -> None:
     """Every 100 ms in the end; each poll reads the clock once."""
     polls = []
 
@@ -313,7 +313,7 @@ def test_a_corrupt_file_is_named_with_a_remedy(tmp_path: Path) -> None:
     assert "--resume" in caught.value.remedy
 
 
-def test_a_damaged_file_is_named_with_a_way_out(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_with_a_repair(tmp_path: Path) -> None:
     path = tmp_path / "q.db"
     queue = SqliteQueue(path)
     send(queue, *(f"message {n}" * 20 for n in range(1000)))
@@ -337,7 +337,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(queue: SqliteQueue) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_place_without_permission_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(PermissionDeniedError, match="denied") as caught:

@@ -85,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 def ended(fleet: SubprocessFleet) -> bool:
-    """Kill what there is of a fleet; what is just being started is found by a later scan."""
+    """Kill all workers of a fleet; a later scan finds those just being started."""
     there = fleet.instances()
     for process in processes_of({one.instance_id for one in there}):
         with suppress(psutil.Error):
@@ -189,7 +189,7 @@ def test_a_child_that_was_passed_the_slot_keeps_it(start: Starter, tmp_path: Pat
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_worker_may_leave_politely(start: Starter, tmp_path: Path) -> None:
+def test_a_worker_may_exit_on_sigterm(start: Starter, tmp_path: Path) -> None:
     environment = {**os.environ, "FAREWELL": str(tmp_path / "farewell")}
     fleet = start(POLITE, environment=environment, shutdown_timeout_s=20.0)
     (instance_id,) = fleet.launch(1).launched
@@ -199,7 +199,9 @@ def test_a_worker_may_leave_politely(start: Starter, tmp_path: Path) -> None:
     assert fleet.instances() == []
 
 
-def test_a_stubborn_worker_is_killed_after_the_grace(start: Starter, tmp_path: Path) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace_period(
+    start: Starter, tmp_path: Path
+) -> None:
     fleet = start(STUBBORN, shutdown_timeout_s=0.3)
     (instance_id,) = fleet.launch(1).launched
     said(tmp_path, instance_id)
@@ -331,7 +333,7 @@ def test_a_corrupt_instance_file_hides_no_taken_slot(start: Starter, tmp_path: P
     assert ids(fleet) == {instance_id}
 
 
-def test_a_command_that_cannot_start_is_told(tmp_path: Path) -> None:
+def test_a_command_that_cannot_start_is_reported(tmp_path: Path) -> None:
     fleet = SubprocessFleet(tmp_path / "fleet", capacity=2, command=["/nowhere/iraas"])
     with pytest.raises(BackendError, match="/nowhere/iraas"):
         fleet.launch(1)
@@ -383,7 +385,7 @@ def test_drafts_of_killed_launchers_are_swept(start: Starter, tmp_path: Path) ->
     assert [path.exists() for path in (old, young, mine)] == [False, True, True]
 
 
-def test_a_look_at_the_fleet_opens_its_slots_alone_and_no_list_of_processes(
+def test_listing_the_fleet_opens_only_its_slots(
     start: Starter,
 ) -> None:
     fleet = start(capacity=19)
@@ -394,7 +396,7 @@ def test_a_look_at_the_fleet_opens_its_slots_alone_and_no_list_of_processes(
     assert len(opened) <= 2 * 19
 
 
-def test_closing_lets_the_workers_go_on(start: Starter) -> None:
+def test_closing_leaves_the_workers_running(start: Starter) -> None:
     first, second = start(), start()
     launched = first.launch(2).launched
     first.close()

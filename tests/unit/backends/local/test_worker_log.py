@@ -1,4 +1,4 @@
-"""A worker's log is bounded, whatever its processes write, and keeps their last words."""
+"""A worker's log is bounded, whatever its processes write, and keeps their last output."""
 
 import os
 import signal
@@ -117,7 +117,7 @@ def test_a_log_that_cannot_be_kept_is_not_emptied(
     assert log.read_bytes() == b"x" * 20
 
 
-def test_a_link_in_a_logs_place_is_not_followed(log: Path, tmp_path: Path) -> None:
+def test_a_log_that_is_a_link_is_not_followed(log: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"x" * 20)
     log.symlink_to(precious)

@@ -1,4 +1,4 @@
-"""What people see of a run."""
+"""The output of a load run."""
 
 from io import StringIO
 
@@ -65,11 +65,11 @@ def test_no_latencies_make_no_histogram() -> None:
     ("seconds", "text"),
     [(0, "0 ms"), (0.00123, "1.23 ms"), (0.25, "250 ms"), (1.5, "1.5 s"), (12345.6, "12,346 s")],
 )
-def test_times_are_told_with_three_digits(seconds: float, text: str) -> None:
+def test_times_have_three_significant_digits(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_off_a_terminal_progress_is_a_line_every_ten_seconds(
+def test_without_a_terminal_progress_is_a_line_every_ten_seconds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with LoadProgress(LoadPlan(100, None, 4, 60)) as progress:

@@ -1,4 +1,4 @@
-"""How long a client may take for a body: on a clock of its own, so that no machine is too slow."""
+"""The deadlines of a request body, on a virtual clock so that no machine is too slow."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from iraas.web.state import AppState
 from tests.fakes.virtual_time import run_virtually
 
 Part = tuple[float, int]
-"""How long a client waits before it sends how many bytes."""
+"""The client's schedule: seconds to wait, then the number of bytes to send."""
 
 
 def read(parts: Sequence[Part], limits: WebConfig) -> int:
-    """Read a body that comes in parts; give how many bytes came."""
+    """Read a body that arrives in parts; return its number of bytes."""
     left = list(parts)
 
     async def receive() -> Message:

@@ -46,19 +46,19 @@ def read(pieces: list[bytes], most_bytes: int) -> bytes:
     return asyncio.run(scene())
 
 
-def test_each_piece_of_a_small_body_is_counted_a_few_times_and_not_once_for_each_other() -> None:
+def test_reading_a_body_in_small_pieces_is_not_quadratic() -> None:
     Counted.asked = 0
     assert read([Counted(b"x") for _ in range(PIECES)], PIECES) == b"x" * PIECES
     assert Counted.asked <= 4 * PIECES
 
 
-def test_a_body_that_is_not_small_is_refused_at_the_piece_that_is_too_much() -> None:
+def test_a_large_body_is_refused_at_the_first_piece_over_the_limit() -> None:
     with pytest.raises(Problem) as caught:
         read([b"x"] * PIECES, PIECES - 1)
     assert caught.value.status == 413
 
 
-def test_a_file_in_tiny_pieces_weighs_about_its_bytes() -> None:
+def test_a_file_in_tiny_pieces_takes_about_its_size_in_memory() -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
     with MemoryBudget(10**6).reserve() as reservation:
         reader = MultipartReader(

@@ -1,4 +1,4 @@
-"""Requests behind others on one connection are read as strictly as the first."""
+"""Later requests on a connection are parsed as strictly as the first."""
 
 import h11
 import pytest
@@ -10,7 +10,7 @@ AMBIGUOUS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello"
 
 
 def answer(connection: StrictConnection) -> bytes:
-    """Read a request to its end and answer it; give back its body."""
+    """Read a request to its end and answer it; return its body."""
     body = b""
     while type(event := connection.next_event()) is not h11.EndOfMessage:
         if isinstance(event, h11.Data):
@@ -41,7 +41,7 @@ def test_a_head_that_comes_in_pieces_after_another_request_is_checked() -> None:
         connection.next_event()
 
 
-def test_what_comes_with_a_body_does_not_hide_the_next_head() -> None:
+def test_bytes_after_a_body_do_not_hide_the_next_head() -> None:
     connection = StrictConnection(h11.SERVER)
     connection.receive_data(GOOD[:-5])
     assert isinstance(connection.next_event(), h11.Request)

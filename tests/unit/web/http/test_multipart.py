@@ -38,9 +38,9 @@ def read(*chunks: bytes, most: int = MOST, budget: MemoryBudget | None = None) -
 )
 def test_wherever_it_is_cut_the_parts_are_the_same(datas: list[bytes], cuts: list[int]) -> None:
     whole = form(*((f'name="f"; filename="{n}.jpg"', data) for n, data in enumerate(datas)))
-    places = sorted({min(cut, len(whole)) for cut in cuts})
+    offsets = sorted({min(cut, len(whole)) for cut in cuts})
     chunks = [
-        whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)
+        whole[start:end] for start, end in zip([0, *offsets], [*offsets, len(whole)], strict=True)
     ]
     found = read(*(chunk for chunk in chunks if chunk))
     assert [(one.filename, one.data) for one in found] == [
@@ -48,7 +48,7 @@ def test_wherever_it_is_cut_the_parts_are_the_same(datas: list[bytes], cuts: lis
     ]
 
 
-def test_a_file_over_the_limit_is_passed_over_and_holds_no_memory() -> None:
+def test_a_file_over_the_limit_is_skipped_and_takes_no_memory() -> None:
     budget = MemoryBudget(MOST + 500)
     body = form(('name="f"; filename="big"', b"x" * 5000), ('name="f"; filename="ok"', b"fine"))
     pieces = [body[start : start + 100] for start in range(0, len(body), 100)]
@@ -56,16 +56,16 @@ def test_a_file_over_the_limit_is_passed_over_and_holds_no_memory() -> None:
     assert (big.is_whole, big.size_bytes, big.data) == (False, 5000, b"")
     assert (fine.is_whole, fine.data) == (True, b"fine")
     with budget.reserve() as reservation:
-        reservation.grow(MOST + 500)  # all of it was given back
+        reservation.grow(MOST + 500)  # all of it was released
 
 
-def test_an_empty_file_is_whole_and_an_empty_choice_is_none() -> None:
+def test_an_empty_file_is_kept_and_an_empty_field_is_ignored() -> None:
     body = form(('name="f"; filename="empty.jpg"', b""), ('name="f"; filename=""', b""))
     (empty,) = read(body)
     assert (empty.filename, empty.data, empty.is_whole) == ("empty.jpg", b"", True)
 
 
-def test_a_file_without_a_name_has_one_for_people() -> None:
+def test_a_file_without_a_name_gets_a_readable_one() -> None:
     (found,) = read(form(('name="f"; filename=""', b"data")))
     assert found.filename == "image"
 
@@ -91,7 +91,7 @@ def test_a_file_name_is_kept_as_it_is_within_its_bound(written: str, name: str) 
     assert found.filename == name
 
 
-def test_a_file_name_that_is_no_text_is_made_one() -> None:
+def test_an_undecodable_file_name_is_replaced() -> None:
     body = form(('name="f"; filename="NAME"', b"x")).replace(b"NAME", b"\xff\xfe\x00.jpg")
     (found,) = read(body)
     assert found.filename == "\ufffd\ufffd\x00.jpg"
@@ -116,14 +116,14 @@ def test_too_many_files_are_refused() -> None:
         b"--edge\r\n" + b"Header: value\r\n" * 50 + b"\r\nx\r\n--edge--\r\n",
     ],
 )
-def test_a_mangled_form_is_refused(body: bytes) -> None:
+def test_a_corrupt_form_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as caught:
         read(body)
     assert (caught.value.status, caught.value.code) == (400, "mangled-form")
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_do_worse_than_be_refused(data: bytes) -> None:
+def test_arbitrary_bytes_are_refused_or_parsed(data: bytes) -> None:
     with contextlib.suppress(Problem):
         read(b"--edge\r\n" + data)
 
@@ -135,7 +135,7 @@ def test_another_content_type_is_refused(kind: str) -> None:
     assert caught.value.status == 415
 
 
-def test_more_than_all_may_hold_together_is_put_off() -> None:
+def test_uploads_over_the_shared_memory_limit_get_429() -> None:
     with pytest.raises(Problem) as caught:
         read(form(('name="f"; filename="a"', b"x" * 900)), budget=MemoryBudget(500))
     assert caught.value.status == 429

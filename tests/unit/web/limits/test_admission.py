@@ -1,4 +1,4 @@
-"""Room: for one client, and for all."""
+"""Rate and capacity limits, per client and in total."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from iraas.web.config import WebConfig
 from iraas.web.limits.admission import MAX_CLIENTS, BacklogLimiter, RateLimiter
 from iraas.web.limits.memory import MemoryBudget
 from iraas.web.problems import Problem
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_a_client_has_a_burst_and_then_its_rate() -> None:
@@ -28,7 +28,7 @@ def test_no_number_of_clients_fills_the_memory() -> None:
     assert len(limiter._buckets) == MAX_CLIENTS
 
 
-def test_buffers_are_given_back_whatever_happens() -> None:
+def test_buffers_are_always_released() -> None:
     budget = MemoryBudget(100)
     with budget.reserve() as reservation:
         reservation.grow(60)
@@ -41,7 +41,7 @@ def test_buffers_are_given_back_whatever_happens() -> None:
         reservation.grow(100)
 
 
-def test_what_was_accepted_since_the_last_sample_counts_too() -> None:
+def test_images_accepted_since_the_last_sample_count() -> None:
     backlog = BacklogLimiter(WebConfig(max_pending=10))
     backlog.record_accepted(6)
     before = backlog.accepted
@@ -57,7 +57,7 @@ def test_what_was_accepted_since_the_last_sample_counts_too() -> None:
     backlog.check()
 
 
-def test_what_is_let_in_counts_until_it_is_on_the_queue_or_given_up() -> None:
+def test_admitted_images_count_until_they_are_queued_or_released() -> None:
     backlog = BacklogLimiter(WebConfig(max_pending=10))
     with backlog.admit(8) as first:
         backlog.record_depth(0, backlog.accepted)

@@ -1,4 +1,4 @@
-"""What clients share: pools, turns, a small cache; and who a client is."""
+"""Quotas per client, round-robin turns, a small cache, and the identity of a client."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
 from iraas.web.security.failed_logins import FailedLoginLimiter
 from iraas.web.thumbnails.service import ENTRY_OVERHEAD_BYTES, LruCache, Thumbnailer
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 def test_one_client_has_its_share_and_no_more() -> None:
@@ -33,7 +33,7 @@ def test_a_share_is_never_nothing() -> None:
     assert ClientQuota(2, 0.01).reserve("a")
 
 
-def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
+def test_a_waiting_client_gets_released_capacity() -> None:
     async def scene() -> tuple[bool, bool]:
         quota = ClientQuota(10, 1.0)
         quota.reserve("a", 10)
@@ -46,7 +46,7 @@ def test_whoever_waits_for_room_gets_it_when_it_is_given_back() -> None:
     assert asyncio.run(scene()) == (True, False)
 
 
-def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
+def test_released_capacity_goes_to_one_of_many_waiting_clients() -> None:
     async def scene() -> list[bool]:
         quota = ClientQuota(10, 1.0)
         quota.reserve("a", 10)
@@ -58,7 +58,7 @@ def test_of_many_who_wait_for_the_same_room_one_gets_it() -> None:
     assert asyncio.run(scene()) == [False, False, True]
 
 
-def test_turns_go_around_among_those_who_wait() -> None:
+def test_turns_are_round_robin() -> None:
     async def scene() -> list[str]:
         turns, had = RoundRobinLock(), []
 
@@ -74,7 +74,7 @@ def test_turns_go_around_among_those_who_wait() -> None:
     assert asyncio.run(scene()) == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
 
-def test_a_turn_that_does_not_come_in_time_is_nobodys() -> None:
+def test_a_turn_that_times_out_is_not_taken() -> None:
     async def scene() -> None:
         turns = RoundRobinLock(max_waiting=1)
         async with turns.turn("a", 20):
@@ -124,7 +124,7 @@ def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
     assert "Retry-After" in problem.headers
 
 
-def test_a_small_cache_forgets_what_was_not_asked_for_longest() -> None:
+def test_a_small_cache_evicts_the_least_recently_used() -> None:
     cache = LruCache(2 * (ENTRY_OVERHEAD_BYTES + 10))
     for key in "ab":
         cache.put(key, bytes(10))
@@ -149,7 +149,7 @@ def test_wrong_tokens_are_forgiven_with_time() -> None:
     assert limiter.check("a", lambda: True)
 
 
-def test_readiness_is_asked_for_once_a_second() -> None:
+def test_readiness_is_checked_once_a_second() -> None:
     clock, asked = Clock(0.0), []
 
     async def ask() -> None:
@@ -195,7 +195,7 @@ def test_a_server_on_a_loopback_address_is_one_however_it_is_written() -> None:
     assert not any(is_loopback(one) for one in ("0.0.0.0", "::", "::ffff:10.0.0.1", "host", ""))
 
 
-def test_a_forwarded_address_is_believed_of_a_proxy_on_this_machine_alone() -> None:
+def test_a_forwarded_address_is_trusted_only_from_a_local_proxy() -> None:
     def client(peer: str, *, behind_proxy: bool, forwarded: bytes = b"1.1.1.1, 2.2.2.2") -> str:
         headers = [(b"x-forwarded-for", forwarded)]
         scope: Scope = {"type": "http", "client": (peer, 1), "headers": headers}

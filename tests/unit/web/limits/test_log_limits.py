@@ -1,4 +1,4 @@
-"""What clients can make a server log."""
+"""Limits on the log output that clients can cause."""
 
 import logging
 
@@ -13,7 +13,7 @@ def record(line: int, at: float, level: int = logging.WARNING) -> logging.LogRec
     return made
 
 
-def test_one_warning_of_each_place_passes_in_a_minute_and_tells_how_many_there_were() -> None:
+def test_one_warning_per_location_passes_each_minute_with_a_count() -> None:
     limit = OncePerWindow()
     assert limit.filter(record(1, at=0.0))
     assert not any(limit.filter(record(1, at=float(second))) for second in range(1, 60))
@@ -40,7 +40,7 @@ def other_failure(at: float) -> logging.LogRecord:
     return made
 
 
-def test_errors_count_by_the_place_where_they_were_raised() -> None:
+def test_errors_are_counted_by_the_location_that_raised_them() -> None:
     limit = OncePerWindow()
     assert limit.filter(failure(ValueError, at=0.0))
     assert not limit.filter(failure(ValueError, at=1.0))
@@ -48,6 +48,6 @@ def test_errors_count_by_the_place_where_they_were_raised() -> None:
     assert limit.filter(failure(ValueError, at=WINDOW_S))
 
 
-def test_what_is_less_than_a_warning_always_passes() -> None:
+def test_messages_below_warning_always_pass() -> None:
     limit = OncePerWindow()
     assert all(limit.filter(record(1, 0.0, logging.INFO)) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Memory that large requests leave behind."""
+"""Memory that remains after large requests."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from iraas.web.limits.memory import MIN_TRIM_BYTES, HeapTrimmer, MemoryBudget, f
 HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
 
 
-def test_the_heap_is_trimmed_when_enough_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heap_is_trimmed_when_enough_was_released(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[int] = []
     monkeypatch.setattr(memory, "find_malloc_trim", lambda: trimmed.append)
     budget = MemoryBudget(10 * MIN_TRIM_BYTES)

@@ -1,4 +1,4 @@
-"""What the dashboard draws and tells of a deployment's past."""
+"""The charts of the dashboard and their descriptions in words."""
 
 import re
 
@@ -20,7 +20,7 @@ def queue_line(*samples: Sample, span: tuple[float, float] = SPAN) -> str:
     return found[1] if found else ""
 
 
-def test_a_chart_tells_its_lines_in_words() -> None:
+def test_a_chart_describes_its_lines_in_words() -> None:
     queue, workers, pace = draw_charts([sample(-60, 7), sample(-30, 3)], SPAN)
 
     waiting = queue.lines[0]
@@ -30,7 +30,7 @@ def test_a_chart_tells_its_lines_in_words() -> None:
     assert pace.lines[0].most == 0.0
 
 
-def test_without_samples_nothing_is_drawn_or_told() -> None:
+def test_without_samples_nothing_is_drawn_or_described() -> None:
     chart = draw_charts([], SPAN)[0]
 
     assert "chart-line" not in chart.svg
@@ -53,7 +53,7 @@ def test_times_of_day_are_round_and_say_which_moment_they_are() -> None:
     assert [int(at) % 300 for at, _ in marks] == [0, 0, 0, 0]
 
 
-def test_a_time_in_which_nobody_looked_is_left_out() -> None:
+def test_gaps_between_samples_are_left_out() -> None:
     span = (NOON - 10 * GAP_S, NOON)
     line = queue_line(
         sample(-5 * GAP_S, 7), sample(-2 * GAP_S, 3), sample(-1.5 * GAP_S, 4), span=span
@@ -64,26 +64,26 @@ def test_a_time_in_which_nobody_looked_is_left_out() -> None:
     assert max(ends) < 378.0
 
 
-def test_the_present_ends_the_past_with_a_rate_that_is_counted() -> None:
+def test_the_current_sample_ends_the_chart_with_a_measured_rate() -> None:
     found = up_to_now([sample(-30, done=10), sample(-10, done=20, rate=1.5)], sample(0, 4, done=60))
 
     assert found[-1].visible == 4
     assert found[-1].images_per_s == 4.0
 
 
-def test_a_present_too_close_to_count_keeps_the_last_rate() -> None:
+def test_a_current_sample_too_close_to_the_last_keeps_its_rate() -> None:
     found = up_to_now([sample(-1, done=20, rate=1.5)], sample(0, done=60, rate=99.0))
 
     assert found[-1].images_per_s == 1.5
 
 
-def test_a_present_older_than_the_past_is_not_told_twice() -> None:
+def test_a_current_sample_older_than_the_history_is_not_repeated() -> None:
     past = [sample(-30), sample(0)]
 
     assert up_to_now(past, sample(-1)) == past
 
 
-def test_worker_hours_do_not_grow_while_nobody_looked() -> None:
+def test_worker_hours_do_not_grow_during_gaps() -> None:
     assert area_under([(0.0, 2.0), (100.0, 1.0), (100.0 + 2 * GAP_S, 5.0)]) == 200.0
 
 

@@ -1,11 +1,11 @@
-"""What the API's page shows."""
+"""The page of the API's documentation."""
 
 from iraas.backends.memory import MemoryBackend
 from iraas.web.app import create_app
 from iraas.web.pages.docs import TAGS, grouped
 
 
-def test_operations_come_in_the_order_in_which_people_want_them_with_a_call_that_works() -> None:
+def test_operations_are_in_a_useful_order_with_working_examples() -> None:
     groups = grouped(create_app(MemoryBackend(), deployment="shop").openapi())
 
     assert [tag for tag, _ in groups] == list(TAGS)

@@ -1,4 +1,4 @@
-"""How far a job is, in words."""
+"""The headline that states the progress of a job."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from iraas.web.pages.pages import headline
         ("done", 0, 0, 0, "Done: no images"),
     ],
 )
-def test_a_headline_says_how_far_a_job_is(
+def test_a_headline_shows_the_progress_of_a_job(
     state: str, total: int, done: int, failed: int, words: str
 ) -> None:
     counts = {"total": total, "done": done, "failed": failed}
@@ -25,7 +25,7 @@ def test_a_headline_says_how_far_a_job_is(
     assert headline(job) == words
 
 
-def test_a_cancelled_job_tells_what_was_on_its_way_and_then_what_became_of_it() -> None:
+def test_a_cancelled_job_shows_images_in_flight_and_then_their_outcomes() -> None:
     job = {"state": "cancelled", "cancelled": True, "is_counted": True}
     job |= {"total": 300, "done": 68, "failed": 0}
     assert headline(job) == "Cancelled: 68 of 300 done, 232 were already queued"

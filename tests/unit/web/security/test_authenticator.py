@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iraas.web.security.authenticator import SESSION_S, Authenticator
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 TOKEN = "sesame"
 
@@ -39,7 +39,7 @@ def test_a_session_ends_with_its_time_and_with_its_token() -> None:
     assert not access.find_session(session)
 
 
-def test_a_session_from_the_future_is_none() -> None:
+def test_a_session_from_the_future_is_invalid() -> None:
     clock = Clock()
     session = Authenticator(TOKEN, clock).new_session()
     clock.advance(-60)
@@ -70,7 +70,7 @@ def test_no_other_text_is_a_session(text: str) -> None:
     assert not Authenticator(TOKEN, Clock()).find_session(text)
 
 
-def test_what_is_signed_for_one_purpose_is_valid_for_no_other() -> None:
+def test_a_signature_for_one_purpose_is_invalid_for_any_other() -> None:
     """The forgery that once worked: a CSRF token, which any page shows, as a session's end."""
     access = Authenticator(TOKEN, Clock())
     session = access.find_session(access.new_session())
@@ -95,7 +95,7 @@ def test_a_form_belongs_to_its_session() -> None:
         assert not access.allows_form(mine, wrong)
 
 
-def test_whoever_has_no_session_gets_no_csrf_token_and_sends_no_form() -> None:
+def test_without_a_session_there_is_no_csrf_token_and_no_form() -> None:
     access = Authenticator(TOKEN, Clock())
     assert access.csrf_of(None) == ""
     assert not access.allows_form(None, "")

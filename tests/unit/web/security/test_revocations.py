@@ -1,4 +1,4 @@
-"""Which sessions were revoked, whoever did it."""
+"""Revoked sessions, shared by all web processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from iraas.core.ports import ObjectStore
 from iraas.errors import BackendUnavailableError
 from iraas.web.security.authenticator import SESSION_S, Session
 from iraas.web.security.revocations import REFRESH_S, Revocations
-from tests.fakes.scripted import Clock
+from tests.fakes.clock import Clock
 
 
 async def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:
@@ -88,7 +88,7 @@ def test_a_session_that_was_revoked_while_the_records_were_listed_stays_revoked(
     asyncio.run(scene())
 
 
-def test_records_that_cannot_be_listed_are_asked_again_and_let_nobody_in(
+def test_unlistable_records_are_retried_and_authorize_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scene() -> None:
@@ -108,7 +108,7 @@ def test_records_that_cannot_be_listed_are_asked_again_and_let_nobody_in(
     asyncio.run(scene())
 
 
-def test_what_is_over_by_itself_is_removed_and_nothing_else() -> None:
+def test_only_expired_records_are_removed() -> None:
     async def scene() -> None:
         clock, records = Clock(), MemoryBackend().records
         revocations = process(records, clock)

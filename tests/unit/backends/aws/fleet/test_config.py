@@ -18,7 +18,8 @@ from iraas.backends.aws.fleet.config import (
 )
 from iraas.backends.aws.fleet.launch_candidates import LaunchCandidate
 from iraas.errors import BackendUnavailableError, ConfigurationError, NotProvisionedError
-from tests.fakes.virtual_ec2 import Store, VirtualClock
+from tests.fakes.clock import Clock
+from tests.fakes.virtual_ec2 import Store
 
 
 def test_a_configuration_is_read_back_as_it_was_written() -> None:
@@ -68,17 +69,17 @@ def test_invalid_values_are_rejected(bad: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def store(clock: VirtualClock) -> Store:
+def store(clock: Clock) -> Store:
     return Store(clock, random.Random(1))
 
 
 def test_the_stored_configuration_is_cached_for_a_minute_or_until_invalidated(
-    store: Store, clock: VirtualClock
+    store: Store, clock: Clock
 ) -> None:
     stored = StoredFleetConfig(lambda: store, clock)
     with pytest.raises(NotProvisionedError):
@@ -95,9 +96,7 @@ def test_the_stored_configuration_is_cached_for_a_minute_or_until_invalidated(
     assert stored().capacity == 5
 
 
-def test_the_cached_configuration_survives_an_unavailable_store(
-    store: Store, clock: VirtualClock
-) -> None:
+def test_the_cached_configuration_survives_an_unavailable_store(store: Store, clock: Clock) -> None:
     stored = StoredFleetConfig(lambda: store, clock)
     store.put("options.json", FleetConfig(capacity=3).encode())
     stored()
@@ -117,7 +116,7 @@ def test_the_cached_configuration_survives_an_unavailable_store(
 
 
 def test_cooldowns_last_until_the_deployment_is_provisioned_again(
-    store: Store, clock: VirtualClock
+    store: Store, clock: Clock
 ) -> None:
     config = FleetConfig(
         instance_types=("c6a.large",), pricings=("spot",), subnet_ids=("a",), capacity=2

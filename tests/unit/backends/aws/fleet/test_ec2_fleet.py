@@ -19,7 +19,8 @@ from iraas.backends.aws.fleet.launch_ledger import KEEP_SUPERSEDED_S, LaunchLedg
 from iraas.backends.aws.names import Names
 from iraas.core.ports import InstanceState
 from iraas.errors import BackendUnavailableError, IraasError, PermissionDeniedError
-from tests.fakes.virtual_ec2 import Store, VirtualClock
+from tests.fakes.clock import Clock
+from tests.fakes.virtual_ec2 import Store
 
 INSTANCE_TYPES = ["c6a.large", "c6i.large"]
 SUBNETS = ["subnet-a", "subnet-b"]
@@ -55,9 +56,9 @@ class Scripted:
 
 @dataclass
 class Rig:
-    """A fleet, and what it runs on."""
+    """A fleet with its fake EC2, clock and stores."""
 
-    clock: VirtualClock
+    clock: Clock
     ec2: FakeEc2
     client: Scripted
     store: Store
@@ -89,13 +90,13 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Rig:
-    clock = VirtualClock()
+    clock = Clock()
     rng = random.Random(7)
     ec2 = FakeEc2(clock, rng, Ec2Faults(shutdown_s=0.0))
     return Rig(clock, ec2, Scripted(ec2), Store(clock, rng))
 
 
-def test_a_launch_says_all_that_matters(rig: Rig) -> None:
+def test_a_launch_request_is_complete(rig: Rig) -> None:
     launched = rig.fleet().launch(1).launched
     (request,) = rig.candidates()
     token = request.pop("ClientToken")
@@ -173,7 +174,7 @@ def test_a_lost_request_is_sent_again_under_its_token(rig: Rig) -> None:
     assert rig.alive() == 1
 
 
-def test_a_request_that_is_carried_out_late_finds_its_slot_kept(rig: Rig) -> None:
+def test_the_slot_of_a_late_request_stays_occupied(rig: Rig) -> None:
     rig.capacity = 1
     rig.ec2.faults = replace(rig.ec2.faults, delay_request=1.0)
     rig.fleet().launch(1)
@@ -185,7 +186,7 @@ def test_a_request_that_is_carried_out_late_finds_its_slot_kept(rig: Rig) -> Non
     assert rig.ec2.peak == 1
 
 
-def test_a_launch_that_never_shows_itself_gives_its_slot_back_in_the_end(rig: Rig) -> None:
+def test_an_unconfirmed_launch_frees_its_slot_in_the_end(rig: Rig) -> None:
     rig.capacity = 1
     rig.ec2.faults = replace(rig.ec2.faults, lose_request=1.0)
     fleet = rig.fleet()
@@ -201,7 +202,7 @@ def test_a_launch_that_never_shows_itself_gives_its_slot_back_in_the_end(rig: Ri
     assert rig.candidates()[-1]["ClientToken"].endswith("-0-2")
 
 
-def test_a_controller_that_slept_after_its_claim_does_not_launch(rig: Rig) -> None:
+def test_a_controller_that_paused_after_its_claim_does_not_launch(rig: Rig) -> None:
     def sleep() -> None:
         rig.clock.now += SEND_WITHIN_S + 1
 
@@ -219,12 +220,12 @@ def test_a_controller_that_slept_after_its_claim_does_not_launch(rig: Rig) -> No
     assert rig.candidates() == []
 
 
-def test_a_controller_that_slept_after_its_look_does_not_claim(rig: Rig) -> None:
+def test_a_controller_that_paused_after_its_poll_does_not_claim(rig: Rig) -> None:
     fleet = rig.fleet()
-    look = rig.ec2.describe_instances
+    describe = rig.ec2.describe_instances
 
     def look_and_sleep(**request: Any) -> Any:
-        found = look(**request)
+        found = describe(**request)
         rig.clock.now += SEND_WITHIN_S + 1
         return found
 
@@ -237,11 +238,11 @@ def test_two_controllers_at_the_same_moment_fill_a_slot_once(rig: Rig) -> None:
     rig.capacity = 1
     other = rig.fleet("b")
     candidates = []
-    look = rig.ec2.describe_instances
+    describe = rig.ec2.describe_instances
 
     def look_and_let_the_other_launch(**request: Any) -> Any:
-        found = look(**request)
-        rig.ec2.describe_instances = look  # type: ignore[method-assign]
+        found = describe(**request)
+        rig.ec2.describe_instances = describe  # type: ignore[method-assign]
         candidates.append(other.launch(1))
         return found
 
@@ -266,7 +267,7 @@ def test_a_slot_is_free_again_only_when_its_instance_is_terminated(rig: Rig) -> 
     assert len(fleet.launch(1).launched) == 1
 
 
-def test_an_instance_is_told_of_before_ec2_lists_it(rig: Rig) -> None:
+def test_a_launched_instance_is_listed_before_ec2_lists_it(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, listing_lag_s=300.0)
     (instance_id,) = rig.fleet().launch(1).launched
     (one,) = rig.fleet("b").instances()
@@ -274,7 +275,7 @@ def test_an_instance_is_told_of_before_ec2_lists_it(rig: Rig) -> None:
     assert (one.instance_type, one.pricing, one.launched_at) == ("c6a.large", "spot", rig.clock.now)
 
 
-def test_an_instance_too_new_to_be_ended_stays_to_be_ended_later(rig: Rig) -> None:
+def test_an_instance_too_new_to_terminate_is_terminated_later(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, listing_lag_s=300.0)
     fleet = rig.fleet()
     (instance_id,) = fleet.launch(1).launched
@@ -286,7 +287,7 @@ def test_an_instance_too_new_to_be_ended_stays_to_be_ended_later(rig: Rig) -> No
     assert rig.alive() == 0
 
 
-def test_one_unknown_instance_does_not_save_the_others(rig: Rig) -> None:
+def test_an_unknown_instance_does_not_stop_the_termination_of_others(rig: Rig) -> None:
     fleet = rig.fleet()
     known = fleet.launch(2).launched
     fleet.terminate(["i-00000000000000000", *known, known[0]])
@@ -294,7 +295,7 @@ def test_one_unknown_instance_does_not_save_the_others(rig: Rig) -> None:
     fleet.terminate([])
 
 
-def test_an_instance_whose_tags_were_taken_away_keeps_its_slot(rig: Rig) -> None:
+def test_an_instance_that_lost_its_tags_keeps_its_slot(rig: Rig) -> None:
     rig.capacity = 1
     fleet = rig.fleet()
     fleet.launch(1)
@@ -304,7 +305,7 @@ def test_an_instance_whose_tags_were_taken_away_keeps_its_slot(rig: Rig) -> None
     assert fleet.launch(1).launched == ()
 
 
-def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -> None:
+def test_the_web_tier_and_a_builder_are_not_part_of_the_fleet(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.launch(1)
     request = rig.candidates()[0]
@@ -321,7 +322,7 @@ def test_the_web_tier_and_a_builder_are_others_and_none_of_the_fleet(rig: Rig) -
     assert [one.role for one in fleet.non_worker_instances()] == ["web"]
 
 
-def looks(rig: Rig) -> int:
+def count_calls(rig: Rig) -> int:
     """The DescribeInstances calls so far."""
     return sum(name == "DescribeInstances" for name, _ in rig.ec2.calls)
 
@@ -334,10 +335,10 @@ def test_an_idle_tick_makes_one_describe_instances_call_two_hours_after_a_full_f
     fleet.terminate(fleet.launch(19).launched)
 
     def tick() -> int:
-        before = looks(rig)
+        before = count_calls(rig)
         assert fleet.instances() == []
         assert fleet.launch(0).launched == ()
-        return looks(rig) - before
+        return count_calls(rig) - before
 
     for _ in range(4):
         assert tick() == 1
@@ -353,12 +354,12 @@ def test_a_controller_that_comes_two_hours_after_a_full_fleet_asks_once_for_all_
     fleet.terminate(fleet.launch(19).launched)
     rig.clock.now += 7200
     late, watcher = rig.fleet("b"), rig.fleet("c")
-    for looking in (late, watcher):
-        before = looks(rig)
-        assert looking.instances() == []
-        assert looks(rig) - before == 2
-        assert looking.instances() == []
-        assert looks(rig) - before == 3
+    for fleet in (late, watcher):
+        before = count_calls(rig)
+        assert fleet.instances() == []
+        assert count_calls(rig) - before == 2
+        assert fleet.instances() == []
+        assert count_calls(rig) - before == 3
     late.launch(0)
     assert {one.state for one in LaunchLedger(rig.store, "worker").latest().values()} == {"ended"}
 
@@ -368,12 +369,12 @@ def test_many_instances_too_new_to_be_listed_cost_one_call(rig: Rig) -> None:
     rig.ec2.faults = replace(rig.ec2.faults, listing_lag_s=300.0)
     fleet = rig.fleet()
     fleet.launch(19)
-    before = looks(rig)
+    before = count_calls(rig)
     assert len(fleet.instances()) == 19
-    assert looks(rig) - before == 2
+    assert count_calls(rig) - before == 2
 
 
-def test_to_launch_none_writes_down_what_is_over_and_asks_for_nothing(rig: Rig) -> None:
+def test_reconciling_records_ended_instances_and_launches_nothing(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.terminate(fleet.launch(1).launched)
     fleet.instances()
@@ -384,7 +385,7 @@ def test_to_launch_none_writes_down_what_is_over_and_asks_for_nothing(rig: Rig) 
     assert (entry.state, entry.reason) == ("ended", "the instance is terminated")
 
 
-def test_a_stray_counts_against_the_cap(rig: Rig) -> None:
+def test_an_orphaned_instance_counts_against_the_cap(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.launch(1)
     request = rig.candidates()[0] | {"ClientToken": "by-hand"}
@@ -413,7 +414,7 @@ def test_without_capacity_other_types_zones_and_prices_are_tried_in_order(rig: R
     assert len(set(tokens)) == 5
 
 
-def test_without_any_capacity_the_fleet_says_so_and_makes_no_call_until_it_has_rested(
+def test_without_capacity_the_fleet_reports_it_and_makes_no_call_until_the_cooldown_ends(
     rig: Rig,
 ) -> None:
     fleet = rig.fleet()
@@ -430,7 +431,7 @@ def test_without_any_capacity_the_fleet_says_so_and_makes_no_call_until_it_has_r
     assert len(fleet.launch(2).launched) == 2
 
 
-def test_each_refusal_doubles_the_rest_up_to_ten_minutes(rig: Rig) -> None:
+def test_each_refusal_doubles_the_cooldown_up_to_ten_minutes(rig: Rig) -> None:
     rig.capacity = 1
     fleet = rig.fleet()
     times = []
@@ -460,9 +461,7 @@ def test_a_refusal_that_is_not_about_capacity_is_raised_once_and_frees_the_slot(
 
 
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue"])
-def test_a_refusal_that_is_not_about_capacity_is_asked_about_ever_more_rarely(
-    rig: Rig, code: str
-) -> None:
+def test_a_refusal_that_is_not_about_capacity_backs_off_exponentially(rig: Rig, code: str) -> None:
     rig.capacity = 19
     fleet = rig.fleet()
     rig.client.script = [error(code, 403)] * 1000
@@ -535,7 +534,7 @@ def test_no_network_is_an_error_and_no_slot_is_kept_for_it(rig: Rig) -> None:
     assert len(fleet.launch(3).launched) == 3
 
 
-def test_without_a_network_launches_are_tried_thrice_a_minute(rig: Rig) -> None:
+def test_without_a_network_launches_are_tried_three_times_a_minute(rig: Rig) -> None:
     fleet = rig.fleet()
     times = []
     for _ in range(600):
@@ -555,14 +554,14 @@ def test_a_token_that_was_used_with_other_parameters_keeps_its_slot(rig: Rig) ->
     assert "unconfirmed launches (slots stay reserved): 1" in launch.shortfall
 
 
-def test_a_mangled_entry_closes_its_slot_and_no_other(rig: Rig) -> None:
+def test_a_corrupt_entry_closes_its_slot_and_no_other(rig: Rig) -> None:
     rig.store.put("fleet/worker/01/0000000001", b'{"state": "ended"}')
     rig.store.put("fleet/worker/junk", b"?")
     rig.fleet().launch(3)
     assert sorted(one.tags["iraas:slot"] for one in rig.ec2.live()) == ["0", "2"]
 
 
-def test_a_deployment_made_anew_does_not_meet_the_tokens_of_the_old_one(rig: Rig) -> None:
+def test_a_recreated_deployment_does_not_reuse_old_tokens(rig: Rig) -> None:
     fleet = rig.fleet()
     fleet.terminate(fleet.launch(1).launched)
     rig.store.delete([one.key for one in rig.store.list()])
@@ -570,7 +569,7 @@ def test_a_deployment_made_anew_does_not_meet_the_tokens_of_the_old_one(rig: Rig
     assert rig.alive() == 1
 
 
-def test_the_ledger_forgets_after_a_day_and_still_knows_where_it_is(rig: Rig) -> None:
+def test_the_ledger_drops_old_entries_and_keeps_its_position(rig: Rig) -> None:
     fleet = rig.fleet()
     for _ in range(3):
         fleet.terminate(fleet.launch(1).launched)
@@ -587,7 +586,7 @@ def test_the_ledger_forgets_after_a_day_and_still_knows_where_it_is(rig: Rig) ->
     assert ledger.latest()[0].generation == 4
 
 
-def test_the_ledger_can_be_read_by_a_person(rig: Rig) -> None:
+def test_the_ledger_is_human_readable(rig: Rig) -> None:
     rig.fleet("laptop").launch(1)
     keys = [one.key for one in rig.store.list("fleet/worker/00/")]
     entry = json.loads(rig.store.get(keys[-1]))

@@ -1,4 +1,4 @@
-"""The shipped fake: as bad as the documentation allows, and not worse."""
+"""The shipped fake: as unreliable as the documentation allows."""
 
 import random
 from dataclasses import replace
@@ -8,18 +8,18 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from iraas.backends.aws.fleet.fake_ec2 import DENIAL_CODES, TERMINATED_LISTED_S, Ec2Faults, FakeEc2
-from tests.fakes.virtual_ec2 import VirtualClock
+from tests.fakes.clock import Clock
 
 QUIET = Ec2Faults(boot_s=26.0, shutdown_s=0.0)
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def ec2(clock: VirtualClock) -> FakeEc2:
+def ec2(clock: Clock) -> FakeEc2:
     return FakeEc2(clock, random.Random(1), QUIET)
 
 
@@ -74,7 +74,7 @@ def test_a_lost_request_did_not(ec2: FakeEc2) -> None:
     assert ec2.live() == []
 
 
-def test_a_delayed_request_takes_effect_later(ec2: FakeEc2, clock: VirtualClock) -> None:
+def test_a_delayed_request_takes_effect_later(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, delay_request=1.0)
     with pytest.raises(ReadTimeoutError):
         launch(ec2)
@@ -83,9 +83,7 @@ def test_a_delayed_request_takes_effect_later(ec2: FakeEc2, clock: VirtualClock)
     assert (len(ec2.live()), ec2.pending_effects()) == (1, 0)
 
 
-def test_a_delayed_request_whose_token_was_used_meanwhile_launches_nothing(
-    ec2: FakeEc2, clock: VirtualClock
-) -> None:
+def test_a_delayed_request_with_a_used_token_launches_nothing(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, delay_request=1.0)
     with pytest.raises(ReadTimeoutError):
         launch(ec2)
@@ -104,7 +102,7 @@ def test_a_server_error_may_or_may_not_have_taken_effect(ec2: FakeEc2) -> None:
     assert 0 < len(ec2.live()) < 20
 
 
-def test_new_instances_are_listed_late(ec2: FakeEc2, clock: VirtualClock) -> None:
+def test_new_instances_are_listed_late(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, listing_lag_s=60.0)
     instance_id = launch(ec2)
     with pytest.raises(ClientError) as caught:
@@ -116,9 +114,7 @@ def test_new_instances_are_listed_late(ec2: FakeEc2, clock: VirtualClock) -> Non
     assert ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
 
 
-def test_an_instance_boots_ends_and_stays_listed_for_an_hour(
-    ec2: FakeEc2, clock: VirtualClock
-) -> None:
+def test_an_instance_boots_ends_and_stays_listed_for_an_hour(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, shutdown_s=10.0)
     instance_id = launch(ec2)
 
@@ -166,7 +162,7 @@ def test_denials_have_codes_and_statuses_that_are_not_about_capacity(ec2: FakeEc
     assert ec2.live() == []
 
 
-def test_a_profile_is_not_known_until_it_is(ec2: FakeEc2, clock: VirtualClock) -> None:
+def test_a_new_profile_is_unknown_at_first(ec2: FakeEc2, clock: Clock) -> None:
     ec2.faults = replace(QUIET, profile_ready_at=clock.now + 10)
     with pytest.raises(ClientError, match="IAM Instance Profile"):
         launch(ec2)

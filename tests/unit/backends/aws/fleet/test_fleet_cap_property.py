@@ -18,12 +18,12 @@ from iraas.controller.controller import Controller, ControllerConfig
 from iraas.core.autoscaling import BacklogPolicy
 from iraas.core.ports import Backend, QueueDepth
 from iraas.errors import IraasError
+from tests.fakes.clock import Clock
 from tests.fakes.virtual_ec2 import (
     Images,
     Scheduler,
     Store,
     SwitchingEc2,
-    VirtualClock,
 )
 
 SCHEDULES = int(os.environ.get("IRAAS_TEST_SCHEDULES", "50"))
@@ -32,7 +32,7 @@ WORLD_ENDS_S = 6 * 86_400.0
 
 @dataclass(frozen=True)
 class Plan:
-    """One world: how bad it is, and what there is to do."""
+    """One simulation: its fault rates and its work."""
 
     seed: int
     cap: int
@@ -74,7 +74,7 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         rng = random.Random(plan.seed)
-        self.clock = VirtualClock()
+        self.clock = Clock()
         self.ec2 = FakeEc2(self.clock, rng, plan.faults)
         self.scheduler = Scheduler(self.clock, rng, plan.pause)
         self.records = Store(self.clock, rng)
@@ -92,7 +92,7 @@ class World:
 
     @property
     def busy(self) -> bool:
-        """Whether something is left, or something may come of what was asked for."""
+        """Whether work is left, or pending requests may still take effect."""
         images = self.images
         depth = images.waiting + images.depth().in_flight
         if depth or self.ec2.live() or self.ec2.pending_effects():

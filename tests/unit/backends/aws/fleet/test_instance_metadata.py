@@ -22,7 +22,7 @@ INSTANCE = "i-0123456789abcdef0"
 
 
 class FakeImds:
-    """What the service says, and what it was asked."""
+    """The answers of the service and the requests it received."""
 
     def __init__(self) -> None:
         self.answers = {"/latest/meta-data/instance-id": INSTANCE}
@@ -60,12 +60,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that gave up waiting is what a test wants."""
+        """Ignore clients that gave up waiting, as tests make them do."""
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def test_a_token_is_renewed_before_it_ends(imds: FakeImds) -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["", "i-XYZ", "<html>", "i-0123456789abcdef0\nx"])
-def test_nonsense_is_not_taken_for_an_id(imds: FakeImds, nonsense: str) -> None:
+def test_an_invalid_id_is_refused(imds: FakeImds, nonsense: str) -> None:
     imds.answers["/latest/meta-data/instance-id"] = nonsense
     with pytest.raises(BackendUnavailableError, match="returned no instance id"):
         InstanceMetadata(imds.url).instance_id()
@@ -131,9 +131,9 @@ def test_a_spot_notice_says_what_and_when(imds: FakeImds) -> None:
     )
 
 
-@pytest.mark.parametrize("mangled", ["{", "[]", "{}", '"terminate"'])
-def test_a_mangled_notice_is_still_a_notice(imds: FakeImds, mangled: str) -> None:
-    imds.answers["/latest/meta-data/spot/instance-action"] = mangled
+@pytest.mark.parametrize("corrupt", ["{", "[]", "{}", '"terminate"'])
+def test_a_corrupt_notice_is_still_a_notice(imds: FakeImds, corrupt: str) -> None:
+    imds.answers["/latest/meta-data/spot/instance-action"] = corrupt
     assert InstanceMetadata(imds.url).spot_notice() == SpotNotice("terminate", "")
 
 
@@ -156,25 +156,25 @@ def test_a_proxy_in_the_environment_is_not_asked(
     assert InstanceMetadata(imds.url).instance_id() == INSTANCE
 
 
-def test_the_watch_tells_of_the_notice_once_and_outlives_failures(imds: FakeImds) -> None:
+def test_the_watch_reports_the_notice_once_and_survives_failures(imds: FakeImds) -> None:
     metadata = InstanceMetadata(imds.url)
-    told: list[SpotNotice] = []
+    notices: list[SpotNotice] = []
     watch = threading.Thread(
         target=watch_spot_notice,
-        args=(metadata, told.append, threading.Event()),
+        args=(metadata, notices.append, threading.Event()),
         kwargs={"poll_interval_s": 0.001},
     )
     imds.answers["/latest/api/token"] = ""
     watch.start()
     while len(imds.asked) < 3:
         threading.Event().wait(0.001)
-    assert told == []
+    assert notices == []
     imds.answers["/latest/meta-data/spot/instance-action"] = '{"action": "terminate"}'
     watch.join(PATIENCE_S)
-    assert told == [SpotNotice("terminate", "")]
+    assert notices == [SpotNotice("terminate", "")]
 
 
-def test_the_watch_ends_when_told_to(imds: FakeImds) -> None:
+def test_the_watch_can_be_stopped(imds: FakeImds) -> None:
     stop = threading.Event()
     watch = threading.Thread(
         target=watch_spot_notice, args=(InstanceMetadata(imds.url), print, stop)

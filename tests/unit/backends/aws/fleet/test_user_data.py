@@ -36,20 +36,20 @@ def commands(script: str) -> list[str]:
 
 
 @pytest.mark.parametrize("role", ["worker", "web", "bake"])
-def test_no_hole_stays_and_it_fits_ec2(role: MachineRole) -> None:
+def test_no_placeholder_is_left_and_it_fits_ec2(role: MachineRole) -> None:
     script = replace(GIVEN, role=role).render()
     assert re.search("@[A-Z0-9_]+@", script) is None
     assert len(script.encode()) < MAX_USER_DATA_BYTES / 2
     assert f'ROLE="{role}"' in script
 
 
-def test_the_first_act_is_the_dead_mans_shutdown() -> None:
+def test_the_first_command_schedules_the_shutdown() -> None:
     first = next(line for line in commands(GIVEN.render()) if not line.startswith("set "))
     assert first.startswith('shutdown -h "+240"')
 
 
 def kept_end(role: MachineRole, folder: Path) -> dict[str, str]:
-    """The units by which a machine remembers its end: what the script writes of them, by name."""
+    """The systemd units that persist a machine's deadline, as the script writes them, by name."""
     script = replace(GIVEN, role=role).render()
     end = next(line for line in commands(script) if "|| keep_the_end" in line)
     body = script[script.index("keep_the_end() {") : script.index(end) + len(end)]
@@ -62,7 +62,7 @@ def kept_end(role: MachineRole, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", ["worker", "web"])
-def test_the_end_of_a_machine_outlives_a_reboot(role: MachineRole, tmp_path: Path) -> None:
+def test_the_scheduled_shutdown_survives_a_reboot(role: MachineRole, tmp_path: Path) -> None:
     units = kept_end(role, tmp_path)
     assert set(units) == {"iraas-end.service", "iraas-end.timer"}
     at = datetime.fromtimestamp(1900000000 + 240 * 60, UTC)
@@ -72,18 +72,18 @@ def test_the_end_of_a_machine_outlives_a_reboot(role: MachineRole, tmp_path: Pat
     assert "ExecStart=/usr/sbin/shutdown -h now\n" in units["iraas-end.service"]
 
 
-def test_an_image_inherits_no_end(tmp_path: Path) -> None:
+def test_a_baked_image_inherits_no_scheduled_shutdown(tmp_path: Path) -> None:
     assert kept_end("bake", tmp_path) == {}
 
 
 @pytest.mark.parametrize("evil", ['"; rm -rf /', "$(id)", "`id`", "a\nb", "a'b", "a\\b"])
 @pytest.mark.parametrize("name", ["deployment", "bucket", "wheel_key", "web_open"])
-def test_a_value_that_a_shell_would_obey_is_refused(name: str, evil: str) -> None:
+def test_a_value_with_shell_syntax_is_refused(name: str, evil: str) -> None:
     with pytest.raises(ValueError, match="is not allowed in user data"):
         UserData(**{**asdict(GIVEN), name: evil}).render()
 
 
-def test_a_machine_without_an_end_of_life_is_refused() -> None:
+def test_a_machine_without_a_maximum_lifetime_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         replace(GIVEN, max_life_min=0).render()
 

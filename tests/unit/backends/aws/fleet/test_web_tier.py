@@ -16,15 +16,16 @@ from iraas.backends.aws.fleet.launch_ledger import LaunchLedger
 from iraas.backends.aws.names import Names
 from iraas.core.ports import Launch
 from iraas.errors import PermissionDeniedError
-from tests.fakes.virtual_ec2 import Store, VirtualClock
+from tests.fakes.clock import Clock
+from tests.fakes.virtual_ec2 import Store
 
 
 class World:
-    """A web tier's fleet on the fake, on a clock that sleeping moves."""
+    """A web tier's fleet on the fake, with a clock that sleeping advances."""
 
     def __init__(self) -> None:
         rng = random.Random(3)
-        self.clock = VirtualClock()
+        self.clock = Clock()
         self.ec2 = FakeEc2(self.clock, rng, Ec2Faults())
         options = LaunchCandidates(
             launch_candidates(["t3.small"], ["a"], ["on-demand"]), self.clock
@@ -64,7 +65,7 @@ def test_a_role_that_is_known_within_two_minutes_is_waited_for(
     assert ready_after_s <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
-def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_capacity(
+def test_a_role_that_stays_unknown_is_reported_after_two_minutes(
     world: World,
 ) -> None:
     began = world.clock.now
@@ -76,7 +77,7 @@ def test_a_role_that_never_comes_is_told_after_two_minutes_without_a_word_of_cap
     assert READY_WITHIN_S <= world.clock.now - began <= READY_WITHIN_S + MAX_SHORT_COOLDOWN_S
 
 
-def test_want_of_capacity_is_told_at_once(world: World) -> None:
+def test_lack_of_capacity_is_reported_at_once(world: World) -> None:
     began = world.clock.now
     world.ec2.faults = replace(world.ec2.faults, refuse=1.0)
     # One of the fake's refusals is throttling, which is worth a second try.
@@ -105,7 +106,7 @@ def test_a_web_tier_that_is_there_is_not_launched_again(world: World) -> None:
     assert len(world.ec2.live()) == 1
 
 
-def test_a_type_that_earns_credits_cannot_cost_more_than_its_price(world: World) -> None:
+def test_a_burstable_type_cannot_cost_more_than_its_price(world: World) -> None:
     world.launch()
     (launched,) = world.ec2.live()
     assert launched.request["CreditSpecification"] == {"CpuCredits": "standard"}

@@ -13,7 +13,7 @@ from iraas.errors import ConfigurationError
 SHIPPED = json.loads(files("iraas.backends.aws.pricing").joinpath("prices.json").read_text("utf-8"))
 
 
-def test_the_shipped_table_says_how_old_it_is() -> None:
+def test_the_shipped_table_states_its_age() -> None:
     table = load_prices("us-east-1")
     assert table.as_of == "2025-06"
     assert "pproximate" in SHIPPED["note"]
@@ -84,12 +84,12 @@ def test_a_thousand_images_cost_more_at_a_slower_pace() -> None:
     assert slow - fast == pytest.approx(1000 * 0.1 / 3600 * (1 / 10 - 1 / 100))
 
 
-def test_ages_make_runs() -> None:
+def test_ages_become_consecutive_runs() -> None:
     one = Instance("i-1", InstanceState.RUNNING, 1000.0, "c6a.large", "spot")
     assert usage_so_far([one], 1090.0) == [InstanceUsage("c6a.large", "spot", 90.0)]
 
 
-def test_a_table_of_ones_own_is_used(tmp_path: Path) -> None:
+def test_a_custom_table_is_used(tmp_path: Path) -> None:
     mine = tmp_path / "prices.json"
     mine.write_text(json.dumps(SHIPPED | {"as_of": "2027-01", "spot_share": 0.5}))
     table = load_prices("us-east-1", mine)
@@ -109,7 +109,7 @@ def test_a_table_of_ones_own_is_used(tmp_path: Path) -> None:
         json.dumps(SHIPPED | {"s3_gb_month": float("nan")}),
     ],
 )
-def test_a_mangled_table_is_an_error_with_a_remedy(tmp_path: Path, text: str) -> None:
+def test_a_corrupt_table_is_an_error_with_a_remedy(tmp_path: Path, text: str) -> None:
     mine = tmp_path / "prices.json"
     mine.write_text(text)
     with pytest.raises(ConfigurationError) as caught:

@@ -1,4 +1,4 @@
-"""What a deployment costs by the hour, told before it is made."""
+"""The hourly costs of a deployment, estimated before it is created."""
 
 import random
 from collections import Counter
@@ -25,7 +25,7 @@ from iraas.core.keys import instance_key, worker_key
 from iraas.core.ports import StoredObject
 from iraas.core.records import InstanceRecord, WorkerRecord
 from iraas.monitoring.status import StatusCache, take_status
-from tests.fakes.virtual_ec2 import VirtualClock
+from tests.fakes.clock import Clock
 
 PRICES = load_prices("us-east-1")
 
@@ -39,7 +39,7 @@ def test_the_web_tier_costs_its_instance_and_its_calls() -> None:
     assert any("of it for calls" in line for line in costs.lines())
 
 
-def test_a_type_without_a_price_is_said_and_counts_as_the_dearest() -> None:
+def test_a_type_without_a_price_is_reported_and_counts_as_the_dearest() -> None:
     costs = deployment_costs(
         FleetConfig(instance_types=("c6a.large", "x9.huge"), capacity=2), PRICES
     )
@@ -57,7 +57,7 @@ def test_at_rest_nothing_is_billed_by_the_hour() -> None:
 class BilledStore(MemoryStore):
     """A store that counts its calls as S3 bills them."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
         self.calls: Counter[str] = Counter()
 
@@ -81,7 +81,7 @@ class BilledStore(MemoryStore):
 def test_an_idle_web_tier_makes_no_more_calls_than_the_estimate_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = VirtualClock()
+    clock = Clock()
     backend = MemoryBackend(clock=clock)
     store = BilledStore(clock)
     options = LaunchCandidates(launch_candidates(["c6a.large"], ["a"], ["spot"]), clock)

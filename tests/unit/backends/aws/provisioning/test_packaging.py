@@ -1,4 +1,4 @@
-"""What instances install: a wheel that pip takes, and a bundle; both the same each time."""
+"""The artifacts that instances install: an installable wheel and a bundle, both reproducible."""
 
 import io
 import subprocess
@@ -41,7 +41,7 @@ def test_the_wheel_can_be_installed_and_is_this_iraas(tmp_path: Path) -> None:
     assert (target / "bin" / "iraas").is_file()
 
 
-def test_the_wheel_tells_what_it_needs() -> None:
+def test_the_wheel_lists_its_dependencies() -> None:
     _, data = pack_wheel()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]

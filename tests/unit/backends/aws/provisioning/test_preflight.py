@@ -1,4 +1,4 @@
-"""What ``iraas provision --check`` asks AWS, and what it makes of the answers."""
+"""The checks of ``iraas provision --check`` and their findings."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def checked(**answers: Any) -> dict[str, PreflightResult]:
     return {one.subject: one for one in run_preflight(context_of(answering(**answers)))}
 
 
-def test_all_is_well() -> None:
+def test_preflight_of_a_ready_account_finds_no_problem() -> None:
     found = checked()
     assert {one.ok for one in found.values()} == {True}
     assert {"permissions", "to submit", "on-demand quota", "Spot quota", "egress"} <= set(found)
@@ -81,7 +81,7 @@ def test_each_action_is_asked_about_on_what_it_is_called_on() -> None:
         ("iam:CreateRole", ARNS.role("iraas-demo-eu-west-1-worker")),
         ("iam:CreateInstanceProfile", ARNS.profile("iraas-demo-eu-west-1-web")),
         ("ec2:DescribeInstances", "*"),
-        # what submitting takes
+        # the calls of submit
         ("sqs:SendMessage", ARNS.queue("iraas-demo-requests")),
         ("sqs:ReceiveMessage", ARNS.queue("iraas-demo-reply-x")),
         ("s3:PutObject", ARNS.bucket(ARNS.inputs, "images/x")),
@@ -123,7 +123,7 @@ def test_an_assumed_role_is_asked_about_as_the_role_that_it_is(
     assert {one["PolicySourceArn"] for one in asked} == {expected}
 
 
-def test_who_may_not_simulate_has_some_calls_tried_instead() -> None:
+def test_without_permission_to_simulate_some_calls_are_tried() -> None:
     session = answering(
         simulate_principal_policy=[error("AccessDenied", status=403)],
         describe_instances=[error("DryRunOperation", status=412)],
@@ -155,7 +155,7 @@ def instance(instance_type: str, *, ours: bool = False, **more: Any) -> dict[str
     return {"InstanceType": instance_type, "Tags": tags, **more}
 
 
-def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None:
+def test_other_instances_reduce_the_quota_of_their_purchase_option() -> None:
     running = [
         instance("m5.4xlarge", InstanceLifecycle="spot"),
         instance("c5.large", CpuOptions={"CoreCount": 1, "ThreadsPerCore": 1}),
@@ -174,7 +174,7 @@ def test_what_others_run_is_taken_off_the_quota_each_by_how_it_is_paid() -> None
     assert "Request 54" in full["Spot quota"].remedy
 
 
-def test_what_may_not_be_looked_at_is_a_finding_and_the_rest_is_looked_at() -> None:
+def test_a_check_without_permission_is_a_finding_and_the_rest_is_checked() -> None:
     found = checked(
         get_service_quota=[error("AccessDeniedException")],
         describe_route_tables=[error("UnauthorizedOperation", status=403)],

@@ -1,4 +1,4 @@
-"""The requests that provisioning makes, call by call, where an emulator cannot tell."""
+"""The requests of provisioning, call by call, where an emulator cannot verify them."""
 
 import base64
 import json
@@ -69,7 +69,7 @@ def test_a_bucket_is_made_in_its_region(region: str, wanted: dict[str, Any]) -> 
     assert session.asked("create_bucket") == [{"Bucket": "bucket"} | wanted]
 
 
-def test_a_bucket_is_private_before_it_is_anything_else() -> None:
+def test_a_bucket_is_made_private_first() -> None:
     session = Session(head_bucket=[NO_BUCKET])
     BucketResource(context_of(session), "bucket", "input-store", ()).make()
     order = [name for name, _ in session.calls]
@@ -83,7 +83,7 @@ def test_a_bucket_is_private_before_it_is_anything_else() -> None:
     }
 
 
-def test_a_bucket_of_another_account_is_foreign() -> None:
+def test_a_bucket_of_another_account_is_unmanaged() -> None:
     session = Session(head_bucket=[error("403", status=403)])
     assert (
         BucketResource(context_of(session), "bucket", "input-store", ()).find().state == "unmanaged"
@@ -125,7 +125,7 @@ def test_a_queue_that_is_there_is_brought_up_to_date() -> None:
     assert len(session.asked("set_queue_attributes")) == 2
 
 
-def test_a_queue_that_goes_while_it_is_looked_at_is_waited_for_and_made_anew() -> None:
+def test_a_queue_deleted_during_provisioning_is_waited_for_and_recreated() -> None:
     gone = error("AWS.SimpleQueueService.NonExistentQueue")
     session = Session(
         create_queue=[error("QueueAlreadyExists"), error("QueueDeletedRecently"), {}],
@@ -167,7 +167,7 @@ def test_a_bucket_that_does_not_empty_is_an_error_in_bounded_time() -> None:
     assert len(session.asked("delete_objects")) == MAX_IDLE_ATTEMPTS
 
 
-def test_objects_that_stay_for_now_are_tried_again() -> None:
+def test_objects_that_cannot_be_deleted_yet_are_retried() -> None:
     page = {"Versions": [{"Key": "a", "VersionId": "null"}]}
     session = a_bucket_with_two_objects(pages=[page, page, {}], delete_objects=[throttled("a"), {}])
     BucketResource(context_of(session), "bucket", "input-store", ()).remove()
@@ -190,7 +190,7 @@ def test_a_bucket_that_is_written_to_while_it_is_removed_is_emptied_again() -> N
     assert len(session.asked("list_object_versions")) == 2
 
 
-def test_a_bucket_that_is_not_known_everywhere_yet_is_set_up_all_the_same() -> None:
+def test_a_bucket_that_is_not_known_everywhere_yet_is_still_configured() -> None:
     aborted, unknown = error("OperationAborted", status=409), error("NoSuchBucket", status=404)
     session = Session(
         head_bucket=[NO_BUCKET],
@@ -290,7 +290,7 @@ THEIRS: dict[str, Any] = {"Tags": []}
         (None, None, "absent"),
     ],
 )
-def test_of_role_and_profile_only_what_is_ours_is_changed_and_removed(
+def test_only_our_own_role_and_profile_are_changed_and_removed(
     role: dict[str, Any] | None, profile: dict[str, Any] | None, state: str
 ) -> None:
     missing = error("NoSuchEntity", status=404)
@@ -318,7 +318,7 @@ def spec(script: str = "#!/bin/bash\n") -> LaunchTemplateSpec:
     return LaunchTemplateSpec("ami-1", "profile", "sg-1", "c6a.large", script)
 
 
-def test_a_template_says_what_every_launch_has_in_common() -> None:
+def test_a_template_holds_the_common_launch_parameters() -> None:
     session = Session(describe_launch_templates=[{"LaunchTemplates": []}])
     LaunchTemplateResource(context_of(session), "iraas-demo-worker", "worker", spec).make()
     (request,) = session.asked("create_launch_template")
@@ -350,7 +350,7 @@ def test_a_template_says_what_every_launch_has_in_common() -> None:
     }
 
 
-def test_a_template_that_says_the_same_gets_no_new_version() -> None:
+def test_an_unchanged_template_gets_no_new_version() -> None:
     first = Session(describe_launch_templates=[{"LaunchTemplates": []}])
     LaunchTemplateResource(context_of(first), "t", "worker", spec).make()
     mark = first.asked("create_launch_template")[0]["VersionDescription"]
@@ -407,7 +407,7 @@ def test_a_security_group_is_looked_for_in_the_vpc_of_the_subnets_only() -> None
     assert {"Name": "vpc-id", "Values": ["vpc-7"]} in request["Filters"]
 
 
-def test_a_security_group_whose_vpc_is_unknown_is_found_all_the_same() -> None:
+def test_a_security_group_whose_vpc_is_unknown_is_still_found() -> None:
     session = Session(
         describe_subnets=[error("InvalidSubnetID.NotFound")],
         describe_security_groups=[{"SecurityGroups": [{"GroupId": "sg-1", "Tags": TAGS}]}],
@@ -415,7 +415,7 @@ def test_a_security_group_whose_vpc_is_unknown_is_found_all_the_same() -> None:
     assert group_resource(session).find().state == "managed"
 
 
-def test_a_group_that_was_made_just_now_need_not_be_found_to_be_known() -> None:
+def test_the_id_of_a_new_group_is_remembered() -> None:
     unknown = error("InvalidGroup.NotFound")
     session = Session(
         describe_subnets=[{"Subnets": [subnet("s-a", "a")]}],
@@ -457,7 +457,7 @@ def test_the_default_vpcs_subnets_are_taken_when_none_are_chosen() -> None:
     ]
 
 
-def test_the_spot_role_is_made_once_and_nobody_fails_for_want_of_it() -> None:
+def test_the_spot_role_is_created_once_and_is_optional() -> None:
     missing = error("NoSuchEntity")
     session = Session(get_role=[missing])
     ensure_spot_role(context_of(session))
@@ -507,7 +507,7 @@ def test_a_bake_whose_installation_failed_makes_no_image_and_ends_its_builder() 
     assert 'ROLE="bake"' in request["UserData"]
 
 
-def test_a_builder_is_launched_where_there_is_room() -> None:
+def test_a_builder_is_launched_where_there_is_capacity() -> None:
     full, none = error("InsufficientInstanceCapacity"), error("Unsupported")
     session = Session(
         get_parameter=[{"Parameter": {"Value": "ami-new"}}],
@@ -530,7 +530,7 @@ def test_a_builder_is_launched_where_there_is_room() -> None:
     assert len([line for line in said if "trying another" in line]) == 3
 
 
-def test_a_builder_that_fits_nowhere_or_may_not_be_launched_is_an_error() -> None:
+def test_a_builder_that_cannot_be_launched_is_an_error() -> None:
     answers: dict[str, Any] = {
         "get_parameter": [{"Parameter": {"Value": "ami-new"}}],
         "describe_instances": [{"Reservations": []}],
@@ -567,7 +567,7 @@ def test_a_builder_waits_until_ec2_knows_its_profile() -> None:
     assert len(tokens) == 1
 
 
-def test_a_bake_that_is_not_allowed_says_so() -> None:
+def test_a_bake_without_permission_reports_it() -> None:
     session = Session(
         get_parameter=[error("AccessDeniedException")],
         describe_instances=[{"Reservations": []}],

@@ -1,4 +1,4 @@
-"""Messages as SQS takes and gives them."""
+"""Encoding of messages for SQS."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ def is_allowed(character: str) -> bool:
 @given(ANY_TEXT)
 @example("\ud800")
 @example("\x00\x08\x0b\x1f\ufffe\uffff\U0010ffff")
-def test_only_what_sqs_takes_is_left_and_all_of_it(text: str) -> None:
+def test_exactly_the_characters_that_sqs_accepts_are_kept(text: str) -> None:
     cleaned = sanitize_text(text)
     assert cleaned
     assert cleaned == ("".join(c if is_allowed(c) else "\ufffd" for c in text) or "\ufffd")
@@ -71,7 +71,7 @@ def test_batches_hold_all_messages_in_order_and_keep_the_limits(
     assert bodies == [sanitize_text(one.body) for one in messages]
     for batch in batches:
         assert 1 <= len(batch) <= 10
-        assert [entry["Id"] for entry in batch] == [str(place) for place in range(len(batch))]
+        assert [entry["Id"] for entry in batch] == [str(index) for index in range(len(batch))]
         total = 0
         for entry in batch:
             attributes: Any = entry.get("MessageAttributes", {})

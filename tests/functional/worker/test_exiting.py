@@ -14,7 +14,8 @@ from iraas.core.outcomes import decode_outcome
 from iraas.core.ports import OutboundMessage, ReceivedMessage
 from iraas.worker.pipeline import Pipeline
 from iraas.worker.receiver import WorkerLimits
-from tests.fakes.scripted import JOB, ScriptedClassifier, request
+from tests.fakes.sample_requests import JOB, request
+from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.waiting import PATIENCE_S, wait_until
 
 IMAGES = 6
@@ -56,7 +57,7 @@ def run(backend: Polling, limits: WorkerLimits) -> tuple[Pipeline, threading.Thr
     return pipeline, thread
 
 
-def test_a_job_that_comes_while_a_worker_leaves_costs_its_images_no_second_receive(
+def test_a_job_sent_while_a_worker_exits_is_received_once(
     backend: Polling,
 ) -> None:
     leaving, thread = run(backend, WorkerLimits(wait_s=3.0))

@@ -40,7 +40,7 @@ class Waits:
 def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    lingering, waits = Lingering(looks=9), Waits()
+    lingering, waits = Lingering(listings=9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep, report=waits.said.append)
     backend.provisioning.provision()
@@ -49,29 +49,29 @@ def test_a_teardown_ends_when_aws_lists_nothing_any_more(
     assert backend.provisioning.remaining() == []
     assert lingering.shown > 1
     assert waits.slept_s > 0
-    (told,) = [line for line in waits.said if "no longer lists" in line]
-    assert "queue iraas-demo-requests" in told
+    (warning,) = [line for line in waits.said if "no longer lists" in line]
+    assert "queue iraas-demo-requests" in warning
 
 
-def test_a_teardown_does_not_wait_for_ever_and_what_is_listed_is_told(
+def test_a_teardown_stops_waiting_and_reports_what_is_still_listed(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    late.plan_all(Lingering(looks=10**9).choose)
+    late.plan_all(Lingering(listings=10**9).choose)
     backend = open_backend(endpoint_url=late.url)
     now = [0.0]
-    stack = backend.provisioning
-    stack._clock = lambda: now[0]
-    stack._sleep = lambda _: now.__setitem__(0, now[0] + 40.0)
-    stack.provision()
-    stack.teardown()
+    provisioning = backend.provisioning
+    provisioning._clock = lambda: now[0]
+    provisioning._sleep = lambda _: now.__setitem__(0, now[0] + 40.0)
+    provisioning.provision()
+    provisioning.teardown()
     assert 120 <= now[0] <= 160
-    assert {one.kind for one in stack.remaining()} == {"queue"}
+    assert {one.kind for one in provisioning.remaining()} == {"queue"}
 
 
-def test_a_queue_that_is_just_going_is_made_anew_and_not_taken_up(
+def test_a_queue_that_is_being_deleted_is_recreated_and_not_reused(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
-    lingering, waits = Lingering(looks=10**9), Waits()
+    lingering, waits = Lingering(listings=10**9), Waits()
     late.plan_all(lingering.choose)
     backend = open_backend(endpoint_url=late.url, sleep=waits.sleep)
     backend.provisioning.provision()
@@ -91,7 +91,7 @@ def _broken(self: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [LaunchTemplateResource, RoleResource, QueueResource])
-def test_what_cannot_be_removed_keeps_nothing_else(
+def test_a_failed_removal_does_not_stop_the_others(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
     backend.provisioning.provision()
@@ -126,7 +126,7 @@ def test_the_only_failure_of_a_teardown_is_raised_as_it_is(
         backend.provisioning.teardown()
 
 
-def test_options_that_cannot_be_read_keep_no_instance_alive(
+def test_unreadable_options_keep_no_instance_alive(
     open_backend: Callable[..., AwsBackend], late: FaultProxy
 ) -> None:
     backend = open_backend()
@@ -139,7 +139,7 @@ def test_options_that_cannot_be_read_keep_no_instance_alive(
     assert account(backend.session)["instances"] == []
 
 
-def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
+def test_another_vpc_gets_its_own_groups_and_unused_old_ones_are_removed(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     backend = open_backend()
@@ -164,7 +164,7 @@ def test_another_vpc_gets_groups_of_its_own_and_the_old_ones_go_when_unused(
     assert {one["GroupName"] for one in left} == {"default"}
 
 
-def test_a_group_of_our_name_in_another_vpc_that_is_not_ours_is_left_alone(
+def test_an_unmanaged_group_of_our_name_in_another_vpc_is_left_alone(
     backend: AwsBackend,
 ) -> None:
     ec2 = backend.session.client("ec2")

@@ -1,4 +1,4 @@
-"""Bounds when many clients come at the same moment: what is checked is taken at once."""
+"""Limits under concurrent requests: check and reservation are atomic."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from iraas.web.uploads.upload_handler import FLUSH_IMAGES
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_jobs import make_job
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
@@ -61,7 +61,7 @@ def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -
     for path in ("/api/v1/status/events", f"/api/v1/jobs/{job_id}/events"):
         statuses = asyncio.run(statuses_at_once(web, [get(path)] * CLIENTS))
         assert (statuses.count(200), statuses.count(429)) == (10, CLIENTS - 10), path
-        # Those that left are not counted any more, and nobody is who was never let in.
+        # Closed streams are no longer counted, and refused ones never were.
         wait_until(lambda: "iraas_event_streams 0.0" in web.client.get("/metrics").text)
     assert web.client.head("/api/v1/status/events").status_code == 200
 
@@ -72,7 +72,7 @@ def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     web = serve(WebConfig(max_pending=40, capacity_wait_s=0.2))
     statuses = asyncio.run(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
     assert set(statuses) == {202, 429}
-    # One request may pass it with what it has in its hands.
+    # One request may exceed it by its images in memory.
     assert backend.requests.depth().total < 40 + FLUSH_IMAGES
 
 
@@ -86,7 +86,7 @@ def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
     assert backend.requests.depth().total == 20
 
 
-def test_what_was_let_in_and_not_sent_leaves_its_room_to_others(serve: Serve) -> None:
+def test_reserved_capacity_that_is_not_used_is_released(serve: Serve) -> None:
     web = serve(WebConfig(max_pending=2, capacity_wait_s=0.2))
     for _ in range(5):
         made = web.client.post("/api/v1/jobs", files=[("f", ("notes.txt", b"text"))])

@@ -1,4 +1,4 @@
-"""Provisioning and teardown on an emulator: complete, idempotent, careful with what is not ours."""
+"""Provisioning and teardown on an emulator: complete, idempotent, safe for unmanaged resources."""
 
 import json
 from collections.abc import Callable
@@ -24,9 +24,9 @@ def keys(backend: AwsBackend, prefix: str) -> list[str]:
     return [one["Key"] for one in page.get("Contents", [])]
 
 
-def test_the_stack_is_a_stack(backend: AwsBackend) -> None:
-    stack: Provisioning = backend.provisioning
-    assert [one.exists for one in stack.plan()] == [False] * 11
+def test_the_aws_provisioning_implements_the_port(backend: AwsBackend) -> None:
+    provisioning: Provisioning = backend.provisioning
+    assert [one.exists for one in provisioning.plan()] == [False] * 11
 
 
 def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_account(
@@ -42,7 +42,7 @@ def test_provisioning_makes_what_the_plan_says_and_teardown_leaves_an_empty_acco
     backend.provisioning.teardown()
 
 
-def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
+def test_teardown_removes_orphaned_resources(backend: AwsBackend) -> None:
     backend.provisioning.provision()
     backend.responses.create("submit-1")
     backend.fleet.launch(3)
@@ -61,7 +61,7 @@ def test_teardown_takes_strays_along(backend: AwsBackend) -> None:
     assert nothing(account(backend.session))
 
 
-def test_teardown_of_what_was_never_made_does_nothing(backend: AwsBackend) -> None:
+def test_teardown_of_a_missing_deployment_does_nothing(backend: AwsBackend) -> None:
     backend.provisioning.teardown()
     assert nothing(account(backend.session))
 
@@ -93,7 +93,7 @@ def test_provisioning_twice_changes_nothing(backend: AwsBackend) -> None:
     assert backend.provisioning.plan() == plan
 
 
-def test_provisioning_anew_brings_templates_and_options_up_to_date(
+def test_provisioning_again_updates_templates_and_options(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     open_backend().provisioning.provision()
@@ -113,7 +113,7 @@ def test_provisioning_anew_brings_templates_and_options_up_to_date(
     assert (instance.instance_type, instance.pricing) == ("c7i.large", "on-demand")
 
 
-def test_a_fleet_never_exceeds_what_it_was_provisioned_for(
+def test_a_fleet_never_exceeds_its_provisioned_cap(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     open_backend(config=FleetConfig(capacity=2)).provisioning.provision()
@@ -144,8 +144,8 @@ STEPS = 11
 def test_a_failure_at_any_step_leaves_nothing_behind(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    stack = backend.provisioning
-    resources = stack._resources
+    provisioning = backend.provisioning
+    resources = provisioning._resources
 
     class FailingError(BackendError):
         pass
@@ -164,16 +164,16 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
         monkeypatch.setattr(kind, "make", make)
         return made
 
-    monkeypatch.setattr(stack, "_resources", broken)
+    monkeypatch.setattr(provisioning, "_resources", broken)
     with pytest.raises(FailingError):
-        stack.provision()
+        provisioning.provision()
     monkeypatch.undo()
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     assert nothing(account(backend.session))
 
 
-def test_a_failure_keeps_what_was_there_before(
+def test_a_failure_keeps_earlier_resources(
     backend: AwsBackend, open_backend: Callable[..., AwsBackend]
 ) -> None:
     backend.provisioning.provision()
@@ -188,14 +188,14 @@ def test_a_failure_keeps_what_was_there_before(
     assert all(one.exists for one in backend.provisioning.plan())
 
 
-def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
+def test_a_failure_removes_nothing_that_another_process_created(
     backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somebody_was_faster(self: QueueResource) -> None:
+    def create_before_us(self: QueueResource) -> None:
         backend.session.sqs.create_queue(QueueName=self.name)
         raise BackendError("no luck")
 
-    monkeypatch.setattr(QueueResource, "make", somebody_was_faster)
+    monkeypatch.setattr(QueueResource, "make", create_before_us)
     with pytest.raises(BackendError, match="no luck"):
         backend.provisioning.provision()
     found = account(backend.session)
@@ -203,40 +203,40 @@ def test_a_failure_removes_nothing_that_somebody_else_made_meanwhile(
     assert nothing(found)
 
 
-def _foreign_bucket(backend: AwsBackend) -> None:
+def _unmanaged_bucket(backend: AwsBackend) -> None:
     name = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=name)
     backend.session.s3.put_object(Bucket=name, Key="precious", Body=b"!")
 
 
-def _empty_foreign_bucket(backend: AwsBackend) -> None:
+def _empty_unmanaged_bucket(backend: AwsBackend) -> None:
     name = backend.names.inputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=name)
 
 
-def _foreign_profile(backend: AwsBackend) -> None:
+def _unmanaged_profile(backend: AwsBackend) -> None:
     backend.session.client("iam").create_instance_profile(
         InstanceProfileName=backend.names.web_role("us-east-1")
     )
 
 
-def _foreign_queue(backend: AwsBackend) -> None:
+def _unmanaged_queue(backend: AwsBackend) -> None:
     backend.session.sqs.create_queue(QueueName=backend.names.requests)
 
 
-def _foreign_role(backend: AwsBackend) -> None:
+def _unmanaged_role(backend: AwsBackend) -> None:
     backend.session.client("iam").create_role(
         RoleName=backend.names.worker_role("us-east-1"), AssumeRolePolicyDocument="{}"
     )
 
 
-def _foreign_template(backend: AwsBackend) -> None:
+def _unmanaged_template(backend: AwsBackend) -> None:
     backend.session.client("ec2").create_launch_template(
         LaunchTemplateName=backend.names.web, LaunchTemplateData={"InstanceType": "t3.small"}
     )
 
 
-def _foreign_group(backend: AwsBackend) -> None:
+def _unmanaged_group(backend: AwsBackend) -> None:
     backend.session.client("ec2").create_security_group(
         GroupName=backend.names.worker, Description="mine"
     )
@@ -245,16 +245,16 @@ def _foreign_group(backend: AwsBackend) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        _foreign_bucket,
-        _empty_foreign_bucket,
-        _foreign_queue,
-        _foreign_role,
-        _foreign_profile,
-        _foreign_template,
-        _foreign_group,
+        _unmanaged_bucket,
+        _empty_unmanaged_bucket,
+        _unmanaged_queue,
+        _unmanaged_role,
+        _unmanaged_profile,
+        _unmanaged_template,
+        _unmanaged_group,
     ],
 )
-def test_what_we_did_not_make_is_neither_changed_nor_removed(
+def test_unmanaged_resources_are_neither_changed_nor_removed(
     backend: AwsBackend, make: Callable[[AwsBackend], None]
 ) -> None:
     make(backend)
@@ -307,7 +307,7 @@ def test_queues_redrive_keep_and_encrypt(backend: AwsBackend) -> None:
     assert requests["SqsManagedSseEnabled"] == "true"
 
 
-def test_nobody_gets_into_an_instance_unless_asked(
+def test_instances_accept_no_connections_by_default(
     open_backend: Callable[..., AwsBackend],
 ) -> None:
     backend = open_backend()
@@ -333,7 +333,7 @@ def test_nobody_gets_into_an_instance_unless_asked(
     assert rules("iraas-demo-web") == []
 
 
-def test_templates_say_all_that_keeps_an_instance_safe(backend: AwsBackend) -> None:
+def test_templates_set_every_instance_hardening_option(backend: AwsBackend) -> None:
     backend.provisioning.provision()
     answer = backend.session.client("ec2").describe_launch_template_versions(
         LaunchTemplateName="iraas-demo-worker", Versions=["$Default"]
@@ -351,7 +351,7 @@ def test_templates_say_all_that_keeps_an_instance_safe(backend: AwsBackend) -> N
     assert str(disk["DeleteOnTermination"]).lower() == "true"
 
 
-def test_a_queues_name_that_rests_after_deletion_is_waited_for(
+def test_a_recently_deleted_queue_name_is_waited_for(
     open_backend: Callable[..., AwsBackend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -376,7 +376,7 @@ def test_a_queues_name_that_rests_after_deletion_is_waited_for(
     assert len(account(backend.session)["queues"]) == 2
 
 
-def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
+def test_a_queue_name_that_stays_blocked_is_an_error_in_bounded_time(
     open_backend: Callable[..., AwsBackend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = open_backend()
@@ -400,7 +400,7 @@ def test_a_queues_name_that_never_comes_free_is_an_error_in_bounded_time(
     assert 60 < now[0] < 300
 
 
-def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBackend) -> None:
+def test_corrupt_options_do_not_prevent_a_teardown(backend: AwsBackend) -> None:
     backend.provisioning.provision()
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.put_object(Bucket=bucket, Key=f"install/{CONFIG_KEY}", Body=b"{")
@@ -408,7 +408,7 @@ def test_mangled_options_do_not_stand_in_the_way_of_a_teardown(backend: AwsBacke
     assert nothing(account(backend.session))
 
 
-def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None:
+def test_preflight_reports_checks_that_could_not_run(backend: AwsBackend) -> None:
     findings = {one.subject: one for one in backend.provisioning.check()}
     assert findings["subnets"].ok
     assert findings["Spot role"].ok
@@ -417,7 +417,7 @@ def test_the_checks_say_what_they_could_not_look_at(backend: AwsBackend) -> None
     assert nothing(account(backend.session))
 
 
-def test_the_costs_say_the_cap_and_how_old_the_prices_are(backend: AwsBackend) -> None:
+def test_the_costs_state_the_cap_and_the_age_of_the_prices(backend: AwsBackend) -> None:
     costs = backend.provisioning.costs()
     assert costs.cap == 19
     assert costs.rest_hour == 0

@@ -1,4 +1,4 @@
-"""Instance types that the price table does not know, where money hangs on it."""
+"""Instance types that are missing in the price table, where costs depend on it."""
 
 import json
 from dataclasses import replace
@@ -42,7 +42,7 @@ def own_prices(tmp_path: Path) -> Path:
 
 
 def keep(options: FleetConfig) -> None:
-    """Write down what a deployment is provisioned with, as provisioning does."""
+    """Store the options of a deployment, as provisioning does."""
     backend = AwsBackend("unpriced", "us-east-1")
     bucket = backend.names.outputs_bucket(backend.session.account(), "us-east-1")
     backend.session.s3.create_bucket(Bucket=bucket)

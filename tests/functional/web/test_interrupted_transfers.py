@@ -1,4 +1,4 @@
-"""Uploads and downloads that do not come to their end."""
+"""Interrupted uploads and downloads."""
 
 import contextlib
 import socket
@@ -10,14 +10,14 @@ from iraas.core.ids import request_id
 from iraas.core.keys import input_key
 from iraas.errors import BackendUnavailableError
 from iraas.web.config import WebConfig
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import Serve, WebProcess
 from tests.waiting import wait_until
 
 LARGE = bytes(40_000_000)
 
 
-def test_a_backend_that_fails_in_the_middle_does_not_hide_what_was_accepted(
+def test_a_backend_failure_during_an_upload_reports_the_accepted_images(
     web: WebProcess, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = backend.requests.send
@@ -37,7 +37,7 @@ def test_a_backend_that_fails_in_the_middle_does_not_hide_what_was_accepted(
     address = f"/api/v1/jobs/{problem['job_id']}"
     rest = web.client.post(f"{address}/images", files=files[32:])
     assert (rest.status_code, rest.json()["accepted"]) == (202, 8)
-    # What could not be sent has failed, so that the job comes to its end.
+    # Images that could not be sent have failed, so that the job ends.
     assert web.client.get(address, params={"status": "failed"}).json()["failed"] == 8
 
 
@@ -49,7 +49,7 @@ def store(web: WebProcess, backend: MemoryBackend, data: bytes) -> str:
     return f"/api/v1/jobs/{job}/images/0"
 
 
-def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
+def test_an_unread_download_is_ended_and_its_memory_released(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(
@@ -71,7 +71,7 @@ def test_a_download_that_nobody_reads_is_ended_and_its_memory_is_free_again(
         assert received < len(LARGE)
 
 
-def test_a_download_waits_for_room(serve: Serve, backend: MemoryBackend) -> None:
+def test_a_download_waits_for_capacity(serve: Serve, backend: MemoryBackend) -> None:
     web = serve(WebConfig(max_buffered_bytes=45_000_000, client_share=1.0))
     address = store(web, backend, LARGE)
     with web.client.stream("GET", address) as first:

@@ -1,4 +1,4 @@
-"""The gate: who comes in, and what every answer carries."""
+"""The security middleware: access, and the headers of every answer."""
 
 import socket
 
@@ -10,7 +10,7 @@ from iraas.errors import BackendUnavailableError, ConfigurationError
 from iraas.web.config import WebConfig
 from iraas.web.security.authenticator import COOKIE
 from iraas.web.server import WebServer, check_safe
-from tests.fakes.scripted import image_bytes
+from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.web_process import DEPLOYMENT, Serve, WebProcess
 from tests.waiting import PATIENCE_S
 
@@ -19,7 +19,7 @@ ONE = [("images", ("cat.jpg", image_bytes("cat")))]
 
 
 def log_in(web: WebProcess) -> str:
-    """Log in with the client; gives back the CSRF token of its pages."""
+    """Log in with the client; returns the CSRF token of its pages."""
     answer = web.client.post("/login", data={"token": TOKEN, "next": "/dashboard"})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/dashboard"
@@ -51,14 +51,14 @@ def test_an_empty_token_is_no_token(token: str) -> None:
         WebServer(MemoryBackend(), deployment=DEPLOYMENT, host="0.0.0.0", port=0, token=token)
 
 
-def test_a_port_that_is_taken_is_said_so() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConfigurationError, match="cannot listen"):
             WebServer(MemoryBackend(), deployment=DEPLOYMENT, port=taken.getsockname()[1])
 
 
-def test_without_the_token_nothing_is_to_be_had(serve: Serve) -> None:
+def test_without_the_token_every_page_is_refused(serve: Serve) -> None:
     web = serve(token=TOKEN)
     for method, path in (
         ("GET", "/"),
@@ -87,7 +87,7 @@ def test_a_program_sends_the_token_as_a_bearer(serve: Serve) -> None:
     assert web.client.post("/api/v1/jobs", files=ONE, headers=headers).status_code == 202
 
 
-def test_a_browser_is_led_to_the_login_and_back(serve: Serve) -> None:
+def test_a_browser_is_redirected_to_the_login_and_back(serve: Serve) -> None:
     web = serve(token=TOKEN)
     answer = web.client.get("/jobs/abc", headers={"accept": "text/html"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/jobs/abc")
@@ -107,7 +107,7 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(serve: Serve) -
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "a"]
 )
-def test_the_login_leads_nowhere_else(serve: Serve, target: str) -> None:
+def test_the_login_redirects_only_within_the_site(serve: Serve, target: str) -> None:
     web = serve(token=TOKEN)
     answer = web.client.post("/login", data={"token": TOKEN, "next": target})
     assert answer.headers["location"] == "/"
@@ -164,13 +164,13 @@ def test_a_page_of_its_own_may_send(web: WebProcess) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "", "127.0.0.1.evil.com"])
-def test_on_loopback_it_answers_to_no_other_name(web: WebProcess, host: str) -> None:
+def test_on_loopback_other_host_names_are_refused(web: WebProcess, host: str) -> None:
     assert web.client.get("/", headers={"host": host}).status_code == 421
     for good in ("localhost", f"127.0.0.1:{web.port}", "[::1]:80", "LOCALHOST:1"):
         assert web.client.get("/healthz", headers={"host": good}).status_code == 200
 
 
-def test_a_client_that_asks_too_often_is_told_when_to_come_again(serve: Serve) -> None:
+def test_a_rate_limited_client_gets_a_retry_time(serve: Serve) -> None:
     web = serve(WebConfig(requests_per_s=0.5, request_burst=3))
     statuses = [web.client.get("/login").status_code for _ in range(5)]
     assert statuses == [303, 303, 303, 429, 429]
@@ -184,7 +184,7 @@ def test_probes_are_answered_whatever_the_rate(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/status", "/nowhere", "/static/iraas.css"])
-def test_every_answer_makes_browsers_careful(web: WebProcess, path: str) -> None:
+def test_every_answer_has_security_headers(web: WebProcess, path: str) -> None:
     headers = web.client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
@@ -194,7 +194,7 @@ def test_every_answer_makes_browsers_careful(web: WebProcess, path: str) -> None
     assert "server" not in headers
 
 
-def test_pages_have_no_script_and_no_style_inside(web: WebProcess) -> None:
+def test_pages_have_no_inline_script_or_style(web: WebProcess) -> None:
     job = web.client.post("/api/v1/jobs", files=ONE).json()["url"]
     for path in ("/", "/dashboard", "/docs", "/login", job):
         text = web.client.get(path).text.lower()
@@ -213,13 +213,13 @@ def test_an_error_in_a_browser_is_a_page(web: WebProcess) -> None:
     assert "<h1>" in answer.text
 
 
-def test_methods_that_are_not_there_are_refused(web: WebProcess) -> None:
+def test_unknown_methods_are_refused(web: WebProcess) -> None:
     answer = web.client.put("/api/v1/jobs")
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_lost_backend_is_a_503_that_says_when_to_come_again(
+def test_a_lost_backend_is_a_503_with_a_retry_time(
     web: WebProcess, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
@@ -244,7 +244,7 @@ def test_the_bytes_of_an_image_are_never_shown_as_a_page(web: WebProcess) -> Non
             assert "sandbox" in answer.headers["content-security-policy"]
 
 
-def test_a_client_of_another_protocol_is_sent_away(web: WebProcess) -> None:
+def test_a_client_of_another_protocol_is_refused(web: WebProcess) -> None:
     with socket.create_connection(("127.0.0.1", web.port), PATIENCE_S) as raw:
         raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not http\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
@@ -252,6 +252,6 @@ def test_a_client_of_another_protocol_is_sent_away(web: WebProcess) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]", "null", "\xff"])
-def test_an_origin_that_is_none_is_another_site(web: WebProcess, origin: str) -> None:
+def test_an_invalid_origin_is_another_site(web: WebProcess, origin: str) -> None:
     answer = web.client.post("/login", headers={b"Origin": origin.encode("latin-1")})
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
