@@ -1,5 +1,6 @@
 """The web server: its socket, signals, and graceful shutdown."""
 
+import asyncio
 import logging
 import resource
 import signal
@@ -7,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -15,7 +17,7 @@ from iraas.core.ports import Backend
 from iraas.errors import ConfigurationError
 from iraas.web.app import create_app
 from iraas.web.config import WebConfig
-from iraas.web.http.connections import bounded_protocol
+from iraas.web.http.connections import BoundedProtocol, bounded_protocol
 from iraas.web.limits.clients import is_loopback
 from iraas.web.limits.log_limits import limit_warnings
 from iraas.web.security.hosts import loopback_hosts
@@ -102,9 +104,10 @@ class WebServer:
         self._socket = _bind(host, port)
         self.url = _url(host, self._socket)
         self.public_url = public_url or self.url
+        protocol = bounded_protocol(limits, behind_proxy=bool(public_url))
         config = uvicorn.Config(
             app,
-            http=bounded_protocol(limits, behind_proxy=bool(public_url)),
+            http=protocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -116,7 +119,7 @@ class WebServer:
             timeout_graceful_shutdown=round(limits.shutdown_timeout_s) or 1,
             limit_concurrency=limits.max_connections,
         )
-        self._server = _Server(config, app.state.app_state)
+        self._server = _Server(config, app.state.app_state, protocol)
         limit_warnings()
         _raise_file_limit(limits.max_connections + EXTRA_FILES)
 
@@ -136,10 +139,13 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server; ends event streams before it waits for connections to close."""
+    """Uvicorn's server; ends event streams before it waits for connections, and closes them all."""
 
-    def __init__(self, config: uvicorn.Config, state: AppState) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: AppState, protocol: type[BoundedProtocol]
+    ) -> None:
         super().__init__(config)
+        self._protocol = protocol
         self.ready: Callable[[], None] = lambda: None
         self._state = state
 
@@ -149,8 +155,13 @@ class _Server(uvicorn.Server):
             self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._protocol.is_closing = True
         self._state.close_streams()
         await super().shutdown(sockets)
+        # Uvicorn leaves open what was being accepted, and what outlasted the shutdown timeout.
+        for connection in list(self.server_state.connections):
+            cast("BoundedProtocol", connection).transport.abort()
+        await asyncio.sleep(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

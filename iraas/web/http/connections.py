@@ -17,8 +17,8 @@ from iraas.web.problems import MEDIA_TYPE, busy
 RETRY_S = 5.0
 
 
-def bounded_protocol(limits: WebConfig, *, behind_proxy: bool) -> type[asyncio.Protocol]:
-    """Create a protocol class with these limits.
+def bounded_protocol(limits: WebConfig, *, behind_proxy: bool) -> type["BoundedProtocol"]:
+    """Create a protocol class with these limits, for one server.
 
     Args:
         limits: The configured limits.
@@ -43,6 +43,8 @@ class BoundedProtocol(H11Protocol):
     limits: WebConfig
     behind_proxy: bool
     connection_quota: ClientQuota
+    is_closing: bool = False
+    """Set on the class once its server shuts down: what was still being accepted is closed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +63,8 @@ class BoundedProtocol(H11Protocol):
             gathering.write(_refused_response())
             gathering.close()
         self._update_head_timer()
+        if self.is_closing:
+            gathering.close()
 
     def data_received(self, data: bytes) -> None:
         """Handle a part of a request."""

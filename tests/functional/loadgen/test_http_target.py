@@ -17,6 +17,7 @@ from iraas.loadgen.plan import Api, LoadPlan
 from iraas.loadgen.results import Failure, Measurement, RequestResult
 from iraas.loadgen.sampling import DeploymentLoad, Sampler
 from iraas.loadgen.session import LoadResult, make_load
+from tests.async_run import run_async
 from tests.functional.loadgen.fake_tier import FakeTier, Outcomes, fake_tier
 from tests.waiting import PATIENCE_S
 
@@ -32,7 +33,7 @@ def ask(
         async with HttpTarget(tier.url, api=api, token=token) as target:
             return await target.classify(CAT, asyncio.get_running_loop().time() + within_s)
 
-    return asyncio.run(one())
+    return run_async(one())
 
 
 def load(
@@ -53,7 +54,7 @@ def load(
                 random=Random(1),
             )
 
-    return asyncio.run(run()), measured
+    return run_async(run()), measured
 
 
 @pytest.fixture
@@ -341,7 +342,7 @@ def test_a_refused_connection_is_reported_before_any_load() -> None:
             with pytest.raises(BackendError, match="does not answer"):
                 await target.load()
 
-    asyncio.run(check())
+    run_async(check())
 
 
 @pytest.mark.parametrize(
@@ -358,8 +359,8 @@ def test_a_refused_token_is_reported_before_any_load(token: str, complaint: str)
 
     with fake_tier(refuse) as tier:
         with pytest.raises(CredentialsError, match=complaint) as refused:
-            asyncio.run(check(tier.url, token))
-        asyncio.run(check(tier.url, "right"))
+            run_async(check(tier.url, token))
+        run_async(check(tier.url, "right"))
 
     assert "IRAAS_TOKEN" in refused.value.remedy
 
@@ -374,7 +375,7 @@ def test_a_silent_server_counts_as_reachable(
             await target.check()
 
     with raw_server(b"") as url:
-        asyncio.run(check(url))
+        run_async(check(url))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Load on the queue of a deployment in memory, with a scripted worker."""
 
-import asyncio
 import logging
 import threading
 import time
@@ -21,6 +20,7 @@ from iraas.loadgen.plan import LoadPlan
 from iraas.loadgen.queue_target import QueueTarget
 from iraas.loadgen.results import Failure, Measurement
 from iraas.loadgen.session import LoadResult, make_load
+from tests.async_run import run_async
 from tests.fakes.clock import Clock
 from tests.fakes.flaky_backend import FlakyBackend
 from tests.fakes.sample_requests import outcome
@@ -81,7 +81,7 @@ def load(
                 random=Random(1),
             )
 
-    return asyncio.run(run()), sorted(measured, key=lambda one: one.number)
+    return run_async(run()), sorted(measured, key=lambda one: one.number)
 
 
 def test_every_requester_gets_the_outcome_of_its_own_image() -> None:

@@ -7,6 +7,7 @@ import pytest
 from iraas.backends.memory import MemoryBackend
 from iraas.web.config import WebConfig
 from iraas.web.uploads.upload_handler import FLUSH_IMAGES
+from tests.async_run import run_async
 from tests.fakes.scripted_classifier import image_bytes
 from tests.functional.web.test_jobs import make_job
 from tests.functional.web.web_process import Serve, WebProcess
@@ -59,7 +60,7 @@ def test_no_more_event_streams_are_open_than_one_client_may_have(serve: Serve) -
     web.client.get("/api/v1/status")
     job_id = make_job(web, "cat")
     for path in ("/api/v1/status/events", f"/api/v1/jobs/{job_id}/events"):
-        statuses = asyncio.run(statuses_at_once(web, [get(path)] * CLIENTS))
+        statuses = run_async(statuses_at_once(web, [get(path)] * CLIENTS))
         assert (statuses.count(200), statuses.count(429)) == (10, CLIENTS - 10), path
         # Closed streams are no longer counted, and refused ones never were.
         wait_until(lambda: "iraas_event_streams 0.0" in web.client.get("/metrics").text)
@@ -70,7 +71,7 @@ def test_uploads_at_once_do_not_pass_the_bound_of_the_backlog_together(
     serve: Serve, backend: MemoryBackend
 ) -> None:
     web = serve(WebConfig(max_pending=40, capacity_wait_s=0.2))
-    statuses = asyncio.run(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
+    statuses = run_async(statuses_at_once(web, [upload(FLUSH_IMAGES)] * 30))
     assert set(statuses) == {202, 429}
     # One request may exceed it by its images in memory.
     assert backend.requests.depth().total < 40 + FLUSH_IMAGES
@@ -81,7 +82,7 @@ def test_single_images_at_once_do_not_pass_the_bound_of_the_backlog(
 ) -> None:
     web = serve(WebConfig(max_pending=20))
     request = post("/api/v1/classify?wait_s=0", image_bytes("cat"), "image/jpeg")
-    statuses = asyncio.run(statuses_at_once(web, [request] * CLIENTS))
+    statuses = run_async(statuses_at_once(web, [request] * CLIENTS))
     assert (statuses.count(202), statuses.count(429)) == (20, CLIENTS - 20)
     assert backend.requests.depth().total == 20
 

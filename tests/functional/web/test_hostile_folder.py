@@ -68,7 +68,9 @@ def test_submit_starts_nothing_that_runs_code_of_the_folder_or_inherits_a_secret
     submit = deployment.start("submit", "a.jpg", "--no-wait", IRAAS_IDLE_TIMEOUT_S="60", **SECRETS)
     known: list[str] = []
     seen: set[str] = set()
-    own = psutil.Process(submit.pid).cmdline()
+    started = psutil.Process(submit.pid)
+    wait_until(started.cmdline, "the command line")  # for a moment a new program has none
+    own = started.cmdline()
 
     def has_seen_all() -> bool:
         for one in deployment.processes():

@@ -1,5 +1,6 @@
 """A stopped server leaves nothing of its own in the process: no child, thread, socket or pipe."""
 
+import asyncio
 import gc
 import socket
 import threading
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from iraas.backends.local.backend import LocalBackend
 from iraas.backends.memory import MemoryBackend
+from iraas.web.config import WebConfig
+from iraas.web.http.connections import bounded_protocol
+from tests.async_run import run_async
 from tests.browser.sample_images import image_bytes
 from tests.functional.web.web_process import DEPLOYMENT, WebProcess, start_web
 from tests.waiting import PATIENCE_S
@@ -84,3 +90,41 @@ def test_a_stopped_server_leaves_nothing_open(tmp_path: Path) -> None:
         del web, backend
         assert held() - before == set()
     assert resource_warnings == []
+
+
+def test_a_client_that_reads_nothing_leaves_no_connection_open(tmp_path: Path) -> None:
+    """Its response is not written within the shutdown timeout."""
+    open_nothing()
+    with warnings_of_the_collector() as resource_warnings:
+        before = held()
+        backend = LocalBackend(tmp_path, DEPLOYMENT, worker_command=["false"])
+        web = start_web(backend, limits=WebConfig(shutdown_timeout_s=1.0))
+        files = {"f": ("a.jpg", image_bytes("koala") + bytes(20_000_000))}
+        job = web.client.post("/api/v1/jobs", files=files).json()["job_id"]
+        with socket.create_connection(("127.0.0.1", web.port), PATIENCE_S) as idle:
+            ask = f"GET /api/v1/jobs/{job}/images/0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            idle.sendall(ask.encode())
+            assert idle.recv(12) == b"HTTP/1.1 200"
+            web.stop()
+        backend.close()
+        del web, backend
+        assert held() - before == set()
+    assert resource_warnings == []
+
+
+def test_what_is_being_accepted_at_the_shutdown_is_closed() -> None:
+    async def accept() -> bytes:
+        config = uvicorn.Config(lambda: None, log_config=None)
+        protocol = bounded_protocol(WebConfig(), behind_proxy=False)
+        protocol.is_closing = True
+        server = await asyncio.get_running_loop().create_server(
+            lambda: protocol(config, ServerState(), {}), "127.0.0.1", 0
+        )
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            end = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return end
+
+    assert run_async(accept()) == b""

@@ -1,6 +1,5 @@
 """Small bodies in tiny pieces: the work grows with the bytes, and not with their square."""
 
-import asyncio
 import sys
 
 import pytest
@@ -14,6 +13,7 @@ from iraas.web.http.multipart import MultipartReader
 from iraas.web.limits.memory import MemoryBudget
 from iraas.web.problems import Problem
 from iraas.web.state import AppState
+from tests.async_run import run_async
 
 PIECES = 2000
 
@@ -43,7 +43,7 @@ def read(pieces: list[bytes], most_bytes: int) -> bytes:
         scope: Scope = {"type": "http", "headers": []}
         return await read_small(Request(scope, receive), state, most_bytes)
 
-    return asyncio.run(scene())
+    return run_async(scene())
 
 
 def test_reading_a_body_in_small_pieces_is_not_quadratic() -> None:

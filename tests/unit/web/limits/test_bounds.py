@@ -14,6 +14,7 @@ from iraas.web.problems import Problem
 from iraas.web.readiness import READY_AGE_S, Readiness
 from iraas.web.security.failed_logins import FailedLoginLimiter
 from iraas.web.thumbnails.service import ENTRY_OVERHEAD_BYTES, LruCache, Thumbnailer
+from tests.async_run import run_async
 from tests.fakes.clock import Clock
 
 
@@ -43,7 +44,7 @@ def test_a_waiting_client_gets_released_capacity() -> None:
         quota.release("a", 5)
         return await waiting, await too_large
 
-    assert asyncio.run(scene()) == (True, False)
+    assert run_async(scene()) == (True, False)
 
 
 def test_released_capacity_goes_to_one_of_many_waiting_clients() -> None:
@@ -55,7 +56,7 @@ def test_released_capacity_goes_to_one_of_many_waiting_clients() -> None:
         quota.release("a", 10)
         return sorted(await asyncio.gather(*waiting))
 
-    assert asyncio.run(scene()) == [False, False, True]
+    assert run_async(scene()) == [False, False, True]
 
 
 def test_turns_are_round_robin() -> None:
@@ -71,7 +72,7 @@ def test_turns_are_round_robin() -> None:
         await asyncio.gather(*(take(one) for one in names))
         return had
 
-    assert asyncio.run(scene()) == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+    assert run_async(scene()) == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
 
 def test_a_turn_that_times_out_is_not_taken() -> None:
@@ -89,7 +90,7 @@ def test_a_turn_that_times_out_is_not_taken() -> None:
         await waiting
         await _have(turns)
 
-    asyncio.run(scene())
+    run_async(scene())
 
 
 async def _have(turns: RoundRobinLock) -> None:
@@ -119,7 +120,7 @@ def test_a_thumbnail_that_cannot_be_made_soon_is_a_503() -> None:
         await thumbnailer.stop()
         return caught.value
 
-    problem = asyncio.run(scene())
+    problem = run_async(scene())
     assert (problem.status, problem.code) == (503, "thumbnails-busy")
     assert "Retry-After" in problem.headers
 
@@ -166,7 +167,7 @@ def test_readiness_is_checked_once_a_second() -> None:
             with pytest.raises(BackendUnavailableError):
                 await readiness.check()
 
-    asyncio.run(scene())
+    run_async(scene())
     assert len(asked) == 2
 
 

@@ -12,6 +12,7 @@ from iraas.core.ports import ObjectStore
 from iraas.errors import BackendUnavailableError
 from iraas.web.security.authenticator import SESSION_S, Session
 from iraas.web.security.revocations import REFRESH_S, Revocations
+from tests.async_run import run_async
 from tests.fakes.clock import Clock
 
 
@@ -41,7 +42,7 @@ def test_a_revoked_session_is_known_at_once_here_and_soon_elsewhere() -> None:
         assert not await there.has(other)
         assert await process(records, clock).has(mine)  # after a restart
 
-    asyncio.run(scene())
+    run_async(scene())
 
 
 def test_the_records_are_listed_once_for_all_who_ask_at_once(
@@ -62,7 +63,7 @@ def test_the_records_are_listed_once_for_all_who_ask_at_once(
         await revocations.has(session(clock))
         return len(asked)
 
-    assert asyncio.run(scene()) == 1
+    assert run_async(scene()) == 1
 
 
 def test_a_session_that_was_revoked_while_the_records_were_listed_stays_revoked() -> None:
@@ -85,7 +86,7 @@ def test_a_session_that_was_revoked_while_the_records_were_listed_stays_revoked(
         assert not await asking
         assert await revocations.has(session(clock))
 
-    asyncio.run(scene())
+    run_async(scene())
 
 
 def test_unlistable_records_are_retried_and_authorize_nobody(
@@ -105,7 +106,7 @@ def test_unlistable_records_are_retried_and_authorize_nobody(
                     await revocations.has(session(clock))
         assert not await revocations.has(session(clock))
 
-    asyncio.run(scene())
+    run_async(scene())
 
 
 def test_only_expired_records_are_removed() -> None:
@@ -127,4 +128,4 @@ def test_only_expired_records_are_removed() -> None:
         await revocations.has(session(clock, "e" * 32))  # forgets as it reads
         assert list(revocations._ends) == [young.identity]
 
-    asyncio.run(scene())
+    run_async(scene())
