@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from tests.async_run import run_async
 
 T = TypeVar("T")
 
@@ -27,11 +28,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtually(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in virtual time; in a thread, as `tests.async_run` says."""
-
-    def run() -> T:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(coroutine)
-
-    with ThreadPoolExecutor(1, "virtual-time") as thread:
-        return thread.submit(run).result()
+    """Run a coroutine to its end in virtual time."""
+    return run_async(coroutine, VirtualLoop)
