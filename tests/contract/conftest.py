@@ -37,6 +37,7 @@ from iraas.core.ports import (
     ResponseQueues,
 )
 from tests.contract import aws_rig
+from tests.fakes.clock import Clock
 from tests.functional.aws.deployments import (
     ENVIRONMENT,
     fresh_deployment,
@@ -60,19 +61,6 @@ class Rig:
     pass_time: Callable[[float], None]
     lose_instance: Callable[[str], None]
     gaps: Mapping[str, str] = field(default_factory=dict)
-
-
-class Clock:
-    """A clock that only tests advance."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture(params=ADAPTERS)

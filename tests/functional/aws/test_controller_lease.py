@@ -8,18 +8,11 @@ import pytest
 from iraas.backends.aws.names import RECORDS_PREFIX
 from iraas.backends.aws.storage.controller_lease import LEASE_KEY, S3ControllerLease
 from iraas.errors import BackendUnavailableError, NotProvisionedError
+from tests.fakes.clock import Clock
 from tests.functional.aws.deployments import Deployment
 from tests.functional.aws.faults import FaultProxy, answer, lose_reply, refuse
 
 TTL_S, MARGIN_S = 60.0, 5.0
-
-
-class Clock:
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def lease(deployment: Deployment, holder: str, clock: Clock) -> S3ControllerLease:

@@ -10,26 +10,16 @@ from iraas.backends.aws.queues.owned_response_queue import ALIVE_TAG, CONSISTENC
 from iraas.backends.aws.queues.response_queues import REQUESTER_TAG, SqsResponseQueues
 from iraas.core.ports import OutboundMessage, Queue
 from iraas.errors import BackendUnavailableError, QueueNotFoundError
+from tests.fakes.clock import Clock
 from tests.functional.aws.deployments import QUICK, Deployment
 from tests.functional.aws.faults import FaultProxy, answer, lose_reply, refuse
 
 START = 1_800_000_000.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def with_clock(deployment: Deployment, clock: Clock) -> SqsResponseQueues:
     return SqsResponseQueues(
-        deployment.session, deployment.names, retries=QUICK, clock=clock, sleep=clock.sleep
+        deployment.session, deployment.names, retries=QUICK, clock=clock, sleep=clock.advance
     )
 
 
@@ -111,7 +101,7 @@ def test_an_invalid_name_is_refused(deployment: Deployment) -> None:
 
 
 def test_a_sweep_removes_abandoned_queues_and_keeps_live_ones(deployment: Deployment) -> None:
-    clock = Clock()
+    clock = Clock(START)
     responses = with_clock(deployment, clock)
     living = responses.create("living")
     responses.create("abandoned")
@@ -128,7 +118,7 @@ def test_a_sweep_removes_abandoned_queues_and_keeps_live_ones(deployment: Deploy
 def test_receiving_renews_the_tag_at_most_every_five_minutes(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
-    clock = Clock()
+    clock = Clock(START)
     queue = with_clock(shaky, clock).create("me")
     assert proxy.seen.count("TagQueue") == 1
     for _ in range(10):
@@ -140,7 +130,7 @@ def test_receiving_renews_the_tag_at_most_every_five_minutes(
 def test_a_failed_tag_renewal_does_not_affect_receives_and_is_retried(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
-    clock = Clock()
+    clock = Clock(START)
     queue = with_clock(shaky, clock).create("me")
     queue.send([OutboundMessage("done")])
     clock.now += 400
@@ -157,7 +147,7 @@ def test_an_untagged_queue_is_swept_by_its_age(
     deployment.session.sqs.create_queue(
         QueueName=names.reply("stillborn"), tags=names.tags("response-queue")
     )
-    clock = Clock()
+    clock = Clock(START)
     assert with_clock(deployment, clock).sweep(clock.now) == []
     clock.now *= 2
     assert with_clock(deployment, clock).sweep(3600) == ["stillborn"]
@@ -182,7 +172,7 @@ def test_a_requester_with_a_long_id_has_a_queue_and_is_swept_by_its_full_id(
     deployment: Deployment,
 ) -> None:
     long, longer = "a" * 63, "a" * 64
-    clock = Clock()
+    clock = Clock(START)
     responses = with_clock(deployment, clock)
     responses.create(long)
     queue = responses.create(longer)
@@ -206,7 +196,7 @@ def test_a_create_survives_a_fault(
 def test_a_new_queue_that_is_not_found_yet_is_waited_for(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
-    clock = Clock()
+    clock = Clock(START)
     missing = answer(400, "QueueDoesNotExist")
     proxy.plan("GetQueueUrl", missing, missing)
     queue = with_clock(shaky, clock).create("me")
@@ -223,7 +213,7 @@ def test_a_new_queue_that_is_not_found_yet_is_waited_for(
 def test_a_new_queue_that_is_never_found_ends_the_wait(
     shaky: Deployment, proxy: FaultProxy
 ) -> None:
-    clock = Clock()
+    clock = Clock(START)
     proxy.plan("GetQueueUrl", *[answer(400, "QueueDoesNotExist")] * 50)
     with pytest.raises(QueueNotFoundError):
         with_clock(shaky, clock).create("me")

@@ -8,19 +8,12 @@ import pytest
 from rich.console import Console
 
 from iraas.cli.output.progress import BarProgress, LineProgress, Rate
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fakes.clock import Clock
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+    made = Clock(0.0)
     monkeypatch.setattr("iraas.cli.output.progress.time", SimpleNamespace(monotonic=made))
     return made
 

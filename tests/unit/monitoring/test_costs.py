@@ -16,6 +16,7 @@ from iraas.monitoring.costs import (
     get_budget,
     set_budget,
 )
+from tests.fakes.clock import Clock
 
 
 class DollarAnHour:
@@ -29,16 +30,6 @@ class DollarAnHour:
 
     def has_price(self, instance_type: str) -> bool:
         return instance_type == "c6a.large"
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def instance(
