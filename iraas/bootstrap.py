@@ -5,7 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,10 +48,8 @@ def open_backend(settings: Settings) -> Iterator["Backend"]:
         backend: Backend = _local(settings)
     else:
         backend = _aws(settings, _print_notice, to_provision=False)
-    try:
+    with closing(backend):
         yield backend
-    finally:
-        backend.close()
 
 
 @contextmanager
@@ -65,11 +63,8 @@ def open_aws(settings: Settings, *, to_provision: bool = False) -> Iterator["Aws
     Raises:
         ConfigurationError: The settings cannot be used.
     """
-    backend = _aws(settings, _print_notice, to_provision=to_provision)
-    try:
+    with closing(_aws(settings, _print_notice, to_provision=to_provision)) as backend:
         yield backend
-    finally:
-        backend.close()
 
 
 def ensure_model(settings: Settings, report: Callable[[str], None]) -> Path:

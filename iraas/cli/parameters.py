@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from iraas.core.resolver import NO_FILE
-from iraas.core.settings import PROJECT_FILE, RENAMED, Settings, variable
+from iraas.core.settings import PROJECT_FILE, RENAMED, Settings, option, variable
 
 DEPLOYMENT_PANEL = "Deployment"
 SHARED = ("deployment", "backend", "home", "region")
@@ -112,7 +112,7 @@ def keyword(
 def _option(name: str) -> Any:
     setting = next(field for field in fields(Settings) if field.name == name)
     return typer.Option(
-        _option_name(name),
+        option(name),
         *_SHORT.get(name, ()),
         help=f"{setting.metadata['help']} [{variable(name)}{_default(setting.default)}]",
         metavar=_METAVARS.get(name, "N"),
@@ -123,12 +123,12 @@ def _option(name: str) -> Any:
 
 
 def _hidden_option(name: str) -> Any:
-    return typer.Option(_option_name(name), hidden=True)
+    return typer.Option(option(name), hidden=True)
 
 
 def _file_option(name: str, metavar: str, text: str) -> Any:
     return typer.Option(
-        _option_name(name),
+        option(name),
         metavar=metavar,
         help=f"{text} [{variable(name)}]",
         rich_help_panel=DEPLOYMENT_PANEL,
@@ -143,7 +143,3 @@ def _default(value: object) -> str:
     if isinstance(value, int):
         return f", default {value:_}"
     return f", default {value:g}" if isinstance(value, float) else f", default {value}"
-
-
-def _option_name(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

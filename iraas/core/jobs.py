@@ -8,11 +8,11 @@ be resumed with exactly the requests that are missing.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from iraas.core.ids import MAX_JOB_SIZE
-from iraas.core.json_record import read_record
+from iraas.core.json_record import read_record, write_record
 from iraas.core.messages import MAX_NAME_CHARACTERS
 from iraas.errors import MessageError
 
@@ -46,7 +46,7 @@ class Job:
 
     def encode(self) -> bytes:
         """Encode the record as JSON."""
-        return json.dumps(asdict(self), indent=1).encode()
+        return write_record(self, indent=1)
 
 
 def decode_job(data: bytes) -> Job:

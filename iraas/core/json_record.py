@@ -15,10 +15,21 @@ MAX_NUMBER = 1e12
 """The exclusive bound of times, counts and rates in records: as a time it is the year 33658."""
 
 
-def write_record(record: Any) -> bytes:
-    """Encode a record, a dataclass instance, as JSON."""
+def write_record(record: Any, *, indent: int | None = None) -> bytes:
+    """Encode a record, a dataclass instance, as JSON.
+
+    Args:
+        record: The record.
+        indent: Spaces of each level of indentation; None for one line.
+    """
     values = asdict(record)
-    return json.dumps({_stored_name(one): values[one.name] for one in fields(record)}).encode()
+    stored = {stored_name(field): values[field.name] for field in fields(record)}
+    return json.dumps(stored, indent=indent).encode()
+
+
+def stored_name(field: Field[Any]) -> str:
+    """Return the name under which a field of a record is stored."""
+    return str(field.metadata.get("stored", field.name))
 
 
 def read_record(data: bytes, record_type: type[Record]) -> Record:
@@ -36,7 +47,7 @@ def read_record(data: bytes, record_type: type[Record]) -> Record:
         value = json.loads(data)
         known = _known(record_type, value)
         return record_type(
-            **{one.name: _checked(one.name, value[_stored_name(one)], one.type) for one in known}
+            **{one.name: _checked(one.name, value[stored_name(one)], one.type) for one in known}
         )
     except (ValueError, TypeError, RecursionError) as exc:
         raise MessageError(f"corrupt {record_type.__name__} record: {exc}") from exc
@@ -45,11 +56,7 @@ def read_record(data: bytes, record_type: type[Record]) -> Record:
 def _known(record_type: Any, value: Any) -> list[Field[Any]]:
     if not isinstance(value, dict):
         raise TypeError("it is not a JSON object")
-    return [field for field in fields(record_type) if _stored_name(field) in value]
-
-
-def _stored_name(field: Field[Any]) -> str:
-    return str(field.metadata.get("stored", field.name))
+    return [field for field in fields(record_type) if stored_name(field) in value]
 
 
 def _checked(name: str, value: Any, of: Any) -> Any:

@@ -15,6 +15,7 @@ from iraas.core.settings import (
     ResolvedSettings,
     Settings,
     is_secret,
+    option,
     variable,
 )
 from iraas.errors import ConfigurationError, UsageError
@@ -126,16 +127,12 @@ def _renamed(
     """The former names that are used, each as it was written, with the present one."""
     for old, new in RENAMED.items():
         if flags.get(old) is not None:
-            yield _option(old), _option(new)
+            yield option(old), option(new)
         if environment.get(variable(old), "") != "":
             yield variable(old), variable(new)
         for profile in profiles:
             if old in profile.values:
                 yield f"{old} in {profile.source}", new
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) -> object:
@@ -145,5 +142,5 @@ def _parse(name: str, parse: Callable[[str], object], raw: object, source: str) 
         error = UsageError if source == FLAG else ConfigurationError
         raise error(
             f"the setting {name} cannot be {str(raw)[:80]!r} (from {source}): {exc}",
-            remedy=f"Give another {_option(name)} or {variable(name)}.",
+            remedy=f"Give another {option(name)} or {variable(name)}.",
         ) from exc

@@ -281,6 +281,11 @@ def is_secret(name: str) -> bool:
     return any(field.name == name and field.metadata.get("secret") for field in fields(Settings))
 
 
+def option(name: str) -> str:
+    """Return the name of a setting's option on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 def variable(name: str) -> str:
     """Return the name of a setting's environment variable."""
     return ENVIRONMENT_PREFIX + name.upper()

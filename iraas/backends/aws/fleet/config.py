@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from iraas.backends.aws.fleet.launch_candidates import (
@@ -13,6 +13,7 @@ from iraas.backends.aws.fleet.launch_candidates import (
     Pricing,
     launch_candidates,
 )
+from iraas.core.json_record import stored_name, write_record
 from iraas.core.ports import ObjectStore
 from iraas.core.settings import MAX_FLEET
 from iraas.errors import (
@@ -26,8 +27,6 @@ CONFIG_CACHE_TTL_S = 60.0
 CONFIG_KEY = "options.json"
 DEFAULT_INSTANCE_TYPES = ("c6a.large", "c6i.large", "c7i.large", "c5.large", "m6i.large")
 """Two cores and 4 GiB each, cheapest first; several, since one type may be out of stock."""
-_STORED_NAMES = {"instance_types": "kinds", "web_instance_type": "web_kind"}
-"""Fields that have another name in the stored file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,14 @@ class FleetConfig:
         ConfigurationError: A value is out of range or a list is empty.
     """
 
-    instance_types: tuple[str, ...] = DEFAULT_INSTANCE_TYPES
+    instance_types: tuple[str, ...] = field(
+        default=DEFAULT_INSTANCE_TYPES, metadata={"stored": "kinds"}
+    )
     pricings: tuple[Pricing, ...] = ("spot", "on-demand")
     subnet_ids: tuple[str, ...] = ()
     capacity: int = MAX_FLEET
     max_life_min: int = 360
-    web_instance_type: str = "t3.small"
+    web_instance_type: str = field(default="t3.small", metadata={"stored": "web_kind"})
     web_life_min: int = 7 * 24 * 60
     web_cidr: str = ""
     keep_data_days: int = 30
@@ -74,8 +75,7 @@ class FleetConfig:
 
     def encode(self) -> bytes:
         """The configuration as JSON."""
-        value = {_STORED_NAMES.get(name, name): field for name, field in asdict(self).items()}
-        return json.dumps(value, indent=1).encode()
+        return write_record(self, indent=1)
 
 
 def _check_pricings(names: tuple[str, ...]) -> None:
@@ -91,7 +91,7 @@ def decode_config(data: bytes) -> FleetConfig:
     """
     try:
         value: dict[str, Any] = json.loads(data)
-        stored = {name: _STORED_NAMES.get(name, name) for name in FleetConfig.__dataclass_fields__}
+        stored = {field.name: stored_name(field) for field in fields(FleetConfig)}
         known = {name: value[key] for name, key in stored.items() if key in value}
         for name in ("instance_types", "pricings", "subnet_ids"):
             known[name] = tuple(map(str, known.get(name, ())))

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from iraas.backends.aws.errors import (
@@ -26,6 +26,7 @@ from iraas.backends.aws.errors import (
     translate_errors,
 )
 from iraas.backends.aws.session import AwsSession
+from iraas.core.json_record import write_record
 from iraas.errors import BackendError, BackendUnavailableError, ObjectNotFoundError
 
 LEASE_KEY = "controller/lease.json"
@@ -151,7 +152,7 @@ class S3ControllerLease:
                 response = self._session.s3.put_object(
                     Bucket=self._bucket_name(),
                     Key=self._key,
-                    Body=json.dumps(asdict(record)).encode(),
+                    Body=write_record(record),
                     **condition,
                 )
         except BackendError as exc:
