@@ -16,6 +16,8 @@ DESKTOP = (1280, 900)
 PHONE = (390, 844)
 WAIT_MS = 120_000
 POLICY = "Content Security Policy"
+READY = ":root:is(.ready, :not(.js))"
+"""A page whose script has run, or has none: before, links lead where they lead without a script."""
 
 _WATCH = """
 window.violations = [];
@@ -115,7 +117,7 @@ class Visitor:
 
     def cards(self, kind: str = "") -> Locator:
         """The cards, or those of one kind: ok, failed, waiting."""
-        return self.page.locator(f"#cards > .card{'.' + kind if kind else ''}")
+        return self.page.locator(f"{READY} #cards > .card{'.' + kind if kind else ''}")
 
     def card(self, name: str) -> Locator:
         """The card of an image."""
@@ -123,7 +125,7 @@ class Visitor:
 
     def headline(self) -> Locator:
         """The progress of the job."""
-        return self.page.locator("#progress")
+        return self.page.locator(f"{READY} #progress")
 
     def axe(self) -> list[str]:
         """The violations that axe finds on the page as it is now."""
